@@ -1,0 +1,159 @@
+"""I3D: Inception-v1 inflated to 3D (Carreira & Zisserman, "Quo Vadis, Action Recognition?",
+CVPR 2017, section 2.4 and figure 3), and the skeleton that it shares with S3D-G.
+
+As in the paper: 7x7x7 stem of stride 2, no pooling of time in the first two poolings, 3x3x3 where
+Inception-v1 has 5x5, batch norm and ReLU after every convolution. Padding is symmetric where
+TensorFlow's "SAME" puts the odd pixel behind; sizes are the same, ceil(n / 2) at every stride 2.
+Batch norm has a learned scale, which the published TensorFlow models fix at 1.
+
+    clip      3x16x224x224
+    conv1a   64x8x112x112   pool2a 1x3x3
+    conv2c  192x8x56x56     pool3a 1x3x3
+    mixed3c 480x8x28x28     pool4a 3x3x3     stage 0
+    mixed4f 832x4x14x14     pool5a 2x2x2     stage 1
+    mixed5c 1024x2x7x7                       stage 2
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from unscene.encoders.base import EncoderSpec, VideoEncoder
+
+# Called with (inputs, outputs, kernel, stride); kernel and stride hold for time, height and width.
+Conv = Callable[[int, int, int, int], nn.Module]
+Gate = Callable[[int], nn.Module]
+Widths = tuple[int, tuple[int, int], tuple[int, int], int]
+
+# Widths of the branches, Szegedy et al. 2015, table 1: 1x1 | 1x1 -> 3x3 | 1x1 -> 3x3 | pool -> 1x1.
+_MIXED: tuple[dict[str, Widths], ...] = (
+    {
+        "3b": (64, (96, 128), (16, 32), 32),
+        "3c": (128, (128, 192), (32, 96), 64),
+    },
+    {
+        "4b": (192, (96, 208), (16, 48), 64),
+        "4c": (160, (112, 224), (24, 64), 64),
+        "4d": (128, (128, 256), (24, 64), 64),
+        "4e": (112, (144, 288), (32, 64), 64),
+        "4f": (256, (160, 320), (32, 128), 128),
+    },
+    {
+        "5b": (256, (160, 320), (32, 128), 128),
+        "5c": (384, (192, 384), (48, 128), 128),
+    },
+)
+_STAGE_DIMS = (480, 832, 1024)
+_BATCH_NORM_EPS = 1e-3  # of both papers' code; torch's own default is 1e-5
+
+
+def conv_unit(
+    inputs: int,
+    outputs: int,
+    kernel: int | tuple[int, int, int],
+    stride: int | tuple[int, int, int] = 1,
+) -> nn.Sequential:
+    """Convolution of odd kernel padded by half of it, batch norm, ReLU."""
+    padding = kernel // 2 if isinstance(kernel, int) else tuple(k // 2 for k in kernel)
+    return nn.Sequential(
+        nn.Conv3d(inputs, outputs, kernel, stride, padding, bias=False),
+        nn.BatchNorm3d(outputs, eps=_BATCH_NORM_EPS),
+        nn.ReLU(inplace=True),
+    )
+
+
+class InceptionBlock(nn.Module):
+    """Four branches side by side, concatenated: (B, inputs, T, H, W) -> (B, dim, T, H, W)."""
+
+    def __init__(
+        self,
+        inputs: int,
+        widths: Widths,
+        conv: Conv,
+        gate: Gate,
+    ) -> None:
+        super().__init__()
+        point, (reduce1, wide1), (reduce2, wide2), pooled = widths
+        self.dim = point + wide1 + wide2 + pooled
+        self.branches = nn.ModuleList(
+            (
+                nn.Sequential(conv(inputs, point, 1, 1), gate(point)),
+                nn.Sequential(
+                    conv(inputs, reduce1, 1, 1), conv(reduce1, wide1, 3, 1), gate(wide1)
+                ),
+                nn.Sequential(
+                    conv(inputs, reduce2, 1, 1), conv(reduce2, wide2, 3, 1), gate(wide2)
+                ),
+                nn.Sequential(
+                    nn.MaxPool3d(3, stride=1, padding=1), conv(inputs, pooled, 1, 1), gate(pooled)
+                ),
+            )
+        )
+
+    def forward(self, x_BCTHW: Tensor) -> Tensor:
+        return torch.cat([branch(x_BCTHW) for branch in self.branches], dim=1)
+
+
+def _stage(inputs: int, rows: dict[str, Widths], conv: Conv, gate: Gate) -> nn.Sequential:
+    stage = nn.Sequential()
+    for name, widths in rows.items():
+        block = InceptionBlock(inputs, widths, conv, gate)
+        stage.add_module(name, block)
+        inputs = block.dim
+    return stage
+
+
+class Inception3D(VideoEncoder):
+    """Inception-v1 over time and space, with the convolution and the gate left open.
+
+    Stages: mixed3c, mixed4f, mixed5c; D = 1024. Clips of 1 frame of 32x32 and up: padding lets any
+    size through, and 32 pixels are one cell of the last map.
+
+    Args:
+        name: architecture's name, for the spec.
+        frames: T of the spec.
+        conv: makes a convolution with batch norm and ReLU.
+        gate: makes what follows conv2c and every branch, from its channel count.
+    """
+
+    def __init__(self, name: str, *, frames: int, conv: Conv, gate: Gate) -> None:
+        super().__init__(
+            EncoderSpec(name, {}, dim=1024, frames=frames, size=224),
+            stage_dims=_STAGE_DIMS,
+            minimum=(1, 32, 32),
+        )
+        self.stem = nn.Sequential(
+            conv(3, 64, 7, 2),
+            nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
+            conv(64, 64, 1, 1),
+            conv(64, 192, 3, 1),
+            gate(192),
+            nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
+        )
+        self.pool4a = nn.MaxPool3d(3, stride=2, padding=1)
+        # ceil_mode keeps the last odd frame, row and column, as "SAME" padding does.
+        self.pool5a = nn.MaxPool3d(2, stride=2, ceil_mode=True)
+        self.mixed3 = _stage(192, _MIXED[0], conv, gate)
+        self.mixed4 = _stage(_STAGE_DIMS[0], _MIXED[1], conv, gate)
+        self.mixed5 = _stage(_STAGE_DIMS[1], _MIXED[2], conv, gate)
+        self.initialise()
+
+    def _stages(self, clip_BCTHW: Tensor) -> list[Tensor]:
+        mixed3c = self.mixed3(self.stem(clip_BCTHW))
+        mixed4f = self.mixed4(self.pool4a(mixed3c))
+        mixed5c = self.mixed5(self.pool5a(mixed4f))
+        return [mixed3c, mixed4f, mixed5c]
+
+
+class I3D(Inception3D):
+    """I3D's RGB stream without the classifier. See the head of this file and Inception3D."""
+
+    def __init__(self) -> None:
+        super().__init__("i3d", frames=16, conv=conv_unit, gate=_no_gate)
+
+
+def _no_gate(channels: int) -> nn.Module:
+    return nn.Identity()

@@ -1,0 +1,241 @@
+"""Where the videos are: a folder, class folders or a CSV -> a list of videos, each checked once.
+
+    clips/a.mp4                  folder          no labels
+    clips/Run/a.mp4              class folders   label = name of the folder the file lies in
+    videos.csv                   path,label[,start,end][,more columns]; paths relative to the CSV
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from unscene.errors import UnsceneError, VideoError
+from unscene.video.probe import VideoInfo, probe
+
+SUFFIXES = frozenset(
+    ".3gp .264 .265 .asf .avi .divx .flv .gif .h264 .h265 .hevc .ivf .m1v .m2ts .m2v .m4v .mjpeg "
+    ".mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv .y4m".split()
+)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video, or one segment of a video.
+
+    Attributes:
+        path: absolute.
+        label: its class, None if unknown.
+        start, end: the segment in seconds; end None is the end of the file.
+        columns: all further columns of a CSV, as text.
+        info: what `probe` found; None until checked.
+    """
+
+    path: str
+    label: str | None = None
+    start: float = 0.0
+    end: float | None = None
+    columns: dict[str, str] = field(default_factory=dict)
+    info: VideoInfo | None = None
+
+    @property
+    def duration(self) -> float:
+        """Seconds of the segment."""
+        assert self.info is not None, "ask a checked catalog"
+        return (self.info.duration if self.end is None else self.end) - self.start
+
+    def value(self, column: str) -> str:
+        """The text in a label column; "label" is the class."""
+        found = self.label if column == "label" else self.columns.get(column)
+        if found is None:
+            known = (["label"] if self.label is not None else []) + sorted(self.columns)
+            raise UnsceneError(
+                f"{self.path}: no column {column!r}; it has {', '.join(known) or 'no labels'}"
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that cannot be used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The videos of DATA that can be used, and those that cannot."""
+
+    source: str
+    videos: tuple[Video, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def fingerprint(self) -> str:
+        """16 hex digits over names, sizes, labels and segments: has the data changed?"""
+        root = Path(self.source) if Path(self.source).is_dir() else Path(self.source).parent
+        digest = hashlib.sha256()
+        for video in self.videos:
+            name = os.path.relpath(video.path, root)
+            size = os.path.getsize(video.path) if os.path.exists(video.path) else -1
+            row = (name, size, video.label, video.start, video.end, sorted(video.columns.items()))
+            digest.update(repr(row).encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()[:16]
+
+    def account(self) -> str:
+        """One line, plus the skipped files by reason."""
+        lines = [f"{len(self.videos)} videos used, {len(self.skipped)} skipped"]
+        for reason, count in Counter(s.reason for s in self.skipped).most_common():
+            first = next(s.path for s in self.skipped if s.reason == reason)
+            others = f" and {count - 1} more" if count > 1 else ""
+            lines.append(f"  {reason}: {first}{others}")
+        return "\n".join(lines)
+
+
+def open_catalog(data: str | os.PathLike[str], progress: Progress | None = None) -> Catalog:
+    """Find the videos of DATA and check every one by decoding its first frame.
+
+    Raises:
+        UnsceneError: DATA does not exist, or holds no video that can be used; says what was
+            looked for.
+    """
+    listed = list_videos(data)
+    checked = check(listed, progress)
+    if not checked.videos:
+        raise UnsceneError(
+            f"{data}: none of its {len(listed) + len(listed.skipped)} videos can be used.\n"
+            + checked.account()
+        )
+    return checked
+
+
+def list_videos(data: str | os.PathLike[str]) -> Catalog:
+    """Find videos without opening any."""
+    path = Path(data).expanduser()
+    if not path.exists():
+        raise UnsceneError(f"{data}: does not exist; give a folder of videos or a CSV file")
+    if path.is_dir():
+        return _list_folder(path)
+    if path.suffix.lower() == ".csv":
+        return _list_csv(path)
+    if path.suffix.lower() in SUFFIXES:
+        return Catalog(str(path), (Video(str(path.absolute())),))
+    raise UnsceneError(f"{data}: is neither a folder, nor a .csv file, nor a video")
+
+
+def check(catalog: Catalog, progress: Progress | None = None) -> Catalog:
+    """Probe every video; those that fail move to `skipped` with their reason."""
+    kept: list[Video] = []
+    skipped = list(catalog.skipped)
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        for done, outcome in enumerate(pool.map(_check_one, catalog.videos), start=1):
+            if isinstance(outcome, Video):
+                kept.append(outcome)
+            else:
+                skipped.append(outcome)
+            if progress is not None:
+                progress(done, len(catalog))
+    return replace(catalog, videos=tuple(kept), skipped=tuple(skipped))
+
+
+def _check_one(video: Video) -> Video | Skipped:
+    try:
+        info = probe(video.path)
+    except VideoError as error:
+        return Skipped(video.path, error.reason)
+    if video.start >= info.duration:
+        return Skipped(video.path, "its segment starts after the end of the video")
+    return replace(video, info=info)
+
+
+def _list_folder(root: Path) -> Catalog:
+    videos: list[Video] = []
+    skipped: list[Skipped] = []
+    for folder, below, names in os.walk(root, onerror=lambda e: skipped.append(_unreadable(e))):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        label = None if Path(folder) == root else Path(folder).name
+        for name in below:
+            if Path(name).suffix.lower() in SUFFIXES:
+                skipped.append(Skipped(str(Path(folder, name)), "is a directory, not a video file"))
+        for name in sorted(names):
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+                videos.append(Video(str(Path(folder, name).absolute()), label))
+    if not videos:
+        details = "".join(f"\n  {s.path}: {s.reason}" for s in skipped[:5])
+        raise UnsceneError(
+            f"{root}: no video found. Looked in it and all folders below for files ending in "
+            f"{', '.join(sorted(SUFFIXES))}.{details}"
+        )
+    return Catalog(str(root), tuple(videos), tuple(skipped))
+
+
+def _unreadable(error: OSError) -> Skipped:
+    return Skipped(str(error.filename), f"folder cannot be read ({error.strerror})")
+
+
+def _list_csv(path: Path) -> Catalog:
+    try:
+        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            reader = csv.DictReader(file)
+            header = reader.fieldnames or []
+            if "path" not in header:
+                raise UnsceneError(
+                    f"{path}: its first line must name the columns path,label[,start,end]; "
+                    f"found {','.join(header) or 'nothing'}"
+                )
+            rows = list(reader)
+    except (OSError, csv.Error) as error:
+        raise UnsceneError(f"{path}: cannot be read as CSV ({error})") from error
+    videos: list[Video] = []
+    skipped: list[Skipped] = []
+    for line, row in enumerate(rows, start=2):
+        outcome = _csv_row(path, line, row)
+        (videos if isinstance(outcome, Video) else skipped).append(outcome)  # type: ignore[arg-type]
+    if not videos:
+        raise UnsceneError(f"{path}: no row can be used.\n" + Catalog("", (), tuple(skipped)).account())
+    return Catalog(str(path), tuple(videos), tuple(skipped))
+
+
+def _csv_row(path: Path, line: int, row: dict[str, str]) -> Video | Skipped:
+    name = (row.get("path") or "").strip()
+    if not name:
+        return Skipped(f"{path}:{line}", "row without a path")
+    file = str((path.parent / name).absolute())
+    try:
+        start, end = _seconds(row.get("start")) or 0.0, _seconds(row.get("end"))
+    except ValueError:
+        return Skipped(file, "start and end must be seconds")
+    if start < 0 or (end is not None and end <= start):
+        return Skipped(file, "its segment is empty: end must be after start, start at least 0")
+    used = {"path", "label", "start", "end"}
+    columns = {key: value for key, value in row.items() if key and key not in used and value}
+    return Video(file, (row.get("label") or "").strip() or None, start, end, columns)
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None or not text.strip():
+        return None
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def label_index(videos: Iterable[Video], column: str) -> tuple[list[int], list[str]]:
+    """Class numbers of the videos and the class names, sorted, for a label column."""
+    values = [video.value(column) for video in videos]
+    names = sorted(set(values))
+    number = {name: i for i, name in enumerate(names)}
+    return [number[value] for value in values], names

@@ -1,0 +1,217 @@
+"""What a decoded window of a video is, alone (Clip) and as a batch (ClipBatch).
+
+Pixels stay what the decoder made them: three uint8 planes, luma Y at full size and chroma U and V
+at half size in both directions (YUV 4:2:0), 1.5 bytes a pixel. `views.render` turns them into RGB.
+
+Convention
+----------
+Shapes carry B batch, T frames, H height, W width. Positions in a frame are normalised: x and y run
+from -1 at the left/top edge of the frame to +1 at its right/bottom edge (edges, not pixel centres:
+`align_corners=False`), so they mean the same at every size. Flow and vectors are in the same units
+and point *back*: I(x, y, t+1) = I(x + Vx, y + Vy, t), equation 2 of the DSM paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Matrix = Literal["bt601", "bt709"]
+
+
+def _describe(owner: object) -> str:
+    """Shapes and dtypes instead of tensors: what one wants to read in a debugger."""
+    parts = []
+    for field in fields(owner):  # type: ignore[arg-type]
+        value = getattr(owner, field.name)
+        if isinstance(value, Tensor):
+            dtype = str(value.dtype).removeprefix("torch.")
+            parts.append(f"{field.name}={dtype}{list(value.shape)}")
+        elif value is not None:
+            parts.append(f"{field.name}={value!r}")
+    return f"{type(owner).__name__}({', '.join(parts)})"
+
+
+def _check_planes(y: Tensor, u: Tensor, v: Tensor, lead: int) -> None:
+    for name, plane in (("y", y), ("u", u), ("v", v)):
+        if plane.dtype != torch.uint8 or plane.ndim != lead + 2:
+            raise ValueError(
+                f"plane {name} must be uint8 with {lead + 2} axes, "
+                f"got {plane.dtype} {list(plane.shape)}"
+            )
+    height, width = y.shape[-2:]
+    chroma = (*y.shape[:-2], (height + 1) // 2, (width + 1) // 2)
+    if u.shape != chroma or v.shape != chroma:
+        raise ValueError(
+            f"chroma planes of a {list(y.shape)} luma plane must be {list(chroma)}, "
+            f"got {list(u.shape)} and {list(v.shape)}"
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Motion:
+    """The codec's motion vectors of consecutive frames, on a grid of square blocks.
+
+    Attributes:
+        vectors: float32 (L, Hb, Wb, 2), (x, y) in luma pixels, pointing back one frame (eq. 2).
+        valid: bool (L, Hb, Wb); False where the block was coded without a vector (intra).
+        frames: int64 (T,), where each sampled frame of the clip stands among the L frames.
+        size: (H, W) of the coded frame, in whose pixels vectors and blocks are measured (the
+            clip's planes may have been shrunk).
+        block: side of a block in luma pixels.
+        exact: False if the stream has B-frames, so that a vector's length is not motion per frame.
+    """
+
+    vectors: Tensor
+    valid: Tensor
+    frames: Tensor
+    size: tuple[int, int]
+    block: int
+    exact: bool
+
+    def __post_init__(self) -> None:
+        if self.vectors.ndim != 4 or self.vectors.shape[-1] != 2:
+            raise ValueError(f"vectors must be (L, Hb, Wb, 2), got {list(self.vectors.shape)}")
+        if self.valid.shape != self.vectors.shape[:-1]:
+            raise ValueError(
+                f"valid must be {list(self.vectors.shape[:-1])}, got {list(self.valid.shape)}"
+            )
+
+    __repr__ = _describe
+
+
+@dataclass(frozen=True, repr=False)
+class Clip:
+    """T frames of one video.
+
+    Attributes:
+        y, u, v: uint8 planes (T, H, W) and (T, ceil(H/2), ceil(W/2)), upright (rotation applied).
+        times: float64 (T,), presentation times in seconds.
+        full_range: True if luma runs 0..255, False if 16..235 (as most video does).
+        matrix: which YUV -> RGB matrix the stream calls for.
+        motion: the codec's vectors, where they were asked for and the stream has them.
+        flow: float16 (T-1, G, G, 2), flow between neighbouring frames on a G x G grid over the
+            frame, in normalised units, pointing back (eq. 2); filled in by `views.flow`.
+    """
+
+    y: Tensor
+    u: Tensor
+    v: Tensor
+    times: Tensor
+    full_range: bool = False
+    matrix: Matrix = "bt601"
+    motion: Motion | None = None
+    flow: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        _check_planes(self.y, self.u, self.v, lead=1)
+        if self.times.shape != self.y.shape[:1]:
+            raise ValueError(f"times must be {[len(self.y)]}, got {list(self.times.shape)}")
+        if self.flow is not None and (
+            self.flow.ndim != 4 or self.flow.shape[0] != len(self.y) - 1 or self.flow.shape[-1] != 2
+        ):
+            raise ValueError(
+                f"flow must be ({len(self.y) - 1}, G, G, 2), got {list(self.flow.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) in luma pixels."""
+        return self.y.shape[-2], self.y.shape[-1]
+
+    def replace(self, **changes: object) -> Clip:
+        """A copy with some attributes changed."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    __repr__ = _describe
+
+
+@dataclass(frozen=True, repr=False)
+class ClipBatch:
+    """B clips of the same number of frames; smaller frames are padded at the bottom and right.
+
+    Attributes:
+        y, u, v: uint8 (B, T, H, W) and (B, T, ceil(H/2), ceil(W/2)).
+        sizes: int64 (B, 2), the true (H, W) of every clip.
+        full_range: bool (B,).
+        bt709: bool (B,), True where the matrix is BT.709, else BT.601.
+        flow: float16 (B, T-1, G, G, 2) or None, see Clip.
+    """
+
+    y: Tensor
+    u: Tensor
+    v: Tensor
+    sizes: Tensor
+    full_range: Tensor
+    bt709: Tensor
+    flow: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        _check_planes(self.y, self.u, self.v, lead=2)
+        if self.sizes.shape != (len(self.y), 2):
+            raise ValueError(f"sizes must be {[len(self.y), 2]}, got {list(self.sizes.shape)}")
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def frames(self) -> int:
+        """T."""
+        return self.y.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        return self.y.device
+
+    @classmethod
+    def of(cls, clips: Sequence[Clip]) -> ClipBatch:
+        """Stack clips; frames of different sizes are padded to the largest."""
+        height = max(clip.size[0] for clip in clips)
+        width = max(clip.size[1] for clip in clips)
+
+        def stack(name: Literal["y", "u", "v"], rows: int, columns: int) -> Tensor:
+            planes = [getattr(clip, name) for clip in clips]
+            return torch.stack(
+                [F.pad(p, (0, columns - p.shape[-1], 0, rows - p.shape[-2])) for p in planes]
+            )
+
+        flows = [clip.flow for clip in clips]
+        present = [flow for flow in flows if flow is not None]
+        return cls(
+            y=stack("y", height, width),
+            u=stack("u", (height + 1) // 2, (width + 1) // 2),
+            v=stack("v", (height + 1) // 2, (width + 1) // 2),
+            sizes=torch.tensor([clip.size for clip in clips]),
+            full_range=torch.tensor([clip.full_range for clip in clips]),
+            bt709=torch.tensor([clip.matrix == "bt709" for clip in clips]),
+            flow=torch.stack(present) if len(present) == len(flows) else None,
+        )
+
+    def map(self, function: object) -> ClipBatch:
+        """Apply `function` to every tensor (`.to(device)`, `.pin_memory()`, indexing)."""
+        changed = {
+            field.name: function(value)  # type: ignore[operator]
+            for field in fields(self)
+            if (value := getattr(self, field.name)) is not None
+        }
+        return replace(self, **changed)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> ClipBatch:
+        return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> ClipBatch:
+        return self.map(lambda tensor: tensor.pin_memory())
+
+    def __getitem__(self, index: slice | Tensor) -> ClipBatch:
+        """A sub-batch (a slice or an index tensor, never a single int)."""
+        return self.map(lambda tensor: tensor[index])
+
+    __repr__ = _describe

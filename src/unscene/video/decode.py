@@ -1,0 +1,280 @@
+"""Files -> clips: one PyAV pass per window.
+
+A pass seeks to the key frame before the window, decodes forward and keeps only what was asked for:
+the planes of the wanted frames, and on request every frame's motion vectors and the key frame. A
+window late in a long file costs what one at the start costs; memory is that of the wanted frames.
+
+The decoder runs on one thread: parallelism comes from the workers, and under frame threading the
+H.264 decoder exports different vectors on every run (methods.md, section 4).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import av
+import numpy as np
+import torch
+from av.error import EOFError as AvEOFError
+from av.error import FFmpegError, InvalidDataError
+from av.video.frame import VideoFrame
+
+from unscene.errors import VideoError
+from unscene.video.clip import Clip, Motion
+from unscene.video.planes import PlaneReader, Planes, open_container
+from unscene.video.probe import (
+    VECTOR_CODECS,
+    check_file,
+    frame_rate,
+    quarter_turns,
+    video_stream,
+    why,
+)
+from unscene.video.sampling import Request
+from unscene.video.vectors import BLOCK, RECORD, block_field, rotate_field
+
+_SEEK_BACK = (0.0, 2.0, 12.0)  # seconds; some containers seek to after the wanted time
+
+
+@dataclass
+class _Pass:
+    """Frames found while decoding forward once: by index, counted from the pass's first frame."""
+
+    planes: dict[int, tuple[Planes, float]] = field(default_factory=dict)
+    vectors: dict[int, np.ndarray | None] = field(default_factory=dict)
+    key: tuple[Planes, float] | None = None
+    frames: int | None = None  # how many there are until the end, once the end was seen
+
+
+def read_clips(
+    path: str | os.PathLike[str],
+    request: Request,
+    *,
+    start: float = 0.0,
+    end: float | None = None,
+    short_side: int | None = None,
+) -> dict[str, Clip]:
+    """Read every clip of a request in one pass over the file (two or three where it loops).
+
+    Args:
+        path: a video file.
+        request: what to read, see `sampling`; `request.at` counts from `start`.
+        start, end: the segment of the file that counts as the video, in seconds.
+        short_side: shrink larger frames to this short side, in pixels.
+
+    Returns:
+        The clips by name; "key" among them if the request wants the key frame.
+
+    Raises:
+        VideoError: the file cannot be opened, has no video, no frame in the segment, or motion
+            vectors are wanted and the codec has none.
+    """
+    path = os.fspath(path)
+    check_file(path)
+    try:
+        with open_container(path) as container:
+            reader = _Reader(container, path, start, end, short_side, request)
+            return reader.read()
+    except (FFmpegError, OSError) as error:
+        raise VideoError(path, why(error)) from error
+
+
+class _Reader:
+    def __init__(
+        self,
+        container: av.container.InputContainer,
+        path: str,
+        start: float,
+        end: float | None,
+        short_side: int | None,
+        request: Request,
+    ) -> None:
+        self.container, self.path, self.request = container, path, request
+        self.start, self.end = start, end
+        self.stream = stream = video_stream(container, path)
+        stream.thread_type = "NONE"
+        stream.codec_context.thread_count = 1
+        if request.motion:
+            codec = stream.codec_context.name
+            if codec not in VECTOR_CODECS:
+                raise VideoError(path, f"{codec} carries no motion vectors; pass --flow dis")
+            stream.codec_context.options = {"flags2": "+export_mvs"}
+        self.fps = frame_rate(stream)
+        self.origin = float((stream.start_time or 0) * stream.time_base)
+        self.to_planes = PlaneReader(stream.codec_context.name, short_side)
+        self.coded_size = (0, 0)
+        self.turns = 0
+        self.exact = True
+
+    def read(self) -> dict[str, Clip]:
+        request = self.request
+        shown = {offset for offsets in request.offsets.values() for offset in offsets}
+        moving = {
+            offset
+            for name in request.motion
+            for offset in range(request.offsets[name][0], request.offsets[name][-1] + 1)
+        }
+        tail = self._pass(self.start + request.at, shown, moving)
+        place: dict[int, tuple[_Pass, int]] = {o: (tail, o) for o in shown | moving}
+        if tail.frames is not None and max(place) >= tail.frames:
+            self._loop(tail, shown, moving, place)
+        clips = {
+            name: self._clip(offsets, place, motion=name in request.motion)
+            for name, offsets in request.offsets.items()
+        }
+        if request.key_frame:
+            if tail.key is None:
+                raise VideoError(self.path, "no key frame before the window")
+            clips["key"] = self._stack([tail.key])
+        return clips
+
+    def _loop(
+        self, tail: _Pass, shown: set[int], moving: set[int], place: dict[int, tuple[_Pass, int]]
+    ) -> None:
+        """Past the end the window goes on at the beginning, as often as it takes."""
+        assert tail.frames is not None
+        gone = tail.frames
+
+        def after(offsets: set[int]) -> set[int]:
+            return {o - gone for o in offsets if o >= gone}
+
+        head = self._pass(self.start, after(shown), after(moving))
+        total = head.frames
+        if total == 0:
+            raise VideoError(self.path, "no frame can be decoded in this part of the file")
+        if total is not None and max(after(shown | moving)) >= total:
+            head = self._pass(
+                self.start,
+                {o % total for o in after(shown)},
+                {o % total for o in after(moving)},
+            )
+        for offset in place:
+            if offset >= gone:
+                index = offset - gone
+                place[offset] = (head, index if total is None else index % total)
+
+    def _pass(self, at: float, shown: set[int], moving: set[int]) -> _Pass:
+        """Decode from the key frame before `at` until the last wanted frame or the end."""
+        found = _Pass()
+        last = max(shown | moving)
+        half = 0.5 / self.fps
+        index = -1
+        for frame, time in self._frames_from(at):
+            if self.end is not None and time >= self.end - 1e-6:
+                break
+            if time < at - 1e-6:
+                if self.request.key_frame and frame.key_frame:
+                    found.key = (self.to_planes(frame), time)
+                if time < at - half:
+                    continue
+            index += 1
+            if index == 0:
+                self.coded_size = (frame.height, frame.width)
+                self.turns = quarter_turns(frame.rotation)
+            if self.request.key_frame and frame.key_frame and index == 0:
+                found.key = (self.to_planes(frame), time)
+            if index in shown:
+                found.planes[index] = (self.to_planes(frame), time)
+            if index in moving:
+                found.vectors[index] = self._vectors(frame)
+            if index == last:
+                return found
+        found.frames = index + 1
+        return found
+
+    def _frames_from(self, at: float) -> Iterator[tuple[VideoFrame, float]]:
+        """Frames in presentation order with their times, beginning at or before `at`."""
+        for back in _SEEK_BACK:
+            target = max(at - back, 0.0)
+            self._seek(target)
+            frames = self._decode()
+            first = next(frames, None)
+            if first is None and target > 0:
+                continue  # the claimed duration is longer than the file: look further back
+            if first is None or first[1] <= at + 0.5 / self.fps or target == 0:
+                break
+        if first is not None:
+            yield first
+            yield from frames
+
+    def _seek(self, time: float) -> None:
+        ticks = int((time + self.origin) / self.stream.time_base)
+        if time <= 0:
+            ticks = min(ticks, 0)
+        try:
+            self.container.seek(ticks, stream=self.stream, backward=True)
+        except FFmpegError:
+            self.container.seek(0)
+
+    def _decode(self) -> Iterator[tuple[VideoFrame, float]]:
+        """Decode what can be decoded: a damaged packet costs its frame, not the file."""
+        previous = -1 / self.fps
+        stream = self.stream
+        packets = self.container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                frames = packet.decode() if packet is not None else []
+            except InvalidDataError:
+                continue
+            except AvEOFError:
+                return
+            if packet is None:
+                return
+            for frame in frames:
+                stamp = frame.pts if frame.pts is not None else frame.dts
+                if stamp is None:
+                    time = previous + 1 / self.fps
+                else:
+                    time = float(stamp * stream.time_base) - self.origin
+                previous = time
+                yield frame, time
+
+    def _vectors(self, frame: VideoFrame) -> np.ndarray | None:
+        data = frame.side_data.get("MOTION_VECTORS")
+        if data is None:
+            return None
+        records = np.frombuffer(data, RECORD)
+        if self.exact and (records["source"] > 0).any():
+            self.exact = False
+        return records
+
+    def _clip(
+        self, offsets: Sequence[int], place: dict[int, tuple[_Pass, int]], *, motion: bool
+    ) -> Clip:
+        chosen = []
+        for offset in offsets:
+            found, index = place[offset]
+            if index not in found.planes:
+                raise VideoError(self.path, "no frame can be decoded in this part of the file")
+            chosen.append(found.planes[index])
+        clip = self._stack(chosen)
+        return clip.replace(motion=self._motion(offsets, place)) if motion else clip
+
+    def _stack(self, frames: Sequence[tuple[Planes, float]]) -> Clip:
+        y, u, v = (
+            torch.from_numpy(
+                np.ascontiguousarray(
+                    np.rot90(np.stack([planes[i] for planes, _ in frames]), self.turns, (1, 2))
+                )
+            )
+            for i in range(3)
+        )
+        times = torch.tensor([time for _, time in frames], dtype=torch.float64)
+        return Clip(y, u, v, times, self.to_planes.full_range, self.to_planes.matrix)
+
+    def _motion(self, offsets: Sequence[int], place: dict[int, tuple[_Pass, int]]) -> Motion:
+        dense = range(offsets[0], offsets[-1] + 1)
+        records = [found.vectors.get(index) for found, index in (place[o] for o in dense)]
+        vectors, valid = rotate_field(*block_field(records, *self.coded_size), self.turns)
+        height, width = self.coded_size[:: -1 if self.turns % 2 else 1]
+        return Motion(
+            vectors=torch.from_numpy(vectors),
+            valid=torch.from_numpy(valid),
+            frames=torch.tensor([offset - offsets[0] for offset in offsets]),
+            size=(height, width),
+            block=BLOCK,
+            exact=self.exact and not self.stream.codec_context.has_b_frames,
+        )

@@ -1,0 +1,136 @@
+"""What kind of video a file is: opened, its first frame decoded, closed again."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import av
+from av.error import FFmpegError
+
+from unscene.errors import VideoError
+from unscene.video.planes import open_container
+
+VECTOR_CODECS = frozenset({"h264", "mpeg4", "mpeg2video", "mpeg1video", "h263", "flv1", "msmpeg4v3"})
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """Facts about one video.
+
+    Attributes:
+        width, height: of the upright picture, in luma pixels.
+        fps: average frames a second (25 where the file does not say).
+        duration: seconds, measured by reading all packets where the file does not say.
+        frames: as the container claims, None where it does not say.
+        vectors: True if FFmpeg exports motion vectors for this codec.
+        b_frames: True if the stream announces reordered frames.
+        rotation: counter-clockwise quarter turns that make the picture upright, 0..3.
+    """
+
+    codec: str
+    pixel_format: str
+    width: int
+    height: int
+    fps: float
+    duration: float
+    frames: int | None
+    vectors: bool
+    b_frames: bool
+    rotation: int
+
+
+def probe(path: str | os.PathLike[str]) -> VideoInfo:
+    """Open a file and decode its first frame.
+
+    Raises:
+        VideoError: naming the file and why it cannot be used (missing, unreadable, empty, no video
+            stream, damaged).
+    """
+    path = os.fspath(path)
+    check_file(path)
+    try:
+        with open_container(path) as container:
+            stream = video_stream(container, path)
+            stream.thread_type = "NONE"
+            stream.codec_context.thread_count = 1
+            frame = next(container.decode(stream), None)
+            if frame is None:
+                raise VideoError(path, "no frame can be decoded; the file is cut short or damaged")
+            fps = frame_rate(stream)
+            context = stream.codec_context
+            turns = quarter_turns(frame.rotation)
+            upright = (frame.width, frame.height)[:: -1 if turns % 2 else 1]
+            return VideoInfo(
+                codec=context.name,
+                pixel_format=frame.format.name,
+                width=upright[0],
+                height=upright[1],
+                fps=fps,
+                duration=duration_of(container, stream, fps),
+                frames=stream.frames or None,
+                vectors=context.name in VECTOR_CODECS,
+                b_frames=bool(context.has_b_frames),
+                rotation=turns,
+            )
+    except (FFmpegError, OSError, ValueError) as error:
+        raise VideoError(path, why(error)) from error
+
+
+def check_file(path: str) -> None:
+    """Raise VideoError for what is plainly no video file, before FFmpeg sees it."""
+    if not os.path.exists(path):
+        raise VideoError(path, "does not exist")
+    if os.path.isdir(path):
+        raise VideoError(path, "is a directory, not a video file")
+    if not os.access(path, os.R_OK):
+        raise VideoError(path, "may not be read (permissions)")
+    if os.path.getsize(path) == 0:
+        raise VideoError(path, "is empty (0 bytes)")
+
+
+def video_stream(container: av.container.InputContainer, path: str) -> av.VideoStream:
+    """The first stream that is moving pictures (cover art is not)."""
+    for stream in container.streams.video:
+        if stream.codec_context is None:
+            raise VideoError(path, "its codec is unknown to this FFmpeg")
+        if "ATTACHED_PIC" not in str(stream.disposition).upper():
+            return stream
+    raise VideoError(path, "has no video stream")
+
+
+def frame_rate(stream: av.VideoStream) -> float:
+    """Average frames a second; 25 where the file does not say or says nonsense."""
+    for rate in (stream.average_rate, stream.guessed_rate):
+        if rate and 0.1 <= float(rate) <= 1000:
+            return float(rate)
+    return 25.0
+
+
+def duration_of(
+    container: av.container.InputContainer, stream: av.VideoStream, fps: float
+) -> float:
+    """Seconds, from the cheapest source that knows."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    if container.duration:
+        return float(container.duration / av.time_base)
+    if stream.frames:
+        return stream.frames / fps
+    # Raw streams carry no length: count packets, which reads the file but decodes nothing.
+    container.seek(0)
+    count = sum(1 for packet in container.demux(stream) if packet.size)
+    return max(count, 1) / fps
+
+
+def quarter_turns(rotation: float) -> int:
+    """FFmpeg's display rotation (degrees counter-clockwise) as quarter turns 0..3."""
+    return round(rotation / 90) % 4
+
+
+def why(error: Exception) -> str:
+    """An FFmpeg or system error in words a person can act on."""
+    text = str(getattr(error, "strerror", None) or error)
+    if "Invalid data found" in text or "moov atom not found" in text:
+        return "is not a video that FFmpeg can read, or is damaged (invalid data)"
+    return f"cannot be decoded ({text})"

@@ -1,0 +1,117 @@
+"""Which frames of a video a method gets to see.
+
+A sampler turns the length of a video and a random generator into a `Request`: one point in time and,
+for every clip that is wanted, frame offsets counted from that point. The reader then makes one pass.
+
+    video     |--------------------------------------------------------------|
+    at                    v
+    frames    . . . . . . 0 1 2 3 4 5 6 7 8 9 . . . . . . . . . . . . . . . .
+    clip                  x       x       x       x            (stride 4, T = 4)
+    shifted                   x       x       x       x        (tau = 2)
+
+Past the end a window loops to the beginning of the video (or of its start..end segment), which is
+what equation 4 of the DSM paper asks for, and also what a video shorter than its window gets:
+
+    video     |0 1 2 3 4 5 6|
+    clip       x       x     x       x          offsets 0 4 8 12 -> frames 0 4 1 5
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from unscene.errors import UnsceneError
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to read in one pass.
+
+    Attributes:
+        at: seconds from the beginning of the video (or segment); offset 0 is the first frame that
+            is shown at or after this time.
+        offsets: for every named clip its frames, in frames of the video counted from `at`.
+        motion: names of the clips that want the codec's motion vectors.
+        key_frame: also hand on the last key frame at or before `at`, as the clip "key".
+    """
+
+    at: float
+    offsets: dict[str, tuple[int, ...]]
+    motion: tuple[str, ...] = ()
+    key_frame: bool = False
+
+
+class Sampler(Protocol):
+    """Draws a request for a video of `duration` seconds at `fps` frames a second."""
+
+    def draw(self, duration: float, fps: float, rng: np.random.Generator) -> Request: ...
+
+
+def span(frames: int, stride: int, fps: float) -> float:
+    """Seconds between the first and the last frame of a window."""
+    return (frames - 1) * stride / fps
+
+
+@dataclass(frozen=True)
+class RandomWindow:
+    """A window at a random place and, if `shift` is given, its temporally shifted twin.
+
+    Attributes:
+        frames: T, at least 1.
+        stride: distance of neighbouring frames in frames of the video, at least 1.
+        shift: (alpha1, alpha2) of equation 4: the clip "shifted" begins tau ~ U{alpha1..alpha2}
+            frames of the video later than "clip". None: no such clip.
+        motion: clips that want motion vectors.
+    """
+
+    frames: int = 16
+    stride: int = 4
+    shift: tuple[int, int] | None = None
+    motion: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_window(self.frames, self.stride)
+        if self.shift is not None and not 0 <= self.shift[0] <= self.shift[1]:
+            raise UnsceneError(f"shift {self.shift}: needs two frame counts, 0 <= first <= second")
+
+    def draw(self, duration: float, fps: float, rng: np.random.Generator) -> Request:
+        at = rng.random() * max(0.0, duration - span(self.frames, self.stride, fps) - 1 / fps)
+        clip = window(self.frames, self.stride)
+        offsets = {"clip": clip}
+        if self.shift is not None:
+            tau = int(rng.integers(self.shift[0], self.shift[1] + 1))
+            offsets["shifted"] = tuple(offset + tau for offset in clip)
+        return Request(at, offsets, motion=self.motion)
+
+
+@dataclass(frozen=True)
+class UniformWindow:
+    """Window number `index` of `count` windows spread evenly over the video (test protocol)."""
+
+    frames: int = 16
+    stride: int = 4
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        check_window(self.frames, self.stride)
+
+    def draw(self, duration: float, fps: float, rng: np.random.Generator) -> Request:
+        room = max(0.0, duration - span(self.frames, self.stride, fps) - 1 / fps)
+        share = 0.5 if self.count == 1 else self.index / (self.count - 1)
+        return Request(room * share, {"clip": window(self.frames, self.stride)})
+
+
+def window(frames: int, stride: int) -> tuple[int, ...]:
+    """Offsets of T frames, `stride` apart."""
+    return tuple(range(0, frames * stride, stride))
+
+
+def check_window(frames: int, stride: int) -> None:
+    """Raise UnsceneError unless both are at least 1."""
+    for name, value in (("frames", frames), ("stride", stride)):
+        if value < 1:
+            raise UnsceneError(f"{name} {value}: must be at least 1")

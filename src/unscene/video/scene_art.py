@@ -1,0 +1,217 @@
+"""How moving scenes are drawn: backgrounds, objects, and the one laid over the other.
+
+Convention. Colours are RGB. Points are (x, y) in pixels, x to the right, y down, and the origin is
+the corner (not the centre) of the top left pixel. Angles are radians and positive is clockwise on
+the screen. The frame is a torus for the object: what leaves on one side comes in on the other.
+
+Two rules keep an object visible on every scene although the two are drawn independently of each
+other: backgrounds keep to the middle of the brightness range, objects use only its two ends.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+SHAPES = ("arrow", "drop", "fish", "chevron", "bar", "club")
+TEXTURES = ("halves", "stripes", "spots", "ramp", "quarters")
+BACKGROUNDS = ("noise", "stripes", "blobs", "gradient", "weave", "cells")
+
+CANVAS = 3  # side of a scene's picture in frames; a video shows one frame-sized piece of it
+_SPRITE = 128  # side of a sprite in pixels
+_REACH = 1.25  # half a sprite's side in object radii; the margin holds the soft shadow
+
+
+# ---- backgrounds -------------------------------------------------------------------------------
+
+
+def _noise(rng: np.random.Generator, side: int, wave: float) -> Floats:
+    """Smooth noise in 0–1 whose hills are about `wave` px apart."""
+    field = np.zeros((side, side), np.float32)
+    for octave, weight in ((1.0, 1.0), (0.5, 0.35)):
+        knots = max(4, round(2 * side / (wave * octave)))
+        grid = rng.normal(size=(knots, knots)).astype(np.float32)
+        field += weight * cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC)
+    field = cv2.GaussianBlur(field, (0, 0), wave / 8)
+    low, high = np.quantile(field, (0.02, 0.98))
+    return np.clip((field - low) / (high - low), 0, 1).astype(np.float32)
+
+
+def _pattern(kind: str, rng: np.random.Generator, side: int, wave: float) -> Floats:
+    """The (side, side) field in 0–1 that a scene's palette is laid over."""
+    y, x = np.mgrid[:side, :side].astype(np.float32)
+    turn = rng.uniform(0, math.pi)
+    along = x * math.cos(turn) + y * math.sin(turn)
+    across = y * math.cos(turn) - x * math.sin(turn)
+    bend = _noise(rng, side, 2.5 * wave)
+    cycle = 2 * math.pi / (wave * rng.uniform(0.8, 1.3))
+    if kind == "stripes":
+        return np.asarray(0.5 + 0.5 * np.sin(cycle * along + 5 * bend), np.float32)
+    if kind == "gradient":
+        slow = 0.5 + 0.5 * np.sin(0.35 * cycle * along)
+        return np.asarray(0.8 * slow + 0.2 * bend, np.float32)
+    if kind == "weave":
+        product = np.sin(cycle * along + 2 * bend) * np.sin(cycle * across + 2 * bend)
+        return np.asarray(0.5 + 0.5 * np.tanh(2.5 * product), np.float32)
+    if kind == "blobs":
+        return np.asarray(0.5 + 0.5 * np.tanh(7 * (_noise(rng, side, wave) - 0.5)), np.float32)
+    if kind == "cells":
+        seeds = np.full((side, side), 255, np.uint8)
+        count = max(4, round((side / wave) ** 2 * 1.2))
+        seeds[rng.integers(0, side, count), rng.integers(0, side, count)] = 0
+        distance = cv2.distanceTransform(seeds, cv2.DIST_L2, 5)
+        distance = cv2.GaussianBlur(distance, (0, 0), wave / 12)
+        return np.clip(distance / (0.8 * wave), 0, 1).astype(np.float32)
+    return _noise(rng, side, wave)
+
+
+def luma(rgb: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Brightness in 0–1 of RGB in 0–1, BT.601."""
+    return np.asarray(rgb @ np.array([0.299, 0.587, 0.114]))
+
+
+def _hue(hue: float) -> NDArray[np.float64]:
+    """The fully saturated RGB colour of a hue given in turns."""
+    return np.clip(np.abs((hue * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
+
+
+@lru_cache(maxsize=64)
+def background(seed: int, scene: int, size: int, smooth: float) -> NDArray[np.uint8]:
+    """The picture of one scene, (CANVAS × size, CANVAS × size, 3); read-only, it is shared."""
+    rng = np.random.default_rng([seed, 1_000_003, scene])
+    side = CANVAS * size
+    # Steps of the golden ratio keep the hues of any number of scenes apart, test scenes included.
+    hue = (np.random.default_rng([seed, 1_000_033]).uniform() + scene * 0.618034) % 1.0
+    kind = BACKGROUNDS[(scene + seed) % len(BACKGROUNDS)]
+    field = _pattern(kind, rng, side, smooth * size)
+    light = _noise(rng, side, 1.5 * smooth * size)
+    shift, grey = rng.uniform(0.06, 0.16) * rng.choice([-1, 1]), rng.uniform(0.35, 0.6)
+    stops = []
+    for at, level in zip((-1, 0, 1), rng.permutation([0.28, 0.4, 0.52]), strict=True):
+        colour = grey + (1 - grey) * _hue(hue + at * shift)
+        stops.append(colour * level / luma(colour))
+    spots = np.linspace(0, 1, len(stops))
+    table = np.stack([np.interp(np.linspace(0, 1, 512), spots, c) for c in np.transpose(stops)], -1)
+    picture = table[np.rint(field * 511).astype(int)] * (0.85 + 0.3 * light[..., None])
+    pixels = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    pixels.setflags(write=False)
+    return pixels
+
+
+# ---- objects -----------------------------------------------------------------------------------
+
+
+def _outline(shape: str) -> list[NDArray[np.float64]]:
+    """Polygons in object radii, long axis along x, within the unit circle, no symmetry of turn."""
+    t = np.linspace(0, 2 * math.pi, 72, endpoint=False)
+    circle = np.stack([np.cos(t), np.sin(t)], -1)
+    if shape == "arrow":
+        points = [(-0.95, -0.27), (0.1, -0.27), (0.1, -0.7), (1, 0)]
+        return [np.array([*points, *((x, -y) for x, y in points[-2::-1])])]
+    if shape == "drop":
+        return [np.stack([np.cos(t), 0.68 * np.sin(t) * np.sin(t / 2) ** 1.3], -1)]
+    if shape == "fish":
+        body = circle * (0.72, 0.44) + (0.28, 0)
+        return [body, np.array([(-0.2, 0), (-0.8, -0.58), (-0.68, 0), (-0.8, 0.58)])]
+    if shape == "chevron":
+        points = [(-0.15, 0.0), (-0.72, -0.68), (0.0, -0.68), (0.95, 0)]
+        return [np.array([*points, (0.0, 0.68), (-0.72, 0.68)])]
+    if shape == "bar":
+        ends = np.where(circle[:, :1] > 0, 0.64, -0.64) * (1, 0)
+        return [circle * 0.36 + ends]
+    handle = np.array([(-0.98, -0.18), (0.4, -0.18), (0.4, 0.18), (-0.98, 0.18)])
+    return [circle * 0.5 + (0.5, 0), handle]
+
+
+@lru_cache(maxsize=64)
+def _stencil(shape: str, texture: str) -> tuple[Floats, Floats, Floats]:
+    """Cover, tone (0 dark, 1 light) and soft shadow of an object, each (_SPRITE, _SPRITE) 0–1."""
+    fine = 2 * _SPRITE
+    mask = np.zeros((fine, fine), np.uint8)
+    for polygon in _outline(shape):
+        cv2.fillPoly(mask, [np.rint((polygon / _REACH + 1) * fine / 2).astype(np.int32)], 255)
+    y, x = ((np.mgrid[:fine, :fine] + 0.5) / fine * 2 - 1) * _REACH
+    if texture == "halves":
+        light = x > 0.05
+    elif texture == "stripes":
+        light = (x + 1) % 0.62 > 0.31
+    elif texture == "quarters":
+        light = (x - 0.1) * y > 0
+    elif texture == "spots":
+        spots = ((0.55, 0.0, 0.22), (0.0, 0.14, 0.2), (-0.62, 0.0, 0.16))
+        light = ~np.any([np.hypot(x - a, y - b) < r for a, b, r in spots], axis=0)
+    else:
+        light = np.clip(0.5 - 0.75 * x, 0, 1)
+    small = (_SPRITE, _SPRITE)
+    cover = cv2.resize(mask.astype(np.float32) / 255, small, interpolation=cv2.INTER_AREA)
+    tone = cv2.resize(np.asarray(light, np.float32), small, interpolation=cv2.INTER_AREA)
+    return cover, tone, cv2.GaussianBlur(cover, (0, 0), _SPRITE / 24)
+
+
+def sprite(shape: str, texture: str, rng: np.random.Generator) -> Floats:
+    """An object in two colours of its own, (_SPRITE, _SPRITE, 4): RGB times cover, then cover."""
+    cover, tone, shadow = _stencil(shape, texture)
+    dark, light = _hue(rng.uniform()), _hue(rng.uniform())
+    dark = dark * (0.1 / luma(dark))
+    missing = max(0.0, (0.8 - float(luma(light))) / (1 - float(luma(light))))
+    light = light + (1 - light) * missing
+    channels = [cover * (d + (c - d) * tone) for d, c in zip(255 * dark, 255 * light, strict=True)]
+    alpha = cover + (1 - cover) * np.float32(0.45) * shadow  # a black shadow: cover, no colour
+    return np.stack([*channels, alpha], -1, dtype=np.float32, casting="same_kind")
+
+
+def paint(frames: Floats, image: Floats, centre: Floats, angle: Floats, sizes: Floats) -> None:
+    """Lay `image` (a sprite) over `frames` (T, S, S, 3) in place: `sizes` (T,) px across, turned by
+    `angle` (T,), in the middle at `centre` (T, 2) px within [0, S)."""
+    T, S = frames.shape[:2]
+    over = 2  # samples per pixel and axis
+    patch = min(S, 2 * math.ceil(_REACH * float(sizes.max()) / 2 + 1))
+    corner = np.floor(centre).astype(int) - patch // 2
+    patches = np.empty((T, patch, patch, 4), np.float32)
+    levels = [image]
+    for t in range(T):
+        minify = _SPRITE / (_REACH * float(sizes[t]) * over)
+        level = max(0, int(math.log2(max(minify, 1.0))))  # a smaller sprite where it would alias
+        while level >= len(levels):
+            half = levels[-1].shape[0] // 2
+            levels.append(cv2.resize(levels[-1], (half, half), interpolation=cv2.INTER_AREA))
+        side = levels[level].shape[0]
+        zoom = side / (_REACH * float(sizes[t]))  # sprite pixels per screen pixel
+        cos, sin = zoom * math.cos(float(angle[t])), zoom * math.sin(float(angle[t]))
+        a = np.array([[cos, sin], [-sin, cos]])
+        half_sample = 0.5 / over
+        shift = a @ (half_sample - (centre[t] - corner[t])) + (side - 1) / 2
+        matrix = np.column_stack([a / over, shift])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        fine = cv2.warpAffine(levels[level], matrix, (patch * over, patch * over), flags=flags)
+        cv2.resize(fine, (patch, patch), patches[t], interpolation=cv2.INTER_AREA)
+    reach = np.arange(patch)
+    xs, ys = (corner[:, :1] + reach) % S, (corner[:, 1:] + reach) % S
+    rows = (np.arange(T)[:, None] * S + ys)[:, :, None] * S + xs[:, None, :]
+    pixels = frames.reshape(-1, 3)  # taking whole pixels by one index is the fast way through
+    under, keep = pixels.take(rows, axis=0), 1 - patches[..., 3]
+    for c in range(3):
+        under[..., c] *= keep
+        under[..., c] += patches[..., c]
+    pixels[rows] = under
+
+
+def look(piece: Floats, camera: Floats, S: int) -> Floats:
+    """What the camera sees of a still picture, (T, S, S, 3). `piece` is square and has the same
+    margin on all sides of the middle S × S px; `camera` (T, 2) px displaces it."""
+    T, margin = len(camera), (piece.shape[0] - S) // 2
+    if not camera.any():
+        middle = piece[margin : margin + S, margin : margin + S]
+        return np.repeat(middle[None], T, axis=0)
+    frames = np.empty((T, S, S, 3), np.float32)
+    for t in range(T):
+        matrix = np.column_stack([np.eye(2), margin - camera[t]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        cv2.warpAffine(piece, matrix, (S, S), frames[t], flags=flags)
+    return frames

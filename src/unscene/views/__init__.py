@@ -1,0 +1,27 @@
+"""Clips to views: one sampling map and one colour matrix a sample, applied once."""
+
+from unscene.views.augment import BasicAugmentation, ViewParameters, make_view
+from unscene.views.color import ColorFactors
+from unscene.views.disturb import draw_offsets, draw_phi, scale_flow, warp
+from unscene.views.flow import NoVectorsError, add_flow, codec_flow, dis_flow, view_flow
+from unscene.views.geometry import ThinPlateSpline, tps_grid
+from unscene.views.render import render
+
+__all__ = [
+    "BasicAugmentation",
+    "ColorFactors",
+    "NoVectorsError",
+    "ThinPlateSpline",
+    "ViewParameters",
+    "add_flow",
+    "codec_flow",
+    "dis_flow",
+    "draw_offsets",
+    "draw_phi",
+    "make_view",
+    "render",
+    "scale_flow",
+    "tps_grid",
+    "view_flow",
+    "warp",
+]

@@ -1,0 +1,271 @@
+"""Basic augmentation: from a few settings to the parameters of views, from those to a view.
+
+Convention
+----------
+Parameters are drawn on the CPU from the caller's generator, one set for every sample, and hold for
+all frames of its clip. The same generator state gives the same parameters on every machine.
+Crops are continuous: no position or size is rounded to whole pixels [ours].
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from unscene.video.clip import ClipBatch
+from unscene.views import color, disturb, geometry
+from unscene.views.render import pool_from, render
+
+Preset = Literal["paper", "modern", "none"]
+Triple = tuple[float, float, float]
+IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
+IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class ViewParameters:
+    """Everything random about a batch of views, and how to normalise them.
+
+    Attributes:
+        affine: float32 (B, 3, 3), from the view to the source frame.
+        color: factors of the colour jitter.
+        blur_sigma: float32 (B,), in pixels of the view, 0 for none.
+        mean, std: of the normalisation, RGB in 0..1.
+    """
+
+    affine: Tensor
+    color: color.ColorFactors
+    blur_sigma: Tensor
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
+
+    def __len__(self) -> int:
+        return len(self.affine)
+
+    def __repr__(self) -> str:
+        maps = [
+            f"[{a:+.3f} {b:+.3f} {c:+.3f}; {d:+.3f} {e:+.3f} {f:+.3f}]"
+            for (a, b, c), (d, e, f), _ in self.affine.tolist()
+        ]
+        blur = [round(value, 2) for value in self.blur_sigma.tolist()]
+        return (
+            f"ViewParameters({len(self)} views,\n  affine={', '.join(maps)},\n"
+            f"  color={self.color},\n  blur_sigma={blur})"
+        )
+
+
+@dataclass(frozen=True)
+class BasicAugmentation:
+    """Crop, rotation, flip, colour jitter, grey, blur; the same for all frames of a clip.
+
+    Attributes:
+        size: side of the square view in pixels.
+        rotation: degrees; the frame turns by U[-rotation, rotation] before it is cropped.
+        short_side: the frame is resized until its short side is short_side * size, then a square
+            of size is cut out at random; used where scale is None.
+        scale: of a random resized crop, share of the frame's area, or None.
+        ratio: aspect of a random resized crop, log-uniform.
+        flip: probability. Zero in every preset: a flip mirrors motion and makes left right.
+        jitter: brightness, contrast, saturation: factors from [max(0, 1-j), 1+j]; hue: turns from
+            [-j, j]. A hue of 0.5 is the whole circle.
+        jitter_p, grey_p, blur_p: probabilities.
+        blur_sigma: range in pixels of the view.
+        mean, std: normalisation.
+        random: False makes every draw the centre view without jitter.
+    """
+
+    size: int = 112
+    rotation: float = 0.0
+    short_side: float = 256 / 224
+    scale: tuple[float, float] | None = None
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: float = 0.0
+    jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    jitter_p: float = 1.0
+    grey_p: float = 0.0
+    blur_p: float = 0.0
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    mean: Triple = field(default=IMAGENET_MEAN)
+    std: Triple = field(default=IMAGENET_STD)
+    random: bool = True
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or self.short_side < 1:
+            raise ValueError(
+                f"size and short_side must be at least 1, got {self.size} and {self.short_side}"
+            )
+        if not 0 <= self.jitter[3] <= 0.5:
+            raise ValueError(f"hue jitter must be in 0..0.5 turns, got {self.jitter[3]}")
+
+    @classmethod
+    def paper(cls, size: int = 112) -> BasicAugmentation:
+        """DSM (the authors' code): rotation 10, short side 256/224, strong jitter, no flip."""
+        return cls(size, rotation=10.0, jitter=(0.5, 0.5, 0.25, 0.5))
+
+    @classmethod
+    def modern(cls, size: int = 112) -> BasicAugmentation:
+        """As MoCo v2 and its kin for video: random resized crop, jitter, grey, blur."""
+        return cls(
+            size,
+            scale=(0.2, 1.0),
+            jitter=(0.4, 0.4, 0.4, 0.1),
+            jitter_p=0.8,
+            grey_p=0.2,
+            blur_p=0.5,
+        )
+
+    @classmethod
+    def none(cls, size: int = 112) -> BasicAugmentation:
+        """The centre view, nothing random."""
+        return cls(size, random=False)
+
+    @classmethod
+    def of(cls, preset: Preset, size: int = 112) -> BasicAugmentation:
+        """A preset by its name."""
+        presets = {"paper": cls.paper, "modern": cls.modern, "none": cls.none}
+        if preset not in presets:
+            raise ValueError(f"augmentation must be one of {sorted(presets)}, got {preset!r}")
+        return presets[preset](size)
+
+    def center(self, sizes: Tensor) -> ViewParameters:
+        """The view for tests: resize the short side, cut the centre, no jitter.
+
+        Args:
+            sizes: (B, 2), (H, W) of the frames.
+        """
+        half = self._square(sizes)
+        affine = geometry.crop(torch.cat([-half, half], dim=1))
+        factors = color.ColorFactors.neutral(len(sizes))
+        return ViewParameters(affine, factors, torch.zeros(len(sizes)), self.mean, self.std)
+
+    def draw(self, sizes: Tensor, generator: torch.Generator) -> ViewParameters:
+        """Draw parameters for every sample.
+
+        Args:
+            sizes: (B, 2), (H, W) of the frames, as in `ClipBatch.sizes`.
+            generator: a CPU generator; it is all that decides.
+        """
+        if not self.random:
+            return self.center(sizes)
+        sizes = sizes.cpu()
+        batch = len(sizes)
+
+        def uniform(low: float, high: float) -> Tensor:
+            return torch.rand(batch, generator=generator) * (high - low) + low
+
+        half = self._square(sizes) if self.scale is None else self._resized(sizes, generator)
+        # A crop's centre is free within what the crop leaves of the frame.
+        room = (1 - half).clamp(min=0)
+        middle = torch.stack([uniform(-1, 1), uniform(-1, 1)], dim=1) * room
+        affine = geometry.crop(torch.cat([middle - half, middle + half], dim=1))
+        affine = geometry.compose(affine, geometry.flip(uniform(0, 1) < self.flip))
+        if self.rotation:
+            angle = uniform(-self.rotation, self.rotation)
+            turn = geometry.rotate(angle, sizes[:, 1] / sizes[:, 0])
+            affine = geometry.compose(turn, affine)
+
+        *factors, hue = self.jitter
+        jittered = uniform(0, 1) < self.jitter_p
+        strengths = [
+            torch.where(jittered, uniform(max(0.0, 1 - j), 1 + j), torch.ones(batch))
+            for j in factors
+        ]
+        turns = torch.where(jittered, uniform(-hue, hue), torch.zeros(batch))
+        grey = uniform(0, 1) < self.grey_p
+        order = torch.rand(batch, len(color.FACTORS), generator=generator).argsort(dim=1)
+        blurred = uniform(0, 1) < self.blur_p
+        sigma = torch.where(blurred, uniform(*self.blur_sigma), torch.zeros(batch))
+        return ViewParameters(
+            affine,
+            color.ColorFactors(*strengths, turns, grey, order),
+            sigma,
+            self.mean,
+            self.std,
+        )
+
+    def _square(self, sizes: Tensor) -> Tensor:
+        """Half extents (B, 2) in (x, y) of the square that remains of a resized short side."""
+        sides = sizes.cpu().float().flip(1)
+        return sides.amin(dim=1, keepdim=True) / self.short_side / sides
+
+    def _resized(self, sizes: Tensor, generator: torch.Generator, tries: int = 10) -> Tensor:
+        """Half extents (B, 2) of random resized crops, as torchvision draws them."""
+        assert self.scale is not None
+        sides = sizes.float().flip(1)[:, None]  # (B, 1, 2): W, H
+        batch = len(sizes)
+        low, high = self.scale
+        area = torch.rand(batch, tries, generator=generator) * (high - low) + low
+        area = area * sides.prod(dim=-1)
+        low, high = (math.log(value) for value in self.ratio)
+        ratio = torch.exp(torch.rand(batch, tries, generator=generator) * (high - low) + low)
+        boxes = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=-1)
+        fits = (boxes <= sides).all(dim=-1)
+        # The first try that fits; where none does, the largest centred box of an allowed ratio.
+        first = fits.int().argmax(dim=1)
+        chosen = boxes[torch.arange(batch), first]
+        width, height = sides[:, 0, 0], sides[:, 0, 1]
+        aspect = (width / height).clamp(*self.ratio)
+        fallback = torch.stack(
+            [torch.minimum(width, height * aspect), torch.minimum(height, width / aspect)], dim=1
+        )
+        return torch.where(fits.any(dim=1)[:, None], chosen, fallback) / sides[:, 0]
+
+
+def make_view(
+    batch: ClipBatch,
+    params: ViewParameters,
+    *,
+    size: int,
+    warp_offsets: Tensor | None = None,
+    phi: Tensor | None = None,
+) -> Tensor:
+    """One view of every clip: anchor, with `warp_offsets` DSM's positive, with `phi` its negative.
+
+    Args:
+        batch: B clips of T frames, on any device.
+        params: from `BasicAugmentation.draw` or `.center`.
+        size: side of the view.
+        warp_offsets: (B, N, 2), from `disturb.draw_offsets`.
+        phi: (B, T-1), from `disturb.draw_phi`; needs `batch.flow`.
+
+    Returns:
+        float32 (B, 3, T, size, size), normalised RGB, on the batch's device.
+
+    Raises:
+        ValueError: if phi is given for a batch without flow, or sizes of batches differ.
+    """
+    if len(params) != len(batch):
+        raise ValueError(f"{len(params)} sets of parameters for a batch of {len(batch)}")
+    device = batch.device
+    affine = params.affine.to(device)
+    if warp_offsets is None:
+        grid = geometry.grid(affine, (size, size))
+    else:
+        grid = disturb.warp(affine, warp_offsets.to(device), (size, size))
+    frames = None
+    if phi is not None:
+        if batch.flow is None:
+            raise ValueError("flow scaling needs batch.flow: see `unscene.views.flow.add_flow`")
+        grid, frames = disturb.scale_flow(grid, batch.flow, phi.to(device))
+    factors = params.color.to(device)
+    full_range, bt709 = batch.full_range, batch.bt709
+
+    def matrix(mean_yuv: Tensor) -> Tensor:
+        return color.view_matrix(
+            factors, mean_yuv, full_range, bt709, mean=params.mean, std=params.std
+        )
+
+    shrinkage = geometry.shrinkage(params.affine, batch.sizes.cpu(), (size, size))
+    return render(
+        batch,
+        grid,
+        matrix,
+        frames=frames,
+        blur_sigma=params.blur_sigma.to(device) if bool((params.blur_sigma > 0).any()) else None,
+        clamp=color.bounds(params.mean, params.std),
+        pool=pool_from(shrinkage),
+    )

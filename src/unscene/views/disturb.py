@@ -1,0 +1,101 @@
+"""The disturbances of DSM: local in space (the positive) and local in time (the negative).
+
+Random parameters first, grids from parameters second, so that a view can be drawn again.
+
+Convention
+----------
+Grids and flow are normalised, (x, y), as in `geometry`; flow points back (DSM paper, eq. 2):
+I(x, y, t+1) = I(x + Vx, y + Vy, t). The other temporal disturbance, temporal shift (eq. 4), is a
+choice of frames and therefore the reader's: see `unscene.video.sampling`.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unscene.views import geometry
+
+
+def draw_offsets(
+    batch: int, generator: torch.Generator, *, points: int = 5, reach: float = 0.2
+) -> Tensor:
+    """Offsets of the spline's source points, U[-reach, reach] (DSM, "Spatial Local Disturbance").
+
+    Args:
+        batch: B.
+        generator: a CPU generator.
+        points: points per side; the code of the paper has 5.
+        reach: C in normalised units; the paper's tenth of the frame is 0.2.
+
+    Returns:
+        float32 (B, points * points, 2), for `geometry.tps_grid`.
+    """
+    return (torch.rand(batch, points * points, 2, generator=generator) * 2 - 1) * reach
+
+
+def draw_phi(
+    batch: int, frames: int, generator: torch.Generator, *, maximum: float = 5.0
+) -> Tensor:
+    """phi(t) ~ U[0, M] of eq. 3, a value for every frame but the first: float32 (B, T-1)."""
+    return torch.rand(batch, frames - 1, generator=generator) * maximum
+
+
+def warp(affine: Tensor, offsets: Tensor, size: geometry.Size) -> Tensor:
+    """Crop, then warp: p(u) = affine(TPS(u)), the same for every frame.
+
+    Args:
+        affine: (B, 3, 3), from the warped view to the source.
+        offsets: (B, N, 2).
+        size: (h, w).
+
+    Returns:
+        float32 (B, h, w, 2), positions in the source.
+    """
+    return geometry.apply(affine, geometry.tps_grid(offsets, size))
+
+
+def sample_flow(flow: Tensor, grid: Tensor) -> Tensor:
+    """Bilinear flow at positions in the source; beyond the frame the flow of its border.
+
+    Args:
+        flow: (B, P, G, G, 2), normalised, any float dtype.
+        grid: (B, h, w, 2).
+
+    Returns:
+        float32 (B, P, h, w, 2).
+    """
+    batch, pairs, rows, columns, _ = flow.shape
+    channels = flow.permute(0, 1, 4, 2, 3).reshape(batch, pairs * 2, rows, columns).float()
+    sampled = F.grid_sample(channels, grid, padding_mode="border", align_corners=False)
+    return sampled.view(batch, pairs, 2, *grid.shape[1:3]).permute(0, 1, 3, 4, 2)
+
+
+def scale_flow(grid: Tensor, flow: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]:
+    """Flow scaling, DSM eq. 3: I^(x, t+1) = I(x + phi(t) V_t(x), t), on original frames.
+
+    Args:
+        grid: (B, h, w, 2), positions x in the source, after the crop.
+        flow: (B, T-1, G, G, 2), flow of the source frames.
+        phi: (B, T-1); 0 repeats frame t, 1 gives frame t+1, more exaggerates the motion.
+
+    Returns:
+        Grids float32 (B, T, h, w, 2) and the source frames int64 (T,) = 0, 0, 1, ..., T-2 that
+        they sample: the first frame stays, output frame t+1 samples source frame t.
+
+    Raises:
+        ValueError: if flow and phi disagree about T or B.
+    """
+    if phi.shape != flow.shape[:2] or len(grid) != len(flow):
+        raise ValueError(
+            f"phi must be (B, T-1) = {list(flow.shape[:2])} with a grid for each of B, "
+            f"got phi {list(phi.shape)} and grid {list(grid.shape)}"
+        )
+    batch, pairs = phi.shape
+    grids = torch.empty(batch, pairs + 1, *grid.shape[1:], device=grid.device)
+    grids[:, 0] = grid
+    scale = phi.to(grid)[:, :, None, None, None]
+    torch.addcmul(grid[:, None], sample_flow(flow, grid), scale, out=grids[:, 1:])
+    frames = torch.arange(-1, pairs, device=grid.device).clamp_(min=0)
+    return grids, frames

@@ -1,0 +1,169 @@
+"""Motion between the sampled frames of a clip: from the codec's vectors or from OpenCV's DIS.
+
+Convention
+----------
+Flow is float16 (T-1, G, G, 2) on a G x G grid over the frame, (x, y), in normalised units (the
+frame is 2 wide and 2 high), and points back, DSM paper eq. 2:
+I(x, y, t+1) = I(x + Vx, y + Vy, t). A picture that moves v pixels to the right a frame has
+Vx = -2 v / W. The paper does not name its flow algorithm; DIS is ours.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unscene.errors import UnsceneError
+from unscene.video.clip import Clip, Motion
+from unscene.views import geometry
+
+Preset = Literal["ultrafast", "fast", "medium"]
+Source = Literal["dis", "codec", "auto"]
+
+
+class NoVectorsError(UnsceneError, ValueError):
+    """Codec flow was asked of a clip that carries no motion vectors."""
+
+
+@lru_cache(maxsize=4)
+def _dis(preset: Preset) -> Any:
+    """One DIS object per process and preset: it keeps its buffers between calls."""
+    import cv2
+
+    if torch.utils.data.get_worker_info() is not None:
+        cv2.setNumThreads(1)  # the workers are the parallelism already
+    presets = {
+        "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+        "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+        "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+    }
+    if preset not in presets:
+        raise ValueError(f"DIS preset must be one of {sorted(presets)}, got {preset!r}")
+    return cv2.DISOpticalFlow_create(presets[preset])
+
+
+def dis_flow(clip: Clip, grid: int = 112, preset: Preset = "fast") -> Tensor:
+    """Dense inverse search on luma, resized to grid x grid whatever its aspect.
+
+    Args:
+        clip: T frames.
+        grid: G; DIS needs at least 32.
+        preset: about 0.1 (ultrafast), 0.25 (fast), 2.5 ms (medium) a pair at 112 x 112.
+
+    Returns:
+        float16 (T-1, G, G, 2), CPU.
+
+    Raises:
+        ValueError: if grid is below 32 or the preset is unknown.
+    """
+    import cv2
+
+    if grid < 32:
+        raise ValueError(f"DIS flow needs a grid of at least 32, got {grid}")
+    algorithm = _dis(preset)
+    shrinks = min(clip.size) >= grid
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    luma = [
+        np.ascontiguousarray(cv2.resize(frame, (grid, grid), interpolation=how))
+        for frame in clip.y.cpu().numpy()
+    ]
+    flow = np.zeros((len(luma) - 1, grid, grid, 2), dtype=np.float16)
+    for t, (before, after) in enumerate(zip(luma, luma[1:], strict=False)):
+        # calc(a, b) finds V with a(x) = b(x + V): the later frame goes first to point back.
+        flow[t] = algorithm.calc(after, before, None) * (2 / grid)
+    return torch.from_numpy(flow)
+
+
+def codec_flow(motion: Motion, size: tuple[int, int], grid: int = 112) -> Tensor:
+    """The codec's vectors, chained from each sampled frame back to the one before it.
+
+    Vectors of consecutive frames add up along the path: V_a..b(x) = v_b(x) + V_a..b-1(x + v_b(x)).
+    All pairs are chained at once, in as many steps as the largest stride. Blocks without a vector
+    count as still, and so does a step to an earlier frame (a window that loops to the beginning).
+
+    Args:
+        motion: vectors of L consecutive frames, T of which are sampled.
+        size: (H, W) of the frame in luma pixels.
+        grid: G.
+
+    Returns:
+        float16 (T-1, G, G, 2).
+    """
+    height, width = size
+    rows, columns = motion.vectors.shape[1:3]
+    vectors = motion.vectors.float() * motion.valid[..., None]
+    last = motion.frames[1:]
+    strides = last - motion.frames[:-1]
+    x = (torch.arange(columns) + 0.5) * motion.block
+    y = (torch.arange(rows) + 0.5) * motion.block
+    start = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)  # block centres, pixels
+    total = torch.zeros(len(last), rows, columns, 2)
+    for step in range(int(strides.max()) if len(strides) else 0):
+        where = ((start + total) / motion.block).floor().long()
+        column, row = where[..., 0].clamp(0, columns - 1), where[..., 1].clamp(0, rows - 1)
+        frame = (last - step).clamp(min=0)[:, None, None]
+        total += vectors[frame, row, column] * (step < strides)[:, None, None, None]
+    # The blocks may reach beyond the frame: positions of the frame within the blocks' extent.
+    extent = torch.tensor([columns * motion.block, rows * motion.block])
+    points = (geometry.pixel_centres((grid, grid)) + 1) * (torch.tensor([width, height]) / extent)
+    flow = F.grid_sample(
+        total.permute(0, 3, 1, 2),
+        (points - 1).expand(len(total), -1, -1, -1),
+        padding_mode="border",
+        align_corners=False,
+    ).permute(0, 2, 3, 1)
+    return (flow * (2 / torch.tensor([width, height]))).half()
+
+
+def add_flow(
+    clip: Clip, source: Source = "auto", *, grid: int = 112, preset: Preset = "fast"
+) -> Clip:
+    """The clip with its `flow` filled in.
+
+    Args:
+        clip: with `motion` if source is "codec".
+        source: "dis", "codec", or "auto": the codec's vectors where a vector's length is motion
+            per frame, DIS elsewhere.
+        grid: G.
+        preset: of DIS.
+
+    Raises:
+        NoVectorsError: "codec" and the clip has no vectors.
+        ValueError: unknown source.
+    """
+    if source not in ("dis", "codec", "auto"):
+        raise ValueError(f"flow source must be 'dis', 'codec' or 'auto', got {source!r}")
+    motion = clip.motion
+    if source == "codec" and motion is None:
+        raise NoVectorsError(
+            "flow 'codec': this clip carries no motion vectors; pass --flow dis or run "
+            "`unscene prepare` on the folder"
+        )
+    if motion is not None and (source == "codec" or (source == "auto" and motion.exact)):
+        return clip.replace(flow=codec_flow(motion, clip.size, grid))
+    return clip.replace(flow=dis_flow(clip, grid, preset))
+
+
+def view_flow(flow: Tensor, affine: Tensor, size: tuple[int, int]) -> Tensor:
+    """Flow as an affine view of the frame shows it: sampled on the view, vectors turned with it.
+
+    A flip negates x, a crop to half the frame doubles vectors in units of the view.
+
+    Args:
+        flow: (B, P, G, G, 2), normalised units of the source.
+        affine: (B, 3, 3), from the view to the source.
+        size: (h, w) of the result.
+
+    Returns:
+        float32 (B, P, h, w, 2), normalised units of the view.
+    """
+    from unscene.views.disturb import sample_flow
+
+    sampled = sample_flow(flow, geometry.grid(affine, size))
+    back = torch.linalg.inv(affine[:, :2, :2].float())
+    return torch.einsum("bij,bphwj->bphwi", back, sampled)
