@@ -60,7 +60,9 @@ class EncoderSpec:
         for name in ("dim", "frames", "stride", "size"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UnsceneError(f"encoder spec: {name} must be a whole number > 0, got {value!r}")
+                raise UnsceneError(
+                    f"encoder spec: {name} must be a whole number > 0, got {value!r}"
+                )
         for name in ("options", "trained_on"):
             if not isinstance(getattr(self, name), dict):
                 raise UnsceneError(
@@ -167,8 +169,8 @@ class VideoEncoder(nn.Module):
         )
         if not fits:
             raise UnsceneError(
-                f"{self.spec.name} takes clips (batch, channels, frames, height, width) of at least "
-                f"{channels}x{t}x{h}x{w}, got {'x'.join(map(str, shape))}: "
+                f"{self.spec.name} takes clips (batch, channels, frames, height, width) of "
+                f"at least {channels}x{t}x{h}x{w}, got {'x'.join(map(str, shape))}: "
                 f"give it {channels} channels in second place and longer or larger clips"
             )
         if not clip.is_floating_point():

@@ -53,11 +53,12 @@ _BATCH_NORM_EPS = 1e-3  # of both papers' code; torch's own default is 1e-5
 def conv_unit(
     inputs: int,
     outputs: int,
-    kernel: int | tuple[int, int, int],
-    stride: int | tuple[int, int, int] = 1,
+    kernel: tuple[int, int, int],
+    stride: tuple[int, int, int],
 ) -> nn.Sequential:
     """Convolution of odd kernel padded by half of it, batch norm, ReLU."""
-    padding = kernel // 2 if isinstance(kernel, int) else tuple(k // 2 for k in kernel)
+    t, h, w = kernel
+    padding = (t // 2, h // 2, w // 2)
     return nn.Sequential(
         nn.Conv3d(inputs, outputs, kernel, stride, padding, bias=False),
         nn.BatchNorm3d(outputs, eps=_BATCH_NORM_EPS),
@@ -81,12 +82,8 @@ class InceptionBlock(nn.Module):
         self.branches = nn.ModuleList(
             (
                 nn.Sequential(conv(inputs, point, 1, 1), gate(point)),
-                nn.Sequential(
-                    conv(inputs, reduce1, 1, 1), conv(reduce1, wide1, 3, 1), gate(wide1)
-                ),
-                nn.Sequential(
-                    conv(inputs, reduce2, 1, 1), conv(reduce2, wide2, 3, 1), gate(wide2)
-                ),
+                nn.Sequential(conv(inputs, reduce1, 1, 1), conv(reduce1, wide1, 3, 1), gate(wide1)),
+                nn.Sequential(conv(inputs, reduce2, 1, 1), conv(reduce2, wide2, 3, 1), gate(wide2)),
                 nn.Sequential(
                     nn.MaxPool3d(3, stride=1, padding=1), conv(inputs, pooled, 1, 1), gate(pooled)
                 ),
@@ -152,7 +149,11 @@ class I3D(Inception3D):
     """I3D's RGB stream without the classifier. See the head of this file and Inception3D."""
 
     def __init__(self) -> None:
-        super().__init__("i3d", frames=16, conv=conv_unit, gate=_no_gate)
+        super().__init__("i3d", frames=16, conv=_cubic_unit, gate=_no_gate)
+
+
+def _cubic_unit(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Module:
+    return conv_unit(inputs, outputs, (kernel,) * 3, (stride,) * 3)
 
 
 def _no_gate(channels: int) -> nn.Module:

@@ -24,12 +24,12 @@ bottleneck block beside BasicBlock and a row in the table of depths each.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
-from unscene.encoders.base import IMAGENET_MEAN, IMAGENET_STD, EncoderSpec, VideoEncoder
+from unscene.encoders.base import EncoderSpec, VideoEncoder
 from unscene.errors import UnsceneError
 
 Triple = tuple[int, int, int]
@@ -58,8 +58,13 @@ _TRAN_STEM_MIDDLE = 45
 
 
 def _conv3d(inputs: int, outputs: int, kernel: Triple, stride: Triple) -> nn.Conv3d:
-    padding = tuple(k // 2 for k in kernel)
-    return nn.Conv3d(inputs, outputs, kernel, stride, padding, bias=False)
+    return nn.Conv3d(inputs, outputs, kernel, stride, _half(kernel), bias=False)
+
+
+def _half(kernel: Triple) -> Triple:
+    """The padding that keeps the size under an odd kernel."""
+    t, h, w = kernel
+    return t // 2, h // 2, w // 2
 
 
 def conv2plus1d(
@@ -142,8 +147,7 @@ class ResNet3D(VideoEncoder):
             nn.ReLU(inplace=True),
         ]
         if stem.pool:
-            padding = tuple(k // 2 for k in stem.pool)
-            layers.append(nn.MaxPool3d(stem.pool, stem.pool_stride, padding))
+            layers.append(nn.MaxPool3d(stem.pool, stem.pool_stride, _half(stem.pool)))
         self.stem = nn.Sequential(*layers)
 
         self.layers = nn.ModuleList()
@@ -151,8 +155,7 @@ class ResNet3D(VideoEncoder):
         for width, count, stride in zip(widths, blocks, strides, strict=True):
             head = BasicBlock(inputs, width, stride, factorised=factorised)
             tail = (
-                BasicBlock(width, width, (1, 1, 1), factorised=factorised)
-                for _ in range(count - 1)
+                BasicBlock(width, width, (1, 1, 1), factorised=factorised) for _ in range(count - 1)
             )
             self.layers.append(nn.Sequential(head, *tail))
             inputs = width
@@ -182,8 +185,9 @@ def r3d_narrow(*, width: int = 16, stages: int = 3, in_channels: int = 3) -> Res
     """A narrow R3D for CPUs and small frames: one basic block a stage, D = width * 2**(stages - 1).
 
     Ours, not from a paper. Time keeps its full length until the last stage halves it, so that slow
-    motion survives: 8x36x36 -> 64x4x5x5. About twice as fast on a CPU in channels-last memory:
-    `encoder.to(memory_format=torch.channels_last_3d)`, and the clips alike.
+    motion survives; space is left to a 3x3x3 stem and a max-pool: 8x36x36 -> 64x4x3x3. In trials
+    on the direction of small discs the pool cost nothing and halved the time of a step. Faster
+    still in channels-last memory: `encoder.to(memory_format=torch.channels_last_3d)`, clips alike.
 
     Args:
         width: channels of the stem and the first stage.
@@ -201,10 +205,10 @@ def r3d_narrow(*, width: int = 16, stages: int = 3, in_channels: int = 3) -> Res
             stride=2,
             size=36,
         ),
-        stem=Stem((3, 5, 5)),
+        stem=Stem((3, 3, 3), pool=(1, 3, 3)),
         widths=[width * 2**stage for stage in range(stages)],
         blocks=[1] * stages,
-        strides=[(1, 1, 1), *[(1, 2, 2)] * (stages - 2), (2, 2, 2)],
+        strides=[(1, 1, 1), *[(1, 2, 2)] * (stages - 2), (2, 2, 2)][:stages],
     )
 
 
@@ -229,15 +233,27 @@ def _full_width(
     )
 
 
-def _spec(name: str, options: dict[str, Any], in_channels: int, **clip: int) -> EncoderSpec:
+def _spec(
+    name: str,
+    options: dict[str, Any],
+    in_channels: int,
+    *,
+    dim: int,
+    frames: int = 16,
+    stride: int = 4,
+    size: int = 112,
+) -> EncoderSpec:
     """A spec whose normalisation is ImageNet's for RGB and the identity for anything else."""
     _check_counts(in_channels=in_channels)
+    spec = EncoderSpec(name, options, dim=dim, frames=frames, stride=stride, size=size)
     if in_channels == 3:
-        mean, std = IMAGENET_MEAN, IMAGENET_STD
-        return EncoderSpec(name, options, mean=mean, std=std, **clip)
-    options = {**options, "in_channels": in_channels}
-    mean, std = (0.0,) * in_channels, (1.0,) * in_channels
-    return EncoderSpec(name, options, mean=mean, std=std, **clip)
+        return spec
+    return replace(
+        spec,
+        options={**options, "in_channels": in_channels},
+        mean=(0.0,) * in_channels,
+        std=(1.0,) * in_channels,
+    )
 
 
 def _check_counts(**counts: int) -> None:

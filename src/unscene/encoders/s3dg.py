@@ -30,7 +30,7 @@ class SelfGating(nn.Module):
 def separable_unit(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Module:
     """1xkxk over space, then kx1x1 over time; a 1x1x1 convolution stays one."""
     if kernel == 1:
-        return conv_unit(inputs, outputs, 1, stride)
+        return conv_unit(inputs, outputs, (1, 1, 1), (stride, stride, stride))
     return nn.Sequential(
         conv_unit(inputs, outputs, (1, kernel, kernel), (1, stride, stride)),
         conv_unit(outputs, outputs, (kernel, 1, 1), (stride, 1, 1)),

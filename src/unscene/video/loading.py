@@ -6,6 +6,7 @@ draw, index), so what is read does not depend on how many workers read it or whe
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -61,10 +62,11 @@ class Batch:
 
     @classmethod
     def of(cls, items: Sequence[Item]) -> Batch:
-        names = items[0].clips
+        read = [item for item in items if item.clips]
+        names = read[0].clips if read else ()
         return cls(
-            clips={name: ClipBatch.of([item.clips[name] for item in items]) for name in names},
-            index=torch.tensor([item.index for item in items]),
+            clips={name: ClipBatch.of([item.clips[name] for item in read]) for name in names},
+            index=torch.tensor([item.index for item in read], dtype=torch.long),
             failures=tuple(failure for item in items for failure in item.failures),
         )
 
@@ -74,12 +76,12 @@ class WindowDataset(Dataset[Item]):
 
     Args:
         videos: of a checked catalog.
-        sampler: draws the windows; for tests with several windows a video, one sampler each.
+        sampler: draws the windows.
         transforms: for each clip name what a worker does with the clip (optical flow, say).
         seed: of all draws.
         short_side: shrink larger frames to this short side, in pixels.
         replace_failed: True: a video that fails gives its place to another one (training); False:
-            it raises VideoError.
+            its item has no clips, and its batch is one smaller (tests).
     """
 
     def __init__(
@@ -108,21 +110,21 @@ class WindowDataset(Dataset[Item]):
         failures: list[Skipped] = []
         for _ in range(_ATTEMPTS):
             try:
-                return Item(self._read(index, rng), index, tuple(failures))
+                return Item(self._read(draw, index, rng), index, tuple(failures))
             except VideoError as error:
-                if not self.replace_failed:
-                    raise
                 failures.append(Skipped(error.path, error.reason))
+                if not self.replace_failed:
+                    return Item({}, index, tuple(failures))
                 index = int(rng.integers(len(self.videos)))
         raise UnsceneError(
             f"{_ATTEMPTS} videos in a row could not be read; the last: "
             f"{failures[-1].path}: {failures[-1].reason}"
         )
 
-    def _read(self, index: int, rng: np.random.Generator) -> dict[str, Clip]:
+    def _read(self, draw: int, index: int, rng: np.random.Generator) -> dict[str, Clip]:
         video = self.videos[index]
         assert video.info is not None
-        request = self.sampler.draw(video.duration, video.info.fps, rng)
+        request = self.sampler.draw(video.duration, video.info.fps, rng, draw)
         clips = read_clips(
             video.path, request, start=video.start, end=video.end, short_side=self.short_side
         )
@@ -137,7 +139,8 @@ class StepBatches(Sampler[list[tuple[int, int]]]):
     Every epoch is a new permutation of the videos, cut into batches of the whole world (all
     processes together), each process taking its share; a rest too small for a batch is left for
     other epochs. Fewer videos than one batch are repeated to fill it. Iterating starts at the step
-    that `position` names, so a resumed run reads on exactly where the stopped one ended.
+    that `position` names and ends at `steps` (one epoch if not given), through all epochs without a
+    pause, so a resumed run reads on exactly where the stopped one ended.
     """
 
     def __init__(
@@ -149,24 +152,24 @@ class StepBatches(Sampler[list[tuple[int, int]]]):
         rank: int = 0,
         world: int = 1,
         position: Callable[[], int] = lambda: 0,
+        steps: int | None = None,
     ) -> None:
         self.videos, self.batch_size = videos, batch_size
         self.seed, self.rank, self.world = seed, rank, world
         self.position = position
+        self.epoch_steps = max(1, videos // (batch_size * world))
+        self.steps = self.epoch_steps if steps is None else steps
 
     def __len__(self) -> int:
-        return max(1, self.videos // (self.batch_size * self.world))
+        return self.steps
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        step = self.position()
-        end = (step // len(self) + 1) * len(self)
-        while step < end:
+        for step in range(self.position(), self.steps):
             yield self.batch(step)
-            step += 1
 
     def batch(self, step: int) -> list[tuple[int, int]]:
         """(draw, index) of every item of this process in the batch of a step."""
-        epoch, place = divmod(step, len(self))
+        epoch, place = divmod(step, self.epoch_steps)
         order = np.random.default_rng([self.seed, 0xB, epoch]).permutation(self.videos)
         whole = self.batch_size * self.world
         chosen = np.resize(order, max(whole, self.videos))[place * whole : (place + 1) * whole]
@@ -175,17 +178,18 @@ class StepBatches(Sampler[list[tuple[int, int]]]):
 
 
 class InOrder(Sampler[list[tuple[int, int]]]):
-    """Every video once, in order, in batches."""
+    """Every video `draws` times, in order, in batches."""
 
-    def __init__(self, videos: int, batch_size: int) -> None:
-        self.videos, self.batch_size = videos, batch_size
+    def __init__(self, videos: int, batch_size: int, draws: int = 1) -> None:
+        self.keys = [(draw, index) for index in range(videos) for draw in range(draws)]
+        self.batch_size = batch_size
 
     def __len__(self) -> int:
-        return -(-self.videos // self.batch_size)
+        return -(-len(self.keys) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for first in range(0, self.videos, self.batch_size):
-            yield [(0, i) for i in range(first, min(first + self.batch_size, self.videos))]
+        for first in range(0, len(self.keys), self.batch_size):
+            yield self.keys[first : first + self.batch_size]
 
 
 def loader(
@@ -209,5 +213,6 @@ def loader(
 
 
 def _quiet_worker(worker: int) -> None:
-    """Workers share the machine with the training process: one thread each."""
+    """Workers share the machine with the training process, and leave Ctrl-C to it."""
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -45,9 +45,11 @@ class Request:
 
 
 class Sampler(Protocol):
-    """Draws a request for a video of `duration` seconds at `fps` frames a second."""
+    """Draws request number `number` for a video of `duration` seconds at `fps` frames a second."""
 
-    def draw(self, duration: float, fps: float, rng: np.random.Generator) -> Request: ...
+    def draw(
+        self, duration: float, fps: float, rng: np.random.Generator, number: int = 0
+    ) -> Request: ...
 
 
 def span(frames: int, stride: int, fps: float) -> float:
@@ -77,7 +79,9 @@ class RandomWindow:
         if self.shift is not None and not 0 <= self.shift[0] <= self.shift[1]:
             raise UnsceneError(f"shift {self.shift}: needs two frame counts, 0 <= first <= second")
 
-    def draw(self, duration: float, fps: float, rng: np.random.Generator) -> Request:
+    def draw(
+        self, duration: float, fps: float, rng: np.random.Generator, number: int = 0
+    ) -> Request:
         at = rng.random() * max(0.0, duration - span(self.frames, self.stride, fps) - 1 / fps)
         clip = window(self.frames, self.stride)
         offsets = {"clip": clip}
@@ -88,20 +92,26 @@ class RandomWindow:
 
 
 @dataclass(frozen=True)
-class UniformWindow:
-    """Window number `index` of `count` windows spread evenly over the video (test protocol)."""
+class UniformWindows:
+    """`count` windows spread evenly over the video (test protocol); draw `number` is one of them.
+
+        video     |---------------------------------|
+        count 3   [window 0]  [window 1]  [window 2]
+        count 1              [window 0]
+    """
 
     frames: int = 16
     stride: int = 4
-    index: int = 0
     count: int = 1
 
     def __post_init__(self) -> None:
         check_window(self.frames, self.stride)
 
-    def draw(self, duration: float, fps: float, rng: np.random.Generator) -> Request:
+    def draw(
+        self, duration: float, fps: float, rng: np.random.Generator, number: int = 0
+    ) -> Request:
         room = max(0.0, duration - span(self.frames, self.stride, fps) - 1 / fps)
-        share = 0.5 if self.count == 1 else self.index / (self.count - 1)
+        share = 0.5 if self.count == 1 else number / (self.count - 1)
         return Request(room * share, {"clip": window(self.frames, self.stride)})
 
 

@@ -33,7 +33,7 @@ MOTIONS: dict[str, tuple[int, int, int, int]] = {
     "grow": (0, 0, 0, 1),
     "shrink": (0, 0, 0, -1),
 }
-ZOOM = (0.7, 1.6)  # size on screen / nominal size; every motion draws from this whole range
+ZOOM = (0.75, 1.7)  # size on screen / nominal size; every motion draws from this whole range
 JITTER = math.radians(12)  # largest deviation of a translation from its axis
 # Share of the rim speed that growing takes: at the full speed the saw-tooth would restart every
 # three frames and no window would show a steady growth.
@@ -58,7 +58,7 @@ class MovingScenes:
         correlation: probability, 0–1, that a training video plays in the scene tied to its motion
             (index of the motion % scenes); otherwise its scene is uniformly random.
         object_size: range of the nominal size (longest diameter) of an object in px, >= 6 and at
-            most size / 2. On screen an object has 0.7 to 1.6 times its nominal size.
+            most size / 2. On screen an object has 0.75 to 1.7 times its nominal size.
         speed: range of the speed in px/frame, above 0 and at most a third of the smallest object.
             An object that spins moves its rim at this speed, one that grows at a fifth of it.
         shake: standard deviation of the camera's position in px, 0 to size / 8.

@@ -170,10 +170,10 @@ class BasicAugmentation:
 
         *factors, hue = self.jitter
         jittered = uniform(0, 1) < self.jitter_p
-        strengths = [
+        bright, contrast, saturation = (
             torch.where(jittered, uniform(max(0.0, 1 - j), 1 + j), torch.ones(batch))
             for j in factors
-        ]
+        )
         turns = torch.where(jittered, uniform(-hue, hue), torch.zeros(batch))
         grey = uniform(0, 1) < self.grey_p
         order = torch.rand(batch, len(color.FACTORS), generator=generator).argsort(dim=1)
@@ -181,7 +181,7 @@ class BasicAugmentation:
         sigma = torch.where(blurred, uniform(*self.blur_sigma), torch.zeros(batch))
         return ViewParameters(
             affine,
-            color.ColorFactors(*strengths, turns, grey, order),
+            color.ColorFactors(bright, contrast, saturation, turns, grey, order),
             sigma,
             self.mean,
             self.std,

@@ -20,15 +20,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 FACTORS = ("brightness", "contrast", "saturation", "hue")
 GREY = (0.299, 0.587, 0.114)
 _YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
-# Kr and Kb of ITU-R BT.601 and BT.709.
-_LUMA = {False: (0.299, 0.114), True: (0.2126, 0.0722)}
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,60 +86,75 @@ def yuv_to_rgb(full_range: Tensor, bt709: Tensor) -> Tensor:
     Returns:
         float32 (B, 4, 4). Values that no RGB colour has leave 0..1 and are clamped later.
     """
-    device = full_range.device
-    kr, kb = (
-        torch.where(bt709, torch.tensor(_LUMA[True][k]), torch.tensor(_LUMA[False][k]))
-        for k in (0, 1)
-    )
-    kr, kb = kr.to(device), kb.to(device)
-    kg = 1 - kr - kb
-    luma = torch.where(full_range, 1 / 255, 1 / 219)
-    chroma = torch.where(full_range, 1 / 255, 1 / 224)
-    black = torch.where(full_range, 0.0, 16.0)
-    zero = torch.zeros_like(kr)
-    from_u = torch.stack([zero, -2 * (1 - kb) * kb / kg, 2 * (1 - kb)], dim=1)
-    from_v = torch.stack([2 * (1 - kr), -2 * (1 - kr) * kr / kg, zero], dim=1)
-    from_u, from_v = from_u * chroma[:, None], from_v * chroma[:, None]
-    matrix = _empty(len(kr), device)
-    matrix[:, :3, 0] = luma[:, None]
-    matrix[:, :3, 1] = from_u
-    matrix[:, :3, 2] = from_v
-    matrix[:, :3, 3] = -(luma * black)[:, None] - 128 * (from_u + from_v)
-    return matrix
+    which = full_range.long() * 2 + bt709.long()
+    return _decoders(full_range.device)[which]
+
+
+@lru_cache(maxsize=8)
+def _decoders(device: torch.device) -> Tensor:
+    """The four matrices of `yuv_to_rgb`, (4, 4, 4), index 2 * full_range + bt709."""
+    matrices = []
+    for full in (False, True):
+        black, luma, chroma = (0, 1 / 255, 1 / 255) if full else (16, 1 / 219, 1 / 224)
+        for kr, kb in ((0.299, 0.114), (0.2126, 0.0722)):
+            kg = 1 - kr - kb
+            from_u = (0.0, -2 * (1 - kb) * kb / kg * chroma, 2 * (1 - kb) * chroma)
+            from_v = (2 * (1 - kr) * chroma, -2 * (1 - kr) * kr / kg * chroma, 0.0)
+            rows = [
+                [luma, u, v, -black * luma - 128 * (u + v)]
+                for u, v in zip(from_u, from_v, strict=True)
+            ]
+            matrices.append([*rows, [0.0, 0.0, 0.0, 1.0]])
+    return torch.tensor(matrices, dtype=torch.float32, device=device)
+
+
+@lru_cache(maxsize=8)
+def _parts(device: torch.device) -> dict[str, Tensor]:
+    """Constant matrices (4, 4) of which every factor is a weighted sum."""
+    yiq = torch.tensor(_YIQ, dtype=torch.float64)
+    back = torch.linalg.inv(yiq)
+    turn = torch.zeros(3, 3, dtype=torch.float64)
+    turn[1, 2], turn[2, 1] = 1.0, -1.0
+    still = torch.diag(torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
+    swing = torch.diag(torch.tensor([0.0, 1.0, 1.0], dtype=torch.float64))
+    parts = {
+        "rgb": torch.eye(3, dtype=torch.float64),
+        "grey": torch.tensor(GREY, dtype=torch.float64).expand(3, 3),
+        "still": back @ still @ yiq,
+        "cos": back @ swing @ yiq,
+        "sin": back @ turn @ yiq,
+    }
+    whole = {name: F.pad(part, (0, 1, 0, 1)) for name, part in parts.items()}
+    whole["one"] = torch.diag(torch.tensor([0.0, 0.0, 0.0, 1.0]))
+    whole["still"][3, 3] = 1.0
+    whole["lift"] = torch.zeros(4, 4)
+    whole["lift"][:3, 3] = 1.0
+    return {name: part.float().to(device) for name, part in whole.items()}
 
 
 def brightness(factor: Tensor) -> Tensor:
     """Multiply by factor (B,): (B, 4, 4)."""
-    return _scaled_identity(factor)
+    parts = _parts(factor.device)
+    return torch.addcmul(parts["one"], _lead(factor), parts["rgb"])
 
 
 def contrast(factor: Tensor, mean_grey: Tensor) -> Tensor:
     """Blend with the clip's mean grey; both (B,): (B, 4, 4)."""
-    matrix = _scaled_identity(factor)
-    matrix[:, :3, 3] = ((1 - factor) * mean_grey)[:, None]
-    return matrix
+    lift = _lead(mean_grey - factor * mean_grey)
+    return torch.addcmul(brightness(factor), lift, _parts(factor.device)["lift"])
 
 
 def saturation(factor: Tensor) -> Tensor:
     """Blend with each pixel's grey; factor (B,), 0 grey: (B, 4, 4)."""
-    matrix = _scaled_identity(factor)
-    matrix[:, :3, :3] += (1 - factor)[:, None, None] * factor.new_tensor(GREY)
-    return matrix
+    grey = _parts(factor.device)["grey"]
+    return torch.addcmul(brightness(factor), _lead(1 - factor), grey)
 
 
 def hue(turns: Tensor) -> Tensor:
     """Turn the chroma plane of YIQ; turns (B,), positive from red towards green: (B, 4, 4)."""
-    angle = turns * (2 * math.pi)
-    cos, sin = angle.cos(), angle.sin()
-    turn = torch.zeros(len(turns), 3, 3, device=turns.device)
-    turn[:, 0, 0] = 1.0
-    turn[:, 1, 1], turn[:, 1, 2] = cos, sin
-    turn[:, 2, 1], turn[:, 2, 2] = -sin, cos
-    to_yiq = torch.tensor(_YIQ, dtype=torch.float64)
-    back = torch.linalg.inv(to_yiq).to(turns)
-    matrix = _empty(len(turns), turns.device)
-    matrix[:, :3, :3] = back @ turn @ to_yiq.to(turns)
-    return matrix
+    angle, parts = turns * (2 * math.pi), _parts(turns.device)
+    turned = torch.addcmul(parts["still"], _lead(angle.cos()), parts["cos"])
+    return turned.addcmul_(_lead(angle.sin()), parts["sin"])
 
 
 def grey(mask: Tensor) -> Tensor:
@@ -180,7 +195,7 @@ def jitter(factors: ColorFactors, start: Tensor, mean_yuv: Tensor) -> Tensor:
     steps = torch.stack(
         [
             brightness(factors.brightness),
-            _scaled_identity(factors.contrast),
+            start,
             saturation(factors.saturation),
             hue(factors.hue),
         ]
@@ -207,13 +222,6 @@ def view_matrix(
     return (normalize(mean, std, len(matrix)).to(matrix.device) @ matrix)[:, :3]
 
 
-def _empty(batch: int, device: torch.device) -> Tensor:
-    matrix = torch.zeros(batch, 4, 4, device=device)
-    matrix[:, 3, 3] = 1.0
-    return matrix
-
-
-def _scaled_identity(factor: Tensor) -> Tensor:
-    matrix = _empty(len(factor), factor.device)
-    matrix[:, [0, 1, 2], [0, 1, 2]] = factor.float()[:, None]
-    return matrix
+def _lead(values: Tensor) -> Tensor:
+    """(B,) as (B, 1, 1)."""
+    return values.float()[:, None, None]

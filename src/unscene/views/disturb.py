@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unscene.views import geometry
+from unscene.views.sample import gather_pairs
 
 
 def draw_offsets(
@@ -66,6 +67,9 @@ def sample_flow(flow: Tensor, grid: Tensor) -> Tensor:
     Returns:
         float32 (B, P, h, w, 2).
     """
+    if flow.device.type == "cpu":
+        moved = [gather_pairs(*both) for both in zip(flow, grid, strict=True)]
+        return torch.stack(moved) if len(moved) > 1 else moved[0][None]
     batch, pairs, rows, columns, _ = flow.shape
     channels = flow.permute(0, 1, 4, 2, 3).reshape(batch, pairs * 2, rows, columns).float()
     sampled = F.grid_sample(channels, grid, padding_mode="border", align_corners=False)
@@ -96,6 +100,10 @@ def scale_flow(grid: Tensor, flow: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]
     grids = torch.empty(batch, pairs + 1, *grid.shape[1:], device=grid.device)
     grids[:, 0] = grid
     scale = phi.to(grid)[:, :, None, None, None]
-    torch.addcmul(grid[:, None], sample_flow(flow, grid), scale, out=grids[:, 1:])
+    chunk = 1 if grid.device.type == "cpu" else batch  # a clip at a time stays in a CPU's cache
+    for start in range(0, batch, chunk):
+        part = slice(start, start + chunk)
+        moved = sample_flow(flow[part], grid[part])
+        torch.addcmul(grid[part, None], moved, scale[part], out=grids[part, 1:])
     frames = torch.arange(-1, pairs, device=grid.device).clamp_(min=0)
     return grids, frames

@@ -11,6 +11,7 @@ Vx = -2 v / W. The paper does not name its flow algorithm; DIS is ours.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -44,7 +45,7 @@ def _dis(preset: Preset) -> Any:
     }
     if preset not in presets:
         raise ValueError(f"DIS preset must be one of {sorted(presets)}, got {preset!r}")
-    return cv2.DISOpticalFlow_create(presets[preset])
+    return cv2.DISOpticalFlow.create(presets[preset])
 
 
 def dis_flow(clip: Clip, grid: int = 112, preset: Preset = "fast") -> Tensor:
@@ -73,7 +74,7 @@ def dis_flow(clip: Clip, grid: int = 112, preset: Preset = "fast") -> Tensor:
         for frame in clip.y.cpu().numpy()
     ]
     flow = np.zeros((len(luma) - 1, grid, grid, 2), dtype=np.float16)
-    for t, (before, after) in enumerate(zip(luma, luma[1:], strict=False)):
+    for t, (before, after) in enumerate(pairwise(luma)):
         # calc(a, b) finds V with a(x) = b(x + V): the later frame goes first to point back.
         flow[t] = algorithm.calc(after, before, None) * (2 / grid)
     return torch.from_numpy(flow)

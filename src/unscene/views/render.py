@@ -7,10 +7,7 @@ no RGB frame is ever made at the source's size, and pixels are interpolated once
 Convention
 ----------
 Grids are maps from output to source in normalised units (see `geometry`), relative to each
-sample's true size; beyond the frame its border repeats. Pixel X of a plane of width W is centred
-at x = (2 X + 1) / W - 1. Chroma is left-sited, as MPEG-2, H.264 and HEVC have it: sample (i, j)
-stands at luma pixel x = 2 i, between rows y = 2 j and 2 j + 1. (MPEG-1 and JPEG centre it in x
-too; their chroma lands a quarter of a chroma pixel off.)
+sample's true size; beyond the frame its border repeats. Where chroma stands: see `sample`.
 
 Bilinear sampling sees at most two source pixels in each direction, so a map that skips pixels
 would alias. Where it does, planes are first averaged over blocks of 2, 4, 8 ... pixels: `pool`,
@@ -23,15 +20,18 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from unscene.video.clip import ClipBatch
+from unscene.views.sample import sample_dense, sample_rows
 
 Color = Tensor | Callable[[Tensor], Tensor]
 Bounds = Sequence[tuple[float, float]]
+# Values of a plane of a whole clip that fit a CPU's cache; smaller clips go through together.
+_CACHED = 1 << 18
 
 
+@torch.no_grad()
 def render(
     batch: ClipBatch,
     grid: Tensor,
@@ -73,24 +73,66 @@ def render(
     h, w = grid.shape[-3:-1]
     pool = pool_of(grid, batch.sizes) if pool is None else pool
     out = torch.empty(len(batch), 3, steps, h, w, device=batch.device)
-    # One sample at a time stays within a CPU's cache; a GPU wants all of them at once.
-    chunk = 1 if batch.device.type == "cpu" else len(batch)
-    for start in range(0, len(batch), chunk):
-        part = slice(start, start + chunk)
-        some = (batch.sizes[part], frames, out[part])
-        _sample_planes(batch.y[part], None, grid[part], *some, pool)
-        _sample_planes(batch.u[part], batch.v[part], grid[part], *some, max(1, pool // 2))
-    if not isinstance(color, Tensor):
-        color = color(out.flatten(2).mean(dim=2))
-    for start in range(0, len(batch), chunk):
-        part = slice(start, start + chunk)
-        pixels = out[part].view(-1, 3, steps * h * w)
-        pixels.copy_(torch.baddbmm(color[part, :, 3:], color[part, :, :3], pixels))
-        for channel, (low, high) in enumerate(clamp or ()):
-            pixels[:, channel].clamp_(low, high)
+    large = out.shape[2] * h * w * 2 > _CACHED
+    if batch.device.type == "cpu" and not per_frame and large:
+        _render_rows(batch, grid, color, frames, pool, out)
+    else:
+        _render_dense(batch, grid, color, frames, pool, out)
+    for channel, (low, high) in enumerate(clamp or ()):
+        out[:, channel].clamp_(low, high)
     if blur_sigma is not None:
         _blur(out, blur_sigma)
     return out
+
+
+def _render_rows(
+    batch: ClipBatch, grid: Tensor, color: Color, frames: Tensor | None, pool: int, out: Tensor
+) -> None:
+    """CPU, one map a clip: rows of frames are gathered and turned into colours clip by clip."""
+    steps = out.shape[2]
+    luma, chroma, half = [], [], max(1, pool // 2)
+    scratch = torch.empty(steps * batch.y[0, 0].numel())
+    for b, size in enumerate(batch.sizes):
+        args = (grid[b], size, frames)
+        luma.append(sample_rows([batch.y[b]], *args, chroma=False, pool=pool, scratch=scratch))
+        both = [batch.u[b], batch.v[b]]
+        chroma.append(sample_rows(both, *args, chroma=True, pool=half, scratch=scratch))
+    if not isinstance(color, Tensor):
+        means = [
+            torch.cat([y.mean(dim=0), uv.mean(dim=0)]).view(3, steps).mean(dim=1)
+            for y, uv in zip(luma, chroma, strict=True)
+        ]
+        color = color(torch.stack(means))
+    # A product with m * identity turns rows back into frames and applies the matrix at once.
+    eye = torch.eye(steps)
+    for b, (y, uv) in enumerate(zip(luma, chroma, strict=True)):
+        pixels = out[b].view(3 * steps, -1)
+        offset = color[b, :, 3:].repeat_interleave(steps, dim=0)
+        torch.addmm(offset, torch.kron(color[b, :, :1].contiguous(), eye), y.T, out=pixels)
+        pixels.addmm_(torch.kron(color[b, :, 1:3].contiguous(), eye), uv.T)
+
+
+def _render_dense(
+    batch: ClipBatch, grid: Tensor, color: Color, frames: Tensor | None, pool: int, out: Tensor
+) -> None:
+    """Any device, any grid. One clip at a time stays in a CPU's cache; a GPU wants all at once."""
+    clip = out.shape[2] * max(out[0, 0, 0].numel(), batch.y[0, 0].numel())
+    on_cpu, half = batch.device.type == "cpu", max(1, pool // 2)
+    chunk = min(len(batch), max(1, _CACHED // clip)) if on_cpu else len(batch)
+    scratch = torch.empty(chunk * out.shape[2] * batch.y[0, 0].numel()) if on_cpu else None
+    parts = [slice(start, start + chunk) for start in range(0, len(batch), chunk)]
+    for part in parts:
+        args = (grid[part], batch.sizes[part], frames)
+        both = [batch.u[part], batch.v[part]]
+        out[part, :1] = sample_dense(
+            [batch.y[part]], *args, chroma=False, pool=pool, scratch=scratch
+        )
+        out[part, 1:] = sample_dense(both, *args, chroma=True, pool=half, scratch=scratch)
+    if not isinstance(color, Tensor):
+        color = color(out.flatten(2).mean(dim=2))
+    for part in parts:
+        pixels = out[part].flatten(2)
+        pixels.copy_(torch.baddbmm(color[part, :, 3:], color[part, :, :3], pixels))
 
 
 def pool_of(grid: Tensor, sizes: Tensor) -> int:
@@ -123,7 +165,9 @@ def gaussian(sigma: Tensor, size: int) -> Tensor:
     """
     steps = torch.arange(size, device=sigma.device, dtype=torch.float32)
     squared = (steps[:, None] - steps).square()
-    weights = torch.exp(-squared / (2 * sigma.float().clamp(min=1e-3).square())[:, None, None])
+    exponent = -squared / (2 * sigma.float().clamp(min=1e-3).square())[:, None, None]
+    # Beyond five sigma weights are zero, not denormal: those make the products crawl on a CPU.
+    weights = torch.where(exponent > -12.5, exponent.exp(), 0.0)
     return weights / weights.sum(dim=2, keepdim=True)
 
 
@@ -132,66 +176,7 @@ def _blur(out: Tensor, sigma: Tensor) -> None:
     index = torch.nonzero(sigma > 0)[:, 0].tolist()
     down, across = gaussian(sigma, out.shape[-2]), gaussian(sigma, out.shape[-1])
     for b in index:
-        out[b] = (down[b] @ out[b]) @ across[b].T
-
-
-def _sample_planes(
-    first: Tensor,
-    second: Tensor | None,
-    grid: Tensor,
-    sizes: Tensor,
-    frames: Tensor | None,
-    out: Tensor,
-    pool: int,
-) -> None:
-    """Sample Y (second is None) or U and V (B, T, Hp, Wp) into their channels of out."""
-    chroma = second is not None
-    planes = [first] if second is None else [first, second]
-    rows, columns = first.shape[-2:]
-    extent = sizes.flip(1).to(grid)  # (B, 2): W, H in luma pixels, in the order of x and y
-    true = ((extent + 1) / 2).floor() if chroma else extent
-    # Pixel index in the plane = (x + 1) * gain + bias, then once more for the pooled plane.
-    gain = extent / 4 if chroma else extent / 2
-    bias = grid.new_tensor([-0.25, -0.5] if chroma else [-0.5, -0.5])
-    lead = (len(grid),) + (1,) * (grid.ndim - 2) + (2,)
-    gain, bias = gain / pool, (bias - (pool - 1) / 2) / pool
-    position = torch.addcmul((gain + bias).view(lead), grid, gain.view(lead))
-    last = ((true / pool).floor() - 1).clamp(min=0)
-    position = torch.minimum(position.clamp_(min=0), last.view(lead))
-    left = top = 0
-    right, bottom = columns, rows
-    if grid.device.type == "cpu":  # convert and pool only what the view sees
-        low = position.amin(dim=tuple(range(position.ndim - 1))).floor().long()
-        high = position.amax(dim=tuple(range(position.ndim - 1))).floor().long() + 2
-        left, top = (low * pool).tolist()
-        right, bottom = (high * pool).tolist()
-    window = [plane[..., top:bottom, left:right] for plane in planes]
-    if frames is not None:
-        window = [plane.index_select(1, frames) for plane in window]
-    count = window[0].shape[1]
-    source = torch.empty((len(grid), len(planes), count, *window[0].shape[-2:]), device=grid.device)
-    for k, plane in enumerate(window):
-        source[:, k] = plane
-    source = source.flatten(1, 2)
-    if pool > 1:
-        source = F.avg_pool2d(source, pool, ceil_mode=True, count_include_pad=False)
-    size = position.new_tensor([source.shape[-1], source.shape[-2]])
-    offset = position.new_tensor([left / pool, top / pool])
-    position = position.sub_(offset).mul_(2 / size).add_(1 / size - 1)
-    target = out[:, 1:] if chroma else out[:, :1]
-    if grid.ndim == 5:
-        source = source.unflatten(1, (len(planes), count)).transpose(1, 2).flatten(0, 1)
-        sampled = _grid_sample(source, position.flatten(0, 1))
-        target.copy_(sampled.unflatten(0, (len(grid), count)).transpose(1, 2))
-        return
-    # grid_sample runs its threads over the batch only: hand it groups of frames as a batch.
-    groups = math.gcd(source.shape[1], torch.get_num_threads()) if len(grid) == 1 else 1
-    if groups > 1:
-        source = source.view(groups, -1, *source.shape[2:])
-        position = position.expand(groups, -1, -1, -1)
-    sampled = _grid_sample(source, position)
-    target.copy_(sampled.view(target.shape))
-
-
-def _grid_sample(source: Tensor, position: Tensor) -> Tensor:
-    return F.grid_sample(source, position, padding_mode="border", align_corners=False)
+        # Written out as one product over rows and one batch over columns, which BLAS likes best.
+        rows = out[b].view(-1, out.shape[-1]) @ across[b].T
+        columns = rows.view(-1, *out.shape[-2:])
+        torch.bmm(down[b].expand(len(columns), -1, -1), columns, out=out[b].flatten(0, 1))

@@ -1,0 +1,78 @@
+"""What a method is: views, encoder, head, loss.
+
+A method draws the windows it needs (`sampler`), says what workers add to them (`transforms`), turns
+a batch into a loss (`forward`) and does what follows an optimiser step (`after_step`). It knows
+nothing about devices, epochs or files: that is the trainer's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from unscene.encoders import VideoEncoder
+from unscene.methods.contrast import Head
+from unscene.methods.settings import Settings
+from unscene.video.clip import Clip
+from unscene.video.loading import Batch
+from unscene.video.sampling import Sampler
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """A loss to minimise and numbers to log (detached scalars)."""
+
+    loss: Tensor
+    metrics: dict[str, Tensor]
+
+
+class Embedder(nn.Module):
+    """Encoder and head: normalised clips (B, C, T, H, W) -> embeddings (B, D)."""
+
+    def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = Head(encoder.dim, settings.dim, settings.head)
+
+    def forward(self, clip_BCTHW: Tensor) -> Tensor:
+        return self.head(self.encoder(clip_BCTHW))
+
+
+class Method(nn.Module):
+    """Base of all methods.
+
+    Args:
+        encoder: what is to be trained.
+        settings: resolved settings.
+    """
+
+    def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.embedder = Embedder(encoder, settings)
+
+    @property
+    def encoder(self) -> VideoEncoder:
+        return self.embedder.encoder
+
+    def sampler(self) -> Sampler:
+        """The windows a training item is made of."""
+        raise NotImplementedError
+
+    def transforms(self) -> dict[str, Callable[[Clip], Clip]]:
+        """What a worker does with each named clip; picklable."""
+        return {}
+
+    def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """The views of a batch by name ("anchor", "positive", "negative"), (B, C, T, H, W)."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> StepResult:
+        """Loss of a batch; all that is random comes from `generator` (a CPU generator)."""
+        raise NotImplementedError
+
+    def after_step(self) -> None:
+        """Called after every optimiser step."""

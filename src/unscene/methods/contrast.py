@@ -1,0 +1,118 @@
+"""The parts contrastive methods are made of: two losses, a queue, a momentum twin, a head.
+
+Convention
+----------
+Features are z (B, D), float, L2-normalised: a dot product is a cosine.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def info_nce(
+    query: Tensor,
+    positive: Tensor,
+    queue: Tensor,
+    *,
+    temperature: float,
+    negative: Tensor | None = None,
+) -> Tensor:
+    """InfoNCE with an optional negative from the same video: DSM eq. 7, without it MoCo's.
+
+        -log exp(a.p/tau) / (exp(a.p/tau) + exp(a.n/tau) + sum_j exp(a.q_j/tau))
+
+    Args:
+        query: a, (B, D).
+        positive: p, (B, D).
+        queue: q, (K, D), features of other videos.
+        temperature: tau > 0.
+        negative: n, (B, D), the intra-video negative.
+
+    Returns:
+        The mean over B, a scalar.
+    """
+    columns = [(query * positive).sum(dim=1, keepdim=True)]
+    if negative is not None:
+        columns.append((query * negative).sum(dim=1, keepdim=True))
+    columns.append(query @ queue.T)
+    logits = torch.cat(columns, dim=1) / temperature
+    return F.cross_entropy(logits, torch.zeros(len(query), dtype=torch.long, device=query.device))
+
+
+def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, *, margin: float) -> Tensor:
+    """DSM eq. 5 as a mean: max(|a - p| - |a - n| + margin, 0), Euclidean, all (B, D)."""
+    nearer = (anchor - positive).square().sum(1).clamp(min=1e-12).sqrt()
+    farther = (anchor - negative).square().sum(1).clamp(min=1e-12).sqrt()
+    return (nearer - farther + margin).clamp(min=0).mean()
+
+
+class Head(nn.Module):
+    """Features (B, D_in) -> normalised embeddings (B, dim): one linear layer, or two with ReLU."""
+
+    def __init__(self, dim_in: int, dim: int, kind: str) -> None:
+        super().__init__()
+        self.layers = (
+            nn.Linear(dim_in, dim)
+            if kind == "linear"
+            else nn.Sequential(nn.Linear(dim_in, dim_in), nn.ReLU(), nn.Linear(dim_in, dim))
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        # Normalising in fp32 keeps cosines exact under bf16 autocast.
+        return F.normalize(self.layers(features).float(), dim=1)
+
+
+class Queue(nn.Module):
+    """The last K features of other videos; the same on all processes, saved with the checkpoint."""
+
+    features: Tensor
+    position: Tensor
+
+    def __init__(self, size: int, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("features", F.normalize(torch.randn(size, dim), dim=1))
+        self.register_buffer("position", torch.zeros((), dtype=torch.long))
+
+    @torch.no_grad()
+    def push(self, features: Tensor) -> None:
+        """Replace the oldest by (B, D) features of every process, in the order of the ranks."""
+        features = gather(features.detach()).to(self.features.dtype)
+        size = len(self.features)
+        if len(features) > size:
+            features = features[-size:]
+        slots = (self.position + torch.arange(len(features), device=features.device)) % size
+        self.features[slots] = features
+        self.position.copy_((self.position + len(features)) % size)
+
+
+class MomentumTwin(nn.Module):
+    """A copy of a network that follows it: theta_k <- m theta_k + (1 - m) theta_q; no gradient."""
+
+    def __init__(self, original: nn.Module) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(original).requires_grad_(False)
+
+    @torch.no_grad()
+    def follow(self, original: nn.Module, momentum: float) -> None:
+        """One step after the original. Batch-norm statistics stay the twin's own, as in MoCo."""
+        own, theirs = list(self.network.parameters()), list(original.parameters())
+        torch._foreach_lerp_(own, [p.detach() for p in theirs], 1 - momentum)
+
+    @torch.no_grad()
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.network(*inputs)
+
+
+def gather(features: Tensor) -> Tensor:
+    """(B, D) of this process -> (world B, D) of all, without gradient."""
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return features
+    parts = [torch.empty_like(features) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, features.contiguous())
+    return torch.cat(parts)

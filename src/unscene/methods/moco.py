@@ -1,0 +1,83 @@
+"""MoCo on video: two views of one clip against a queue (He et al. 2020; the DSM paper's baseline).
+
+    views     anchor and positive: two crops of the same clip, basic augmentation on both
+    encoder   any; the positive goes through a momentum twin
+    head      linear (DSM paper) or two-layer (MoCo v2), D = 128
+    loss      InfoNCE against K features of other videos
+
+Deviations: no shuffled batch norm. It needs several processes to do anything, and the papers that
+use MoCo on video do not mention it; use SyncBN (`--sync_batchnorm`) where batches are small.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unscene.encoders import VideoEncoder
+from unscene.methods.base import Method, StepResult
+from unscene.methods.contrast import MomentumTwin, Queue, info_nce
+from unscene.methods.settings import Settings
+from unscene.video.loading import Batch
+from unscene.video.sampling import RandomWindow
+from unscene.views.augment import BasicAugmentation, make_view
+
+
+class MoCo(Method):
+    """The baseline, and with its hooks changed, DSM."""
+
+    def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
+        super().__init__(encoder, settings)
+        self.twin = MomentumTwin(self.embedder)
+        self.queue = Queue(settings.queue, settings.dim)
+        self.basic = BasicAugmentation.of(settings.augmentation, settings.size)
+
+    def sampler(self) -> RandomWindow:
+        return RandomWindow(self.settings.frames, self.settings.stride)
+
+    def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        clip, size = batch.clips["clip"], self.settings.size
+        return {
+            name: make_view(clip, self.basic.draw(clip.sizes, generator), size=size)
+            for name in ("anchor", "positive")
+        }
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> StepResult:
+        views = self.views(batch, generator)
+        anchor = self.embedder(views["anchor"])
+        keys = {name: self.twin(view) for name, view in views.items() if name != "anchor"}
+        negative = keys.get("negative")
+        loss = info_nce(
+            anchor,
+            keys["positive"],
+            self.queue.features.clone(),
+            temperature=self.settings.temperature,
+            negative=negative,
+        )
+        metrics = similarities(anchor, keys["positive"], negative)
+        metrics["rank1"] = rank1(anchor, keys["positive"], self.queue.features)
+        self._incoming = anchor if self.settings.queue_of == "anchor" else keys["positive"]
+        return StepResult(loss, metrics)
+
+    def after_step(self) -> None:
+        self.twin.follow(self.embedder, self.settings.twin_momentum)
+        # Only now: the queue never holds the batch that is compared with it.
+        self.queue.push(self._incoming)
+
+
+@torch.no_grad()
+def similarities(anchor: Tensor, positive: Tensor, negative: Tensor | None) -> dict[str, Tensor]:
+    """Mean cosines, and how often the positive is nearer than the negative of the same video."""
+    near = (anchor * positive).sum(1)
+    metrics = {"positive": near.mean()}
+    if negative is not None:
+        far = (anchor * negative).sum(1)
+        metrics |= {"negative": far.mean(), "triplet": (near > far).float().mean()}
+    return metrics
+
+
+@torch.no_grad()
+def rank1(anchor: Tensor, positive: Tensor, queue: Tensor) -> Tensor:
+    """How often the positive is nearer than everything in the queue."""
+    best = (anchor @ queue.T).amax(dim=1)
+    return ((anchor * positive).sum(1) > best).float().mean()

@@ -1,0 +1,204 @@
+"""What happens around the steps of a run: progress, checkpoints, stopping with Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning as L
+from tqdm import tqdm
+
+from unscene.encoders import save_encoder
+from unscene.errors import UnsceneError
+from unscene.files import replacing, write_text
+from unscene.train.module import PretrainModule
+
+CHECKPOINT = "last.ckpt"
+Report = Callable[[int, int, dict[str, float]], None]
+
+
+class Progress(L.Callback):
+    """A bar with loss, clips/s, share of time spent waiting for data, and time left.
+
+    Args:
+        total: steps of the whole run.
+        begun: steps made before this process.
+        report: called as report(step, total, metrics) instead of drawing a bar.
+    """
+
+    def __init__(self, total: int, report: Report | None = None) -> None:
+        self.total, self.report = total, report
+        self.waited = 0.0
+        self.clips = 0
+        self.steps = 0
+        self._recent: deque[tuple[float, int]] = deque(maxlen=50)
+        self._bar: tqdm[Any] | None = None
+        self.started = self._last = time.perf_counter()
+
+    @property
+    def waiting(self) -> float:
+        """Share of the time since the first step that went into waiting for data, 0..1."""
+        return self.waited / max(self._last - self.started, 1e-9)
+
+    @property
+    def clips_per_second(self) -> float:
+        """Videos a second over the last 50 steps, all processes together."""
+        if len(self._recent) < 2:
+            return 0.0
+        seconds = self._recent[-1][0] - self._recent[0][0]
+        return sum(count for _, count in list(self._recent)[1:]) / max(seconds, 1e-9)
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if self.report is None and trainer.is_global_zero:
+            # Where no one watches, a line every half minute; a bar would fill the log.
+            quiet = not sys.stderr.isatty()
+            self._bar = tqdm(
+                total=self.total,
+                initial=trainer.global_step,
+                desc="pre-training",
+                unit="step",
+                mininterval=30 if quiet else 0.2,
+                dynamic_ncols=True,
+            )
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.perf_counter()
+        if self.steps == 0:
+            self.started = now  # starting the workers is no waiting of the training's
+        else:
+            self.waited += now - self._last
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._last = time.perf_counter()
+        self.steps += 1
+        count = len(batch) * trainer.world_size
+        self.clips += count
+        self._recent.append((self._last, count))
+        if self.report is not None:
+            metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
+            self.report(trainer.global_step, self.total, metrics)
+        if self._bar is not None:
+            self._bar.set_postfix_str(
+                f"loss {float(outputs['loss']):.3f}, {self.clips_per_second:.0f} clips/s, "
+                f"waiting {self.waiting:.0%}",
+                refresh=False,
+            )
+            self._bar.update(1)
+        module.log_dict(
+            {"clips_per_second": self.clips_per_second, "waiting": self.waiting}, batch_size=1
+        )
+
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._close()
+
+    def on_exception(
+        self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class Saver(L.Callback):
+    """Writes OUT/last.ckpt, OUT/encoder.safetensors and OUT/encoder.json together.
+
+    Every file is written beside its final name and renamed, so that a full disk or a crash leaves
+    the checkpoint before it as it was.
+    """
+
+    def __init__(self, out: Path, every: int, trained_on: dict[str, Any]) -> None:
+        self.out, self.every, self.trained_on = out, every, trained_on
+        self.saved = -1
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step % self.every == 0 or trainer.should_stop:
+            self.save(trainer, module)
+
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if trainer.global_step != self.saved:
+            self.save(trainer, module)
+
+    def save(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        assert isinstance(module, PretrainModule)
+        target = self.out / CHECKPOINT
+        try:
+            with replacing(target) as temporary:
+                trainer.save_checkpoint(temporary)  # on all processes: they gather and wait here
+                if not trainer.is_global_zero:
+                    return
+            encoder = module.method.encoder
+            s = module.settings
+            encoder.spec = replace(
+                encoder.spec,
+                frames=s.frames,
+                stride=s.stride,
+                size=s.size,
+                mean=module.method.basic.mean,  # type: ignore[union-attr]
+                std=module.method.basic.std,  # type: ignore[union-attr]
+                trained_on=self.trained_on | {"steps": trainer.global_step},
+            )
+            save_encoder(encoder, self.out)
+        except OSError as error:
+            kept = f"step {self.saved} is" if self.saved >= 0 else "none was"
+            raise UnsceneError(
+                f"{target}: cannot be written ({error.strerror or error}). The last checkpoint "
+                f"saved by this run ({kept} there) is untouched; free some space and --resume."
+            ) from error
+        self.saved = trainer.global_step
+
+
+class StopOnSignal(L.Callback):
+    """The first Ctrl-C (or SIGTERM) ends the run after the step at hand, which saves it."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if self.stopped:
+            trainer.should_stop = True
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Catch the signals inside the block; a second Ctrl-C interrupts at once."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if self.stopped:
+                raise KeyboardInterrupt
+            self.stopped = True
+            print("\nstopping after this step (press Ctrl-C again to stop at once) ...", flush=True)
+
+        names = (signal.SIGINT, signal.SIGTERM)
+        try:
+            before = {name: signal.signal(name, stop) for name in names}
+        except ValueError:  # not the main thread: signals go elsewhere
+            yield
+            return
+        try:
+            yield
+        finally:
+            for name, handler in before.items():
+                signal.signal(name, handler)
+
+
+def write_summary(path: Path, summary: dict[str, Any]) -> None:
+    """The account of a run, for programs."""
+    write_text(path, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")

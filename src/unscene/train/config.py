@@ -1,0 +1,153 @@
+"""A run's configuration: one flat record, written as OUT/config.yaml and read back by `--config`.
+
+This file imports no torch, so that the command line answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from unscene.errors import UnsceneError
+from unscene.files import write_text
+from unscene.methods.settings import PresetName, Settings, as_plain, resolve
+
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides what a pre-training run does.
+
+    Attributes:
+        data: folder of videos, class folders, or CSV.
+        method: one of `methods.settings.METHODS`.
+        preset: where settings that are not given come from.
+        encoder: one of `encoders.known_encoders()`.
+        encoder_options: keyword arguments of the encoder (width of r3d-narrow, say).
+        out: folder of the run.
+        seed: of weights, windows and views.
+        max_steps: optimiser steps; None: as many as `settings.epochs` takes.
+        short_side: shrink larger frames while reading to this short side; 0: never.
+        workers: reading processes per training process.
+        save_every: steps between checkpoints; 0: once an epoch, at least every 500 steps.
+        precision: "auto" is bf16 on a GPU and fp32 on a CPU.
+        devices: number of devices, or "auto".
+        accelerator: "auto", "cpu" or "gpu".
+        sync_batchnorm: share batch statistics between processes.
+        settings: of the method and its optimiser.
+    """
+
+    data: str
+    out: str = "runs/pretrain"
+    method: str = "dsm"
+    preset: PresetName = "default"
+    encoder: str = "r3d18"
+    encoder_options: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    max_steps: int | None = None
+    short_side: int = 0
+    workers: int = 2
+    save_every: int = 0
+    precision: Precision = "auto"
+    devices: int | Literal["auto"] = "auto"
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    sync_batchnorm: bool = False
+    settings: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        if self.max_steps is not None and self.max_steps < 1:
+            raise UnsceneError(f"max_steps {self.max_steps}: must be at least 1")
+        for name in ("workers", "save_every", "short_side", "seed"):
+            if getattr(self, name) < 0:
+                raise UnsceneError(f"{name} {getattr(self, name)}: must not be negative")
+
+
+OWN = tuple(f.name for f in fields(RunConfig) if f.name != "settings")
+# These may change between a run and its continuation: they do not change what is computed.
+FREE = frozenset({"out", "workers", "save_every", "devices", "accelerator"})
+
+
+def build(given: dict[str, Any]) -> RunConfig:
+    """A configuration from flat names; None means not given.
+
+    Raises:
+        UnsceneError: an unknown name, a value out of range, or no data.
+    """
+    given = {key: value for key, value in given.items() if value is not None}
+    own = {key: value for key, value in given.items() if key in OWN}
+    if not own.get("data"):
+        raise UnsceneError("no DATA: give a folder of videos, class folders or a CSV")
+    rest = {key: value for key, value in given.items() if key not in OWN}
+    settings = resolve(own.get("method", "dsm"), own.get("preset", "default"), rest)
+    return RunConfig(**own, settings=settings)
+
+
+def flat(config: RunConfig) -> dict[str, Any]:
+    """The inverse of `build`, as plain YAML types."""
+    own = {name: getattr(config, name) for name in OWN}
+    return own | as_plain(config.settings)
+
+
+def save_config(config: RunConfig, path: Path) -> None:
+    """Write config.yaml, whole or not at all."""
+    text = "# This run, resolved: `unscene pretrain --config THIS_FILE` repeats it.\n"
+    write_text(path, text + yaml.safe_dump(flat(config), sort_keys=False))
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The flat names and values of a config.yaml or recipe."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UnsceneError(f"{path}: cannot be read as a configuration ({error})") from error
+    if not isinstance(content, dict):
+        raise UnsceneError(f"{path}: a configuration is a YAML table of names and values")
+    return content
+
+
+def continue_config(saved: dict[str, Any], given: dict[str, Any]) -> RunConfig:
+    """The configuration of a resumed run: the saved one, unless something given contradicts it.
+
+    Raises:
+        UnsceneError: naming every setting that differs.
+    """
+    given = {key: value for key, value in given.items() if value is not None}
+    plain = flat(build({**saved, **given}))
+    before = flat(build(saved))
+    differing = [key for key in given if key not in FREE and plain[key] != before[key]]
+    if differing:
+        table = "\n".join(f"  {key}: was {before[key]!r}, now {plain[key]!r}" for key in differing)
+        raise UnsceneError(
+            "--resume continues a run as it was begun, but these differ:\n"
+            f"{table}\nLeave them out, or begin a new run in another --out."
+        )
+    return build({**saved, **{key: given[key] for key in given if key in FREE}})
+
+
+def describe() -> dict[str, str]:
+    """Help for every flat name, taken from the docstrings above."""
+    return _attributes(RunConfig) | _attributes(Settings)
+
+
+def _attributes(owner: type) -> dict[str, str]:
+    """The entries of a docstring's Attributes section; one entry may name several attributes."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    _, _, section = (owner.__doc__ or "").partition("Attributes:")
+    known = {f.name for f in dataclasses.fields(owner)}
+    for line in section.splitlines():
+        head, colon, text = line.strip().partition(": ")
+        candidates = [name.strip() for name in head.split(",")]
+        if colon and set(candidates) <= known:
+            names = candidates
+            for name in names:
+                found[name] = text
+        elif line.strip():
+            for name in names:
+                found[name] += " " + line.strip()
+    return found

@@ -1,0 +1,225 @@
+"""Pre-training: a folder of videos in, an encoder out.
+
+    OUT/config.yaml            the run, resolved; `--config` takes it back
+    OUT/encoder.safetensors    the encoder, as of the last checkpoint
+    OUT/encoder.json
+    OUT/last.ckpt              everything `--resume` needs
+    OUT/metrics.csv            the numbers of the run, by step; also under OUT/tensorboard
+    OUT/summary.json           the account: videos used, skipped and why, steps, time
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from unscene.encoders import create_encoder
+from unscene.errors import UnsceneError
+from unscene.methods import create_method
+from unscene.methods.settings import as_plain
+from unscene.train.callbacks import (
+    CHECKPOINT,
+    Progress,
+    Report,
+    Saver,
+    StopOnSignal,
+    write_summary,
+)
+from unscene.train.config import RunConfig, save_config
+from unscene.train.module import PretrainModule
+from unscene.video.catalog import Catalog, open_catalog
+
+_SAVE_AT_LEAST = 500  # steps
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run ended with.
+
+    Attributes:
+        out: its folder.
+        steps: optimiser steps made in all, this run and those it continued.
+        finished: False if it was stopped before its last step.
+        seconds: spent in this process's training steps.
+        clips_per_second: over the whole of this process's run.
+        waiting: share of the time spent waiting for data, 0..1.
+        account: the text shown at the end.
+    """
+
+    out: Path
+    steps: int
+    finished: bool
+    seconds: float
+    clips_per_second: float
+    waiting: float
+    account: str
+
+
+def pretrain(
+    config: RunConfig,
+    *,
+    resume: bool = False,
+    catalog: Catalog | None = None,
+    report: Report | None = None,
+) -> Outcome:
+    """Run (or continue) a pre-training.
+
+    Args:
+        config: the run.
+        resume: continue from OUT/last.ckpt.
+        catalog: the checked videos, if they are at hand; else `config.data` is opened.
+        report: called as report(step, total, metrics) after every step; no progress bar then.
+
+    Raises:
+        UnsceneError: no usable video, an unknown name, OUT holds another run, nothing to resume, a
+            loss that is not finite, a disk that is full.
+    """
+    out = Path(config.out)
+    checkpoint = out / CHECKPOINT
+    if resume and not checkpoint.exists():
+        raise UnsceneError(f"{out}: no {CHECKPOINT} to resume from; leave out --resume")
+    if not resume and checkpoint.exists():
+        raise UnsceneError(
+            f"{out}: already holds a run; continue it with --resume or give another --out"
+        )
+    catalog = catalog or open_catalog(config.data)
+    if config.accelerator == "gpu" and not torch.cuda.is_available():
+        raise UnsceneError("--accelerator gpu: no GPU is visible here; `unscene doctor` says more")
+    torch.manual_seed(config.seed)
+    encoder = create_encoder(config.encoder, **config.encoder_options)
+    encoder.to(memory_format=torch.channels_last_3d)
+    module = PretrainModule(
+        create_method(config.method, encoder, config.settings),
+        catalog.videos,
+        seed=config.seed,
+        max_steps=config.max_steps,
+        workers=config.workers,
+        short_side=config.short_side or None,
+    )
+    stop = StopOnSignal()
+    trainer, progress, saver = _trainer(config, module, catalog, stop, report)
+    if trainer.is_global_zero:
+        save_config(config, out / "config.yaml")
+    with stop.listening(), warnings.catch_warnings():
+        # Lightning counts cores and judges the number of workers by them; --workers is the user's.
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+        trainer.fit(module, ckpt_path=checkpoint if resume else None, weights_only=False)
+    return _conclude(config, module, catalog, trainer, progress)
+
+
+def _trainer(
+    config: RunConfig,
+    module: PretrainModule,
+    catalog: Catalog,
+    stop: StopOnSignal,
+    report: Report | None,
+) -> tuple[L.Trainer, Progress, Saver]:
+    on_gpu = torch.cuda.is_available() and config.accelerator != "cpu"
+    precision = config.precision
+    if precision == "auto":
+        # On a CPU bf16 gave NaN in the backward pass of small 3D ResNets (methods.md, section 4).
+        precision = "bf16-mixed" if on_gpu else "32-true"
+    world = _world_size(config, on_gpu)
+    progress = Progress(module.total_steps(world), report)
+    saver = Saver(
+        Path(config.out),
+        config.save_every or max(module.epoch_steps(world), _SAVE_AT_LEAST),
+        {
+            "method": config.method,
+            "preset": config.preset,
+            "seed": config.seed,
+            "data": catalog.fingerprint(),
+            "videos": len(catalog),
+            "settings": as_plain(config.settings),
+        },
+    )
+    trainer = L.Trainer(
+        accelerator=config.accelerator,
+        devices=config.devices if on_gpu or config.devices != "auto" else 1,
+        strategy="ddp" if world > 1 else "auto",
+        precision=precision,
+        max_epochs=-1,
+        max_steps=progress.total,
+        callbacks=[stop, progress, saver],
+        logger=[
+            CSVLogger(config.out, name="", version=""),
+            TensorBoardLogger(config.out, name="tensorboard", version=""),
+        ],
+        log_every_n_steps=max(1, min(50, progress.total // 100)),
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        sync_batchnorm=config.sync_batchnorm,
+    )
+    return trainer, progress, saver
+
+
+def _world_size(config: RunConfig, on_gpu: bool) -> int:
+    """Processes of the run: what torchrun says, else the devices."""
+    if "WORLD_SIZE" in os.environ:
+        return int(os.environ["WORLD_SIZE"])
+    if config.devices == "auto":
+        return torch.cuda.device_count() if on_gpu else 1
+    return int(config.devices)
+
+
+def _conclude(
+    config: RunConfig,
+    module: PretrainModule,
+    catalog: Catalog,
+    trainer: L.Trainer,
+    progress: Progress,
+) -> Outcome:
+    out = Path(config.out)
+    steps = trainer.global_step
+    finished = steps >= progress.total
+    seconds = progress._last - progress.started
+    failures = list(module.failures.values())
+    lines = [
+        f"{'finished' if finished else 'stopped'} after {steps} of {progress.total} steps "
+        f"({steps / module.epoch_steps(trainer.world_size):.1f} epochs)",
+        catalog.account(),
+    ]
+    if failures:
+        lines.append(f"{len(failures)} videos failed while training and were replaced by others:")
+        lines += [f"  {failure.path}: {failure.reason}" for failure in failures[:10]]
+    rate = progress.clips / max(seconds, 1e-9)
+    lines += [
+        f"{_duration(seconds)}, {rate:.1f} clips/s, {progress.waiting:.0%} of it waiting for data",
+        f"encoder: {out / 'encoder.safetensors'} (and .json)",
+        f"run:     {out} (config.yaml, metrics.csv, tensorboard/, {CHECKPOINT})",
+    ]
+    if not finished:
+        lines.append(f"continue with: unscene pretrain --resume --out {out}")
+    summary: dict[str, Any] = {
+        "steps": steps,
+        "total_steps": progress.total,
+        "finished": finished,
+        "seconds": round(seconds, 3),
+        "clips_per_second": round(rate, 3),
+        "waiting": round(progress.waiting, 4),
+        "videos": len(catalog),
+        "skipped": [{"path": s.path, "reason": s.reason} for s in catalog.skipped],
+        "failed": [{"path": s.path, "reason": s.reason} for s in failures],
+    }
+    if trainer.is_global_zero:
+        write_summary(out / "summary.json", summary)
+    account = "\n".join(lines)
+    return Outcome(out, steps, finished, seconds, rate, progress.waiting, account)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
