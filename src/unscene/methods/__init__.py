@@ -1,18 +1,1 @@
-"""features -> loss: the methods, and the table that names them."""
-
-from __future__ import annotations
-
-from unscene.encoders import VideoEncoder
-from unscene.methods.base import Method, StepResult
-from unscene.methods.dsm import DSM, DSMTriplet
-from unscene.methods.moco import MoCo
-from unscene.methods.settings import Settings
-
-_METHODS: dict[str, type[Method]] = {"moco": MoCo, "dsm": DSM, "dsm-triplet": DSMTriplet}
-
-__all__ = ["DSM", "DSMTriplet", "Method", "MoCo", "Settings", "StepResult", "create_method"]
-
-
-def create_method(name: str, encoder: VideoEncoder, settings: Settings) -> Method:
-    """A method by its name in `settings.METHODS` (`settings.resolve` has checked it)."""
-    return _METHODS[name](encoder, settings)
+"""features -> loss. Kept empty of imports: `settings` must be readable without torch."""

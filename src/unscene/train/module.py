@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from unscene.errors import UnsceneError
-from unscene.methods import Method, Settings
+from unscene.methods.base import Method
+from unscene.methods.settings import Settings
 from unscene.video.catalog import Skipped, Video
 from unscene.video.loading import Batch, StepBatches, WindowDataset, loader
 

@@ -22,7 +22,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from unscene.encoders import create_encoder
 from unscene.errors import UnsceneError
-from unscene.methods import create_method
+from unscene.methods.registry import create_method
 from unscene.methods.settings import as_plain
 from unscene.train.callbacks import (
     CHECKPOINT,

@@ -212,6 +212,7 @@ class _Reader:
         """Decode what can be decoded: a damaged packet costs its frame, not the file."""
         previous = -1 / self.fps
         stream = self.stream
+        tick = float(stream.time_base)  # fractions would take a tenth of the decoding time
         packets = self.container.demux(stream)
         while True:
             try:
@@ -228,7 +229,7 @@ class _Reader:
                 if stamp is None:
                     time = previous + 1 / self.fps
                 else:
-                    time = float(stamp * stream.time_base) - self.origin
+                    time = stamp * tick - self.origin
                 previous = time
                 yield frame, time
 

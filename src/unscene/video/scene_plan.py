@@ -77,8 +77,8 @@ class MovingScenes:
     scenes: int = 8
     unseen_scenes: int = 8
     correlation: float = 0.9
-    object_size: tuple[float, float] = (12.0, 18.0)
-    speed: tuple[float, float] = (1.0, 2.5)
+    object_size: tuple[float, float] = (20.0, 30.0)
+    speed: tuple[float, float] = (2.0, 4.0)
     shake: float = 0.0
     distractor: bool = False
     smooth: float = 0.35

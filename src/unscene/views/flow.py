@@ -80,7 +80,7 @@ def dis_flow(clip: Clip, grid: int = 112, preset: Preset = "fast") -> Tensor:
     return torch.from_numpy(flow)
 
 
-def codec_flow(motion: Motion, size: tuple[int, int], grid: int = 112) -> Tensor:
+def codec_flow(motion: Motion, grid: int = 112) -> Tensor:
     """The codec's vectors, chained from each sampled frame back to the one before it.
 
     Vectors of consecutive frames add up along the path: V_a..b(x) = v_b(x) + V_a..b-1(x + v_b(x)).
@@ -89,13 +89,12 @@ def codec_flow(motion: Motion, size: tuple[int, int], grid: int = 112) -> Tensor
 
     Args:
         motion: vectors of L consecutive frames, T of which are sampled.
-        size: (H, W) of the frame in luma pixels.
         grid: G.
 
     Returns:
         float16 (T-1, G, G, 2).
     """
-    height, width = size
+    height, width = motion.size
     rows, columns = motion.vectors.shape[1:3]
     vectors = motion.vectors.float() * motion.valid[..., None]
     last = motion.frames[1:]
@@ -146,7 +145,7 @@ def add_flow(
             "`unscene prepare` on the folder"
         )
     if motion is not None and (source == "codec" or (source == "auto" and motion.exact)):
-        return clip.replace(flow=codec_flow(motion, clip.size, grid))
+        return clip.replace(flow=codec_flow(motion, grid))
     return clip.replace(flow=dis_flow(clip, grid, preset))
 
 

@@ -1,0 +1,16 @@
+"""The table that names the methods."""
+
+from __future__ import annotations
+
+from unscene.encoders import VideoEncoder
+from unscene.methods.base import Method
+from unscene.methods.dsm import DSM, DSMTriplet
+from unscene.methods.moco import MoCo
+from unscene.methods.settings import Settings
+
+_METHODS: dict[str, type[Method]] = {"moco": MoCo, "dsm": DSM, "dsm-triplet": DSMTriplet}
+
+
+def create_method(name: str, encoder: VideoEncoder, settings: Settings) -> Method:
+    """A method by its name in `settings.METHODS` (`settings.resolve` has checked it)."""
+    return _METHODS[name](encoder, settings)
