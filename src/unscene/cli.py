@@ -1,12 +1,14 @@
-"""The command line. Heavy imports happen inside the commands, so that help and typos answer fast."""
+"""The command line. Heavy imports happen inside the commands: help and typos answer fast."""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Optional, get_type_hints
+from typing import get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
@@ -25,13 +27,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = parser.parse_args(arguments)
     except ArgumentError as error:
-        print(f"unscene: {error}", file=sys.stderr)
+        print(f"unscene: {_shortened(str(error))}", file=sys.stderr)
         return 2
     name = config.command
     try:
         return commands[name](config[name]) or 0
     except UnsceneError as error:
-        print(f"unscene {name}: {error}", file=sys.stderr)
+        text = str(error)
+        if text.startswith("Caught "):  # raised in a reading process: its traceback comes first
+            text = text.rpartition("Error: ")[2].strip()
+        print(f"unscene {name}: {text}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -40,6 +45,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (head, less) is gone; Python would complain again while closing stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        print(f"unscene {name}: {error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
+        return 1
+
+
+_EXPECTED = {
+    "<class 'int'>": "a whole number",
+    "<class 'float'>": "a number",
+    "<class 'bool'>": "true or false",
+    "<class 'tuple'>": "a list, such as [2, 20]",
+    "<class 'dict'>": 'a table, such as {"width": 16}',
+}
+
+
+def _shortened(text: str) -> str:
+    """jsonargparse tells all that a value failed to be; people want one line."""
+    found = re.search(r'key "(?:\w+\.)*(\w+)":.*(?:Given|Got) value: (.*)', text, re.DOTALL)
+    if found is None:
+        return text
+    kinds = [
+        _EXPECTED.get(kind, re.sub(r"typing\.Literal\[(.*)\]", r"one of \1", kind))
+        for kind in re.findall(r"Expected a (<.+?>|\S.*)", text)
+        if "NoneType" not in kind
+    ]
+    return f"--{found[1]} {found[2].strip()!r}: must be {' or '.join(kinds) or 'something else'}"
 
 
 Command = Callable[[Namespace], int | None]
@@ -75,9 +107,9 @@ def _parser(wanted: str | None) -> tuple[ArgumentParser, dict[str, Command]]:
 
 
 def _pretrain_flags(parser: ArgumentParser) -> None:
-    parser.add_argument("data", nargs="?", type=Optional[str], help=_DATA)
+    parser.add_argument("data", nargs="?", type=str | None, help=_DATA)
     parser.add_argument(
-        "--config", type=Optional[str], help="a config.yaml or recipe; flags given beside it win"
+        "--config", type=str | None, help="a config.yaml or recipe; flags given beside it win"
     )
     parser.add_argument(
         "--resume", action="store_true", help="continue the run in --out from its last checkpoint"
@@ -93,7 +125,7 @@ def _pretrain_flags(parser: ArgumentParser) -> None:
             text = texts.get(name, "") + shown
             if name == "method":
                 text = f"one of {', '.join(METHODS)} (default: dsm)"
-            parser.add_argument(f"--{name}", type=Optional[hint], default=None, help=text)
+            parser.add_argument(f"--{name}", type=hint | None, default=None, help=text)
 
 
 def _pretrain(config: Namespace) -> int:
@@ -114,9 +146,9 @@ def _pretrain(config: Namespace) -> int:
         run = build(given)
     from unscene.train.pretrain import pretrain
 
-    catalog = None if Path(run.data).is_file() and resume else None
-    outcome = pretrain(run, resume=resume, catalog=catalog)
-    print(outcome.account)
+    outcome = pretrain(run, resume=resume)
+    if outcome.account:
+        print(outcome.account)
     return 0 if outcome.finished else 130
 
 
@@ -165,14 +197,14 @@ def _evaluate_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--encoder", type=str, help="folder, .safetensors or .json", required=True)
     parser.add_argument(
         "--train",
-        type=Optional[str],
+        type=str | None,
         help="gallery (retrieve) or training set (probe); without it, retrieve leaves one out",
     )
     parser.add_argument("--label", type=str, default="label", help="column of the classes")
     parser.add_argument("--clips", type=int, default=10, help="windows a video, averaged")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch_size", type=int, default=16)
-    parser.add_argument("--out", type=Optional[str], help="write the rows to this .jsonl file")
+    parser.add_argument("--out", type=str | None, help="write the rows to this .jsonl file")
 
 
 def _evaluate(config: Namespace) -> None:
@@ -198,7 +230,7 @@ def _evaluate(config: Namespace) -> None:
 
 
 def _scenes_flags(parser: ArgumentParser) -> None:
-    from unscene.video.scenes import MovingScenes
+    from unscene.video.scene_plan import MovingScenes
 
     parser.add_argument("out", type=str, help="folder to write")
     parser.add_argument("--workers", type=int, default=2)

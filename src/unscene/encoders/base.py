@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
@@ -19,6 +19,7 @@ from unscene import __version__
 from unscene.errors import UnsceneError
 
 SPEC_FORMAT = 1
+Pool = Literal["avg", "max"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -124,15 +125,26 @@ class VideoEncoder(nn.Module):
         spec: see EncoderSpec; may be replaced by a spec with other clip settings.
         stage_dims: channels of each map that `forward_stages` returns.
         minimum: smallest (T, H, W) of a clip.
+        pool: how maps become features. "avg" is the mean over time and space, as in the papers;
+            "max" the mean over time of the largest value in space, which a small object on a large
+            background does not get lost in.
     """
 
     def __init__(
-        self, spec: EncoderSpec, *, stage_dims: Sequence[int], minimum: tuple[int, int, int]
+        self,
+        spec: EncoderSpec,
+        *,
+        stage_dims: Sequence[int],
+        minimum: tuple[int, int, int],
+        pool: Pool = "avg",
     ) -> None:
         super().__init__()
         self.spec = spec
         self.stage_dims = tuple(stage_dims)
         self.minimum = minimum
+        if pool not in get_args(Pool):
+            raise UnsceneError(f"{spec.name}: pool must be one of {get_args(Pool)}, got {pool!r}")
+        self.pool: Pool = pool
 
     @property
     def dim(self) -> int:
@@ -140,8 +152,11 @@ class VideoEncoder(nn.Module):
         return self.stage_dims[-1]
 
     def forward(self, clip_BCTHW: Tensor) -> Tensor:
-        """The features of a batch of clips: `forward_maps` averaged over time and space, (B, D)."""
-        return self.forward_maps(clip_BCTHW).mean(dim=(2, 3, 4))
+        """The features of a batch of clips, (B, D): `forward_maps`, pooled."""
+        maps = self.forward_maps(clip_BCTHW)
+        if self.pool == "max":
+            return maps.amax(dim=(3, 4)).mean(dim=2)
+        return maps.mean(dim=(2, 3, 4))
 
     def forward_maps(self, clip_BCTHW: Tensor) -> Tensor:
         """The last feature map of a batch of clips, (B, D, T', H', W')."""

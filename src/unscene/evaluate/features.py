@@ -46,7 +46,7 @@ def extract(
     short_side: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Features:
-    """Features of `clips` uniformly spaced windows a video, averaged (DSM, methods.md 1.6, "video").
+    """Features of `clips` uniformly spaced windows a video, averaged (DSM's "video" protocol).
 
     Windows and size are those in `encoder.spec`: short side resized, centre crop, no jitter. The
     encoder is in evaluation mode meanwhile, and back in its own mode after.
@@ -55,7 +55,8 @@ def extract(
         UnsceneError: no video could be read.
     """
     spec = encoder.spec
-    basic = BasicAugmentation(spec.size, random=False, mean=_triple(spec.mean), std=_triple(spec.std))
+    mean, std = _triple(spec.mean), _triple(spec.std)
+    basic = BasicAugmentation(spec.size, random=False, mean=mean, std=std)
     dataset = WindowDataset(
         videos,
         UniformWindows(spec.frames, spec.stride, clips),

@@ -101,8 +101,9 @@ class MomentumTwin(nn.Module):
     @torch.no_grad()
     def follow(self, original: nn.Module, momentum: float) -> None:
         """One step after the original. Batch-norm statistics stay the twin's own, as in MoCo."""
-        own, theirs = list(self.network.parameters()), list(original.parameters())
-        torch._foreach_lerp_(own, [p.detach() for p in theirs], 1 - momentum)
+        own = [p.detach() for p in self.network.parameters()]
+        theirs = [p.detach() for p in original.parameters()]
+        torch._foreach_lerp_(own, theirs, 1 - momentum)
 
     @torch.no_grad()
     def forward(self, *inputs: Tensor) -> Tensor:

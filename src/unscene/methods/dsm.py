@@ -2,7 +2,7 @@
 
     views     anchor    a = b(c1)   basic augmentation
               positive  p = s(c2)   spatial local disturbance: one thin-plate warp for all frames
-              negative  n = t(c3)   temporal local disturbance: shifted (eq. 4), motion scaled (eq. 3)
+              negative  n = t(c3)   temporal local disturbance: shifted (eq. 4), flow scaled (eq. 3)
     encoder   any 3D backbone, global average pool
     head      one linear layer, D = 128, L2 (default preset: two layers)
     loss      DSM: InfoNCE with the intra-video negative and a queue of anchors (eq. 7), keys from a
@@ -24,6 +24,7 @@ Deviations and choices the paper leaves open:
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -105,12 +106,8 @@ class TripletViews(Method):
 
     def _crop_only(self) -> BasicAugmentation:
         """The random crop that c2 and c3 get, and nothing else of the basic augmentation."""
-        return BasicAugmentation(
-            self.basic.size,
-            short_side=self.basic.short_side,
-            scale=self.basic.scale,
-            ratio=self.basic.ratio,
-        )
+        none = (0.0, 0.0, 0.0, 0.0)
+        return replace(self.basic, rotation=0.0, flip=0.0, jitter=none, grey_p=0.0, blur_p=0.0)
 
 
 class DSM(TripletViews, MoCo):

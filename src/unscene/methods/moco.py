@@ -56,7 +56,8 @@ class MoCo(Method):
         )
         metrics = similarities(anchor, keys["positive"], negative)
         metrics["rank1"] = rank1(anchor, keys["positive"], self.queue.features)
-        self._incoming = anchor if self.settings.queue_of == "anchor" else keys["positive"]
+        incoming = anchor if self.settings.queue_of == "anchor" else keys["positive"]
+        self._incoming = incoming.detach()
         return StepResult(loss, metrics)
 
     def after_step(self) -> None:

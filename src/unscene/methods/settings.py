@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
-from typing import Any, Literal, get_args
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from unscene.errors import UnsceneError
 
@@ -90,13 +91,13 @@ class Settings:
         _require(self, "warmup", 0 <= self.warmup < 1, "must lie in 0..1")
         low, high = self.shift_range
         _require(self, "shift_range", 0 <= low <= high, "must be two counts, first <= second")
-        for name, kind in (("augmentation", ("paper", "modern", "none")),
-                           ("basic_on", ("anchor", "all")), ("flow", ("dis", "codec")),
-                           ("head", ("linear", "mlp")), ("queue_of", ("anchor", "key")),
-                           ("optimizer", ("sgd", "adamw")),
-                           ("schedule", ("step", "cosine", "constant"))):
-            value = getattr(self, name)
-            _require(self, name, value in kind, f"must be one of {', '.join(kind)}")
+        for name, hint in get_type_hints(Settings).items():
+            if get_origin(hint) is Literal:
+                value = getattr(self, name)
+                _require(self, name, value in get_args(hint), f"must be {kind_of(hint)}")
+        _require(
+            self, "frames", self.frames >= 2 or not self.flow_scaling, "flow scaling needs 2 frames"
+        )
 
 
 def _require(settings: Settings, name: str, holds: bool, remedy: str) -> None:
@@ -151,7 +152,9 @@ _TABLE: dict[str, dict[str, dict[str, Any]]] = {
 METHODS: tuple[str, ...] = tuple(_TABLE)
 
 
-def resolve(method: str, preset: str = "default", overrides: dict[str, Any] | None = None) -> Settings:
+def resolve(
+    method: str, preset: str = "default", overrides: dict[str, Any] | None = None
+) -> Settings:
     """Settings of a method under a preset, with some changed; None in `overrides` means unset.
 
     Raises:
@@ -166,10 +169,63 @@ def resolve(method: str, preset: str = "default", overrides: dict[str, Any] | No
     for key in given:
         if key not in known:
             raise UnsceneError(_unknown("setting", key, known))
-    for key in ("shift_range", "drops"):
-        if key in given:
-            given[key] = tuple(given[key])
-    return replace(Settings(**_TABLE[method][preset]), **given)
+    return replace(Settings(**_TABLE[method][preset]), **typed(Settings, given))
+
+
+def typed(owner: type, values: dict[str, Any]) -> dict[str, Any]:
+    """Values as the fields of a dataclass want them, from a file, where 1e-3 is read as a text.
+
+    Raises:
+        UnsceneError: naming the field, its value and what it takes.
+    """
+    hints = get_type_hints(owner)
+    return {name: _typed(name, value, hints[name]) for name, value in values.items()}
+
+
+def _typed(name: str, value: Any, hint: Any) -> Any:
+    if get_origin(hint) in (Union, UnionType):
+        parts = [part for part in get_args(hint) if part is not NoneType]
+        if value is None or value in get_args(parts[-1]):  # int | Literal["auto"]
+            return value
+        hint = parts[0]
+    try:
+        if get_origin(hint) is tuple:
+            numbers = tuple(_typed(name, item, int) for item in _sequence(value))
+            if Ellipsis not in get_args(hint) and len(numbers) != len(get_args(hint)):
+                raise ValueError
+            return numbers
+        if get_origin(hint) is Literal:
+            if value not in get_args(hint):
+                raise ValueError
+        elif hint is float and not isinstance(value, bool):
+            return float(value)
+        elif hint is int and not isinstance(value, bool):
+            number = int(value)
+            if not isinstance(value, str) and number != value:
+                raise ValueError
+            return number
+        elif not isinstance(value, get_origin(hint) or hint) or hint in (int, float):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise UnsceneError(f"{name} {value!r}: must be {kind_of(hint)}") from None
+    return value
+
+
+def _sequence(value: Any) -> Any:
+    if not isinstance(value, list | tuple):
+        raise ValueError
+    return value
+
+
+def kind_of(hint: Any) -> str:
+    """A type hint in words."""
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, get_args(hint)))}"
+    if get_origin(hint) is tuple:
+        count = "" if Ellipsis in get_args(hint) else f"{len(get_args(hint))} "
+        return f"a list of {count}whole numbers, such as [2, 20]"
+    words = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
+    return words.get(hint, 'a table such as {"width": 16}')
 
 
 def as_plain(settings: Settings) -> dict[str, Any]:

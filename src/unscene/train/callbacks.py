@@ -21,6 +21,7 @@ from unscene.encoders import save_encoder
 from unscene.errors import UnsceneError
 from unscene.files import replacing, write_text
 from unscene.train.module import PretrainModule
+from unscene.views.augment import BasicAugmentation
 
 CHECKPOINT = "last.ckpt"
 Report = Callable[[int, int, dict[str, float]], None]
@@ -80,7 +81,12 @@ class Progress(L.Callback):
             self.waited += now - self._last
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         self._last = time.perf_counter()
         self.steps += 1
@@ -118,15 +124,32 @@ class Saver(L.Callback):
     """Writes OUT/last.ckpt, OUT/encoder.safetensors and OUT/encoder.json together.
 
     Every file is written beside its final name and renamed, so that a full disk or a crash leaves
-    the checkpoint before it as it was.
+    the checkpoint before it as it was. encoder.json also says the steps made and the seconds they
+    took, those before a --resume included.
     """
 
     def __init__(self, out: Path, every: int, trained_on: dict[str, Any]) -> None:
         self.out, self.every, self.trained_on = out, every, trained_on
         self.saved = -1
+        self._before = 0.0
+        self._started = time.perf_counter()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self._before + time.perf_counter() - self._started}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._before = state_dict["seconds"]
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._started = time.perf_counter()
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         if trainer.global_step % self.every == 0 or trainer.should_stop:
             self.save(trainer, module)
@@ -138,28 +161,33 @@ class Saver(L.Callback):
     def save(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, PretrainModule)
         target = self.out / CHECKPOINT
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(target)  # writes nothing; the first process waits
+            self.saved = trainer.global_step
+            return
         try:
             with replacing(target) as temporary:
-                trainer.save_checkpoint(temporary)  # on all processes: they gather and wait here
-                if not trainer.is_global_zero:
-                    return
-            encoder = module.method.encoder
+                trainer.save_checkpoint(temporary)
+            encoder, basic = module.method.encoder, module.method.basic
+            assert isinstance(basic, BasicAugmentation)
             s = module.settings
             encoder.spec = replace(
                 encoder.spec,
                 frames=s.frames,
                 stride=s.stride,
                 size=s.size,
-                mean=module.method.basic.mean,  # type: ignore[union-attr]
-                std=module.method.basic.std,  # type: ignore[union-attr]
-                trained_on=self.trained_on | {"steps": trainer.global_step},
+                mean=basic.mean,
+                std=basic.std,
+                trained_on=self.trained_on
+                | {"steps": trainer.global_step, "seconds": round(self.state_dict()["seconds"], 1)},
             )
             save_encoder(encoder, self.out)
-        except OSError as error:
-            kept = f"step {self.saved} is" if self.saved >= 0 else "none was"
+        except (OSError, UnsceneError) as error:  # save_encoder has its own words for an OSError
+            reason = getattr(error, "strerror", None) or error
+            kept = f"step {self.saved}" if self.saved >= 0 else "none since it began here"
             raise UnsceneError(
-                f"{target}: cannot be written ({error.strerror or error}). The last checkpoint "
-                f"saved by this run ({kept} there) is untouched; free some space and --resume."
+                f"{target}: cannot be written at step {trainer.global_step} ({reason}). The last "
+                f"checkpoint ({kept}) is untouched; free some space and --resume."
             ) from error
         self.saved = trainer.global_step
 
@@ -169,34 +197,40 @@ class StopOnSignal(L.Callback):
 
     def __init__(self) -> None:
         self.stopped = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        # Lightning has put its own handler for SIGTERM over ours; it would end the run unsaved.
+        for name in self._before:
+            signal.signal(name, self._stop)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        if self.stopped:
+        # All processes stop at the same step, or some would wait for the others for ever.
+        if trainer.strategy.reduce_boolean_decision(self.stopped, all=False):
             trainer.should_stop = True
 
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Catch the signals inside the block; a second Ctrl-C interrupts at once."""
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            if self.stopped:
-                raise KeyboardInterrupt
-            self.stopped = True
-            print("\nstopping after this step (press Ctrl-C again to stop at once) ...", flush=True)
-
-        names = (signal.SIGINT, signal.SIGTERM)
         try:
-            before = {name: signal.signal(name, stop) for name in names}
+            for name in (signal.SIGINT, signal.SIGTERM):
+                self._before[name] = signal.signal(name, self._stop)
         except ValueError:  # not the main thread: signals go elsewhere
             yield
             return
         try:
             yield
         finally:
-            for name, handler in before.items():
+            for name, handler in self._before.items():
                 signal.signal(name, handler)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self.stopped:
+            raise KeyboardInterrupt
+        self.stopped = True
+        print("\nstopping after this step (press Ctrl-C again to stop at once) ...", flush=True)
 
 
 def write_summary(path: Path, summary: dict[str, Any]) -> None:

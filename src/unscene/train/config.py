@@ -14,7 +14,7 @@ import yaml
 
 from unscene.errors import UnsceneError
 from unscene.files import write_text
-from unscene.methods.settings import PresetName, Settings, as_plain, resolve
+from unscene.methods.settings import PresetName, Settings, as_plain, resolve, typed
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
@@ -79,7 +79,7 @@ def build(given: dict[str, Any]) -> RunConfig:
         UnsceneError: an unknown name, a value out of range, or no data.
     """
     given = {key: value for key, value in given.items() if value is not None}
-    own = {key: value for key, value in given.items() if key in OWN}
+    own = typed(RunConfig, {key: value for key, value in given.items() if key in OWN})
     if not own.get("data"):
         raise UnsceneError("no DATA: give a folder of videos, class folders or a CSV")
     rest = {key: value for key, value in given.items() if key not in OWN}

@@ -90,7 +90,9 @@ class PretrainModule(L.LightningModule):
         self.log_dict({"loss": result.loss.detach(), **result.metrics}, batch_size=len(batch))
         return result.loss
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        # Not in on_train_batch_end: callbacks, and so checkpoints, come before that hook.
         self.method.after_step()
 
     def configure_optimizers(self) -> Any:
@@ -117,9 +119,9 @@ class PretrainModule(L.LightningModule):
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         raise UnsceneError(
             f"the loss became {loss.item()} at step {self.global_step} (learning rate {rate:.3g}). "
-            f"Try a smaller --lr (half of {self.settings.lr:g}), a longer --warmup, a higher "
-            f"--temperature, or --precision 32-true. The last checkpoint before it is kept: "
-            "it can be continued with --resume once the cause is gone."
+            f"Begin again in another --out with a smaller --lr (half of {self.settings.lr:g}), a "
+            "longer --warmup, a higher --temperature, or --precision 32-true. What this run saved "
+            "before is kept."
         )
 
 

@@ -4,23 +4,23 @@
     OUT/encoder.safetensors    the encoder, as of the last checkpoint
     OUT/encoder.json
     OUT/last.ckpt              everything `--resume` needs
-    OUT/metrics.csv            the numbers of the run, by step; also under OUT/tensorboard
+    OUT/metrics.csv            the numbers of the run, by step; also under OUT/tensorboard. A
+                               resumed run keeps the rows of the steps before its checkpoint
     OUT/summary.json           the account: videos used, skipped and why, steps, time
 """
 
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger
 
-from unscene.encoders import create_encoder
+from unscene.encoders import VideoEncoder, create_encoder
 from unscene.errors import UnsceneError
 from unscene.methods.registry import create_method
 from unscene.methods.settings import as_plain
@@ -33,6 +33,7 @@ from unscene.train.callbacks import (
     write_summary,
 )
 from unscene.train.config import RunConfig, save_config
+from unscene.train.metrics import Metrics, quiet
 from unscene.train.module import PretrainModule
 from unscene.video.catalog import Catalog, open_catalog
 
@@ -50,7 +51,7 @@ class Outcome:
         seconds: spent in this process's training steps.
         clips_per_second: over the whole of this process's run.
         waiting: share of the time spent waiting for data, 0..1.
-        account: the text shown at the end.
+        account: the text shown at the end; empty in all processes but the first.
     """
 
     out: Path
@@ -89,12 +90,13 @@ def pretrain(
         raise UnsceneError(
             f"{out}: already holds a run; continue it with --resume or give another --out"
         )
-    catalog = catalog or open_catalog(config.data)
     if config.accelerator == "gpu" and not torch.cuda.is_available():
         raise UnsceneError("--accelerator gpu: no GPU is visible here; `unscene doctor` says more")
     torch.manual_seed(config.seed)
     encoder = create_encoder(config.encoder, **config.encoder_options)
-    encoder.to(memory_format=torch.channels_last_3d)
+    _check_fit(encoder, config)
+    encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    catalog = catalog or open_catalog(config.data)
     module = PretrainModule(
         create_method(config.method, encoder, config.settings),
         catalog.videos,
@@ -104,15 +106,28 @@ def pretrain(
         short_side=config.short_side or None,
     )
     stop = StopOnSignal()
-    trainer, progress, saver = _trainer(config, module, catalog, stop, report)
-    if trainer.is_global_zero:
-        save_config(config, out / "config.yaml")
-    with stop.listening(), warnings.catch_warnings():
-        # Lightning counts cores and judges the number of workers by them; --workers is the user's.
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
-        trainer.fit(module, ckpt_path=checkpoint if resume else None, weights_only=False)
+    with stop.listening(), quiet():
+        trainer, progress = _trainer(config, module, catalog, stop, report, resume)
+        if trainer.is_global_zero:
+            save_config(config, out / "config.yaml")
+        try:
+            trainer.fit(module, ckpt_path=checkpoint if resume else None, weights_only=False)
+        except SystemExit:
+            if stop.stopped:  # the second Ctrl-C, which Lightning turns into an exit
+                raise KeyboardInterrupt from None
+            raise
     return _conclude(config, module, catalog, trainer, progress)
+
+
+def _check_fit(encoder: VideoEncoder, config: RunConfig) -> None:
+    """Before any file is opened: can the encoder take these clips?"""
+    frames, size = config.settings.frames, config.settings.size
+    t, h, w = encoder.minimum
+    if frames < t or size < max(h, w):
+        raise UnsceneError(
+            f"encoder {config.encoder} takes clips of at least {t} frames of {max(h, w)} px, and "
+            f"--frames {frames} --size {size} make smaller ones: raise them or take another encoder"
+        )
 
 
 def _trainer(
@@ -121,7 +136,8 @@ def _trainer(
     catalog: Catalog,
     stop: StopOnSignal,
     report: Report | None,
-) -> tuple[L.Trainer, Progress, Saver]:
+    resume: bool,
+) -> tuple[L.Trainer, Progress]:
     on_gpu = torch.cuda.is_available() and config.accelerator != "cpu"
     precision = config.precision
     if precision == "auto":
@@ -141,6 +157,7 @@ def _trainer(
             "settings": as_plain(config.settings),
         },
     )
+    metrics = Metrics(Path(config.out) / "metrics.csv", resume=resume)
     trainer = L.Trainer(
         accelerator=config.accelerator,
         devices=config.devices if on_gpu or config.devices != "auto" else 1,
@@ -149,10 +166,7 @@ def _trainer(
         max_epochs=-1,
         max_steps=progress.total,
         callbacks=[stop, progress, saver],
-        logger=[
-            CSVLogger(config.out, name="", version=""),
-            TensorBoardLogger(config.out, name="tensorboard", version=""),
-        ],
+        logger=[metrics, TensorBoardLogger(config.out, name="tensorboard", version="")],
         log_every_n_steps=max(1, min(50, progress.total // 100)),
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -160,7 +174,7 @@ def _trainer(
         use_distributed_sampler=False,
         sync_batchnorm=config.sync_batchnorm,
     )
-    return trainer, progress, saver
+    return trainer, progress
 
 
 def _world_size(config: RunConfig, on_gpu: bool) -> int:
@@ -213,7 +227,7 @@ def _conclude(
     }
     if trainer.is_global_zero:
         write_summary(out / "summary.json", summary)
-    account = "\n".join(lines)
+    account = "\n".join(lines) if trainer.is_global_zero else ""
     return Outcome(out, steps, finished, seconds, rate, progress.waiting, account)
 
 

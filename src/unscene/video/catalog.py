@@ -21,8 +21,9 @@ from unscene.errors import UnsceneError, VideoError
 from unscene.video.probe import VideoInfo, probe
 
 SUFFIXES = frozenset(
-    ".3gp .264 .265 .asf .avi .divx .flv .gif .h264 .h265 .hevc .ivf .m1v .m2ts .m2v .m4v .mjpeg "
-    ".mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv .y4m".split()
+    {".3gp", ".264", ".265", ".asf", ".avi", ".divx", ".flv", ".gif", ".h264", ".h265", ".hevc"}
+    | {".ivf", ".m1v", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"}
+    | {".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"}
 )
 
 Progress = Callable[[int, int], None]
@@ -51,7 +52,8 @@ class Video:
     def duration(self) -> float:
         """Seconds of the segment."""
         assert self.info is not None, "ask a checked catalog"
-        return (self.info.duration if self.end is None else self.end) - self.start
+        end = self.info.duration if self.end is None else min(self.end, self.info.duration)
+        return end - self.start
 
     def value(self, column: str) -> str:
         """The text in a label column; "label" is the class."""
@@ -89,7 +91,8 @@ class Catalog:
         digest = hashlib.sha256()
         for video in self.videos:
             name = os.path.relpath(video.path, root)
-            size = os.path.getsize(video.path) if os.path.exists(video.path) else -1
+            file = Path(video.path)
+            size = file.stat().st_size if file.exists() else -1
             row = (name, size, video.label, video.start, video.end, sorted(video.columns.items()))
             digest.update(repr(row).encode("utf-8", "surrogateescape"))
         return digest.hexdigest()[:16]
@@ -189,7 +192,8 @@ def _list_csv(path: Path) -> Catalog:
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             reader = csv.DictReader(file)
-            header = reader.fieldnames or []
+            header = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = header
             if "path" not in header:
                 raise UnsceneError(
                     f"{path}: its first line must name the columns path,label[,start,end]; "
@@ -204,7 +208,8 @@ def _list_csv(path: Path) -> Catalog:
         outcome = _csv_row(path, line, row)
         (videos if isinstance(outcome, Video) else skipped).append(outcome)  # type: ignore[arg-type]
     if not videos:
-        raise UnsceneError(f"{path}: no row can be used.\n" + Catalog("", (), tuple(skipped)).account())
+        account = Catalog("", (), tuple(skipped)).account()
+        raise UnsceneError(f"{path}: no row can be used.\n{account}")
     return Catalog(str(path), tuple(videos), tuple(skipped))
 
 

@@ -17,13 +17,14 @@ from dataclasses import dataclass, field
 import av
 import numpy as np
 import torch
-from av.error import EOFError as AvEOFError
-from av.error import FFmpegError, InvalidDataError
+from av.error import FFmpegError
+from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 
 from unscene.errors import VideoError
 from unscene.video.clip import Clip, Motion
-from unscene.video.planes import PlaneReader, Planes, open_container
+from unscene.video.packets import Packets, open_container, rewind
+from unscene.video.planes import PlaneReader, Planes
 from unscene.video.probe import (
     VECTOR_CODECS,
     check_file,
@@ -33,7 +34,7 @@ from unscene.video.probe import (
     why,
 )
 from unscene.video.sampling import Request
-from unscene.video.vectors import BLOCK, RECORD, block_field, rotate_field
+from unscene.video.vectors import BLOCK, RECORD, block_field, only_past, rotate_field
 
 _SEEK_BACK = (0.0, 2.0, 12.0)  # seconds; some containers seek to after the wanted time
 
@@ -94,19 +95,24 @@ class _Reader:
         self.container, self.path, self.request = container, path, request
         self.start, self.end = start, end
         self.stream = stream = video_stream(container, path)
-        stream.thread_type = "NONE"
-        stream.codec_context.thread_count = 1
+        self.packets = Packets(container, stream)
         if request.motion:
             codec = stream.codec_context.name
             if codec not in VECTOR_CODECS:
                 raise VideoError(path, f"{codec} carries no motion vectors; pass --flow dis")
             stream.codec_context.options = {"flags2": "+export_mvs"}
         self.fps = frame_rate(stream)
-        self.origin = float((stream.start_time or 0) * stream.time_base)
+        self.tick = float(stream.time_base)  # fractions would take a tenth of the decoding time
+        self.origin = (stream.start_time or 0) * self.tick
+        # AVI stores no presentation times, and those FFmpeg makes up jump to and fro; decoding
+        # times grow evenly, but run late by a delay that only the first frame shows.
+        self.decoding_times = container.format.name == "avi"
+        if self.decoding_times:
+            first = next(self._decode(), None)
+            self.origin += first[1] if first is not None else 0.0
         self.to_planes = PlaneReader(stream.codec_context.name, short_side)
         self.coded_size = (0, 0)
         self.turns = 0
-        self.exact = True
 
     def read(self) -> dict[str, Clip]:
         request = self.request
@@ -143,7 +149,9 @@ class _Reader:
         head = self._pass(self.start, after(shown), after(moving))
         total = head.frames
         if total == 0:
-            raise VideoError(self.path, "no frame can be decoded in this part of the file")
+            raise self._nothing()
+        if gone == 0:  # the window begins at the beginning
+            tail.key = head.key
         if total is not None and max(after(shown | moving)) >= total:
             head = self._pass(
                 self.start,
@@ -162,19 +170,17 @@ class _Reader:
         half = 0.5 / self.fps
         index = -1
         for frame, time in self._frames_from(at):
-            if self.end is not None and time >= self.end - 1e-6:
+            if self.end is not None and time >= self.end - half:
                 break
-            if time < at - 1e-6:
-                if self.request.key_frame and frame.key_frame:
-                    found.key = (self.to_planes(frame), time)
-                if time < at - half:
-                    continue
-            index += 1
+            early = time < at - half
+            index += not early
+            if self.request.key_frame and frame.key_frame and index <= 0:
+                found.key = (self.to_planes(frame), time)
+            if early:
+                continue
             if index == 0:
                 self.coded_size = (frame.height, frame.width)
                 self.turns = quarter_turns(frame.rotation)
-            if self.request.key_frame and frame.key_frame and index == 0:
-                found.key = (self.to_planes(frame), time)
             if index in shown:
                 found.planes[index] = (self.to_planes(frame), time)
             if index in moving:
@@ -185,62 +191,50 @@ class _Reader:
         return found
 
     def _frames_from(self, at: float) -> Iterator[tuple[VideoFrame, float]]:
-        """Frames in presentation order with their times, beginning at or before `at`."""
+        """Frames in order with their times, missing none that a window at `at` needs."""
+        earliest = at - 0.5 / self.fps
         for back in _SEEK_BACK:
-            target = max(at - back, 0.0)
+            target = max(earliest - back, 0.0)
             self._seek(target)
             frames = self._decode()
             first = next(frames, None)
-            if first is None and target > 0:
-                continue  # the claimed duration is longer than the file: look further back
-            if first is None or first[1] <= at + 0.5 / self.fps or target == 0:
-                break
+            if target == 0 or (first is not None and first[1] <= earliest):
+                break  # else seeking went too far, or the file ends before its claimed duration
         if first is not None:
             yield first
             yield from frames
 
     def _seek(self, time: float) -> None:
-        ticks = int((time + self.origin) / self.stream.time_base)
+        ticks = int((time + self.origin) / self.tick)
         if time <= 0:
             ticks = min(ticks, 0)
         try:
             self.container.seek(ticks, stream=self.stream, backward=True)
         except FFmpegError:
-            self.container.seek(0)
+            rewind(self.container)
 
     def _decode(self) -> Iterator[tuple[VideoFrame, float]]:
-        """Decode what can be decoded: a damaged packet costs its frame, not the file."""
-        previous = -1 / self.fps
-        stream = self.stream
-        tick = float(stream.time_base)  # fractions would take a tenth of the decoding time
-        packets = self.container.demux(stream)
-        while True:
-            try:
-                packet = next(packets, None)
-                frames = packet.decode() if packet is not None else []
-            except InvalidDataError:
-                continue
-            except AvEOFError:
-                return
-            if packet is None:
-                return
+        """All frames from here on, with their times."""
+        step, time = 1 / self.fps, None
+        sent = None  # when the decoder was last fed
+        for packet, frames in self.packets:
+            if packet.dts is not None:
+                sent = packet.dts * self.tick - self.origin
             for frame in frames:
-                stamp = frame.pts if frame.pts is not None else frame.dts
-                if stamp is None:
-                    time = previous + 1 / self.fps
+                stamp = frame.dts if self.decoding_times or frame.pts is None else frame.pts
+                if stamp is not None:
+                    time = stamp * self.tick - self.origin
+                elif time is not None:
+                    time += step
                 else:
-                    time = stamp * tick - self.origin
-                previous = time
+                    time = 0.0 if sent is None else sent + step
                 yield frame, time
 
     def _vectors(self, frame: VideoFrame) -> np.ndarray | None:
-        data = frame.side_data.get("MOTION_VECTORS")
-        if data is None:
-            return None
-        records = np.frombuffer(data, RECORD)
-        if self.exact and (records["source"] > 0).any():
-            self.exact = False
-        return records
+        # Not `frame.side_data`: that and the frame point to each other, and a frame that waits for
+        # the garbage collector costs its decoder fresh memory. A view would keep it as well.
+        data = SideDataContainer(frame).get("MOTION_VECTORS")
+        return None if data is None else np.frombuffer(bytes(data), RECORD)
 
     def _clip(
         self, offsets: Sequence[int], place: dict[int, tuple[_Pass, int]], *, motion: bool
@@ -249,10 +243,15 @@ class _Reader:
         for offset in offsets:
             found, index = place[offset]
             if index not in found.planes:
-                raise VideoError(self.path, "no frame can be decoded in this part of the file")
+                raise self._nothing()
             chosen.append(found.planes[index])
         clip = self._stack(chosen)
         return clip.replace(motion=self._motion(offsets, place)) if motion else clip
+
+    def _nothing(self) -> VideoError:
+        damage = self.packets.damage
+        because = "" if damage is None else f": {why(damage)}"
+        return VideoError(self.path, f"no frame can be decoded in this part of the file{because}")
 
     def _stack(self, frames: Sequence[tuple[Planes, float]]) -> Clip:
         y, u, v = (
@@ -268,7 +267,12 @@ class _Reader:
 
     def _motion(self, offsets: Sequence[int], place: dict[int, tuple[_Pass, int]]) -> Motion:
         dense = range(offsets[0], offsets[-1] + 1)
-        records = [found.vectors.get(index) for found, index in (place[o] for o in dense)]
+        records = [
+            # Where the window loops, the codec's reference is not the frame before in the window.
+            found.vectors.get(index) if index > 0 or offset == offsets[0] else None
+            for offset, (found, index) in ((o, place[o]) for o in dense)
+        ]
+        reordered = bool(self.stream.codec_context.has_b_frames)
         vectors, valid = rotate_field(*block_field(records, *self.coded_size), self.turns)
         height, width = self.coded_size[:: -1 if self.turns % 2 else 1]
         return Motion(
@@ -277,5 +281,5 @@ class _Reader:
             frames=torch.tensor([offset - offsets[0] for offset in offsets]),
             size=(height, width),
             block=BLOCK,
-            exact=self.exact and not self.stream.codec_context.has_b_frames,
+            exact=not reordered and only_past(records),
         )

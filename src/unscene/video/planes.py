@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import av
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 
 from unscene.video.clip import Matrix
@@ -50,12 +50,12 @@ class PlaneReader:
         name = frame.format.name
         same_size = (frame.height, frame.width) == self.size
         if same_size and name in ("yuv420p", "yuvj420p"):
-            return _plane(frame, 0), _plane(frame, 1), _plane(frame, 2)
+            return _planes(frame)
         if name.startswith("gray"):
             if not (same_size and name in _GREY):
                 frame = self._scaler.reformat(frame, width, height, "gray")
             chroma = np.full(((height + 1) // 2, (width + 1) // 2), 128, np.uint8)
-            return _plane(frame, 0), chroma, chroma.copy()
+            return _plane(frame.planes[0]), chroma, chroma.copy()
         wanted = _FULL if self.full_range else _LIMITED
         frame = self._scaler.reformat(
             frame,
@@ -66,7 +66,7 @@ class PlaneReader:
             src_color_range=frame.color_range or wanted,
             dst_color_range=wanted,
         )
-        return _plane(frame, 0), _plane(frame, 1), _plane(frame, 2)
+        return _planes(frame)
 
     def _settle(self, frame: VideoFrame) -> None:
         """The first frame decides for all: a stream that changes size midway is scaled to it."""
@@ -100,12 +100,11 @@ def yuv_matrix(colorspace: int, height: int) -> Matrix:
     return "bt601"
 
 
-def _plane(frame: VideoFrame, index: int) -> np.ndarray:
-    plane = frame.planes[index]
+def _planes(frame: VideoFrame) -> Planes:
+    y, u, v = frame.planes  # every look at them builds them anew
+    return _plane(y), _plane(u), _plane(v)
+
+
+def _plane(plane: VideoPlane) -> np.ndarray:
     rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
     return rows[: plane.height, : plane.width].copy()
-
-
-def open_container(path: str) -> av.container.InputContainer:
-    """av.open that survives metadata which is not UTF-8."""
-    return av.open(path, mode="r", metadata_errors="replace")

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import av
 from av.error import FFmpegError
+from av.stream import Disposition
 
 from unscene.errors import VideoError
-from unscene.video.planes import open_container
+from unscene.video.packets import Packets, open_container, rewind
 
-VECTOR_CODECS = frozenset({"h264", "mpeg4", "mpeg2video", "mpeg1video", "h263", "flv1", "msmpeg4v3"})
+# FFmpeg's names of the decoders that export vectors.
+VECTOR_CODECS = frozenset(
+    {"flv", "h261", "h263", "h264", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4", "msmpeg4v1"}
+    | {"msmpeg4v2", "rv10", "rv20", "wmv1", "wmv2"}
+)
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,8 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
     try:
         with open_container(path) as container:
             stream = video_stream(container, path)
-            stream.thread_type = "NONE"
-            stream.codec_context.thread_count = 1
-            frame = next(container.decode(stream), None)
+            packets = Packets(container, stream)
+            frame = next((frame for _, frames in packets for frame in frames), None)
             if frame is None:
                 raise VideoError(path, "no frame can be decoded; the file is cut short or damaged")
             fps = frame_rate(stream)
@@ -79,24 +84,31 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
 
 def check_file(path: str) -> None:
     """Raise VideoError for what is plainly no video file, before FFmpeg sees it."""
-    if not os.path.exists(path):
+    file = Path(path)
+    if not file.exists():
         raise VideoError(path, "does not exist")
-    if os.path.isdir(path):
+    if file.is_dir():
         raise VideoError(path, "is a directory, not a video file")
+    if not file.is_file():
+        raise VideoError(path, "is not a regular file")
     if not os.access(path, os.R_OK):
         raise VideoError(path, "may not be read (permissions)")
-    if os.path.getsize(path) == 0:
+    if file.stat().st_size == 0:
         raise VideoError(path, "is empty (0 bytes)")
 
 
 def video_stream(container: av.container.InputContainer, path: str) -> av.VideoStream:
     """The first stream that is moving pictures (cover art is not)."""
-    for stream in container.streams.video:
-        if stream.codec_context is None:
-            raise VideoError(path, "its codec is unknown to this FFmpeg")
-        if "ATTACHED_PIC" not in str(stream.disposition).upper():
+    moving = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & Disposition.attached_pic
+    ]
+    for stream in moving:
+        if stream.codec_context is not None:
             return stream
-    raise VideoError(path, "has no video stream")
+    reason = "its codec is unknown to this FFmpeg" if moving else "has no video stream"
+    raise VideoError(path, reason)
 
 
 def frame_rate(stream: av.VideoStream) -> float:
@@ -111,16 +123,23 @@ def duration_of(
     container: av.container.InputContainer, stream: av.VideoStream, fps: float
 ) -> float:
     """Seconds, from the cheapest source that knows."""
-    if stream.duration and stream.time_base:
+    if (stream.duration or 0) > 0 and stream.time_base:
         return float(stream.duration * stream.time_base)
-    if container.duration:
+    if (container.duration or 0) > 0:
         return float(container.duration / av.time_base)
     if stream.frames:
         return stream.frames / fps
-    # Raw streams carry no length: count packets, which reads the file but decodes nothing.
-    container.seek(0)
-    count = sum(1 for packet in container.demux(stream) if packet.size)
-    return max(count, 1) / fps
+    # Raw and live streams carry no length: go through the packets, which decodes nothing.
+    rewind(container)
+    count, stamps = 0, []
+    for packet in container.demux(stream):
+        if packet.size:
+            count += 1
+            if packet.pts is not None:
+                stamps.append(packet.pts)
+    if len(stamps) < count or count < 2:
+        return max(count, 1) / fps
+    return float((max(stamps) - min(stamps)) * stream.time_base) + 1 / fps
 
 
 def quarter_turns(rotation: float) -> int:

@@ -1,7 +1,8 @@
 """Which frames of a video a method gets to see.
 
-A sampler turns the length of a video and a random generator into a `Request`: one point in time and,
-for every clip that is wanted, frame offsets counted from that point. The reader then makes one pass.
+A sampler turns the length of a video and a random generator into a `Request`: one point in time
+and, for every clip that is wanted, frame offsets counted from that point. The reader then makes
+one pass.
 
     video     |--------------------------------------------------------------|
     at                    v
@@ -32,10 +33,10 @@ class Request:
 
     Attributes:
         at: seconds from the beginning of the video (or segment); offset 0 is the first frame that
-            is shown at or after this time.
+            is shown at or after this time, give or take half a frame.
         offsets: for every named clip its frames, in frames of the video counted from `at`.
         motion: names of the clips that want the codec's motion vectors.
-        key_frame: also hand on the last key frame at or before `at`, as the clip "key".
+        key_frame: also hand on the last key frame at or before offset 0, as the clip "key".
     """
 
     at: float

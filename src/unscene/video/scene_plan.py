@@ -61,6 +61,7 @@ class MovingScenes:
             most size / 2. On screen an object has 0.75 to 1.7 times its nominal size.
         speed: range of the speed in px/frame, above 0 and at most a third of the smallest object.
             An object that spins moves its rim at this speed, one that grows at a fifth of it.
+        shapes, textures: what objects look like, names of SHAPES and TEXTURES without repetition.
         shake: standard deviation of the camera's position in px, 0 to size / 8.
         distractor: whether a second object stands still in the scene.
         smooth: distance between the hills of a background, in sides of a frame, 0.05–2.
@@ -79,6 +80,8 @@ class MovingScenes:
     correlation: float = 0.9
     object_size: tuple[float, float] = (20.0, 30.0)
     speed: tuple[float, float] = (2.0, 4.0)
+    shapes: tuple[str, ...] = art.SHAPES
+    textures: tuple[str, ...] = art.TEXTURES
     shake: float = 0.0
     distractor: bool = False
     smooth: float = 0.35
@@ -97,6 +100,12 @@ class MovingScenes:
             ("fps", self.fps in range(1, 121), "be a whole number from 1 to 120, such as 25"),
             ("motions", known, f"name at least one of {', '.join(MOTIONS)}"),
             ("motions", len(set(self.motions)) == len(self.motions), "name each motion only once"),
+            ("shapes", _names(self.shapes, art.SHAPES), f"name some of {', '.join(art.SHAPES)}"),
+            (
+                "textures",
+                _names(self.textures, art.TEXTURES),
+                f"name some of {', '.join(art.TEXTURES)}",
+            ),
             ("scenes", self.scenes >= 1, "be at least 1"),
             ("unseen_scenes", self.unseen_scenes >= 1, "be at least 1"),
             ("correlation", 0 <= self.correlation <= 1, "lie from 0 (independent) to 1 (tied)"),
@@ -123,6 +132,10 @@ class MovingScenes:
     def videos(self, split: Split) -> int:
         """Number of videos in a split."""
         return int(getattr(self, f"{split}_videos"))
+
+
+def _names(given: tuple[str, ...], known: tuple[str, ...]) -> bool:
+    return bool(given) and set(given) <= set(known) and len(set(given)) == len(given)
 
 
 class Truth(NamedTuple):
@@ -197,7 +210,7 @@ def _plan(spec: MovingScenes, split: Split, index: int) -> _Plan:
     if split == "train" and tied:
         scene = motion_index % spec.scenes
     motion, size = spec.motions[motion_index], float(rng.uniform(*spec.object_size))
-    shape, texture = str(rng.choice(art.SHAPES)), str(rng.choice(art.TEXTURES))
+    shape, texture = str(rng.choice(spec.shapes)), str(rng.choice(spec.textures))
     speed, art_seed = float(rng.uniform(*spec.speed)), int(rng.integers(2**63))
     truth = move(
         motion,
@@ -246,7 +259,7 @@ def render_video(
 
 def _stand(spec: MovingScenes, frames: art.Floats, truth: Truth, rng: np.random.Generator) -> None:
     """Paint an object that keeps its place in the scene, away from where the other one starts."""
-    shape, texture = str(rng.choice(art.SHAPES)), str(rng.choice(art.TEXTURES))
+    shape, texture = str(rng.choice(spec.shapes)), str(rng.choice(spec.textures))
     away, side = spec.size * rng.uniform(0.35, 0.5), rng.uniform(0, 2 * math.pi)
     apart = np.array([math.cos(side), math.sin(side)]) * away
     place = truth.centre[0] - truth.camera[0] + apart + truth.camera

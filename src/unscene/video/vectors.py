@@ -33,6 +33,8 @@ RECORD = np.dtype(
     ],
     align=True,
 )
+_WORD = np.int64
+_EMPTY = np.uint64(2**64 - 1)
 
 
 def block_field(
@@ -50,29 +52,66 @@ def block_field(
         and 8x4 partitions), the last one stands for all.
     """
     rows, columns = -(-height // BLOCK), -(-width // BLOCK)
-    vectors = np.zeros((len(records), rows, columns, 2), np.float32)
-    valid = np.zeros((len(records), rows, columns), bool)
-    present = [(i, r) for i, r in enumerate(records) if r is not None and len(r)]
-    if not present:
-        return vectors, valid
-    frame = np.repeat([i for i, _ in present], [len(r) for _, r in present])
-    record = np.concatenate([r for _, r in present])
+    # A vector travels as one number of two floats; cells that get none keep a number no vector has.
+    cells = np.full(len(records) * rows * columns, _EMPTY)
+    lengths = [0 if record is None else len(record) for record in records]
+    if any(lengths):
+        # As words: joining records field by field would take longer than all the rest.
+        words = np.concatenate([r.view(_WORD) for r in records if r is not None and len(r)])
+        first = np.repeat(np.arange(len(records)) * (rows * columns), lengths)
+        _scatter(words.view(RECORD), first, cells.reshape(-1, rows, columns))
+    valid = cells != _EMPTY
+    cells[~valid] = 0
+    vectors = cells.view(np.float32).reshape(len(records), rows, columns, 2)
+    return vectors, valid.reshape(len(records), rows, columns)
+
+
+def _scatter(record: np.ndarray, first: np.ndarray, cells: np.ndarray) -> None:
+    """Write each record's vector into the cells it covers.
+
+    Args:
+        record: dtype RECORD (N,), of all frames.
+        first: (N,), where the frame of each record begins among the cells.
+        cells: uint64 (L, Hb, Wb), contiguous.
+    """
+    _, rows, columns = cells.shape
+    flat = cells.reshape(-1)
+    words = record.view(_WORD).reshape(len(record), -1)
+    value = words[:, RECORD.fields["motion_x"][1] // 8].copy().view(np.int32).astype(np.float32)
+    scale = record["motion_scale"]
+    least = scale.min()
+    if least == scale.max():  # as in every stream seen so far
+        value *= np.float32(1 / max(least, 1))
+    else:
+        value /= np.repeat(np.maximum(scale, 1), 2)
+    vector = value.view(np.uint64)
     past = record["source"] < 0
-    frame, record = frame[past], record[past]
-    scale = np.maximum(record["motion_scale"], 1).astype(np.float32)
-    value = np.stack([record["motion_x"] / scale, record["motion_y"] / scale], axis=-1)
-    half_w, half_h = record["w"] // 2, record["h"] // 2
-    left = (record["dst_x"] - half_w).astype(np.int64) // BLOCK
-    top = (record["dst_y"] - half_h).astype(np.int64) // BLOCK
-    for dy in range(int(record["h"].max(initial=0) + BLOCK - 1) // BLOCK):
-        for dx in range(int(record["w"].max(initial=0) + BLOCK - 1) // BLOCK):
-            covers = (record["w"] > dx * BLOCK) & (record["h"] > dy * BLOCK)
-            row, column = top + dy, left + dx
-            covers &= (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
-            where = frame[covers], row[covers], column[covers]
-            vectors[where] = value[covers]
-            valid[where] = True
-    return vectors, valid
+    kind = record["w"] * np.uint16(256) + record["h"]
+    for size in np.flatnonzero(np.bincount(kind)):  # three or four sizes of block at most
+        w, h = divmod(int(size), 256)
+        chosen = np.flatnonzero((kind == size) & past)
+        if not len(chosen):
+            continue
+        column = (record["dst_x"][chosen].astype(np.int64) - w // 2) // BLOCK
+        row = (record["dst_y"][chosen].astype(np.int64) - h // 2) // BLOCK
+        down, across = -(-h // BLOCK), -(-w // BLOCK)
+        whole = row.min() >= 0 and column.min() >= 0
+        whole &= row.max() + down <= rows and column.max() + across <= columns
+        corner, moved = first[chosen] + row * columns + column, vector[chosen]
+        for dy in range(down):
+            for dx in range(across):
+                where = corner + (dy * columns + dx)
+                if whole:
+                    flat[where] = moved
+                else:
+                    inside = (row + dy >= 0) & (row + dy < rows)
+                    inside &= (column + dx >= 0) & (column + dx < columns)
+                    flat[where[inside]] = moved[inside]
+
+
+def only_past(records: Sequence[np.ndarray | None]) -> bool:
+    """True if no block was predicted from the future."""
+    return not any((r["source"] > 0).any() for r in records if r is not None)
 
 
 def rotate_field(

@@ -1,0 +1,177 @@
+"""What all benchmarks share: timing two sides in turns, rows, the machine, footage.
+
+Both sides run in one process and take turns, the first of each pair changing, so that a machine
+that slows down slows both. What is reported is the median of each side.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        name: topic.row, what `--only` selects by.
+        what: what is measured.
+        ours, alternative: medians in `unit`.
+        against: what the alternative is.
+        ratio: the number that the target speaks of.
+        target: ">= 0.8", "<= 0.15" or "" for none; of the ratio, or of ours if it says "ours".
+        repetitions: of each side.
+        note: conditions; where a target is missed, what stands in the way.
+    """
+
+    name: str
+    what: str
+    ours: float
+    alternative: float | None
+    against: str
+    unit: str
+    ratio: float
+    target: str
+    repetitions: int
+    note: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """None without a target."""
+        if not self.target:
+            return None
+        words = self.target.split()
+        value = self.ours if words[0] == "ours" else self.ratio
+        bound = float(words[-1].replace(",", ""))
+        return value >= bound if words[-2] == ">=" else value <= bound
+
+    def record(self) -> dict[str, Any]:
+        """As written to results.jsonl."""
+        date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        return asdict(self) | {"met": self.met, "machine": machine(), "date": date}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line chose.
+
+    Attributes:
+        quick: few repetitions, for looking whether everything runs.
+    """
+
+    quick: bool = False
+
+    def times(self, full: int, quick: int = 2) -> int:
+        return quick if self.quick else full
+
+
+def turns(*sides: Callable[[], Any], repetitions: int, warm: int = 1) -> list[float]:
+    """Median seconds of each side, called in turns."""
+    for _ in range(warm):
+        for side in sides:
+            side()
+    seconds: list[list[float]] = [[] for _ in sides]
+    order = list(range(len(sides)))
+    for _ in range(repetitions):
+        for k in order:
+            begun = time.perf_counter()
+            sides[k]()
+            seconds[k].append(time.perf_counter() - begun)
+        order.reverse()
+    return [statistics.median(s) for s in seconds]
+
+
+def machine() -> str:
+    """One line that says where numbers come from."""
+    import torch
+
+    model = "CPU"
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [x.split(":", 1)[1] for x in info.read_text().splitlines() if "model name" in x]
+        model = names[0].strip() if names else model
+    return (
+        f"{model}, {len(os.sched_getaffinity(0))} cores, OMP_NUM_THREADS "
+        f"{os.environ.get('OMP_NUM_THREADS', 'unset')}, torch {torch.__version__}, av "
+        f"{av.__version__}, load {os.getloadavg()[0]:.1f}"
+    )
+
+
+@contextmanager
+def footage(count: int = 8, seconds: float = 8.0) -> Iterator[tuple[list[str], str]]:
+    """Paths of 320x240 MPEG-4 files and what they are: genuine UCF101 files, else generated ones.
+
+    The folder that holds them is the same for all; files shorter than 100 frames are left out.
+    """
+    data = Path(os.environ.get("UNSCENE_DATA", ROOT.parent / "shared" / "data")) / "ucf101_pool"
+    found = sorted(str(p) for p in data.glob("*/*.avi"))
+    real = [p for p in found if frames_of(p) >= 100]
+    if real:
+        yield real[:: max(1, len(real) // count)][:count], "UCF101 files, 320x240 Xvid"
+        return
+    with tempfile.TemporaryDirectory(prefix="unscene-bench-") as folder:
+        paths = [str(Path(folder) / f"{k}.avi") for k in range(count)]
+        for k, path in enumerate(paths):
+            generate(path, round(seconds * 25), seed=k)
+        yield paths, f"generated 320x240 MPEG-4 ({data} is absent)"
+
+
+def frames_of(path: str) -> int:
+    """As the container claims."""
+    with av.open(path) as container:
+        return container.streams.video[0].frames
+
+
+def generate(
+    path: str, frames: int, *, size: tuple[int, int] = (240, 320), seed: int = 0, repeat: int = 1
+) -> None:
+    """An MPEG-4 file of a soft texture that pans while squares cross it.
+
+    Args:
+        repeat: how often the same packets are written, with later times; makes hours in seconds.
+    """
+    height, width = size
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(40, 200, (height // 8 + 40, width // 8 + 40))
+    scene = np.kron(coarse, np.ones((8, 8))).astype(np.uint8)
+    with av.open(path, "w") as out:
+        stream = out.add_stream("mpeg4", rate=25, width=width, height=height, pix_fmt="yuv420p")
+        stream.codec_context.options = {"g": "12", "bf": "0", "qscale": "4"}
+        stream.codec_context.gop_size = 12
+        stream.codec_context.max_b_frames = 0
+        packets = []
+        for t in range(frames):
+            x = int(120 + 100 * np.sin(t / 30))
+            picture = scene[60 : 60 + height, x : x + width].copy()
+            left = (t * 3) % (width - 40)
+            picture[height // 3 : height // 3 + 40, left : left + 40] = 235
+            frame = av.VideoFrame(width, height, "yuv420p")
+            for plane, values in zip(frame.planes, (picture, 110, 150), strict=True):
+                rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+                rows[: plane.height, : plane.width] = values
+            frame.pts = t
+            packets += stream.encode(frame)
+        packets += stream.encode()
+        kept = [(bytes(p), p.pts, p.dts, p.time_base, p.is_keyframe) for p in packets]
+        for k in range(repeat):
+            for data, pts, dts, base, key in kept:
+                packet = av.Packet(data)
+                later = round(k * frames / 25 / base)
+                packet.stream, packet.time_base, packet.is_keyframe = stream, base, key
+                packet.pts, packet.dts = pts + later, dts + later
+                packet.duration = round(1 / 25 / base)
+                out.mux(packet)

@@ -1,0 +1,309 @@
+"""The whole story in minutes on a laptop: footage, MoCo and DSM, numbers, a report.
+
+    OUT/footage/         moving scenes: train (motion and scene 90 % correlated), seen, unseen
+    OUT/moco, OUT/dsm    two pre-training runs with the same budget
+    OUT/views.png        what DSM trains on
+    OUT/results.jsonl    every number, one row each
+    OUT/report.html      what it all means
+
+Stopped with Ctrl-C, it goes on where it was when called again. It opens no network.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from unscene.encoders import VideoEncoder, create_encoder, load_encoder
+from unscene.errors import UnsceneError
+from unscene.evaluate.features import Features, extract
+from unscene.evaluate.probe import linear_probe
+from unscene.evaluate.retrieve import nearest, recall
+from unscene.evaluate.rows import Row, read_rows, write_rows
+from unscene.report import DemoReport, Example, write_report
+from unscene.report_parts import Shot
+from unscene.train.callbacks import CHECKPOINT
+from unscene.train.config import RunConfig, build, continue_config, flat, read_config
+from unscene.train.preview import preview
+from unscene.train.pretrain import pretrain
+from unscene.video.catalog import Catalog, Video, open_catalog
+from unscene.video.decode import read_clips
+from unscene.video.sampling import Request
+from unscene.video.scenes import MovingScenes, generate
+from unscene.views import picture
+from unscene.views.augment import BasicAugmentation, make_view
+from unscene.video.clip import ClipBatch
+
+STEPS = 800
+METHODS = ("moco", "dsm")
+SPLITS = ("train", "seen", "unseen")
+CLIPS = 4  # windows a video at test time
+EXAMPLES = 4  # sample retrievals in the report
+_WORKERS = 1  # two cores: one reads, one trains
+
+FOOTAGE = MovingScenes(
+    train_videos=400,
+    seen_videos=160,
+    unseen_videos=400,
+    correlation=0.9,
+    shapes=("bar", "drop"),
+    textures=("halves",),
+)
+# What a laptop's CPU can train in minutes, the same for both methods. docs/log.md says how these
+# were found; a real run takes the method's defaults.
+BUDGET: dict[str, Any] = {
+    "encoder": "r3d-narrow",
+    "frames": 8,
+    "stride": 2,
+    "size": 36,
+    "queue": 256,
+    "max_steps": STEPS,
+    "workers": _WORKERS,
+    "devices": 1,
+    "accelerator": "cpu",
+}
+
+
+def demo(out: Path, *, seed: int = 0) -> Path:
+    """Run the demo; returns the report's path."""
+    started = time.perf_counter()
+    _say(1, f"generating moving scenes in {out / 'footage'}")
+    catalogs = _footage(out / "footage", seed)
+    for number, method in enumerate(METHODS, start=2):
+        _say(number, f"pre-training {method} for {STEPS} steps without labels")
+        _train(method, out / method, catalogs["train"], seed)
+    _say(4, "evaluating MoCo, DSM and a random encoder")
+    rows: list[Row] = []
+    features: dict[str, dict[str, Features]] = {}
+    for method in ("random", *METHODS):
+        encoder = _encoder(method, out, seed)
+        features[method] = _features(method, encoder, catalogs)
+        rows += _rows(method, encoder, features[method], catalogs, seed)
+    write_rows(out / "results.jsonl", rows)
+    _say(5, "drawing the report")
+    views = preview(
+        str(out / "footage" / "train.csv"),
+        out / "views.png",
+        overrides={k: BUDGET[k] for k in ("frames", "stride", "size")},
+        seed=seed,
+    )
+    content = DemoReport(
+        rows=read_rows(out / "results.jsonl"),
+        views_png=views.read_bytes(),
+        curves={method: _curve(out / method / "metrics.csv") for method in METHODS},
+        examples=_examples(features),
+        footage=[_shot(video) for video in _one_per_motion(catalogs["train"])],
+        facts={
+            "videos": len(catalogs["train"]),
+            "test_videos": len(catalogs["unseen"]),
+            "motions": len(FOOTAGE.motions),
+            "scenes": FOOTAGE.scenes,
+            "unseen_scenes": FOOTAGE.unseen_scenes,
+            "correlation": FOOTAGE.correlation,
+            "steps": STEPS,
+            "minutes": round((time.perf_counter() - started) / 60, 1),
+            "chance": 1 / len(FOOTAGE.motions),
+            "chance_scene": 1 / FOOTAGE.scenes,
+            "gallery": len(catalogs["train"]),
+            "clips": CLIPS,
+            "encoder": BUDGET["encoder"],
+            "seed": seed,
+        },
+        versions={name: version(name) for name in ("unscene", "torch", "lightning", "av")},
+    )
+    report = out / "report.html"
+    write_report(report, content)
+    _table(rows)
+    minutes = (time.perf_counter() - started) / 60
+    print(f"\n{minutes:.1f} minutes. Report: {report}   numbers: {out / 'results.jsonl'}")
+    return report
+
+
+def _say(number: int, text: str) -> None:
+    print(f"[{number}/5] {text}", flush=True)
+
+
+def _bar(title: str, total: int) -> tuple[tqdm[Any], Callable[[int, int], None]]:
+    bar: tqdm[Any] = tqdm(total=total, desc=title, unit="video", dynamic_ncols=True)
+
+    def progress(done: int, _: int) -> None:
+        bar.update(done - bar.n)
+
+    return bar, progress
+
+
+def _footage(out: Path, seed: int) -> dict[str, Catalog]:
+    from dataclasses import replace
+
+    spec = replace(FOOTAGE, seed=seed)
+    bar, progress = _bar("footage", sum(spec.videos(split) for split in SPLITS))  # type: ignore[arg-type]
+    with bar:
+        generate(out, spec, workers=2, progress=progress)
+    return {split: open_catalog(out / f"{split}.csv") for split in SPLITS}
+
+
+def _train(method: str, out: Path, catalog: Catalog, seed: int) -> None:
+    config = build({"data": catalog.source, "out": str(out), "method": method, "seed": seed} | BUDGET)
+    resume = (out / CHECKPOINT).exists()
+    if resume:
+        config = continue_config(read_config(out / "config.yaml"), flat(config))
+        if _steps(out) >= STEPS:
+            print(f"      {out}: already finished; delete the folder to train anew")
+            return
+    outcome = pretrain(config, resume=resume, catalog=catalog)
+    if not outcome.finished:
+        print(outcome.account)
+        raise KeyboardInterrupt
+
+
+def _steps(out: Path) -> int:
+    """Steps that the saved encoder was trained."""
+    return int(load_encoder(out).spec.trained_on["steps"])
+
+
+def _encoder(method: str, out: Path, seed: int) -> VideoEncoder:
+    if method != "random":
+        return load_encoder(out / method)
+    torch.manual_seed(seed)
+    return create_encoder(BUDGET["encoder"])
+
+
+def _features(
+    method: str, encoder: VideoEncoder, catalogs: dict[str, Catalog]
+) -> dict[str, Features]:
+    bar, progress = _bar(f"features of {method}", sum(len(c) for c in catalogs.values()))
+    found = {}
+    with bar:
+        for split in SPLITS:
+            before = bar.n
+            found[split] = extract(
+                encoder,
+                catalogs[split].videos,
+                clips=CLIPS,
+                batch_size=64,
+                workers=_WORKERS,
+                progress=lambda done, total, before=before: progress(before + done, total),  # type: ignore[misc]
+            )
+    return found
+
+
+def _rows(
+    method: str,
+    encoder: VideoEncoder,
+    features: dict[str, Features],
+    catalogs: dict[str, Catalog],
+    seed: int,
+) -> list[Row]:
+    """Retrieval and probe of motion and scene, on seen and unseen scenes."""
+    trained = encoder.spec.trained_on
+    rows = []
+    for label in ("motion", "scene"):
+        for split in ("seen", "unseen"):
+            if label == "scene" and split == "unseen":
+                continue  # the gallery holds none of these scenes
+            query, gallery = features[split], features["train"]
+            common = {
+                "method": method,
+                "data": "moving scenes, motion and scene 90 % correlated in training",
+                "split": split,
+                "label": label,
+                "seed": seed,
+                "seconds": float(trained.get("seconds", 0.0)),
+                "encoder": encoder.spec.name,
+                "fingerprint": catalogs[split].fingerprint(),
+                "views": CLIPS,
+                "steps": int(trained.get("steps", 0)),
+                "config": trained.get("settings", {}),
+            }
+            labels = query.labels(label), gallery.labels(label)
+            for found in recall(query.values, labels[0], gallery.values, labels[1]):
+                rows.append(
+                    Row(
+                        metric=f"retrieval_r{found.k}",
+                        value=found.value,
+                        ci95=found.ci95,
+                        n=found.n,
+                        **common,
+                    )
+                )
+            probe = linear_probe(gallery.values, labels[1], query.values, labels[0])
+            rows.append(
+                Row(metric="probe_top1", value=probe.value, ci95=probe.ci95, n=probe.n, **common)
+            )
+    return rows
+
+
+def _examples(features: dict[str, dict[str, Features]]) -> list[Example]:
+    """The first unseen videos of different motions, and what each method finds for them."""
+    queries = features["random"]["unseen"]
+    examples = []
+    for video in _one_per_motion_of(queries.videos)[: 2 * EXAMPLES : 2]:
+        row = queries.videos.index(video)
+        neighbours: dict[str, list[Shot]] = {}
+        hits: dict[str, list[bool]] = {}
+        for method in METHODS:
+            gallery = features[method]["train"]
+            query = features[method]["unseen"].values[row : row + 1]
+            found = [gallery.videos[i] for i in nearest(query, gallery.values, 3)[0].tolist()]
+            neighbours[method] = [_shot(v) for v in found]
+            hits[method] = [v.value("motion") == video.value("motion") for v in found]
+        examples.append(Example(_shot(video), neighbours, hits))
+    return examples
+
+
+def _one_per_motion(catalog: Catalog) -> list[Video]:
+    return _one_per_motion_of(catalog.videos)
+
+
+def _one_per_motion_of(videos: tuple[Video, ...]) -> list[Video]:
+    first: dict[str, Video] = {}
+    for video in videos:
+        first.setdefault(video.value("motion"), video)
+    return list(first.values())
+
+
+def _shot(video: Video) -> Shot:
+    """Eight frames of a video as RGB."""
+    request = Request(0.0, {"clip": tuple(range(0, 24, 3))})
+    batch = ClipBatch.of([read_clips(video.path, request)["clip"]])
+    size = int(batch.sizes.min())
+    basic = BasicAugmentation(size, short_side=1.0, random=False)
+    view = make_view(batch, basic.center(batch.sizes), size=size)[0]
+    frames = picture.to_rgb(view, basic.mean, basic.std)
+    return Shot(np.asarray(frames), video.value("motion"), f"scene {video.value('scene')}")
+
+
+def _curve(path: Path) -> list[tuple[int, dict[str, float]]]:
+    """(step, metrics) as logged in a run's metrics.csv."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise UnsceneError(f"{path}: cannot be read ({error}); delete the run's folder") from error
+    return [
+        (int(row["step"]), {k: float(v) for k, v in row.items() if v and k != "step"})
+        for row in rows
+    ]
+
+
+def _table(rows: list[Row]) -> None:
+    print(f"\n{'':<10}{'motion, unseen scenes':>24}{'scene, seen scenes':>24}   (recall at 1)")
+    for method in ("random", *METHODS):
+        cells = []
+        for label, split in (("motion", "unseen"), ("scene", "seen")):
+            row = next(
+                r
+                for r in rows
+                if (r.method, r.label, r.split, r.metric) == (method, label, split, "retrieval_r1")
+            )
+            low, high = row.ci95
+            cells.append(f"{row.value:.2f} [{low:.2f}, {high:.2f}]")
+        print(f"{method:<10}{cells[0]:>24}{cells[1]:>24}")

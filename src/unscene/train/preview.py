@@ -1,0 +1,176 @@
+"""`unscene views`: what a method would train on, drawn from YOUR footage before any training."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from unscene.encoders import create_encoder
+from unscene.errors import UnsceneError
+from unscene.files import replacing
+from unscene.methods.base import Method
+from unscene.methods.registry import create_method
+from unscene.methods.settings import Settings, resolve
+from unscene.video.catalog import Catalog, Video, open_catalog
+from unscene.video.clip import ClipBatch
+from unscene.video.loading import Batch, WindowDataset
+from unscene.views import picture, picture_page
+from unscene.views.augment import IMAGENET_MEAN, IMAGENET_STD, BasicAugmentation, make_view
+from unscene.views.flow import view_flow
+
+_SPOKEN = {"moco": "MoCo", "dsm": "DSM", "dsm-triplet": "DSM (triplet)"}
+
+
+def preview(
+    data: str,
+    out: Path,
+    *,
+    videos: int = 4,
+    method: str = "dsm",
+    preset: str = "default",
+    overrides: dict[str, Any] | None = None,
+    seed: int = 0,
+) -> Path:
+    """Draw the views of a few videos of DATA, spread evenly over it.
+
+    Args:
+        data: as everywhere; files that cannot be used are skipped and accounted for on stderr.
+        out: the picture, .png.
+        videos: how many; fewer if DATA has fewer.
+        method, preset, overrides: see `methods.settings.resolve`.
+        seed: of windows and views.
+
+    Returns:
+        The picture's path.
+
+    Raises:
+        UnsceneError: no usable video, unknown names, `videos` below 1, or not a .png.
+    """
+    if videos < 1:
+        raise UnsceneError(f"videos {videos}: must be at least 1")
+    if out.suffix.lower() != ".png":
+        raise UnsceneError(f"{out}: the picture is a PNG; give a name that ends in .png")
+    settings = resolve(method, preset, overrides)
+    drawn = _method(method, settings)
+    catalog = open_catalog(data)
+    batch = _read(catalog, drawn, videos, seed)
+    sheets = _sheets(
+        catalog, drawn, _method(method, replace(settings, size=picture.TILE)), batch, seed
+    )
+    titles = _titles(settings, sheets[0])
+    with replacing(out) as temporary:
+        picture_page.draw(
+            temporary,
+            sheets,
+            titles,
+            heading=f"What {_SPOKEN.get(method, method)} learns from",
+            caption=_caption(settings, titles),
+        )
+    return out
+
+
+def _method(name: str, settings: Settings) -> Method:
+    # Nothing is encoded: the smallest encoder will do, and views need no queue.
+    return create_method(name, create_encoder("r3d-narrow"), replace(settings, queue=1))
+
+
+def _read(catalog: Catalog, method: Method, videos: int, seed: int) -> Batch:
+    """One window of every chosen video, and a word about those that failed."""
+    count = min(videos, len(catalog))
+    # The middles of `count` equal parts: with class folders, other classes each time.
+    chosen = [int((i + 0.5) * len(catalog) / count) for i in range(count)]
+    dataset = WindowDataset(
+        catalog.videos, method.sampler(), transforms=method.transforms(), seed=seed
+    )
+    batch = Batch.of([dataset[draw, index] for draw, index in enumerate(chosen)])
+    if catalog.skipped:
+        print(catalog.account(), file=sys.stderr)
+    for failure in batch.failures:
+        print(f"{failure.path}: {failure.reason} (another video is shown)", file=sys.stderr)
+    return batch
+
+
+def _sheets(
+    catalog: Catalog, method: Method, large: Method, batch: Batch, seed: int
+) -> list[picture_page.VideoViews]:
+    """Views and, by the same random draws, graph paper at the size of the picture's tiles."""
+    drawn = method.views(batch, torch.Generator().manual_seed(seed))
+    paper = Batch({k: picture.graph_paper(clip) for k, clip in batch.clips.items()}, batch.index)
+    ruled = large.views(paper, torch.Generator().manual_seed(seed))
+    views = {k: picture.to_rgb(v, IMAGENET_MEAN, IMAGENET_STD) for k, v in drawn.items()}
+    papers = {k: picture.to_rgb(v, IMAGENET_MEAN, IMAGENET_STD) for k, v in ruled.items()}
+    flow = _flow(batch, method.settings.size)
+    names = _names([catalog.videos[i] for i in batch.index.tolist()])
+    return [
+        picture_page.VideoViews(
+            name,
+            {k: view[b] for k, view in views.items()},
+            {k: view[b] for k, view in papers.items()},
+            *(() if flow is None else (flow[0][b], flow[1][b])),
+        )
+        for b, name in enumerate(names)
+    ]
+
+
+def _flow(batch: Batch, size: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """The flow that workers computed, and its clip, as the centre view of the frame shows them."""
+    clip: ClipBatch | None = next((c for c in batch.clips.values() if c.flow is not None), None)
+    if clip is None or clip.flow is None or clip.frames < 2:
+        return None
+    params = BasicAugmentation.none(size).center(clip.sizes)
+    shown = picture.to_rgb(make_view(clip, params, size=size), params.mean, params.std)
+    return view_flow(clip.flow, params.affine, (size, size)).numpy(), shown
+
+
+def _names(videos: list[Video]) -> list[str]:
+    """File names, with the folder where that tells two of them apart."""
+    count = Counter(Path(video.path).name for video in videos)
+    names = []
+    for video in videos:
+        path = Path(video.path)
+        name = path.name if count[path.name] == 1 else f"{path.parent.name}/{path.name}"
+        names.append(name if video.label is None else f"{name}  ({video.label})")
+    return names
+
+
+def _titles(settings: Settings, sheet: picture_page.VideoViews) -> dict[str, str]:
+    """A sentence for every row there is."""
+    how = {
+        (True, True): "later, and each step stretched or stalled",
+        (True, False): "each step stretched or stalled",
+        (False, True): "another moment of the video",
+    }
+    sentences = {
+        "anchor": "the clip",
+        "positive": "same motion, scene warped"
+        if settings.warp
+        else "the same clip, cropped and coloured anew",
+        "negative": "same scene, motion disturbed: "
+        + how.get((settings.flow_scaling, settings.shift), ""),
+    }
+    titles = {name: text for name, text in sentences.items() if name in sheet.views}
+    if sheet.flow is not None:
+        titles["flow"] = "what moves where in the clip the negative is made of"
+    return titles
+
+
+def _caption(settings: Settings, titles: dict[str, str]) -> str:
+    away = "the negative" if "negative" in titles else "other videos"
+    every = {1: "in a row", 2: "every 2nd", 3: "every 3rd"}
+    stride = every.get(settings.stride, f"every {settings.stride}th")
+    odd = (
+        ""
+        if settings.augmentation == "none"
+        else " Odd colours belong to it: each view has its own."
+    )
+    return (
+        f"Training pulls the positive towards the anchor and pushes {away} away. Shown as the "
+        f"network sees it: {settings.frames} frames, {stride}, {settings.size} \u00d7 "
+        f"{settings.size} pixels.{odd}"
+    )

@@ -1,0 +1,200 @@
+"""Views as a picture: filmstrips of anchor, positive, negative and flow, for people to look at.
+
+    video name
+    anchor     [frame with grid] [frame][frame][frame] ... [x-t slice]
+    positive   [bent grid]       ...
+    negative   [torn grid]       ...
+    flow       [colour wheel]    ...
+
+The grid is graph paper (`picture.graph_paper`) that went through the same crop, warp and flow
+scaling as the clip, so it shows what was done to the clip and not what was meant to be done.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unscene.views.picture import (
+    FRAMES,
+    GAP,
+    PAGE,
+    TILE,
+    Image,
+    brighten,
+    busiest_row,
+    filmstrip,
+    flow_colors,
+    flow_wheel,
+    reach_of,
+    steps,
+    time_slice,
+    under_flow,
+    under_paper,
+)
+
+_LEFT, _SPACE, _HEAD, _NAME, _EDGE = 214, 16, 128, 44, 24  # px of the page around the tiles
+_INK, _FAINT = "#1b1f24", "#5d6670"
+COLORS = {"anchor": "#3d4852", "positive": "#1f7a4d", "negative": "#b3362b", "flow": "#6b4fa0"}
+
+
+@dataclass(frozen=True)
+class VideoViews:
+    """What is drawn of one video.
+
+    Attributes:
+        name: shown above its rows.
+        views: uint8 (T, h, w, 3) by name ("anchor", "positive", "negative"), see `to_rgb`.
+        papers: uint8 (T, TILE, TILE, 3) by the same names: graph paper in the place of the clip.
+        flow: float (T-1, h, w, 2) of the clip that the negative was made from, or None.
+        clip: uint8 (T, h, w, 3), that clip in the frame of the flow; the flow is painted over it.
+    """
+
+    name: str
+    views: dict[str, Image]
+    papers: dict[str, Image] = field(default_factory=dict)
+    flow: NDArray[np.float32] | None = None
+    clip: Image | None = None
+
+
+def printable(text: str, limit: int = 60) -> str:
+    """Text that the font of the picture can draw: other characters become boxes, long text dots."""
+    from matplotlib.font_manager import findfont, get_font
+
+    font = get_font(findfont("DejaVu Sans"))
+    known = [c.isprintable() and font.get_char_index(ord(c)) > 0 for c in text]
+    clean = "".join(c if drawn else "\u25a1" for c, drawn in zip(text, known, strict=True))
+    if len(clean) <= limit:
+        return clean
+    return f"{clean[: limit // 2]}\u2026{clean[-(limit // 2 - 1) :]}"
+
+
+def draw(
+    path: Path,
+    videos: Sequence[VideoViews],
+    titles: dict[str, str],
+    *,
+    heading: str,
+    caption: str = "",
+) -> None:
+    """Write the picture as PNG.
+
+    Args:
+        path: .png.
+        videos: at least one.
+        titles: one sentence for each row that is drawn, in order; "flow" among them.
+        heading, caption: above the rows.
+    """
+    page = _Page(titles, videos)
+    for video in videos:
+        page.add(video)
+    page.write(path, heading, caption)
+
+
+class _Page:
+    """Pixels are put into one array and words on top of it: tiles stay sharp to the pixel."""
+
+    def __init__(self, titles: dict[str, str], videos: Sequence[VideoViews]) -> None:
+        self.titles = titles
+        rows = [sum(self._has(v, name) for name in titles) for v in videos]
+        self.strip_width = FRAMES * TILE + (FRAMES - 1) * GAP
+        self.paper_x = _LEFT
+        self.strip_x = _LEFT + TILE + _SPACE
+        self.slice_x = self.strip_x + self.strip_width + _SPACE
+        width = self.slice_x + TILE + _EDGE
+        height = _HEAD + sum(_NAME + n * (TILE + 6) + 14 for n in rows) + 6
+        self.canvas = np.full((height, width, 3), PAGE, dtype=np.uint8)
+        self.words: list[tuple[float, float, str, dict[str, Any]]] = []
+        self.y = _HEAD
+
+    @staticmethod
+    def _has(video: VideoViews, name: str) -> bool:
+        return video.flow is not None if name == "flow" else name in video.views
+
+    def put(self, image: Image, x: int) -> None:
+        self.canvas[self.y : self.y + image.shape[0], x : x + image.shape[1]] = image
+
+    def say(self, x: float, y: float, text: str, **style: Any) -> None:
+        self.words.append((x, y, text, style))
+
+    def add(self, video: VideoViews) -> None:
+        views, lifted = brighten(video.views)
+        self.canvas[self.y + 4 : self.y + 5, _EDGE:-_EDGE] = (222, 219, 212)
+        self.say(_EDGE, self.y + 28, printable(video.name), weight="bold", size=15)
+        if lifted:
+            note = "dark footage: brightness lifted in this picture only"
+            right = self.strip_x + self.strip_width
+            self.say(right, self.y + 28, note, color=_FAINT, size=13, ha="right")
+        self.y += _NAME
+        for name in self.titles:
+            if not self._has(video, name):
+                continue
+            if name == "flow":
+                assert video.flow is not None
+                self._flow_row(video.flow, video.clip)
+            else:
+                self._view_row(views[name], video.papers.get(name))
+            self.say(_EDGE, self.y + 26, name, color=COLORS.get(name, _INK), weight="bold", size=15)
+            for i, line in enumerate(textwrap.wrap(self.titles[name], 23)):
+                self.say(_EDGE, self.y + 50 + 17 * i, line, color=_FAINT, size=13)
+            self.y += TILE + 6
+        self.y += 14
+
+    def _view_row(self, frames: Image, papers: Image | None) -> None:
+        if papers is not None:
+            self.put(under_paper(frames, papers), self.paper_x)
+        self.put(filmstrip(frames[steps(len(frames))]), self.strip_x)
+        self._slice(frames, busiest_row(frames))
+
+    def _slice(self, frames: Image, row: int) -> None:
+        self.put(time_slice(frames, row), self.slice_x)
+        # Ticks beside the strip say where the slice was cut.
+        mark = self.y + int((row + 0.5) / frames.shape[1] * TILE)
+        for x in (self.strip_x - 7, self.strip_x + self.strip_width + 2):
+            self.canvas[mark - 1 : mark + 1, x : x + 5] = (40, 40, 40)
+
+    def _flow_row(self, flow: NDArray[np.float32], clip: Image | None) -> None:
+        reach = reach_of(flow)
+        self.put(flow_wheel(), self.paper_x)
+        colors = flow_colors(flow, reach)
+        row = busiest_row(colors if clip is None else clip)
+        if clip is not None:
+            colors = under_flow(brighten({"clip": clip})[0]["clip"], colors)
+        # Under every frame the motion that led to it (under the first, the one that follows it).
+        shown = [max(0, frame - 1) for frame in steps(len(colors) + 1)]
+        self.put(filmstrip(colors[shown]), self.strip_x)
+        self._slice(colors, row)
+        percent = f"full: {reach * 50:.0f} % of width a step"
+        self.say(_EDGE, self.y + TILE - 6, percent, color=_FAINT, size=10.5)
+
+    def write(self, path: Path, heading: str, caption: str) -> None:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        self.say(_EDGE, 34, printable(heading, 110), weight="bold", size=21)
+        self.say(_EDGE, 66, printable(caption, 200), color=_FAINT, size=14)
+        for left, text in (
+            (self.paper_x, "grid, treated alike"),
+            (self.strip_x, "time \u2192"),
+            (self.slice_x, "one row, time \u2193"),
+        ):
+            self.say(left, _HEAD - 14, text, color=_FAINT, size=13)
+        height, width = self.canvas.shape[:2]
+        figure = Figure(figsize=(width / 72, height / 72), dpi=72)  # a point is a pixel
+        FigureCanvasAgg(figure)
+        figure.figimage(self.canvas)
+        for x, y, text, style in self.words:
+            figure.text(
+                x / width,
+                1 - y / height,
+                text,
+                parse_math=False,
+                **({"color": _INK, "family": "DejaVu Sans", "va": "baseline"} | style),
+            )
+        figure.savefig(path, dpi=72, format="png")

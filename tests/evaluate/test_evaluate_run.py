@@ -1,0 +1,179 @@
+"""Features of videos, and `evaluate` from an encoder and a CSV to rows."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from unscene.encoders import VideoEncoder, create_encoder, save_encoder
+from unscene.errors import UnsceneError
+from unscene.evaluate.features import extract
+from unscene.evaluate.rows import read_rows
+from unscene.evaluate.run import evaluate
+from unscene.video.catalog import Catalog, open_catalog
+from unscene.video.clip import ClipBatch
+from unscene.video.decode import read_clips
+from unscene.video.sampling import UniformWindows
+from unscene.video.scenes import ScenesReport
+from unscene.views.augment import BasicAugmentation, make_view
+
+
+@pytest.fixture
+def encoder() -> VideoEncoder:
+    torch.manual_seed(0)
+    made = create_encoder("r3d-narrow", width=8, stages=2)
+    made.spec = replace(made.spec, frames=4, stride=1, size=32)
+    return made
+
+
+@pytest.fixture
+def saved(encoder: VideoEncoder, tmp_path: Path) -> Path:
+    save_encoder(encoder, tmp_path / "encoder")
+    return tmp_path / "encoder"
+
+
+@pytest.fixture
+def catalog(moving: ScenesReport) -> Catalog:
+    return open_catalog(moving.train)
+
+
+def test_a_feature_is_the_mean_over_windows(encoder: VideoEncoder, catalog: Catalog) -> None:
+    found = extract(encoder, catalog.videos, clips=3, batch_size=4)
+    encoder.eval()
+    basic = BasicAugmentation.none(32)
+    for video, value in zip(catalog.videos, found.values, strict=True):
+        assert video.info is not None
+        parts = []
+        for number in range(3):
+            request = UniformWindows(4, 1, 3).draw(
+                video.duration, video.info.fps, np.random.default_rng(0), number
+            )
+            clip = ClipBatch.of([read_clips(video.path, request)["clip"]])
+            with torch.no_grad():
+                parts.append(encoder(make_view(clip, basic.center(clip.sizes), size=32))[0])
+        torch.testing.assert_close(value, torch.stack(parts).mean(0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 0), (5, 0), (16, 1)])
+def test_order_does_not_depend_on_batches_or_workers(
+    batch_size: int, workers: int, encoder: VideoEncoder, catalog: Catalog
+) -> None:
+    want = extract(encoder, catalog.videos, clips=2)
+    got = extract(encoder, catalog.videos, clips=2, batch_size=batch_size, workers=workers)
+    assert got.videos == want.videos == catalog.videos
+    torch.testing.assert_close(got.values, want.values, rtol=1e-4, atol=1e-5)
+    back = extract(encoder, catalog.videos[::-1], clips=2)
+    torch.testing.assert_close(back.values.flip(0), want.values, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_encoder_keeps_its_mode_and_weights(
+    training: bool, encoder: VideoEncoder, catalog: Catalog
+) -> None:
+    encoder.train(training)
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    extract(encoder, catalog.videos[:2], clips=1)
+    assert encoder.training == training
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(value, before[name])  # batch statistics too
+
+
+def test_videos_that_cannot_be_read_are_counted(
+    encoder: VideoEncoder, moving: ScenesReport, tmp_path: Path
+) -> None:
+    shutil.copytree(moving.train.parent / "train", tmp_path / "data")
+    videos = open_catalog(tmp_path / "data").videos
+    for name in ("00001.mp4", "00002.mp4"):
+        (tmp_path / "data" / name).write_bytes(b"gone")
+    done: list[tuple[int, int]] = []
+    found = extract(encoder, videos, clips=2, batch_size=2, progress=lambda *at: done.append(at))
+    assert [Path(s.path).name for s in found.skipped] == ["00001.mp4", "00002.mp4"]
+    assert [Path(v.path).name for v in found.videos] == [
+        f"{i:05d}.mp4" for i in range(8) if i not in (1, 2)
+    ]
+    assert done[-1] == (8, 8)
+    encoder.train()
+    with pytest.raises(UnsceneError, match="none of 2 videos could be read"):
+        extract(encoder, videos[1:3], clips=1)
+    assert encoder.training
+
+
+def test_retrieve_leaves_one_out(saved: Path, moving: ScenesReport, tmp_path: Path) -> None:
+    out = tmp_path / "rows.jsonl"
+    rows = evaluate("retrieve", str(moving.train), saved, clips=2, out=out)
+    assert [row.metric for row in rows] == ["retrieval_r1", "retrieval_r5"]  # 7 others
+    first = rows[0]
+    assert (first.method, first.steps, first.seed, first.config) == ("random", 0, 0, {})
+    assert (first.n, first.views, first.label, first.encoder) == (8, 2, "label", "r3d-narrow")
+    assert first.fingerprint == open_catalog(moving.train).fingerprint()
+    assert first.split == "leave-one-out"
+    assert [record["value"] for record in read_rows(out)] == [row.value for row in rows]
+
+
+def test_probe_with_a_training_set(saved: Path, moving: ScenesReport) -> None:
+    rows = evaluate(
+        "probe", str(moving.seen), saved, train=str(moving.train), label="scene", clips=1
+    )
+    assert [row.metric for row in rows] == ["probe_top1"]
+    assert (rows[0].n, rows[0].split, rows[0].label) == (4, "seen", "scene")
+    both = [open_catalog(path).fingerprint() for path in (moving.seen, moving.train)]
+    assert rows[0].fingerprint == "+".join(both)
+
+
+def test_the_training_of_the_encoder_is_in_the_row(
+    encoder: VideoEncoder, moving: ScenesReport, tmp_path: Path
+) -> None:
+    history = {"method": "dsm", "seed": 3, "steps": 70, "seconds": 9.5, "settings": {"lr": 0.1}}
+    encoder.spec = replace(encoder.spec, trained_on=history)
+    save_encoder(encoder, tmp_path)
+    row = evaluate("retrieve", str(moving.train), tmp_path, clips=1)[0]
+    assert (row.method, row.seed, row.steps, row.seconds) == ("dsm", 3, 70, 9.5)
+    assert row.config == {"lr": 0.1}
+
+
+def test_videos_without_the_label_are_skipped_and_told(
+    saved: Path, moving: ScenesReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with moving.train.open(newline="") as file:
+        records = list(csv.DictReader(file))
+    for record in records:
+        record["path"] = str(moving.train.parent / record["path"])
+    records[2]["scene"] = ""
+    table = tmp_path / "some.csv"
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, records[0].keys())
+        writer.writeheader()
+        writer.writerows([*records, {"path": "nowhere.mp4", "scene": "0"}])
+    rows = evaluate("retrieve", str(table), saved, label="scene", clips=1)
+    assert rows[0].n == 7
+    said = capsys.readouterr().err
+    assert "7 videos used, 2 skipped" in said
+    assert "has no value in column 'scene'" in said
+    assert "nowhere.mp4" in said
+
+
+def test_mistakes_are_told_before_anything_is_encoded(
+    saved: Path, moving: ScenesReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unscene.evaluate.run.extract", None)
+    seen = str(moving.seen)
+    with pytest.raises(
+        UnsceneError, match="no label column 'actor'; its columns are label, motion"
+    ):
+        evaluate("retrieve", seen, saved, label="actor")
+    with pytest.raises(UnsceneError, match="carry no labels"):
+        evaluate("retrieve", str(moving.seen.parent / "seen"), saved)
+    with pytest.raises(UnsceneError, match="--train"):
+        evaluate("probe", seen, saved)
+    with pytest.raises(UnsceneError, match="retrieve, probe"):
+        evaluate("finetune", seen, saved)  # type: ignore[arg-type]
+    with pytest.raises(UnsceneError, match="clips 0"):
+        evaluate("retrieve", seen, saved, clips=0)
+    with pytest.raises(UnsceneError, match=r"encoder\.json"):
+        evaluate("retrieve", seen, tmp_path / "nothing")

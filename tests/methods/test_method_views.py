@@ -1,0 +1,200 @@
+"""What each method shows its encoder, and the rows of the paper's Table 4."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from unscene.encoders import create_encoder
+from unscene.errors import UnsceneError
+from unscene.methods import dsm as dsm_file
+from unscene.methods.base import Method
+from unscene.methods.registry import create_method
+from unscene.methods.settings import METHODS, resolve
+from unscene.video.clip import ClipBatch
+from unscene.video.loading import Batch
+from unscene.views.color import ColorFactors
+
+SMALL: dict[str, Any] = {
+    "size": 32, "frames": 4, "stride": 1, "dim": 8, "queue": 6, "batch_size": 3,
+    "shift_range": [1, 3],
+}  # fmt: skip
+B, T = 3, 4
+
+
+def method(name: str, preset: str = "default", **changes: Any) -> Method:
+    torch.manual_seed(0)
+    encoder = create_encoder("r3d-narrow", width=8, stages=2)
+    return create_method(name, encoder, resolve(name, preset, SMALL | changes))
+
+
+def clips(seed: int, *, still: bool = False, level: int | None = None) -> ClipBatch:
+    generator = torch.Generator().manual_seed(seed)
+
+    def plane(side: int) -> Tensor:
+        if level is not None:
+            return torch.full((B, T, side, side), level, dtype=torch.uint8)
+        drawn = torch.randint(40, 200, (B, T, side, side), dtype=torch.uint8, generator=generator)
+        return drawn[:, :1].expand(-1, T, -1, -1).contiguous() if still else drawn
+
+    flow = torch.randn(B, T - 1, 32, 32, 2, generator=generator) * 0.05
+    flags = torch.zeros(B, dtype=torch.bool)
+    sizes = torch.tensor([[40, 40]] * B)
+    return ClipBatch(plane(40), plane(20), plane(20), sizes, flags, flags, flow.half())
+
+
+def batch(**named: ClipBatch) -> Batch:
+    return Batch(named or {"clip": clips(1), "shifted": clips(2)}, torch.arange(B))
+
+
+def views(model: Method, data: Batch, seed: int = 0) -> dict[str, Tensor]:
+    return model.views(data, torch.Generator().manual_seed(seed))
+
+
+# Table 4 by its three flags: warp, flow scaling, shift.
+TABLE_4 = [
+    (False, False, False), (True, False, False), (False, True, True), (True, True, False),
+    (True, False, True), (True, True, True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("warp", "flow", "shift"), TABLE_4)
+def test_each_row_of_table_4_changes_the_views_it_names(
+    warp: bool, flow: bool, shift: bool
+) -> None:
+    # Without random crops the views differ by the disturbances alone.
+    model = method("dsm", augmentation="none", warp=warp, flow_scaling=flow, shift=shift)
+    data = batch()
+    got = views(model, data)
+    plain = views(method("moco", augmentation="none"), data)["anchor"]
+    torch.testing.assert_close(got["anchor"], plain)
+    assert torch.equal(got["positive"], plain) != warp
+    assert ("negative" in got) == (flow or shift)
+    assert (model.sampler().shift is not None) == shift
+    assert set(model.transforms()) == ({"shifted" if shift else "clip"} if flow else set())
+    if flow or shift:
+        source = batch(clip=data.clips["shifted" if shift else "clip"])
+        undisturbed = views(method("moco", augmentation="none"), source)["anchor"]
+        assert torch.equal(got["negative"], undisturbed) != flow
+        # Equation 3 leaves the first frame as it is.
+        torch.testing.assert_close(got["negative"][:, :, 0], undisturbed[:, :, 0])
+
+
+def test_rows_of_table_4_are_one_flag_apart() -> None:
+    full = resolve("dsm", "paper")
+    for flag in ("warp", "flow_scaling", "shift"):
+        other = resolve("dsm", "paper", {flag: False})
+        assert [k for k, v in vars(full).items() if vars(other)[k] != v] == [flag]
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_every_frame_of_a_positive_gets_the_same_map(preset: str) -> None:
+    got = views(method("dsm", preset), batch(clip=clips(1, still=True), shifted=clips(2)))
+    first = got["positive"][:, :, :1]
+    torch.testing.assert_close(got["positive"], first.expand_as(got["positive"]))
+    assert not torch.allclose(got["positive"][0], got["positive"][1])  # a map for every sample
+    assert not torch.allclose(got["positive"], got["anchor"])
+
+
+def test_the_negative_is_made_of_the_shifted_clip() -> None:
+    dark, light = clips(1, level=40), clips(1, level=200)
+    got = views(method("dsm", "paper"), batch(clip=dark, shifted=light))
+    assert got["negative"].mean() > got["positive"].mean() + 1
+
+
+def test_codec_vectors_are_asked_for_only_by_flow_scaling() -> None:
+    assert method("dsm", flow="codec").sampler().motion == ("shifted",)
+    assert method("dsm", flow="codec", shift=False).sampler().motion == ("clip",)
+    assert method("dsm", flow="codec", flow_scaling=False).sampler().motion == ()
+    assert method("dsm").sampler().motion == ()
+
+
+@pytest.mark.parametrize(
+    ("preset", "jittered"), [("paper", [True, False, False]), ("default", [True, True, True])]
+)
+def test_which_views_get_colour_jitter(
+    preset: str, jittered: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+    original = dsm_file.make_view
+
+    def record(clip: ClipBatch, params: Any, **rest: Any) -> Tensor:
+        neutral = ColorFactors.neutral(len(params))
+        seen.append(
+            not all(
+                torch.equal(getattr(params.color, name), getattr(neutral, name))
+                for name in ("brightness", "contrast", "saturation", "hue")
+            )
+        )
+        return original(clip, params, **rest)
+
+    monkeypatch.setattr(dsm_file, "make_view", record)
+    views(method("dsm", preset), batch())
+    assert seen == jittered
+
+
+def test_no_augmentation_means_none_under_the_paper_preset_too() -> None:
+    model = method("dsm", "paper", augmentation="none", warp=False)
+    got = views(model, batch())
+    assert torch.equal(got["anchor"], got["positive"])
+
+
+def test_the_same_generator_gives_the_same_views() -> None:
+    model, data = method("dsm"), batch()
+    first, again, other = views(model, data, 5), views(model, data, 5), views(model, data, 6)
+    for name in first:
+        assert torch.equal(first[name], again[name])
+        assert not torch.equal(first[name], other[name])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_shapes_and_metrics(name: str) -> None:
+    model = method(name)
+    result = model(batch(), torch.Generator().manual_seed(0))
+    assert result.loss.shape == ()
+    assert all(not value.requires_grad for value in result.metrics.values())
+    assert ("negative" in result.metrics) == (name != "moco")
+    result.loss.backward()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert all(p.grad is not None for p in trained)
+
+
+def test_triplet_without_a_negative_is_refused() -> None:
+    with pytest.raises(UnsceneError, match="needs a negative"):
+        method("dsm-triplet", flow_scaling=False, shift=False)
+
+
+@pytest.mark.parametrize("queue_of", ["anchor", "key"])
+def test_the_queue_never_holds_the_batch_it_is_compared_with(
+    queue_of: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unscene.methods import moco as moco_file
+
+    seen: list[tuple[Tensor, Tensor]] = []
+    original = moco_file.info_nce
+
+    def record(query: Tensor, positive: Tensor, queue: Tensor, **rest: Any) -> Tensor:
+        seen.append(((query if queue_of == "anchor" else positive).detach(), queue.clone()))
+        return original(query, positive, queue, **rest)
+
+    monkeypatch.setattr(moco_file, "info_nce", record)
+    model = method("dsm", queue_of=queue_of)
+    before = None
+    for step in range(3):
+        model(batch(clip=clips(step), shifted=clips(9)), torch.Generator().manual_seed(step))
+        features, queue = seen[-1]
+        assert not any(torch.equal(row, held) for row in features for held in queue)
+        if before is not None:  # and it does hold the batch before
+            assert all(any(torch.equal(row, held) for held in queue) for row in before)
+        model.after_step()
+        before = features
+
+
+def test_a_method_can_be_copied_after_a_step() -> None:
+    model = method("moco")
+    model(batch(), torch.Generator().manual_seed(0))
+    copy.deepcopy(model)

@@ -1,0 +1,77 @@
+"""One process of a two-process training, at the level of a method; used by test_distributed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from unscene.encoders import create_encoder
+from unscene.methods.registry import create_method
+from unscene.methods.settings import resolve
+from unscene.video.clip import ClipBatch
+from unscene.video.loading import Batch
+
+STEPS, GLOBAL, FRAMES, SIDE = 3, 4, 4, 32
+
+
+def global_batch(step: int) -> Batch:
+    generator = torch.Generator().manual_seed(step)
+
+    def plane(side: int) -> torch.Tensor:
+        shape = (GLOBAL, FRAMES, side, side)
+        return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+    def clip() -> ClipBatch:
+        flags = torch.zeros(GLOBAL, dtype=torch.bool)
+        sizes = torch.tensor([[SIDE, SIDE]] * GLOBAL)
+        return ClipBatch(plane(SIDE), plane(SIDE // 2), plane(SIDE // 2), sizes, flags, flags)
+
+    return Batch({"clip": clip(), "shifted": clip()}, torch.arange(GLOBAL))
+
+
+def share(batch: Batch, rank: int, world: int) -> Batch:
+    size = GLOBAL // world
+    part = slice(rank * size, (rank + 1) * size)
+    return Batch({k: clip[part] for k, clip in batch.clips.items()}, batch.index[part])
+
+
+def train(name: str, rank: int, world: int) -> dict[str, Any]:
+    """A few steps; batch norm in evaluation mode, nothing random but the weights."""
+    torch.manual_seed(0)
+    settings = resolve(
+        name,
+        "default",
+        {
+            "frames": FRAMES, "size": SIDE, "augmentation": "none", "warp": False,
+            "flow_scaling": False, "queue": 6, "dim": 8, "head": "linear",
+        },
+    )  # fmt: skip
+    encoder = create_encoder("r3d-narrow", width=8, stages=2)
+    method = create_method(name, encoder, settings).eval()
+    model = DistributedDataParallel(method) if world > 1 else method
+    trained = [p for p in method.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=0.05)
+    losses = []
+    for step in range(STEPS):
+        result = model(share(global_batch(step), rank, world), torch.Generator())
+        optimizer.zero_grad()
+        result.loss.backward()
+        optimizer.step()
+        method.after_step()
+        losses.append(result.loss.item())
+    return {"losses": losses, "state": method.state_dict()}
+
+
+def main(rank: int, world: int, name: str, folder: str) -> None:
+    torch.set_num_threads(1)
+    store = f"file://{Path(folder).absolute()}/store"
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
+    try:
+        torch.save(train(name, rank, world), Path(folder) / f"{rank}.pt")
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,218 @@
+"""A stopped and resumed run equals an unbroken one, bit by bit."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+
+from unscene.encoders import load_encoder
+from unscene.errors import UnsceneError
+from unscene.train.config import build, continue_config, flat, read_config
+from unscene.train.pretrain import pretrain
+
+Make = Callable[..., Any]
+Report = Callable[[int, int, dict[str, float]], None]
+
+
+def silent(step: int, total: int, metrics: dict[str, float]) -> None:
+    pass
+
+
+def at(wanted: int, act: Callable[[], None]) -> Report:
+    def report(step: int, total: int, metrics: dict[str, float]) -> None:
+        if step == wanted:
+            act()
+
+    return report
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def crash() -> None:
+    raise RuntimeError("power cut")
+
+
+def checkpoint(out: Path) -> dict[str, Any]:
+    return torch.load(out / "last.ckpt", weights_only=False)
+
+
+def tensors(value: Any) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, dict):
+        return [t for key in sorted(value, key=str) for t in tensors(value[key])]
+    return [t for item in value for t in tensors(item)] if isinstance(value, list) else []
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    a, b = checkpoint(one), checkpoint(other)
+    assert a["global_step"] == b["global_step"]
+    assert a["state_dict"].keys() == b["state_dict"].keys()
+    names = a["state_dict"].keys()
+    assert any("queue.features" in name for name in names)
+    assert any("twin.network" in name for name in names)
+    for name in names:
+        assert torch.equal(a["state_dict"][name], b["state_dict"][name]), name
+    for ours, theirs in zip(a["optimizer_states"], b["optimizer_states"], strict=True):
+        mine, other_ = tensors(ours["state"]), tensors(theirs["state"])
+        assert len(mine) == len(other_) > 0
+        assert all(torch.equal(x, y) for x, y in zip(mine, other_, strict=True))
+    assert a["lr_schedulers"][0]["last_epoch"] == b["lr_schedulers"][0]["last_epoch"]
+    encoders = [(out / "encoder.safetensors").read_bytes() for out in (one, other)]
+    assert encoders[0] == encoders[1]
+
+
+def logged(out: Path) -> list[tuple[int, str]]:
+    with (out / "metrics.csv").open(newline="") as file:
+        return [(int(row["step"]), row["loss"]) for row in csv.DictReader(file)]
+
+
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def unbroken(tiny: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("unbroken") / "run"
+    pretrain(tiny(out, max_steps=STEPS), report=silent)
+    return out
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_ctrl_c_and_resume(workers: int, tiny: Make, tmp_path: Path, unbroken: Path) -> None:
+    config = tiny(tmp_path, max_steps=STEPS, workers=workers)
+    outcome = pretrain(config, report=at(2, interrupt))
+    assert not outcome.finished
+    assert 2 <= outcome.steps < STEPS
+    assert "continue with: unscene pretrain --resume" in outcome.account
+    assert load_encoder(tmp_path).spec.trained_on["steps"] == outcome.steps
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    again = pretrain(config, resume=True, report=silent)
+    assert again.finished
+    assert again.steps == STEPS
+    assert_same_run(tmp_path, unbroken)
+    assert logged(tmp_path) == logged(unbroken)  # each step once, the earlier ones kept
+
+
+def test_sigterm_saves_too(tiny: Make, tmp_path: Path) -> None:
+    outcome = pretrain(tiny(tmp_path, max_steps=STEPS), report=at(2, terminate))
+    assert 2 <= outcome.steps < STEPS
+    assert checkpoint(tmp_path)["global_step"] == outcome.steps
+
+
+def test_a_crash_goes_back_to_the_last_checkpoint(
+    tiny: Make, tmp_path: Path, unbroken: Path
+) -> None:
+    config = tiny(tmp_path, max_steps=STEPS, save_every=2)
+    with pytest.raises(RuntimeError, match="power cut"):
+        pretrain(config, report=at(5, crash))
+    assert checkpoint(tmp_path)["global_step"] == 4
+    pretrain(config, resume=True, report=silent)
+    assert_same_run(tmp_path, unbroken)
+    assert logged(tmp_path) == logged(unbroken)
+
+
+def test_resuming_twice_and_resuming_what_is_finished(
+    tiny: Make, tmp_path: Path, unbroken: Path
+) -> None:
+    config = tiny(tmp_path, max_steps=STEPS)
+    pretrain(config, report=at(1, interrupt))
+    pretrain(config, resume=True, report=at(4, interrupt))
+    pretrain(config, resume=True, report=silent)
+    done = pretrain(config, resume=True, report=silent)
+    assert done.finished
+    assert done.steps == STEPS
+    assert_same_run(tmp_path, unbroken)
+    assert logged(tmp_path) == logged(unbroken)
+
+
+def test_seconds_of_the_earlier_part_are_counted(tiny: Make, tmp_path: Path) -> None:
+    config = tiny(tmp_path, max_steps=3)
+    pretrain(config, report=at(1, interrupt))
+    path = tmp_path / "last.ckpt"
+    saved = checkpoint(tmp_path)
+    saved["callbacks"]["Saver"]["seconds"] = 1000.0
+    torch.save(saved, path)
+    pretrain(config, resume=True, report=silent)
+    assert 1000 < load_encoder(tmp_path).spec.trained_on["seconds"] < 1100
+
+
+@pytest.mark.parametrize("where", ["checkpoint", "encoder"])
+def test_a_full_disk_leaves_what_was_saved(
+    where: str, tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbroken: Path
+) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    saves, syncs = L.Trainer.save_checkpoint, os.fsync
+    calls = {"checkpoint": 0, "encoder": 0}
+
+    def save(self: L.Trainer, path: Path, *rest: Any, **more: Any) -> None:
+        calls["checkpoint"] += 1
+        if where == "checkpoint" and calls["checkpoint"] > 1:
+            Path(path).write_bytes(b"half a checkpoint")
+            raise full
+        saves(self, path, *rest, **more)
+
+    def sync(file: int) -> None:
+        calls["encoder"] += 1
+        if where == "encoder" and calls["encoder"] > 2:  # weights and record of the first save
+            raise full
+        syncs(file)
+
+    config = tiny(tmp_path, max_steps=STEPS, save_every=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(L.Trainer, "save_checkpoint", save)
+        patch.setattr(os, "fsync", sync)
+        with pytest.raises(UnsceneError, match=r"No space left on device.*--resume") as caught:
+            pretrain(config, report=silent)
+    assert str(tmp_path) in str(caught.value)
+    assert "step 2" in str(caught.value)
+    assert load_encoder(tmp_path).spec.trained_on["steps"] == 2
+    assert checkpoint(tmp_path)["global_step"] == (2 if where == "checkpoint" else 4)
+    assert not list(tmp_path.glob(".*"))  # no half-written file is left
+    pretrain(config, resume=True, report=silent)
+    assert_same_run(tmp_path, unbroken)
+
+
+def test_resume_without_a_run(tiny: Make, tmp_path: Path) -> None:
+    with pytest.raises(UnsceneError, match=r"no last.ckpt to resume from"):
+        pretrain(tiny(tmp_path), resume=True)
+
+
+def test_config_round_trip(unbroken: Path) -> None:
+    saved = read_config(unbroken / "config.yaml")
+    assert flat(build(saved)) == saved
+
+
+def test_config_reproduces_the_run(unbroken: Path, tmp_path: Path) -> None:
+    config = build(read_config(unbroken / "config.yaml") | {"out": str(tmp_path)})
+    pretrain(config, report=silent)
+    assert_same_run(tmp_path, unbroken)
+
+
+def test_resume_from_another_configuration_says_what_differs(unbroken: Path) -> None:
+    saved = read_config(unbroken / "config.yaml")
+    with pytest.raises(UnsceneError) as caught:
+        continue_config(saved, {"lr": 0.5, "method": "moco", "workers": 3, "seed": 0})
+    message = str(caught.value)
+    assert "lr: was 0.001, now 0.5" in message
+    assert "method: was 'dsm', now 'moco'" in message
+    assert "workers" not in message  # free to change
+    assert "seed" not in message  # the same
+    assert continue_config(saved, {"workers": 3}).workers == 3
+    assert json.dumps(flat(continue_config(saved, {}))) == json.dumps(saved)

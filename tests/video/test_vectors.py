@@ -1,0 +1,114 @@
+"""Records -> block grid, against one plain loop over blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unscene.video.vectors import BLOCK, RECORD, block_field, rotate_field
+
+
+def slow_field(records, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Frame by frame, block by block, cell by cell."""
+    rows, columns = -(-height // BLOCK), -(-width // BLOCK)
+    vectors = np.zeros((len(records), rows, columns, 2), np.float32)
+    valid = np.zeros((len(records), rows, columns), bool)
+    for t, frame in enumerate(records):
+        for record in frame if frame is not None else ():
+            if record["source"] >= 0:
+                continue
+            left, top = (
+                int(record["dst_x"]) - int(record["w"]) // 2,
+                int(record["dst_y"]) - int(record["h"]) // 2,
+            )
+            scale = max(int(record["motion_scale"]), 1)
+            for y in range(top // BLOCK * BLOCK, top // BLOCK * BLOCK + int(record["h"]), BLOCK):
+                for x in range(
+                    left // BLOCK * BLOCK, left // BLOCK * BLOCK + int(record["w"]), BLOCK
+                ):
+                    if 0 <= y < rows * BLOCK and 0 <= x < columns * BLOCK:
+                        cell = t, y // BLOCK, x // BLOCK
+                        vectors[cell] = (
+                            record["motion_x"] / scale,
+                            record["motion_y"] / scale,
+                        )
+                        valid[cell] = True
+    return vectors, valid
+
+
+def make(rows: list[tuple[int, int, int, int, int, int, int, int]]) -> np.ndarray:
+    """(source, w, h, left, top, motion_x, motion_y, scale) of each block."""
+    out = np.zeros(len(rows), RECORD)
+    for record, (source, w, h, left, top, x, y, scale) in zip(out, rows, strict=True):
+        record["source"], record["w"], record["h"] = source, w, h
+        record["dst_x"], record["dst_y"] = left + w // 2, top + h // 2
+        record["motion_x"], record["motion_y"], record["motion_scale"] = x, y, scale
+    return out
+
+
+@st.composite
+def frames(draw: st.DrawFn) -> np.ndarray | None:
+    """One frame: disjoint macroblocks, each whole, halved or quartered; some intra, some future."""
+    if draw(st.booleans()) and draw(st.booleans()):
+        return None
+    rows = []
+    for place in draw(st.sets(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=8)):
+        w, h = draw(st.sampled_from([(16, 16), (16, 8), (8, 16), (8, 8)]))
+        for top in range(0, 16, h):
+            for left in range(0, 16, w):
+                x, y = draw(st.integers(-99, 99)), draw(st.integers(-99, 99))
+                source = draw(st.sampled_from([-1, -1, 1]))
+                scale = draw(st.sampled_from([1, 2, 4]))
+                rows.append((source, w, h, place[0] * 16 + left, place[1] * 16 + top, x, y, scale))
+    return make(rows)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(frames(), min_size=1, max_size=4), st.integers(17, 48), st.integers(17, 64))
+def test_the_grid_equals_a_plain_loop(records, height: int, width: int) -> None:
+    vectors, valid = block_field(records, height, width)
+    slow_vectors, slow_valid = slow_field(records, height, width)
+    assert vectors.dtype == np.float32
+    np.testing.assert_array_equal(valid, slow_valid)
+    np.testing.assert_array_equal(vectors, slow_vectors)
+
+
+def test_no_records_at_all_is_a_still_and_invalid_field() -> None:
+    vectors, valid = block_field([None, np.zeros(0, RECORD)], 20, 33)
+    assert vectors.shape == (2, 3, 5, 2)
+    assert not valid.any()
+    assert not vectors.any()
+
+
+def test_small_partitions_share_a_cell_and_the_last_one_stands() -> None:
+    rows = [(-1, 4, 4, 8 + x, 8 + y, 10 * y + x, 1, 1) for y in (0, 4) for x in (0, 4)]
+    vectors, valid = block_field([make(rows)], 24, 24)
+    assert valid.sum() == 1
+    assert vectors[0, 1, 1].tolist() == [44, 1]
+
+
+def test_the_future_leaves_no_trace() -> None:
+    vectors, valid = block_field([make([(1, 16, 16, 0, 0, 8, 8, 4)])], 16, 16)
+    assert not valid.any()
+    assert not vectors.any()
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_turned_field_turns_places_and_vectors_alike(turns: int) -> None:
+    """Where a vector's head and tail lie in the picture must not change but for the turn."""
+    rows, columns = 3, 5
+    vectors = np.zeros((1, rows, columns, 2), np.float32)
+    vectors[0, 0, 1] = 2, 1  # from column 1, row 0 to column 3, row 1
+    valid = np.zeros((1, rows, columns), bool)
+    valid[0, 0, 1] = True
+    head = np.zeros((1, rows, columns), bool)
+    head[0, 1, 3] = True
+    turned, turned_valid = rotate_field(vectors, valid, turns)
+    (row, column), (head_row, head_column) = (
+        np.argwhere(turned_valid[0])[0],
+        np.argwhere(np.rot90(head, turns, (1, 2))[0])[0],
+    )
+    assert turned[0, row, column].tolist() == [head_column - column, head_row - row]
+    assert turned.flags.c_contiguous
