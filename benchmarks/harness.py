@@ -62,7 +62,13 @@ class Row:
     def record(self) -> dict[str, Any]:
         """As written to results.jsonl."""
         date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        return asdict(self) | {"met": self.met, "machine": machine(), "date": date}
+        load = round(os.getloadavg()[0], 1)
+        return asdict(self) | {
+            "met": self.met,
+            "machine": machine(),
+            "load": load,
+            "date": date,
+        }
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ def machine() -> str:
     return (
         f"{model}, {len(os.sched_getaffinity(0))} cores, OMP_NUM_THREADS "
         f"{os.environ.get('OMP_NUM_THREADS', 'unset')}, torch {torch.__version__}, av "
-        f"{av.__version__}, load {os.getloadavg()[0]:.1f}"
+        f"{av.__version__}"
     )
 
 

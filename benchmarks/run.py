@@ -97,7 +97,10 @@ def show(rows: list[dict[str, Any]], seconds: float) -> None:
         if row["note"]:
             console.print(f"{row['name']} ({row['repetitions']}x): {row['note']}", soft_wrap=True)
     for line in dict.fromkeys(row["machine"] for row in rows):
-        console.print(f"machine: {line}; {rows[0]['date']}", soft_wrap=True)
+        console.print(f"machine: {line}", soft_wrap=True)
+    if rows:
+        loads = [row["load"] for row in rows]
+        console.print(f"{rows[0]['date']}, load {min(loads)}..{max(loads)} while measuring")
     console.print(f"{seconds:.0f} s in all")
 
 

@@ -151,7 +151,10 @@ def test_no_verdict_without_both_methods() -> None:
 def test_unequal_training_is_said() -> None:
     unequal = rows(0.7, 0.4)
     unequal[1]["steps"] = 600
-    assert "not trained alike: DSM 1200 steps, MoCo 600" in judge(unequal, {}).meaning[0]
+    assert (
+        "not trained alike: DSM 1200 steps with seed 0; MoCo 600 steps"
+        in judge(unequal, {}).meaning[0]
+    )
     assert "1200 steps each" in judge(rows(0.7, 0.4), {}).meaning[0]
 
 
@@ -166,9 +169,8 @@ def test_seeds_are_averaged_and_intervals_joined() -> None:
 
 def test_numbers_as_text() -> None:
     assert [percent(v) for v in (0.125, 0.9, 0.784, 1.0)] == ["12.5 %", "90 %", "78.4 %", "100 %"]
-    assert prose("DSM 78 % [71, 84] <b>") == "DSM 78\u00a0%\u00a0[71,\u00a084] &lt;b&gt;" or (
-        prose("DSM 78 % [71, 84] <b>") == "DSM 78\u00a0% [71,\u00a084] &lt;b&gt;"
-    )
+    assert prose("DSM 78 % [71, 84] <b>") == "DSM 78\u00a0% [71,\u00a084] &lt;b&gt;"
+    assert prose("`unscene views` <") == "<code>unscene views</code> &lt;"
 
 
 # -- the page ----------------------------------------------------------------------------------

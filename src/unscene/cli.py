@@ -23,7 +23,9 @@ _DATA = "folder of videos, folder of class folders, or CSV (path,label[,start,en
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `unscene`; returns the exit status (0 done, 1 failed, 2 wrong usage)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser, commands = _parser(next((a for a in arguments if not a.startswith("-")), None))
+    wanted = next((a for a in arguments if not a.startswith("-")), "")
+    completion = any(a.startswith("--print_shtab") for a in arguments)
+    parser, commands = _parser(None if completion else wanted)
     try:
         config = parser.parse_args(arguments)
     except ArgumentError as error:
@@ -78,12 +80,12 @@ Command = Callable[[Namespace], int | None]
 
 
 def _parser(wanted: str | None) -> tuple[ArgumentParser, dict[str, Command]]:
-    """The parser; only the wanted command gets its flags, all of them if none is named."""
+    """The parser; only the wanted command gets its flags, or for None all of them."""
     parser = ArgumentParser(
         prog="unscene",
         exit_on_error=False,
         description="Video representations that watch the motion, not the scene.",
-        version=f"unscene {__version__}",
+        version=__version__,
     )
     below = parser.add_subcommands(dest="command", title="commands", metavar="COMMAND")
     commands: dict[str, Command] = {}

@@ -269,7 +269,7 @@ def _meaning(content: DemoReport, verdict: Verdict) -> str:
         "The footage is generated: one object, clean motions, a scene bias set by hand. It shows "
         "the mechanism, not how well this works on yours; `unscene pretrain` and `unscene "
         "evaluate` tell that.",
-        "The network is small and its training short; published numbers come from days on GPUs.",
+        "The network is small and its training short: compare nothing here with published work.",
         "Intervals come from resampling the test videos"
         + (
             f", of each of {seeds} seeds, joined."

@@ -158,8 +158,11 @@ def _terms(rows: Rows) -> str:
     if steps[0] == steps[1] and len(steps[0]) == 1 and seeds[0] == seeds[1]:
         often = f"{steps[0][0]} steps each" if steps[0][0] else "equally long"
         return f"Both networks learned from the same videos, {often}, with the same seeds."
-    lengths = [" or ".join(map(str, found)) for found in steps]
-    return f"The two were not trained alike: DSM {lengths[0]} steps, MoCo {lengths[1]}, or other seeds."
+    terms = [
+        f"{name} {' or '.join(map(str, made))} steps with seed {', '.join(map(str, drawn))}"
+        for name, made, drawn in zip(("DSM", "MoCo"), steps, seeds, strict=True)
+    ]
+    return f"The two were not trained alike: {'; '.join(terms)}."
 
 
 def _lesson(tone: Tone) -> str:

@@ -174,11 +174,8 @@ def test_a_csv_that_will_not_do_says_why(tmp_path: Path, text: str | bytes, mess
 
 def test_the_fingerprint_changes_with_the_data_only(folder: Path, tmp_path: Path) -> None:
     before = open_catalog(folder).fingerprint()
-    assert (
-        before
-        == open_catalog(folder).fingerprint()
-        == list_videos(folder / "").fingerprint()[:0] + open_catalog(f"{folder}/").fingerprint()
-    )
+    assert open_catalog(folder).fingerprint() == before
+    assert open_catalog(f"{folder}/").fingerprint() == before
     moved = tmp_path / "elsewhere"
     shutil.copytree(folder, moved)
     assert open_catalog(moved).fingerprint() == before

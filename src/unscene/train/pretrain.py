@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,9 @@ def pretrain(
     checkpoint = out / CHECKPOINT
     if resume and not checkpoint.exists():
         raise UnsceneError(f"{out}: no {CHECKPOINT} to resume from; leave out --resume")
-    if not resume and checkpoint.exists():
+    if resume:
+        _check_whole(checkpoint)
+    elif checkpoint.exists():
         raise UnsceneError(
             f"{out}: already holds a run; continue it with --resume or give another --out"
         )
@@ -117,6 +120,16 @@ def pretrain(
                 raise KeyboardInterrupt from None
             raise
     return _conclude(config, module, catalog, trainer, progress)
+
+
+def _check_whole(checkpoint: Path) -> None:
+    try:
+        torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=False)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, KeyError, OSError, EOFError) as error:
+        raise UnsceneError(
+            f"{checkpoint}: is no whole checkpoint ({str(error).splitlines()[0]}); copy it again, "
+            "or begin a new run in another --out"
+        ) from error
 
 
 def _check_fit(encoder: VideoEncoder, config: RunConfig) -> None:

@@ -23,7 +23,7 @@ from av.video.frame import VideoFrame
 
 from unscene.errors import VideoError
 from unscene.video.clip import Clip, Motion
-from unscene.video.packets import Packets, open_container, rewind
+from unscene.video.packets import Packets, open_container, rewind, tick_of
 from unscene.video.planes import PlaneReader, Planes
 from unscene.video.probe import (
     VECTOR_CODECS,
@@ -102,7 +102,7 @@ class _Reader:
                 raise VideoError(path, f"{codec} carries no motion vectors; pass --flow dis")
             stream.codec_context.options = {"flags2": "+export_mvs"}
         self.fps = frame_rate(stream)
-        self.tick = float(stream.time_base)  # fractions would take a tenth of the decoding time
+        self.tick = tick_of(stream)  # fractions would take a tenth of the decoding time
         self.origin = (stream.start_time or 0) * self.tick
         # AVI stores no presentation times, and those FFmpeg makes up jump to and fro; decoding
         # times grow evenly, but run late by a delay that only the first frame shows.
@@ -233,7 +233,7 @@ class _Reader:
     def _vectors(self, frame: VideoFrame) -> np.ndarray | None:
         # Not `frame.side_data`: that and the frame point to each other, and a frame that waits for
         # the garbage collector costs its decoder fresh memory. A view would keep it as well.
-        data = SideDataContainer(frame).get("MOTION_VECTORS")
+        data = SideDataContainer(frame).get("MOTION_VECTORS")  # type: ignore[call-arg]
         return None if data is None else np.frombuffer(bytes(data), RECORD)
 
     def _clip(

@@ -169,12 +169,12 @@ class StepBatches(Sampler[list[tuple[int, int]]]):
 
     def batch(self, step: int) -> list[tuple[int, int]]:
         """(draw, index) of every item of this process in the batch of a step."""
-        epoch, place = divmod(step, self.epoch_steps)
+        epoch, number = divmod(step, self.epoch_steps)
         order = np.random.default_rng([self.seed, 0xB, epoch]).permutation(self.videos)
         whole = self.batch_size * self.world
-        chosen = np.resize(order, max(whole, self.videos))[place * whole : (place + 1) * whole]
-        mine = chosen[self.rank * self.batch_size : (self.rank + 1) * self.batch_size]
-        return [(step * whole + i, int(index)) for i, index in enumerate(mine)]
+        chosen = np.resize(order, max(whole, self.videos))[number * whole : (number + 1) * whole]
+        places = range(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
+        return [(step * whole + place, int(chosen[place])) for place in places]
 
 
 class InOrder(Sampler[list[tuple[int, int]]]):
@@ -201,7 +201,7 @@ def loader(
 ) -> DataLoader[Batch]:
     """A DataLoader over batches; decoders live and die inside its workers."""
     return DataLoader(
-        dataset,
+        dataset,  # type: ignore[arg-type]  # items in, batches out
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=Batch.of,

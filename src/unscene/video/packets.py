@@ -25,6 +25,11 @@ def rewind(container: av.container.InputContainer) -> None:
         container.seek(0, unsupported_byte_offset=True)
 
 
+def tick_of(stream: av.VideoStream) -> float:
+    """Seconds that one unit of the stream's time stamps stands for."""
+    return float(stream.time_base or 1 / av.time_base)
+
+
 class Packets:
     """Decodes packet after packet; damage costs the frames it hits, not the file.
 

@@ -106,5 +106,6 @@ def _planes(frame: VideoFrame) -> Planes:
 
 
 def _plane(plane: VideoPlane) -> np.ndarray:
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    flat = np.frombuffer(plane, np.uint8)  # type: ignore[call-overload]
+    rows = flat.reshape(-1, plane.line_size)
     return rows[: plane.height, : plane.width].copy()

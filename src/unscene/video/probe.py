@@ -11,7 +11,7 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 from unscene.errors import VideoError
-from unscene.video.packets import Packets, open_container, rewind
+from unscene.video.packets import Packets, open_container, rewind, tick_of
 
 # FFmpeg's names of the decoders that export vectors.
 VECTOR_CODECS = frozenset(
@@ -123,10 +123,10 @@ def duration_of(
     container: av.container.InputContainer, stream: av.VideoStream, fps: float
 ) -> float:
     """Seconds, from the cheapest source that knows."""
-    if (stream.duration or 0) > 0 and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    if (container.duration or 0) > 0:
-        return float(container.duration / av.time_base)
+    if (length := stream.duration or 0) > 0:
+        return length * tick_of(stream)
+    if (length := container.duration or 0) > 0:
+        return length / av.time_base
     if stream.frames:
         return stream.frames / fps
     # Raw and live streams carry no length: go through the packets, which decodes nothing.
@@ -139,7 +139,7 @@ def duration_of(
                 stamps.append(packet.pts)
     if len(stamps) < count or count < 2:
         return max(count, 1) / fps
-    return float((max(stamps) - min(stamps)) * stream.time_base) + 1 / fps
+    return (max(stamps) - min(stamps)) * tick_of(stream) + 1 / fps
 
 
 def quarter_turns(rotation: float) -> int:

@@ -34,6 +34,7 @@ RECORD = np.dtype(
     align=True,
 )
 _WORD = np.int64
+_MOTION = 3  # which word of a record holds (motion_x, motion_y)
 _EMPTY = np.uint64(2**64 - 1)
 
 
@@ -77,7 +78,7 @@ def _scatter(record: np.ndarray, first: np.ndarray, cells: np.ndarray) -> None:
     _, rows, columns = cells.shape
     flat = cells.reshape(-1)
     words = record.view(_WORD).reshape(len(record), -1)
-    value = words[:, RECORD.fields["motion_x"][1] // 8].copy().view(np.int32).astype(np.float32)
+    value = words[:, _MOTION].copy().view(np.int32).astype(np.float32)
     scale = record["motion_scale"]
     least = scale.min()
     if least == scale.max():  # as in every stream seen so far
@@ -89,9 +90,10 @@ def _scatter(record: np.ndarray, first: np.ndarray, cells: np.ndarray) -> None:
     kind = record["w"] * np.uint16(256) + record["h"]
     for size in np.flatnonzero(np.bincount(kind)):  # three or four sizes of block at most
         w, h = divmod(int(size), 256)
-        chosen = np.flatnonzero((kind == size) & past)
-        if not len(chosen):
+        found = np.flatnonzero((kind == size) & past)
+        if not len(found):
             continue
+        chosen = found if len(found) < len(record) else slice(None)  # a slice copies nothing
         column = (record["dst_x"][chosen].astype(np.int64) - w // 2) // BLOCK
         row = (record["dst_y"][chosen].astype(np.int64) - h // 2) // BLOCK
         down, across = -(-h // BLOCK), -(-w // BLOCK)
