@@ -11,42 +11,33 @@ Stopped with Ctrl-C, it goes on where it was when called again. It opens no netw
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
+from unscene import demo_story as story
 from unscene.encoders import VideoEncoder, create_encoder, load_encoder
-from unscene.errors import UnsceneError
 from unscene.evaluate.features import Features, extract
 from unscene.evaluate.probe import linear_probe
-from unscene.evaluate.retrieve import nearest, recall
+from unscene.evaluate.retrieve import recall
 from unscene.evaluate.rows import Row, read_rows, write_rows
-from unscene.report import DemoReport, Example, write_report
-from unscene.report_parts import Shot
+from unscene.report import DemoReport, write_report
 from unscene.train.callbacks import CHECKPOINT
-from unscene.train.config import RunConfig, build, continue_config, flat, read_config
-from unscene.train.preview import preview
+from unscene.train.config import build, continue_config, flat, read_config
 from unscene.train.pretrain import pretrain
-from unscene.video.catalog import Catalog, Video, open_catalog
-from unscene.video.decode import read_clips
-from unscene.video.sampling import Request
-from unscene.video.scenes import MovingScenes, generate
-from unscene.views import picture
-from unscene.views.augment import BasicAugmentation, make_view
-from unscene.video.clip import ClipBatch
+from unscene.train.preview import preview
+from unscene.video.catalog import Catalog, open_catalog
+from unscene.video.scenes import SPLITS, MovingScenes, generate
 
 STEPS = 800
 METHODS = ("moco", "dsm")
-SPLITS = ("train", "seen", "unseen")
 CLIPS = 4  # windows a video at test time
-EXAMPLES = 4  # sample retrievals in the report
 _WORKERS = 1  # two cores: one reads, one trains
 
 FOOTAGE = MovingScenes(
@@ -98,9 +89,9 @@ def demo(out: Path, *, seed: int = 0) -> Path:
     content = DemoReport(
         rows=read_rows(out / "results.jsonl"),
         views_png=views.read_bytes(),
-        curves={method: _curve(out / method / "metrics.csv") for method in METHODS},
-        examples=_examples(features),
-        footage=[_shot(video) for video in _one_per_motion(catalogs["train"])],
+        curves={method: story.curve(out / method / "metrics.csv") for method in METHODS},
+        examples=story.examples(features, METHODS),
+        footage=[story.shot(v) for v in story.one_per_motion(catalogs["train"].videos)],
         facts={
             "videos": len(catalogs["train"]),
             "test_videos": len(catalogs["unseen"]),
@@ -141,17 +132,17 @@ def _bar(title: str, total: int) -> tuple[tqdm[Any], Callable[[int, int], None]]
 
 
 def _footage(out: Path, seed: int) -> dict[str, Catalog]:
-    from dataclasses import replace
-
     spec = replace(FOOTAGE, seed=seed)
-    bar, progress = _bar("footage", sum(spec.videos(split) for split in SPLITS))  # type: ignore[arg-type]
+    bar, progress = _bar("footage", sum(map(spec.videos, SPLITS)))
     with bar:
         generate(out, spec, workers=2, progress=progress)
     return {split: open_catalog(out / f"{split}.csv") for split in SPLITS}
 
 
 def _train(method: str, out: Path, catalog: Catalog, seed: int) -> None:
-    config = build({"data": catalog.source, "out": str(out), "method": method, "seed": seed} | BUDGET)
+    config = build(
+        {"data": catalog.source, "out": str(out), "method": method, "seed": seed} | BUDGET
+    )
     resume = (out / CHECKPOINT).exists()
     if resume:
         config = continue_config(read_config(out / "config.yaml"), flat(config))
@@ -180,7 +171,7 @@ def _features(
     method: str, encoder: VideoEncoder, catalogs: dict[str, Catalog]
 ) -> dict[str, Features]:
     bar, progress = _bar(f"features of {method}", sum(len(c) for c in catalogs.values()))
-    found = {}
+    found: dict[str, Features] = {}
     with bar:
         for split in SPLITS:
             before = bar.n
@@ -239,59 +230,6 @@ def _rows(
                 Row(metric="probe_top1", value=probe.value, ci95=probe.ci95, n=probe.n, **common)
             )
     return rows
-
-
-def _examples(features: dict[str, dict[str, Features]]) -> list[Example]:
-    """The first unseen videos of different motions, and what each method finds for them."""
-    queries = features["random"]["unseen"]
-    examples = []
-    for video in _one_per_motion_of(queries.videos)[: 2 * EXAMPLES : 2]:
-        row = queries.videos.index(video)
-        neighbours: dict[str, list[Shot]] = {}
-        hits: dict[str, list[bool]] = {}
-        for method in METHODS:
-            gallery = features[method]["train"]
-            query = features[method]["unseen"].values[row : row + 1]
-            found = [gallery.videos[i] for i in nearest(query, gallery.values, 3)[0].tolist()]
-            neighbours[method] = [_shot(v) for v in found]
-            hits[method] = [v.value("motion") == video.value("motion") for v in found]
-        examples.append(Example(_shot(video), neighbours, hits))
-    return examples
-
-
-def _one_per_motion(catalog: Catalog) -> list[Video]:
-    return _one_per_motion_of(catalog.videos)
-
-
-def _one_per_motion_of(videos: tuple[Video, ...]) -> list[Video]:
-    first: dict[str, Video] = {}
-    for video in videos:
-        first.setdefault(video.value("motion"), video)
-    return list(first.values())
-
-
-def _shot(video: Video) -> Shot:
-    """Eight frames of a video as RGB."""
-    request = Request(0.0, {"clip": tuple(range(0, 24, 3))})
-    batch = ClipBatch.of([read_clips(video.path, request)["clip"]])
-    size = int(batch.sizes.min())
-    basic = BasicAugmentation(size, short_side=1.0, random=False)
-    view = make_view(batch, basic.center(batch.sizes), size=size)[0]
-    frames = picture.to_rgb(view, basic.mean, basic.std)
-    return Shot(np.asarray(frames), video.value("motion"), f"scene {video.value('scene')}")
-
-
-def _curve(path: Path) -> list[tuple[int, dict[str, float]]]:
-    """(step, metrics) as logged in a run's metrics.csv."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise UnsceneError(f"{path}: cannot be read ({error}); delete the run's folder") from error
-    return [
-        (int(row["step"]), {k: float(v) for k, v in row.items() if v and k != "step"})
-        for row in rows
-    ]
 
 
 def _table(rows: list[Row]) -> None:

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 from importlib import import_module, metadata
+from pathlib import Path
 
 from unscene import __version__
 
@@ -88,14 +89,14 @@ def _codecs() -> tuple[str, bool]:
         av.codec.Codec("libx264", "w")
         lines.append("  libx264     encodes (moving scenes, demo)")
     except (UnknownCodecError, ValueError):
-        lines.append("  libx264     MISSING: `unscene demo` cannot make its footage; pip install av")
+        lines.append("  libx264     MISSING: `unscene demo` cannot make footage; pip install av")
         decodes = False
     return "\n".join(lines), decodes
 
 
 def _footage() -> tuple[str, bool]:
-    home = os.environ.get("UNSCENE_DATA", os.path.join("..", "shared", "data"))
-    state = "found" if os.path.isdir(home) else "absent (tests on real footage are skipped)"
+    home = Path(os.environ.get("UNSCENE_DATA", "../shared/data"))
+    state = "found" if home.is_dir() else "absent (tests on real footage are skipped)"
     return f"real footage for tests ($UNSCENE_DATA): {home} {state}", True
 
 

@@ -196,8 +196,7 @@ def r3d_narrow(
     Args:
         width: channels of the stem and the first stage.
         stages: number of stages; every one after the first doubles the channels and halves space.
-        pool: see VideoEncoder. On moving scenes a supervised encoder learns the motions several times
-            sooner with "max" (docs/log.md).
+        pool: see VideoEncoder; "max" because the frames are small and what moves is smaller.
         in_channels: channels of a clip.
     """
     _check_counts(width=width, stages=stages)

@@ -18,8 +18,9 @@ def interval(
         level: share of the means inside the interval.
     """
     rng = np.random.default_rng(seed)
-    means = np.array([scores[rng.integers(len(scores), size=len(scores))].mean()
-                      for _ in range(resamples)])
+    means = np.array(
+        [scores[rng.integers(len(scores), size=len(scores))].mean() for _ in range(resamples)]
+    )
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)

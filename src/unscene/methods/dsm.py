@@ -83,9 +83,7 @@ class TripletViews(Method):
         disturbed = self._crop_only() if s.basic_on == "anchor" else self.basic
         params = disturbed.draw(clip.sizes, generator)
         if s.warp:
-            offsets = draw_offsets(
-                len(clip), generator, points=s.warp_points, reach=s.warp_reach
-            )
+            offsets = draw_offsets(len(clip), generator, points=s.warp_points, reach=s.warp_reach)
         views["positive"] = make_view(clip, params, size=s.size, warp_offsets=offsets)
         if self.has_negative:
             other = batch.clips[self.negative_clip]
@@ -93,9 +91,7 @@ class TripletViews(Method):
             views["negative"] = self._negative(batch, params, generator)
         return views
 
-    def _negative(
-        self, batch: Batch, params: ViewParameters, generator: torch.Generator
-    ) -> Tensor:
+    def _negative(self, batch: Batch, params: ViewParameters, generator: torch.Generator) -> Tensor:
         s, clip = self.settings, batch.clips[self.negative_clip]
         phi = (
             draw_phi(len(clip), clip.frames, generator, maximum=s.flow_max)

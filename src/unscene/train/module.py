@@ -20,12 +20,12 @@ from unscene.video.loading import Batch, StepBatches, WindowDataset, loader
 
 class PretrainModule(L.LightningModule):
     """Args:
-        method: what is trained.
-        videos: of a checked catalog.
-        seed: of windows and views.
-        max_steps: optimiser steps, or None for `settings.epochs`.
-        workers: reading processes.
-        short_side: see `WindowDataset`.
+    method: what is trained.
+    videos: of a checked catalog.
+    seed: of windows and views.
+    max_steps: optimiser steps, or None for `settings.epochs`.
+    workers: reading processes.
+    short_side: see `WindowDataset`.
     """
 
     def __init__(
@@ -73,9 +73,7 @@ class PretrainModule(L.LightningModule):
             position=lambda: self.trainer.global_step,
             steps=self.total_steps(self.trainer.world_size),
         )
-        return loader(
-            dataset, batches, workers=self.workers, pin_memory=self.device.type == "cuda"
-        )
+        return loader(dataset, batches, workers=self.workers, pin_memory=self.device.type == "cuda")
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         # A generator of its own for every step and process: resuming needs no generator state.

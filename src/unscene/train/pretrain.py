@@ -1,12 +1,12 @@
 """Pre-training: a folder of videos in, an encoder out.
 
-    OUT/config.yaml            the run, resolved; `--config` takes it back
-    OUT/encoder.safetensors    the encoder, as of the last checkpoint
-    OUT/encoder.json
-    OUT/last.ckpt              everything `--resume` needs
-    OUT/metrics.csv            the numbers of the run, by step; also under OUT/tensorboard. A
-                               resumed run keeps the rows of the steps before its checkpoint
-    OUT/summary.json           the account: videos used, skipped and why, steps, time
+OUT/config.yaml            the run, resolved; `--config` takes it back
+OUT/encoder.safetensors    the encoder, as of the last checkpoint
+OUT/encoder.json
+OUT/last.ckpt              everything `--resume` needs
+OUT/metrics.csv            the numbers of the run, by step; also under OUT/tensorboard. A
+                           resumed run keeps the rows of the steps before its checkpoint
+OUT/summary.json           the account: videos used, skipped and why, steps, time
 """
 
 from __future__ import annotations
@@ -248,5 +248,3 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-

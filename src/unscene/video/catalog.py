@@ -1,8 +1,8 @@
 """Where the videos are: a folder, class folders or a CSV -> a list of videos, each checked once.
 
-    clips/a.mp4                  folder          no labels
-    clips/Run/a.mp4              class folders   label = name of the folder the file lies in
-    videos.csv                   path,label[,start,end][,more columns]; paths relative to the CSV
+clips/a.mp4                  folder          no labels
+clips/Run/a.mp4              class folders   label = name of the folder the file lies in
+videos.csv                   path,label[,start,end][,more columns]; paths relative to the CSV
 """
 
 from __future__ import annotations

@@ -96,9 +96,9 @@ class RandomWindow:
 class UniformWindows:
     """`count` windows spread evenly over the video (test protocol); draw `number` is one of them.
 
-        video     |---------------------------------|
-        count 3   [window 0]  [window 1]  [window 2]
-        count 1              [window 0]
+    video     |---------------------------------|
+    count 3   [window 0]  [window 1]  [window 2]
+    count 1              [window 0]
     """
 
     frames: int = 16

@@ -38,7 +38,7 @@ def _noise(rng: np.random.Generator, side: int, wave: float) -> Floats:
         knots = max(4, round(2 * side / (wave * octave)))
         grid = rng.normal(size=(knots, knots)).astype(np.float32)
         field += weight * cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC)
-    field = cv2.GaussianBlur(field, (0, 0), wave / 8)
+    field = np.asarray(cv2.GaussianBlur(field, (0, 0), wave / 8), np.float32)
     low, high = np.quantile(field, (0.02, 0.98))
     return np.clip((field - low) / (high - low), 0, 1).astype(np.float32)
 
@@ -149,9 +149,14 @@ def _stencil(shape: str, texture: str) -> tuple[Floats, Floats, Floats]:
     else:
         light = np.clip(0.5 - 0.75 * x, 0, 1)
     small = (_SPRITE, _SPRITE)
-    cover = cv2.resize(mask.astype(np.float32) / 255, small, interpolation=cv2.INTER_AREA)
-    tone = cv2.resize(np.asarray(light, np.float32), small, interpolation=cv2.INTER_AREA)
-    return cover, tone, cv2.GaussianBlur(cover, (0, 0), _SPRITE / 24)
+    cover = _shrink(mask.astype(np.float32) / 255, small)
+    tone = _shrink(np.asarray(light, np.float32), small)
+    shadow = cv2.GaussianBlur(cover, (0, 0), _SPRITE / 24)
+    return cover, tone, np.asarray(shadow, np.float32)
+
+
+def _shrink(image: Floats, size: tuple[int, int]) -> Floats:
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def sprite(shape: str, texture: str, rng: np.random.Generator) -> Floats:
@@ -180,7 +185,7 @@ def paint(frames: Floats, image: Floats, centre: Floats, angle: Floats, sizes: F
         level = max(0, int(math.log2(max(minify, 1.0))))  # a smaller sprite where it would alias
         while level >= len(levels):
             half = levels[-1].shape[0] // 2
-            levels.append(cv2.resize(levels[-1], (half, half), interpolation=cv2.INTER_AREA))
+            levels.append(_shrink(levels[-1], (half, half)))
         side = levels[level].shape[0]
         zoom = side / (_REACH * float(sizes[t]))  # sprite pixels per screen pixel
         cos, sin = zoom * math.cos(float(angle[t])), zoom * math.sin(float(angle[t]))
