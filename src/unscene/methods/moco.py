@@ -45,7 +45,11 @@ class MoCo(Method):
     def forward(self, batch: Batch, generator: torch.Generator) -> StepResult:
         views = self.views(batch, generator)
         anchor = self.embedder(views["anchor"])
-        keys = {name: self.twin(view) for name, view in views.items() if name != "anchor"}
+        # One pass for all keys: alone, a batch of negatives would have the very thing that makes
+        # them negative normalised away by batch norm.
+        others = {name: view for name, view in views.items() if name != "anchor"}
+        embedded = self.twin(torch.cat(list(others.values()))).chunk(len(others))
+        keys = dict(zip(others, embedded, strict=True))
         negative = keys.get("negative")
         loss = info_nce(
             anchor,

@@ -149,7 +149,7 @@ def _stencil(shape: str, texture: str) -> tuple[Floats, Floats, Floats]:
     else:
         light = np.clip(0.5 - 0.75 * x, 0, 1)
     small = (_SPRITE, _SPRITE)
-    cover = _shrink(mask.astype(np.float32) / 255, small)
+    cover = _shrink(np.asarray(mask / 255, np.float32), small)
     tone = _shrink(np.asarray(light, np.float32), small)
     shadow = cv2.GaussianBlur(cover, (0, 0), _SPRITE / 24)
     return cover, tone, np.asarray(shadow, np.float32)

@@ -1,0 +1,211 @@
+"""What unscene does with real footage: reads it, shows it, trains on it, measures it.
+
+Of every folder: its account, a picture of its views, retrieval with a random encoder, a short DSM
+pre-training, retrieval again. 200 steps on a CPU teach little: this shows that real files go all
+the way through and how fast, not how good the method is. Of `codecs`: what can be read.
+
+    python experiments/real_input.py                      # rows in real_input.jsonl and a table
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from unscene.encoders import VideoEncoder, create_encoder, load_encoder
+from unscene.errors import VideoError
+from unscene.evaluate.features import extract
+from unscene.evaluate.retrieve import Recall, recall
+from unscene.evaluate.rows import Row
+from unscene.train.config import build
+from unscene.train.pretrain import Outcome, pretrain
+from unscene.train.preview import preview
+from unscene.video.catalog import Catalog, open_catalog
+from unscene.video.decode import read_clips
+from unscene.video.sampling import Request, window
+
+HERE = Path(__file__).resolve().parent
+DATA = Path(os.environ.get("UNSCENE_DATA", HERE.parent.parent / "shared" / "data"))
+STRIDES = {"arid6": 4, "tabletennis8": 1, "ucf101_pool": 4, "hmdb51_pool": 4}
+ENDS = 20  # steps at either end of a run over which the loss is averaged
+
+
+def main() -> None:
+    args = _arguments()
+    if not DATA.is_dir():
+        print(f"{DATA}: no real footage here (UNSCENE_DATA names its place); nothing to do")
+        return
+    torch.set_num_threads(args.threads)
+    table = [
+        "| folder | used / skipped | recall@1 random | after DSM | n | loss first -> last | clips/s "
+        "| waiting |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name in args.folders:
+        with tempfile.TemporaryDirectory() as temporary:
+            found = _folder(name, Path(temporary), args)
+        table.append(found[1])
+        _append(args.out, found[0])
+        print(found[1], flush=True)
+    if args.codecs:
+        found_rows, codecs = _codecs(DATA / "codecs")
+        _append(args.out, found_rows)
+        table += ["", *codecs]
+    print("\n".join(["", *table]))
+
+
+def _folder(name: str, work: Path, args: argparse.Namespace) -> tuple[list[Row], str]:
+    """Everything about one folder: its rows and its line of the table."""
+    folder, stride = DATA / name, STRIDES[name]
+    split = (folder / "train").is_dir()
+    train = open_catalog(folder / "train" if split else folder)
+    test = open_catalog(folder / "test") if split else None
+    print(f"\n{name}: {train.account()}", flush=True)
+    if test:
+        print(f"{name} test: {test.account()}", flush=True)
+    clip = {"size": args.size, "frames": args.frames, "stride": stride}
+    picture = preview(train.source, work / f"{name}.png", overrides=clip, seed=args.seed)
+    print(f"views: {picture.name}, {picture.stat().st_size / 1e3:.0f} kB", flush=True)
+
+    torch.manual_seed(args.seed)
+    encoder = create_encoder("r3d-narrow")
+    encoder.spec = replace(encoder.spec, **clip)
+    before = _recall(encoder, train, test, args)
+    given = {
+        **{"data": train.source, "out": str(work / "run"), "encoder": "r3d-narrow", **clip},
+        **{"max_steps": args.steps, "batch_size": args.batch_size, "queue": 64, "workers": 1},
+        **{"shift_range": (2, 10), "seed": args.seed, "accelerator": "cpu", "devices": 1},
+    }
+    losses: list[float] = []
+    outcome = pretrain(
+        build(given),
+        catalog=train,
+        report=lambda step, total, metrics: losses.append(metrics["loss"]),
+    )
+    print(outcome.account, flush=True)
+    after = _recall(load_encoder(work / "run"), train, test, args)
+    first, last = (sum(part) / len(part) for part in (losses[:ENDS], losses[-ENDS:]))
+    rows = [
+        _row(name, "random", "retrieval_r1", before, args, train, test),
+        _row(name, "dsm", "retrieval_r1", after, args, train, test, outcome),
+    ]
+    for metric, value in (
+        ("loss_first_20", first),
+        ("loss_last_20", last),
+        ("clips_per_second", outcome.clips_per_second),
+        ("waiting", outcome.waiting),
+    ):
+        number = Recall(0, value, (value, value), len(train))
+        rows.append(_row(name, "dsm", metric, number, args, train, test, outcome))
+    skipped = len(train.skipped) + (len(test.skipped) if test else 0)
+    used = len(train) + (len(test) if test else 0)
+    return rows, (
+        f"| {name} | {used} / {skipped} | {_cell(before)} | {_cell(after)} | {before.n} | "
+        f"{first:.2f} -> {last:.2f} | {outcome.clips_per_second:.0f} | {outcome.waiting:.0%} |"
+    )
+
+
+def _cell(found: Recall) -> str:
+    return f"{found.value:.2f} [{found.ci95[0]:.2f}, {found.ci95[1]:.2f}]"
+
+
+def _recall(
+    encoder: VideoEncoder, train: Catalog, test: Catalog | None, args: argparse.Namespace
+) -> Recall:
+    known = extract(encoder, train.videos, clips=args.clips)
+    query = extract(encoder, test.videos, clips=args.clips) if test else known
+    for skipped in {*known.skipped, *query.skipped}:
+        print(f"  not read: {skipped.path}: {skipped.reason}")
+    labels = query.labels("label"), known.labels("label")
+    return recall(
+        query.values, labels[0], known.values, labels[1], ks=(1,), leave_one_out=test is None
+    )[0]
+
+
+def _row(
+    name: str,
+    method: str,
+    metric: str,
+    found: Recall,
+    args: argparse.Namespace,
+    train: Catalog,
+    test: Catalog | None,
+    outcome: Outcome | None = None,
+) -> Row:
+    return Row(
+        method=method,
+        data=name,
+        split="train"
+        if not metric.startswith("retrieval")
+        else "test"
+        if test
+        else "leave-one-out",
+        label="label",
+        metric=metric,
+        value=found.value,
+        ci95=found.ci95,
+        n=found.n,
+        seed=args.seed,
+        seconds=round(outcome.seconds, 1) if outcome else 0.0,
+        encoder="r3d-narrow",
+        fingerprint=(test or train).fingerprint(),
+        views=args.clips,
+        steps=outcome.steps if outcome else 0,
+        config={"size": args.size, "frames": args.frames, "stride": STRIDES[name]},
+    )
+
+
+def _codecs(folder: Path) -> tuple[list[Row], list[str]]:
+    """Open every file, then decode eight frames of it."""
+    catalog = open_catalog(folder)
+    read: Counter[str] = Counter()
+    failed = [(s.path, s.reason) for s in catalog.skipped]
+    vectors: Counter[str] = Counter()
+    for video in catalog.videos:
+        assert video.info is not None
+        try:
+            read_clips(video.path, Request(video.duration / 2, {"clip": window(8, 2)}))
+        except VideoError as error:
+            failed.append((video.path, error.reason))
+            continue
+        read[video.info.codec] += 1
+        vectors[video.info.codec] += video.info.vectors
+    total = sum(read.values()) + len(failed)
+    lines = ["| codec | files read | with motion vectors |", "|---|---|---|"]
+    lines += [f"| {codec} | {count} | {vectors[codec]} |" for codec, count in read.most_common()]
+    lines += ["", f"{sum(read.values())} of {total} files read. Not read:"]
+    lines += [f"- {Path(path).relative_to(folder.absolute())}: {why}" for path, why in failed]
+    share = sum(read.values()) / total
+    config = {
+        "read": dict(read),
+        "failed": {str(Path(path).relative_to(folder.absolute())): why for path, why in failed},
+    }
+    row = Row("none", "codecs", "all", "", "read", share, (share, share), total, 0, 0.0)
+    return [replace(row, config=config, fingerprint=catalog.fingerprint())], lines
+
+
+def _append(path: Path, rows: list[Row]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    numbers = {"seed": 0, "steps": 200, "size": 56, "frames": 8, "batch_size": 16, "clips": 4}
+    for name, default in {**numbers, "threads": 1}.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--folders", nargs="*", choices=list(STRIDES), default=list(STRIDES))
+    parser.add_argument("--no-codecs", dest="codecs", action="store_false")
+    parser.add_argument("--out", type=Path, default=HERE / "real_input.jsonl")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
