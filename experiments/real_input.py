@@ -44,8 +44,7 @@ def main() -> None:
         return
     torch.set_num_threads(args.threads)
     table = [
-        "| folder | used / skipped | recall@1 random | after DSM | n | loss first -> last | clips/s "
-        "| waiting |",
+        "| folder | used / skipped | recall@1 random | after DSM | n | loss | clips/s | waiting |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name in args.folders:
@@ -53,7 +52,6 @@ def main() -> None:
             found = _folder(name, Path(temporary), args)
         table.append(found[1])
         _append(args.out, found[0])
-        print(found[1], flush=True)
     if args.codecs:
         found_rows, codecs = _codecs(DATA / "codecs")
         _append(args.out, found_rows)
@@ -67,9 +65,8 @@ def _folder(name: str, work: Path, args: argparse.Namespace) -> tuple[list[Row],
     split = (folder / "train").is_dir()
     train = open_catalog(folder / "train" if split else folder)
     test = open_catalog(folder / "test") if split else None
-    print(f"\n{name}: {train.account()}", flush=True)
-    if test:
-        print(f"{name} test: {test.account()}", flush=True)
+    for catalog in filter(None, (train, test)):
+        print(f"\n{catalog.source}: {catalog.account()}", flush=True)
     clip = {"size": args.size, "frames": args.frames, "stride": stride}
     picture = preview(train.source, work / f"{name}.png", overrides=clip, seed=args.seed)
     print(f"views: {picture.name}, {picture.stat().st_size / 1e3:.0f} kB", flush=True)
@@ -96,19 +93,18 @@ def _folder(name: str, work: Path, args: argparse.Namespace) -> tuple[list[Row],
         _row(name, "random", "retrieval_r1", before, args, train, test),
         _row(name, "dsm", "retrieval_r1", after, args, train, test, outcome),
     ]
-    for metric, value in (
-        ("loss_first_20", first),
-        ("loss_last_20", last),
-        ("clips_per_second", outcome.clips_per_second),
-        ("waiting", outcome.waiting),
-    ):
+    rate = outcome.clips_per_second
+    speed = {"clips_per_second": rate, "waiting": outcome.waiting}
+    for metric, value in ({"loss_first_20": first, "loss_last_20": last} | speed).items():
         number = Recall(0, value, (value, value), len(train))
         rows.append(_row(name, "dsm", metric, number, args, train, test, outcome))
-    skipped = len(train.skipped) + (len(test.skipped) if test else 0)
-    used = len(train) + (len(test) if test else 0)
+    used, skipped = (
+        sum(map(len, kind))
+        for kind in zip(*((c.videos, c.skipped) for c in (train, test) if c), strict=True)
+    )
     return rows, (
         f"| {name} | {used} / {skipped} | {_cell(before)} | {_cell(after)} | {before.n} | "
-        f"{first:.2f} -> {last:.2f} | {outcome.clips_per_second:.0f} | {outcome.waiting:.0%} |"
+        f"{first:.2f} -> {last:.2f} | {rate:.0f} | {outcome.waiting:.0%} |"
     )
 
 
@@ -123,10 +119,10 @@ def _recall(
     query = extract(encoder, test.videos, clips=args.clips) if test else known
     for skipped in {*known.skipped, *query.skipped}:
         print(f"  not read: {skipped.path}: {skipped.reason}")
-    labels = query.labels("label"), known.labels("label")
-    return recall(
-        query.values, labels[0], known.values, labels[1], ks=(1,), leave_one_out=test is None
-    )[0]
+    classes = query.labels("label"), known.labels("label")
+    alone = test is None
+    found = recall(query.values, classes[0], known.values, classes[1], ks=(1,), leave_one_out=alone)
+    return found[0]
 
 
 def _row(
@@ -139,14 +135,12 @@ def _row(
     test: Catalog | None,
     outcome: Outcome | None = None,
 ) -> Row:
+    searched = "test" if test else "leave-one-out"
+    split = searched if metric.startswith("retrieval") else "train"
     return Row(
         method=method,
         data=name,
-        split="train"
-        if not metric.startswith("retrieval")
-        else "test"
-        if test
-        else "leave-one-out",
+        split=split,
         label="label",
         metric=metric,
         value=found.value,
@@ -181,12 +175,10 @@ def _codecs(folder: Path) -> tuple[list[Row], list[str]]:
     lines = ["| codec | files read | with motion vectors |", "|---|---|---|"]
     lines += [f"| {codec} | {count} | {vectors[codec]} |" for codec, count in read.most_common()]
     lines += ["", f"{sum(read.values())} of {total} files read. Not read:"]
-    lines += [f"- {Path(path).relative_to(folder.absolute())}: {why}" for path, why in failed]
+    failed = [(str(Path(path).relative_to(folder.absolute())), why) for path, why in failed]
+    lines += [f"- {path}: {why}" for path, why in failed]
     share = sum(read.values()) / total
-    config = {
-        "read": dict(read),
-        "failed": {str(Path(path).relative_to(folder.absolute())): why for path, why in failed},
-    }
+    config = {"read": dict(read), "failed": dict(failed)}
     row = Row("none", "codecs", "all", "", "read", share, (share, share), total, 0, 0.0)
     return [replace(row, config=config, fingerprint=catalog.fingerprint())], lines
 

@@ -97,7 +97,6 @@ def main() -> None:
     _train(encoder, classifier, learnt, train, basic, args)
     seconds = time.perf_counter() - began
     hits = _hits(encoder, classifier, tested, unseen, basic, args.clips)
-    low, high = interval(hits)
     row = Row(
         method="supervised",
         data="moving scenes, motion and scene independent",
@@ -105,7 +104,7 @@ def main() -> None:
         label="motion",
         metric="top1",
         value=float(hits.mean()),
-        ci95=(low, high),
+        ci95=interval(hits),
         n=len(hits),
         seed=args.seed,
         seconds=round(seconds, 1),
@@ -117,9 +116,7 @@ def main() -> None:
     )
     with args.out.open("a", encoding="utf-8") as file:
         file.write(json.dumps(asdict(row)) + "\n")
-    print(
-        f"seed {row.seed}: top-1 {row.value:.3f} [{low:.3f}, {high:.3f}], n = {row.n}, {seconds:.0f} s"
-    )
+    print(f"seed {row.seed}: top-1 {row.value:.4f}, 95 % {row.ci95}, n = {row.n}")
 
 
 def _train(
@@ -132,16 +129,15 @@ def _train(
 ) -> None:
     labels = torch.tensor(label_index(catalog.videos, "motion")[0])
     parameters = [*encoder.parameters(), *classifier.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=args.weight_decay)
-    rise = max(1, args.steps // 20)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: (
-            min(1.0, (step + 1) / rise) * 0.5 * (1 + math.cos(math.pi * step / args.steps))
-        ),
-    )
+    optimizer = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=args.decay)
+    rise = args.steps // 20 + 1
+
+    def factor(step: int) -> float:
+        return min(1.0, (step + 1) / rise) * 0.5 * (1 + math.cos(math.pi * step / args.steps))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     generator = torch.Generator().manual_seed(args.seed)
-    running, began = 0.0, time.perf_counter()
+    running = 0.0
     for step, keys in enumerate(
         StepBatches(len(data), args.batch_size, seed=args.seed, steps=args.steps), start=1
     ):
@@ -156,8 +152,7 @@ def _train(
         schedule.step()
         running += (loss.item() - running) * max(0.02, 1 / step)
         if step % 100 == 0:
-            took = (time.perf_counter() - began) / step
-            print(f"step {step}: loss {running:.3f}, {took:.2f} s a step", flush=True)
+            print(f"step {step}: loss {running:.3f}", flush=True)
 
 
 @torch.inference_mode()
@@ -190,7 +185,7 @@ def _arguments() -> argparse.Namespace:
     for name, default in {
         **{"seed": 0, "steps": 1500, "size": 48, "frames": 8, "stride": 2, "clips": 4},
         **{"width": 16, "batch_size": 32, "train_videos": 400, "unseen_videos": 400, "threads": 1},
-        **{"lr": 3e-3, "weight_decay": 0.01, "short_side": 1.1, "jitter": 0.2, "hue": 0.05},
+        **{"lr": 3e-3, "decay": 0.01, "short_side": 1.1, "jitter": 0.2, "hue": 0.05},
     }.items():
         parser.add_argument(f"--{name}", type=type(default), default=default)
     parser.add_argument("--object_size", type=float, nargs=2, default=(20.0, 30.0))
