@@ -3,6 +3,7 @@
 Of every folder: its account, a picture of its views, retrieval with a random encoder, a short DSM
 pre-training, retrieval again. 200 steps on a CPU teach little: this shows that real files go all
 the way through and how fast, not how good the method is. Of `codecs`: what can be read.
+Only retrieval has an interval; of the other numbers `ci95` repeats the value.
 
     python experiments/real_input.py                      # rows in real_input.jsonl and a table
 """
@@ -65,8 +66,8 @@ def _folder(name: str, work: Path, args: argparse.Namespace) -> tuple[list[Row],
     split = (folder / "train").is_dir()
     train = open_catalog(folder / "train" if split else folder)
     test = open_catalog(folder / "test") if split else None
-    for catalog in filter(None, (train, test)):
-        print(f"\n{catalog.source}: {catalog.account()}", flush=True)
+    both = [catalog for catalog in (train, test) if catalog]
+    print(*(f"\n{catalog.source}: {catalog.account()}" for catalog in both), flush=True)
     clip = {"size": args.size, "frames": args.frames, "stride": stride}
     picture = preview(train.source, work / f"{name}.png", overrides=clip, seed=args.seed)
     print(f"views: {picture.name}, {picture.stat().st_size / 1e3:.0f} kB", flush=True)
@@ -94,14 +95,12 @@ def _folder(name: str, work: Path, args: argparse.Namespace) -> tuple[list[Row],
         _row(name, "dsm", "retrieval_r1", after, args, train, test, outcome),
     ]
     rate = outcome.clips_per_second
-    speed = {"clips_per_second": rate, "waiting": outcome.waiting}
-    for metric, value in ({"loss_first_20": first, "loss_last_20": last} | speed).items():
+    others = {"loss_first_20": first, "loss_last_20": last}
+    others |= {"clips_per_second": rate, "waiting": outcome.waiting}
+    for metric, value in others.items():
         number = Recall(0, value, (value, value), len(train))
         rows.append(_row(name, "dsm", metric, number, args, train, test, outcome))
-    used, skipped = (
-        sum(map(len, kind))
-        for kind in zip(*((c.videos, c.skipped) for c in (train, test) if c), strict=True)
-    )
+    used, skipped = sum(map(len, both)), sum(len(catalog.skipped) for catalog in both)
     return rows, (
         f"| {name} | {used} / {skipped} | {_cell(before)} | {_cell(after)} | {before.n} | "
         f"{first:.2f} -> {last:.2f} | {rate:.0f} | {outcome.waiting:.0%} |"
@@ -120,9 +119,8 @@ def _recall(
     for skipped in {*known.skipped, *query.skipped}:
         print(f"  not read: {skipped.path}: {skipped.reason}")
     classes = query.labels("label"), known.labels("label")
-    alone = test is None
-    found = recall(query.values, classes[0], known.values, classes[1], ks=(1,), leave_one_out=alone)
-    return found[0]
+    sides = query.values, classes[0], known.values, classes[1]
+    return recall(*sides, ks=(1,), leave_one_out=test is None)[0]
 
 
 def _row(
@@ -159,11 +157,9 @@ def _row(
 def _codecs(folder: Path) -> tuple[list[Row], list[str]]:
     """Open every file, then decode eight frames of it."""
     catalog = open_catalog(folder)
-    read: Counter[str] = Counter()
+    read, vectors = Counter[str](), Counter[str]()
     failed = [(s.path, s.reason) for s in catalog.skipped]
-    vectors: Counter[str] = Counter()
     for video in catalog.videos:
-        assert video.info is not None
         try:
             read_clips(video.path, Request(video.duration / 2, {"clip": window(8, 2)}))
         except VideoError as error:
@@ -185,7 +181,7 @@ def _codecs(folder: Path) -> tuple[list[Row], list[str]]:
 
 def _append(path: Path, rows: list[Row]) -> None:
     with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
+        file.writelines(json.dumps(asdict(row)) + "\n" for row in rows)
 
 
 def _arguments() -> argparse.Namespace:

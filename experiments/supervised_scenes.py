@@ -129,7 +129,7 @@ def _train(
 ) -> None:
     labels = torch.tensor(label_index(catalog.videos, "motion")[0])
     parameters = [*encoder.parameters(), *classifier.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=args.decay)
+    optimizer = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=args.weight_decay)
     rise = args.steps // 20 + 1
 
     def factor(step: int) -> float:
@@ -185,7 +185,7 @@ def _arguments() -> argparse.Namespace:
     for name, default in {
         **{"seed": 0, "steps": 1500, "size": 48, "frames": 8, "stride": 2, "clips": 4},
         **{"width": 16, "batch_size": 32, "train_videos": 400, "unseen_videos": 400, "threads": 1},
-        **{"lr": 3e-3, "decay": 0.01, "short_side": 1.1, "jitter": 0.2, "hue": 0.05},
+        **{"lr": 3e-3, "weight_decay": 0.01, "short_side": 1.1, "jitter": 0.2, "hue": 0.05},
     }.items():
         parser.add_argument(f"--{name}", type=type(default), default=default)
     parser.add_argument("--object_size", type=float, nargs=2, default=(20.0, 30.0))

@@ -7,7 +7,15 @@ from dataclasses import fields
 import pytest
 
 from unscene.errors import UnsceneError
-from unscene.methods.settings import METHODS, PRESETS, Settings, as_plain, resolve, typed
+from unscene.methods.settings import (
+    METHODS,
+    PRESETS,
+    Settings,
+    as_plain,
+    fit_queue,
+    resolve,
+    typed,
+)
 
 CONTRASTIVE = ("moco", "dsm")
 
@@ -79,7 +87,7 @@ def test_unknown_names_list_the_known(arguments: tuple, said: list[str]) -> None
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("frames", 0), ("stride", 0), ("size", -1), ("dim", 0), ("queue", 0), ("epochs", 0),
+        ("frames", 0), ("stride", 0), ("size", -1), ("dim", 0), ("queue", -1), ("epochs", 0),
         ("batch_size", 0), ("temperature", 0.0), ("lr", -1.0), ("lr", float("nan")),
         ("margin", -0.1), ("weight_decay", -1.0), ("warp_reach", -1.0), ("flow_max", -1.0),
         ("momentum", -1.0), ("warp_points", 1), ("twin_momentum", 1.5), ("warmup", 1.0),
@@ -117,3 +125,12 @@ def test_flow_scaling_of_one_frame_is_refused() -> None:
     with pytest.raises(UnsceneError, match="frames 1"):
         resolve("dsm", "paper", {"frames": 1})
     assert resolve("moco", "paper", {"frames": 1}).frames == 1
+
+
+def test_an_open_queue_suits_the_number_of_videos() -> None:
+    open_ = resolve("dsm")
+    assert open_.queue == 0
+    assert fit_queue(open_, 1000).queue == 250
+    assert fit_queue(open_, 2).queue == 1
+    assert fit_queue(open_, 10**6).queue == 4096
+    assert fit_queue(resolve("dsm", "paper"), 10).queue == 6536

@@ -38,7 +38,8 @@ class Settings:
         head: "linear" (the paper) or "mlp" (two layers, as MoCo v2).
         temperature: tau.
         twin_momentum: m of the momentum encoder.
-        queue: K.
+        queue: K; 0 takes a quarter of the videos, at most 4096. A queue that holds earlier keys of
+            the videos it is compared with makes false negatives of them.
         queue_of: whose features fill the queue: "anchor" (DSM) or "key" (MoCo).
         margin: of the triplet loss, eq. 5.
         optimizer, lr, momentum, weight_decay: the optimiser; momentum is SGD's.
@@ -80,11 +81,11 @@ class Settings:
     batch_size: int = 128
 
     def __post_init__(self) -> None:
-        for name in ("frames", "stride", "size", "dim", "queue", "epochs", "batch_size"):
+        for name in ("frames", "stride", "size", "dim", "epochs", "batch_size"):
             _require(self, name, getattr(self, name) >= 1, "must be at least 1")
         for name in ("temperature", "lr"):
             _require(self, name, getattr(self, name) > 0, "must be above 0")
-        for name in ("margin", "weight_decay", "warp_reach", "flow_max", "momentum"):
+        for name in ("margin", "weight_decay", "warp_reach", "flow_max", "momentum", "queue"):
             _require(self, name, getattr(self, name) >= 0, "must not be negative")
         _require(self, "warp_points", self.warp_points >= 2, "must be at least 2")
         _require(self, "twin_momentum", 0 <= self.twin_momentum <= 1, "must lie in 0..1")
@@ -120,7 +121,8 @@ _OURS: dict[str, Any] = {
     "basic_on": "all",
     "head": "mlp",
     "temperature": 0.1,
-    "queue": 4096,
+    "queue": 0,
+    "queue_of": "key",
     "optimizer": "adamw",
     "lr": 1e-3,
     "weight_decay": 1e-4,
@@ -150,6 +152,13 @@ _TABLE: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 METHODS: tuple[str, ...] = tuple(_TABLE)
+
+
+def fit_queue(settings: Settings, videos: int) -> Settings:
+    """Settings whose queue, if it was left open (0), suits the number of videos."""
+    if settings.queue:
+        return settings
+    return replace(settings, queue=max(1, min(4096, videos // 4)))
 
 
 def resolve(

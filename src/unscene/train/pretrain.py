@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from unscene.encoders import VideoEncoder, create_encoder
 from unscene.errors import UnsceneError
 from unscene.methods.registry import create_method
-from unscene.methods.settings import as_plain
+from unscene.methods.settings import as_plain, fit_queue
 from unscene.train.callbacks import (
     CHECKPOINT,
     Progress,
@@ -100,6 +100,7 @@ def pretrain(
     _check_fit(encoder, config)
     encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     catalog = catalog or open_catalog(config.data)
+    config = replace(config, settings=fit_queue(config.settings, len(catalog)))
     module = PretrainModule(
         create_method(config.method, encoder, config.settings),
         catalog.videos,

@@ -82,15 +82,25 @@ def _hue(hue: float) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=64)
-def background(seed: int, scene: int, size: int, smooth: float) -> NDArray[np.uint8]:
+def background(
+    seed: int,
+    scene: int,
+    size: int,
+    smooth: float,
+    kinds: tuple[str, ...] = BACKGROUNDS,
+    one_palette: bool = False,
+) -> NDArray[np.uint8]:
     """The picture of one scene, (CANVAS × size, CANVAS × size, 3); read-only, it is shared."""
     rng = np.random.default_rng([seed, 1_000_003, scene])
     side = CANVAS * size
     # Steps of the golden ratio keep the hues of any number of scenes apart, test scenes included.
-    hue = (np.random.default_rng([seed, 1_000_033]).uniform() + scene * 0.618034) % 1.0
-    kind = BACKGROUNDS[(scene + seed) % len(BACKGROUNDS)]
+    step = 0.0 if one_palette else scene * 0.618034
+    hue = (np.random.default_rng([seed, 1_000_033]).uniform() + step) % 1.0
+    kind = kinds[(scene + seed) % len(kinds)]
     field = _pattern(kind, rng, side, smooth * size)
     light = _noise(rng, side, 1.5 * smooth * size)
+    if one_palette:
+        rng = np.random.default_rng([seed, 1_000_037])
     shift, grey = rng.uniform(0.06, 0.16) * rng.choice([-1, 1]), rng.uniform(0.35, 0.6)
     stops = []
     for at, level in zip((-1, 0, 1), rng.permutation([0.28, 0.4, 0.52]), strict=True):

@@ -65,6 +65,10 @@ class MovingScenes:
         shake: standard deviation of the camera's position in px, 0 to size / 8.
         distractor: whether a second object stands still in the scene.
         smooth: distance between the hills of a background, in sides of a frame, 0.05–2.
+        backgrounds: kinds of pattern, names of BACKGROUNDS; scenes take turns.
+        one_palette: all scenes have the same colours, and only their layout tells them apart.
+        fixed_camera: all videos of a scene show the same piece of it, as a fixed camera would;
+            otherwise each shows a piece of its own.
         seed: >= 0; the same spec gives the same videos, another seed other scenes and videos.
     """
 
@@ -85,6 +89,9 @@ class MovingScenes:
     shake: float = 0.0
     distractor: bool = False
     smooth: float = 0.35
+    backgrounds: tuple[str, ...] = art.BACKGROUNDS
+    one_palette: bool = False
+    fixed_camera: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -105,6 +112,11 @@ class MovingScenes:
                 "textures",
                 _names(self.textures, art.TEXTURES),
                 f"name some of {', '.join(art.TEXTURES)}",
+            ),
+            (
+                "backgrounds",
+                _names(self.backgrounds, art.BACKGROUNDS),
+                f"name some of {', '.join(art.BACKGROUNDS)}",
             ),
             ("scenes", self.scenes >= 1, "be at least 1"),
             ("unseen_scenes", self.unseen_scenes >= 1, "be at least 1"),
@@ -243,9 +255,12 @@ def render_video(
     but the arguments."""
     plan, S = _plan(spec, split, index), spec.size
     rng = np.random.default_rng(plan.art_seed)
-    picture = art.background(spec.seed, int(plan.labels["scene"]), S, spec.smooth)
+    scene = int(plan.labels["scene"])
+    picture = art.background(spec.seed, scene, S, spec.smooth, spec.backgrounds, spec.one_palette)
     side = S + 2 * (math.ceil(3 * spec.shake) + 1)
     x, y = rng.integers(0, art.CANVAS * S - side, 2)
+    if spec.fixed_camera:
+        x = y = (art.CANVAS * S - side) // 2
     piece = picture[y : y + side, x : x + side] * np.float32(rng.uniform(0.93, 1.07))
     frames = art.look(np.minimum(piece, 255), plan.truth.camera, S)
     image = art.sprite(str(plan.labels["shape"]), str(plan.labels["texture"]), rng)
