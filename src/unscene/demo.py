@@ -35,13 +35,13 @@ from unscene.train.preview import preview
 from unscene.video.catalog import Catalog, open_catalog
 from unscene.video.scenes import SPLITS, MovingScenes, generate
 
-STEPS = 800
+STEPS = 400
 METHODS = ("moco", "dsm")
-CLIPS = 4  # windows a video at test time
+CLIPS = 2  # windows a video at test time
 _WORKERS = 1  # two cores: one reads, one trains
 
 FOOTAGE = MovingScenes(
-    train_videos=400,
+    train_videos=800,
     seen_videos=160,
     unseen_videos=400,
     correlation=0.9,
@@ -55,7 +55,8 @@ BUDGET: dict[str, Any] = {
     "frames": 8,
     "stride": 2,
     "size": 36,
-    "queue": 256,
+    "queue": 128,
+    "twin_momentum": 0.95,
     "max_steps": STEPS,
     "workers": _WORKERS,
     "devices": 1,
