@@ -78,7 +78,13 @@ def _folder(name: str, work: Path, args: argparse.Namespace) -> tuple[list[Row],
     before = _recall(encoder, train, test, args)
     given = {
         **{"data": train.source, "out": str(work / "run"), "encoder": "r3d-narrow", **clip},
-        **{"max_steps": args.steps, "batch_size": args.batch_size, "queue": 64, "workers": 1},
+        **{
+            "max_steps": args.steps,
+            "batch_size": args.batch_size,
+            "queue": 0,
+            "twin_momentum": 0.95,
+            "workers": 1,
+        },
         **{"shift_range": (2, 10), "seed": args.seed, "accelerator": "cpu", "devices": 1},
     }
     losses: list[float] = []
