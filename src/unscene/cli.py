@@ -22,6 +22,9 @@ _DATA = "folder of videos, folder of class folders, or CSV (path,label[,start,en
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `unscene`; returns the exit status (0 done, 1 failed, 2 wrong usage)."""
+    # Threads of torch that wait by spinning take the cores from the reading processes. It is read
+    # when torch is first imported, which is later; whoever has set it knows better.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if argv is None else argv)
     wanted = next((a for a in arguments if not a.startswith("-")), "")
     completion = any(a.startswith("--print_shtab") for a in arguments)

@@ -199,7 +199,22 @@ def test_smallest_and_odd_clips_give_finite_features(name: str) -> None:
         assert all(0 not in one.shape for one in stages)
         assert feature.shape == (2, encoder.dim)
         assert feature.isfinite().all()
-        torch.testing.assert_close(feature, stages[-1].flatten(2).mean(2))
+        maps = stages[-1]
+        pooled = maps.mean((3, 4)) if encoder.pool == "avg" else maps.amax((3, 4))
+        torch.testing.assert_close(feature, pooled.mean(2))
+
+
+def test_pooling_is_an_option_of_the_narrow_network_that_travels_with_it() -> None:
+    torch.manual_seed(0)
+    largest = create_encoder("r3d-narrow")
+    average = create_encoder("r3d-narrow", pool="avg")
+    average.load_state_dict(largest.state_dict())
+    clip = random_clip(largest, 8, 36, 36)
+    with torch.inference_mode():
+        assert (largest.eval()(clip) >= average.eval()(clip)).all()
+    assert average.spec.options["pool"] == "avg"
+    with pytest.raises(UnsceneError, match="pool must be one of"):
+        create_encoder("r3d-narrow", pool="median")
 
 
 @pytest.mark.parametrize("name", BUILT)

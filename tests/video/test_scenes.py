@@ -93,8 +93,8 @@ def test_appearance_is_drawn_independently_of_the_motion() -> None:
     assert {row["texture"] for row in labels} == set(TEXTURES)
     for name in MOTIONS:
         mine = [row for row in labels if row["motion"] == name]
-        assert np.mean([row["size"] for row in mine]) == pytest.approx(15, abs=0.4)
-        assert np.mean([row["speed"] for row in mine]) == pytest.approx(1.75, abs=0.1)
+        assert np.mean([row["size"] for row in mine]) == pytest.approx(25, abs=0.7)
+        assert np.mean([row["speed"] for row in mine]) == pytest.approx(3, abs=0.1)
         for shape in SHAPES:
             assert sum(row["shape"] == shape for row in mine) == pytest.approx(400 / 6, abs=30)
 
@@ -211,8 +211,18 @@ def test_videos_of_one_scene_are_different_pieces_of_it() -> None:
     assert np.abs(first - second).mean() > 5
 
 
+def test_a_fixed_camera_shows_the_same_piece_and_one_palette_the_same_colours() -> None:
+    fixed = MovingScenes(frames=2, scenes=2, fixed_camera=True, motions=("left",))
+    first, second = (render_video(fixed, "train", i)[0][0].astype(float) for i in (0, 1))
+    # But for the objects and the light, which differs by up to 7 % either way.
+    assert np.median(np.abs(first / first.mean() - second / second.mean())) < 0.02
+    for same, sign in ((True, -1), (False, 1)):
+        means = [background(0, i, 64, 0.35, BACKGROUNDS, same).mean((0, 1)) for i in range(4)]
+        assert (np.std(means, axis=0).mean() - 12) * sign > 0
+
+
 def test_shake_moves_the_background_and_keeps_its_measure() -> None:
-    spec = MovingScenes(frames=40, shake=1.5)
+    spec = MovingScenes(frames=40, shake=1.5, object_size=(12.0, 18.0))
     frames, _ = render_video(spec, "train", 4)
     camera = np.concatenate([video_truth(spec, "train", i).camera for i in range(40)])
     assert camera.std() == pytest.approx(1.5, rel=0.1)
