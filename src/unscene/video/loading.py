@@ -6,9 +6,12 @@ draw, index), so what is read does not depend on how many workers read it or whe
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from multiprocessing.context import BaseContext
 
 import numpy as np
 import torch
@@ -199,7 +202,12 @@ def loader(
     workers: int,
     pin_memory: bool = False,
 ) -> DataLoader[Batch]:
-    """A DataLoader over batches; decoders live and die inside its workers."""
+    """A DataLoader over batches; decoders live and die inside its workers.
+
+    Workers are never forked from this process: OpenCV's and OpenMP's threads do not survive a fork,
+    and a worker that then asks for optical flow waits for them for ever. Scripts that train with
+    workers therefore need the usual `if __name__ == "__main__":`.
+    """
     return DataLoader(
         dataset,  # type: ignore[arg-type]  # items in, batches out
         batch_sampler=batches,
@@ -209,7 +217,19 @@ def loader(
         persistent_workers=workers > 0,
         prefetch_factor=2 if workers else None,
         worker_init_fn=_quiet_worker,
+        multiprocessing_context=_context() if workers else None,
     )
+
+
+@cache
+def _context() -> BaseContext:
+    """A server that has imported what workers need and has no threads forks them in no time; where
+    there is none (Windows), each starts from nothing."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["unscene.video.loading"])
+    return context
 
 
 def _quiet_worker(worker: int) -> None:
