@@ -84,6 +84,7 @@ def demo(out: Path, *, seed: int = 0) -> Path:
     views = preview(
         str(out / "footage" / "train.csv"),
         out / "views.png",
+        videos=3,
         overrides={k: BUDGET[k] for k in ("frames", "stride", "size")},
         seed=seed,
     )
