@@ -15,7 +15,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from unscene import __version__
 from unscene.errors import UnsceneError
 from unscene.methods.settings import METHODS, Settings
-from unscene.train.config import OWN, RunConfig, describe, read_config
+from unscene.train.config import OWN, RunConfig, build, continue_config, describe, read_config
 
 _DATA = "folder of videos, folder of class folders, or CSV (path,label[,start,end])"
 
@@ -139,8 +139,6 @@ def _pretrain(config: Namespace) -> int:
     given = {key: value for key, value in given.items() if key in OWN or hasattr(Settings, key)}
     if recipe is not None:
         given = read_config(Path(recipe)) | given
-    from unscene.train.config import build, continue_config
-
     if resume:
         out = Path(given.get("out", RunConfig.out))
         saved = out / "config.yaml"

@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from unscene.methods.settings import SPOKEN
 from unscene.report_verdict import Rows, Score, percent
 
 METHODS = ("random", "moco", "dsm")
-_SPOKEN = {"random": "Untrained", "moco": "MoCo", "dsm": "DSM", "dsm-triplet": "DSM (triplet)"}
+_SPOKEN = {"random": "Untrained"} | SPOKEN
 _SIDE, _LONGEST = 112, 24  # at most, px and frames of a thumbnail: the file stays light
 
 # Things that move can be stopped, by people who want them still (and on paper they are).

@@ -14,8 +14,11 @@ both temporal disturbances there is no negative of the same video.
 Deviations and choices the paper leaves open:
 - Order of the temporal disturbances: shift first, then scale the shifted clip.
 - The flow algorithm is not stated: DIS, or the codec's vectors (`--flow codec`).
-- The default preset applies the basic augmentation to all three views (`--basic_on all`), and uses
-  a two-layer head, AdamW and tau = 0.1; docs/log.md has the evidence. `--preset paper` does not.
+- The default preset fills the queue with keys instead of anchors and fits its length to the videos
+  (docs/log.md has the evidence), applies the basic augmentation to all three views, and uses a
+  two-layer head, AdamW and tau = 0.1 (not yet measured against the paper's). `--preset paper` does
+  none of this.
+- Positives and negatives go through the momentum twin in one batch (docs/log.md).
 - `--preset official-code` takes the published code's numbers (tau, m, weight decay, drops, no flow
   scaling); its local bump warps on the anchor and the inter-video term of its triplet run are not
   reproduced.

@@ -16,15 +16,13 @@ from unscene.errors import UnsceneError
 from unscene.files import replacing
 from unscene.methods.base import Method
 from unscene.methods.registry import create_method
-from unscene.methods.settings import Settings, resolve
+from unscene.methods.settings import SPOKEN, Settings, resolve
 from unscene.video.catalog import Catalog, Video, open_catalog
 from unscene.video.clip import ClipBatch
 from unscene.video.loading import Batch, WindowDataset
 from unscene.views import picture, picture_page
 from unscene.views.augment import IMAGENET_MEAN, IMAGENET_STD, BasicAugmentation, make_view
 from unscene.views.flow import view_flow
-
-_SPOKEN = {"moco": "MoCo", "dsm": "DSM", "dsm-triplet": "DSM (triplet)"}
 
 
 def preview(
@@ -69,7 +67,7 @@ def preview(
             temporary,
             sheets,
             titles,
-            heading=f"What {_SPOKEN.get(method, method)} learns from",
+            heading=f"What {SPOKEN.get(method, method)} learns from",
             caption=_caption(settings, titles),
         )
     return out

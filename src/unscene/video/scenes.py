@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -31,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unscene.errors import UnsceneError
+from unscene.files import replacing, write_text
 from unscene.video.scene_plan import (
     COLUMNS,
     MOTIONS,
@@ -152,22 +152,15 @@ def _claim(out: Path, spec: MovingScenes) -> bool:
 
 
 def _write(path: Path, value: object) -> None:
-    text = json.dumps(value, indent=2) + "\n"
-    path.with_suffix(".tmp").write_text(text, encoding="utf-8")
-    path.with_suffix(".tmp").replace(path)
+    write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def _make(out: Path, spec: MovingScenes, split: Split, index: int) -> None:
     path = out / split / f"{index:05d}.mp4"
     if path.is_file():
         return
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         encode(temporary, render_video(spec, split, index)[0], fps=spec.fps)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def encode(path: Path, frames: NDArray[np.uint8], *, fps: int) -> None:
