@@ -126,7 +126,8 @@ def _footage(content: DemoReport) -> str:
         text += (
             f" In training each motion plays in its own scene {share} of the time, as skiing "
             "happens on snow: a network can get far by looking at the background alone. The test "
-            "videos break that tie: their motions play in scenes that training never showed."
+            "videos break that tie: their motions play in scenes that training never showed. A "
+            "scene is a kind of place, and every video shows another place of its kind."
         )
     counts = [
         f"{facts[key]} {words}"
@@ -290,7 +291,8 @@ def _measured(content: DemoReport) -> str:
         "How it was measured",
         _p(
             "A frozen encoder turns each video into one vector. For every test video the nearest "
-            "training video by cosine is looked up (recall@1). Labels are used for scoring only. "
+            "training video by cosine is looked up (recall@1); in the table, retrieval_loo looks "
+            "among the other test videos instead. Labels are used for scoring only. "
             "Untrained is a network of the same architecture with random weights."
         ),
         parts.facts(content.facts, content.rows, content.versions),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -372,3 +373,16 @@ def test_a_wrong_value_is_named_with_its_remedy(field: str, value: object, remed
 def test_workers_must_be_positive(tmp_path: Path) -> None:
     with pytest.raises(UnsceneError, match="workers = 0"):
         generate(tmp_path / "out", SMALL, workers=0)
+
+
+def test_with_a_place_of_its_own_no_two_videos_of_a_scene_look_alike() -> None:
+    shared = MovingScenes(frames=2, scenes=1, fixed_camera=True, motions=("left",))
+
+    def apart(spec: MovingScenes) -> float:
+        """Median distance of neighbouring videos, in levels: the object covers less than half."""
+        frames = [render_video(spec, "train", i)[0][0].astype(int) for i in range(8)]
+        return float(np.median([np.median(np.abs(a - b)) for a, b in pairwise(frames)]))
+
+    own = replace(shared, own_place=True)
+    assert apart(own) > 3 * apart(shared)
+    np.testing.assert_array_equal(*(render_video(own, "train", 3)[0] for _ in range(2)))

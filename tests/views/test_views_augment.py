@@ -147,7 +147,7 @@ def test_warp_is_crop_of_spline() -> None:
     assert offsets.abs().max() > 0.15
 
 
-@pytest.mark.parametrize("preset", ["paper", "modern", "none"])
+@pytest.mark.parametrize("preset", ["paper", "mild", "modern", "none"])
 def test_same_seed_same_bytes(make_clip: MakeClip, preset: str) -> None:
     batch = ClipBatch.of([make_clip(size=(64, 96)), make_clip(size=(48, 80))])
     augmentation = BasicAugmentation.of(preset, 32)  # type: ignore[arg-type]

@@ -53,7 +53,7 @@ class Settings:
     frames: int = 16
     stride: int = 4
     size: int = 112
-    augmentation: Literal["paper", "modern", "none"] = "paper"
+    augmentation: Literal["paper", "mild", "modern", "none"] = "paper"
     basic_on: Literal["anchor", "all"] = "anchor"
     warp: bool = False
     warp_points: int = 5

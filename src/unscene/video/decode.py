@@ -24,7 +24,7 @@ from av.video.frame import VideoFrame
 from unscene.errors import VideoError
 from unscene.video.clip import Clip, Motion
 from unscene.video.packets import Packets, open_container, rewind, tick_of
-from unscene.video.planes import PlaneReader, Planes
+from unscene.video.planes import FrameStack, PlaneReader
 from unscene.video.probe import (
     VECTOR_CODECS,
     check_file,
@@ -34,7 +34,7 @@ from unscene.video.probe import (
     why,
 )
 from unscene.video.sampling import Request
-from unscene.video.vectors import BLOCK, RECORD, block_field, only_past, rotate_field
+from unscene.video.vectors import BLOCK, Records, block_field, only_past, rotate_field
 
 _SEEK_BACK = (0.0, 2.0, 12.0)  # seconds; some containers seek to after the wanted time
 
@@ -43,9 +43,10 @@ _SEEK_BACK = (0.0, 2.0, 12.0)  # seconds; some containers seek to after the want
 class _Pass:
     """Frames found while decoding forward once: by index, counted from the pass's first frame."""
 
-    planes: dict[int, tuple[Planes, float]] = field(default_factory=dict)
-    vectors: dict[int, np.ndarray | None] = field(default_factory=dict)
-    key: tuple[Planes, float] | None = None
+    stack: FrameStack
+    key: FrameStack
+    places: dict[int, int] = field(default_factory=dict)  # of a frame in the stack
+    vectors: Records = field(default_factory=Records)
     frames: int | None = None  # how many there are until the end, once the end was seen
 
 
@@ -131,9 +132,9 @@ class _Reader:
             for name, offsets in request.offsets.items()
         }
         if request.key_frame:
-            if tail.key is None:
+            if not tail.key.times:
                 raise VideoError(self.path, "no key frame before the window")
-            clips["key"] = self._stack([tail.key])
+            clips["key"] = self._stack([(tail.key, 0)])
         return clips
 
     def _loop(
@@ -165,7 +166,7 @@ class _Reader:
 
     def _pass(self, at: float, shown: set[int], moving: set[int]) -> _Pass:
         """Decode from the key frame before `at` until the last wanted frame or the end."""
-        found = _Pass()
+        found = _Pass(FrameStack(self.to_planes, len(shown)), FrameStack(self.to_planes, 1))
         last = max(shown | moving)
         half = 0.5 / self.fps
         index = -1
@@ -175,16 +176,20 @@ class _Reader:
             early = time < at - half
             index += not early
             if self.request.key_frame and frame.key_frame and index <= 0:
-                found.key = (self.to_planes(frame), time)
+                found.key.add(frame, time)
             if early:
                 continue
             if index == 0:
                 self.coded_size = (frame.height, frame.width)
                 self.turns = quarter_turns(frame.rotation)
             if index in shown:
-                found.planes[index] = (self.to_planes(frame), time)
+                found.places[index] = len(found.places)
+                found.stack.add(frame, time)
             if index in moving:
-                found.vectors[index] = self._vectors(frame)
+                # Not `frame.side_data`: that and the frame point to each other, and a frame that
+                # waits for the garbage collector costs its decoder fresh memory.
+                data = SideDataContainer(frame)  # type: ignore[call-arg]
+                found.vectors.add(index, data.get("MOTION_VECTORS"))
             if index == last:
                 return found
         found.frames = index + 1
@@ -230,21 +235,15 @@ class _Reader:
                     time = 0.0 if sent is None else sent + step
                 yield frame, time
 
-    def _vectors(self, frame: VideoFrame) -> np.ndarray | None:
-        # Not `frame.side_data`: that and the frame point to each other, and a frame that waits for
-        # the garbage collector costs its decoder fresh memory. A view would keep it as well.
-        data = SideDataContainer(frame).get("MOTION_VECTORS")  # type: ignore[call-arg]
-        return None if data is None else np.frombuffer(bytes(data), RECORD)
-
     def _clip(
         self, offsets: Sequence[int], place: dict[int, tuple[_Pass, int]], *, motion: bool
     ) -> Clip:
         chosen = []
         for offset in offsets:
             found, index = place[offset]
-            if index not in found.planes:
+            if index not in found.places:
                 raise self._nothing()
-            chosen.append(found.planes[index])
+            chosen.append((found.stack, found.places[index]))
         clip = self._stack(chosen)
         return clip.replace(motion=self._motion(offsets, place)) if motion else clip
 
@@ -253,17 +252,22 @@ class _Reader:
         because = "" if damage is None else f": {why(damage)}"
         return VideoError(self.path, f"no frame can be decoded in this part of the file{because}")
 
-    def _stack(self, frames: Sequence[tuple[Planes, float]]) -> Clip:
+    def _stack(self, frames: Sequence[tuple[FrameStack, int]]) -> Clip:
+        stack, first = frames[0]
+        if all(frame == (stack, first + i) for i, frame in enumerate(frames)):
+            planes = stack.planes(first, len(frames))  # as they lie: nothing is copied
+        else:
+            each = [stack.planes(place, 1) for stack, place in frames]
+            luma, blue, red = (np.concatenate(parts) for parts in zip(*each, strict=True))
+            planes = luma, blue, red
         y, u, v = (
-            torch.from_numpy(
-                np.ascontiguousarray(
-                    np.rot90(np.stack([planes[i] for planes, _ in frames]), self.turns, (1, 2))
-                )
-            )
-            for i in range(3)
+            torch.from_numpy(np.ascontiguousarray(np.rot90(plane, self.turns, (1, 2))))
+            for plane in planes
         )
-        times = torch.tensor([time for _, time in frames], dtype=torch.float64)
-        return Clip(y, u, v, times, self.to_planes.full_range, self.to_planes.matrix)
+        times = [stack.times[place] for stack, place in frames]
+        reader = self.to_planes
+        seconds = torch.tensor(times, dtype=torch.float64)
+        return Clip(y, u, v, seconds, reader.full_range, reader.matrix)
 
     def _motion(self, offsets: Sequence[int], place: dict[int, tuple[_Pass, int]]) -> Motion:
         dense = range(offsets[0], offsets[-1] + 1)

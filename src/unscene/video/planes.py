@@ -1,4 +1,4 @@
-"""One decoded frame -> three uint8 planes (YUV 4:2:0) and what their numbers mean.
+"""Decoded frames -> three uint8 planes (YUV 4:2:0) and what their numbers mean.
 
 8-bit 4:2:0 video, which is nearly all video, is copied as it is. Anything else (10-bit, 4:4:4, RGB)
 is brought to that form by FFmpeg's scaler, whose context is built once a pass and reused.
@@ -25,7 +25,7 @@ _GREY = {"gray", "gray8", "y8"}
 _CODED_AS_YUV = {"h264", "hevc", "av1", "libdav1d", "vp9", "mpeg4", "mpeg2video"}
 
 
-@dataclass
+@dataclass(eq=False)
 class PlaneReader:
     """Turns the frames of one pass into planes of one size.
 
@@ -42,7 +42,7 @@ class PlaneReader:
     _scaler: VideoReformatter = field(default_factory=VideoReformatter, init=False)
 
     def __call__(self, frame: VideoFrame) -> Planes:
-        """uint8 (H, W), (ceil(H/2), ceil(W/2)) twice; always a copy, never FFmpeg's own memory."""
+        """uint8 (H, W), (ceil(H/2), ceil(W/2)) twice: views, to be copied while the frame lives."""
         if self.size is None:
             self._settle(frame)
         assert self.size is not None
@@ -55,7 +55,7 @@ class PlaneReader:
             if not (same_size and name in _GREY):
                 frame = self._scaler.reformat(frame, width, height, "gray")
             chroma = np.full(((height + 1) // 2, (width + 1) // 2), 128, np.uint8)
-            return _plane(frame.planes[0]), chroma, chroma.copy()
+            return _plane(frame.planes[0]), chroma, chroma
         wanted = _FULL if self.full_range else _LIMITED
         frame = self._scaler.reformat(
             frame,
@@ -88,6 +88,40 @@ class PlaneReader:
             self.matrix = yuv_matrix(frame.colorspace, frame.height)
 
 
+@dataclass(eq=False)
+class FrameStack:
+    """Frames of one pass, each copied once, to where it stays.
+
+    Attributes:
+        reader: of the pass.
+        room: how many frames there may be.
+        times: of each frame, in seconds.
+    """
+
+    reader: PlaneReader
+    room: int
+    times: list[float] = field(default_factory=list, init=False)
+    _planes: Planes | None = field(default=None, init=False)
+
+    def add(self, frame: VideoFrame, time: float) -> None:
+        """Copy a frame behind the others, or over the last one where there is no more room."""
+        new = self.reader(frame)
+        if self._planes is None:
+            y, u, v = (np.empty((self.room, *plane.shape), np.uint8) for plane in new)
+            self._planes = y, u, v
+        if len(self.times) == self.room:
+            self.times.pop()
+        for planes, plane in zip(self._planes, new, strict=True):
+            planes[len(self.times)] = plane
+        self.times.append(time)
+
+    def planes(self, first: int, count: int) -> Planes:
+        """`count` frames from `first` on, (count, H, W) each: views."""
+        assert self._planes is not None
+        y, u, v = (plane[first : first + count] for plane in self._planes)
+        return y, u, v
+
+
 def yuv_matrix(colorspace: int, height: int) -> Matrix:
     """The matrix a stream names or, where it names none, the one players assume for its height.
 
@@ -108,4 +142,4 @@ def _planes(frame: VideoFrame) -> Planes:
 def _plane(plane: VideoPlane) -> np.ndarray:
     flat = np.frombuffer(plane, np.uint8)  # type: ignore[call-overload]
     rows = flat.reshape(-1, plane.line_size)
-    return rows[: plane.height, : plane.width].copy()
+    return rows[: plane.height, : plane.width]

@@ -25,6 +25,7 @@ BACKGROUNDS = ("noise", "stripes", "blobs", "gradient", "weave", "cells")
 
 CANVAS = 3  # side of a scene's picture in frames; a video shows one frame-sized piece of it
 _SPRITE = 128  # side of a sprite in pixels
+_NEARBY = 0.06  # turns of hue by which places of one kind differ; neighbouring scenes are farther
 _REACH = 1.25  # half a sprite's side in object radii; the margin holds the soft shadow
 
 
@@ -89,13 +90,19 @@ def background(
     smooth: float,
     kinds: tuple[str, ...] = BACKGROUNDS,
     one_palette: bool = False,
+    place: int | None = None,
 ) -> NDArray[np.uint8]:
-    """The picture of one scene, (CANVAS × size, CANVAS × size, 3); read-only, it is shared."""
-    rng = np.random.default_rng([seed, 1_000_003, scene])
+    """The picture of one scene, (CANVAS × size, CANVAS × size, 3); read-only, it is shared.
+
+    With `place`, one of the many places of that kind: the same sort of pattern in nearby hues.
+    """
+    rng = np.random.default_rng([seed, 1_000_003, scene, *([] if place is None else [place])])
     side = CANVAS * size
     # Steps of the golden ratio keep the hues of any number of scenes apart, test scenes included.
     step = 0.0 if one_palette else scene * 0.618034
     hue = (np.random.default_rng([seed, 1_000_033]).uniform() + step) % 1.0
+    if place is not None:
+        hue = (hue + rng.uniform(-_NEARBY, _NEARBY)) % 1.0
     kind = kinds[(scene + seed) % len(kinds)]
     field = _pattern(kind, rng, side, smooth * size)
     light = _noise(rng, side, 1.5 * smooth * size)

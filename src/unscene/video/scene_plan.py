@@ -69,6 +69,8 @@ class MovingScenes:
         one_palette: all scenes have the same colours, and only their layout tells them apart.
         fixed_camera: all videos of a scene show the same piece of it, as a fixed camera would;
             otherwise each shows a piece of its own.
+        own_place: every video has a place of its own and its scene is a kind of place, as no two
+            gyms are the same; otherwise all videos of a scene show one and the same place.
         seed: >= 0; the same spec gives the same videos, another seed other scenes and videos.
     """
 
@@ -92,6 +94,7 @@ class MovingScenes:
     backgrounds: tuple[str, ...] = art.BACKGROUNDS
     one_palette: bool = False
     fixed_camera: bool = False
+    own_place: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -256,7 +259,15 @@ def render_video(
     plan, S = _plan(spec, split, index), spec.size
     rng = np.random.default_rng(plan.art_seed)
     scene = int(plan.labels["scene"])
-    picture = art.background(spec.seed, scene, S, spec.smooth, spec.backgrounds, spec.one_palette)
+    picture = art.background(
+        spec.seed,
+        scene,
+        S,
+        spec.smooth,
+        spec.backgrounds,
+        spec.one_palette,
+        plan.art_seed if spec.own_place else None,
+    )
     side = S + 2 * (math.ceil(3 * spec.shake) + 1)
     x, y = rng.integers(0, art.CANVAS * S - side, 2)
     if spec.fixed_camera:

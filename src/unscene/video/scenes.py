@@ -24,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -114,7 +115,8 @@ def generate(
                 writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
                 writer.writeheader()
                 writer.writerows(video_labels(spec, split, i) for i in range(spec.videos(split)))
-        (out / "spec.partial.json").replace(out / "spec.json")
+        _write(out / "spec.json", _described(spec))
+        (out / "spec.partial.json").unlink(missing_ok=True)  # unless another process finished too
     return ScenesReport(
         out, **tables, videos=total, reused=reused, seconds=time.monotonic() - began
     )
@@ -122,7 +124,7 @@ def generate(
 
 def _claim(out: Path, spec: MovingScenes) -> bool:
     """Whether `out` holds the complete footage of `spec`; otherwise mark it as being filled."""
-    want = json.loads(json.dumps({"format": FORMAT, **asdict(spec)}))
+    want = _described(spec)
     complete, partial = out / "spec.json", out / "spec.partial.json"
     held = next((path for path in (complete, partial) if path.is_file()), None)
     if held is None:
@@ -149,6 +151,11 @@ def _claim(out: Path, spec: MovingScenes) -> bool:
         return True
     complete.replace(partial)  # somebody deleted files: make the missing ones again
     return False
+
+
+def _described(spec: MovingScenes) -> dict[str, Any]:
+    described: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **asdict(spec)}))
+    return described
 
 
 def _write(path: Path, value: object) -> None:

@@ -10,7 +10,8 @@ src - dst is therefore the backward flow of equation 2, in luma pixels: I(dst, t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -33,15 +34,45 @@ RECORD = np.dtype(
     ],
     align=True,
 )
-_WORD = np.int64
-_MOTION = 3  # which word of a record holds (motion_x, motion_y)
-_EMPTY = np.uint64(2**64 - 1)
+_WORDS = RECORD.itemsize // 8
+_CHUNK = 3000  # records handled at a time: what is made on the way stays in the cache
+_HEAD = np.int64(0x0000FFFFFFFFFFFF)  # of a record's first word: source, w and h
+
+
+class Records:
+    """The records of the frames of one pass, one after the other, as FFmpeg hands them out."""
+
+    def __init__(self) -> None:
+        self._words = np.empty((1024, _WORDS), np.int64)
+        self._ends = [0]
+        self._frames: dict[int, int] = {}
+
+    def add(self, index: int, data: Any) -> None:
+        """Copy the records of frame `index`; None: it has no vectors, as a key frame has none."""
+        if data is None:
+            return
+        new = np.frombuffer(data, np.int64).reshape(-1, _WORDS)
+        begin, end = self._ends[-1], self._ends[-1] + len(new)
+        if end > len(self._words):
+            larger = np.empty((2 * end, _WORDS), np.int64)
+            larger[:begin] = self._words[:begin]
+            self._words = larger
+        self._words[begin:end] = new
+        self._frames[index] = len(self._ends) - 1
+        self._ends.append(end)
+
+    def get(self, index: int) -> np.ndarray | None:
+        """Records of frame `index`, dtype RECORD (N,), a view; None if it has none."""
+        place = self._frames.get(index)
+        if place is None:
+            return None
+        return self._words[self._ends[place] : self._ends[place + 1]].view(RECORD)[:, 0]
 
 
 def block_field(
     records: Sequence[np.ndarray | None], height: int, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of L frames on the block grid, all frames at once.
+    """Vectors of L frames on the block grid.
 
     Args:
         records: for each frame a structured array of dtype RECORD, or None (no vectors).
@@ -53,62 +84,91 @@ def block_field(
         and 8x4 partitions), the last one stands for all.
     """
     rows, columns = -(-height // BLOCK), -(-width // BLOCK)
-    # A vector travels as one number of two floats; cells that get none keep a number no vector has.
-    cells = np.full(len(records) * rows * columns, _EMPTY)
-    lengths = [0 if record is None else len(record) for record in records]
-    if any(lengths):
+    # A vector travels as one number of two floats, negated: no motion is then -0.0, whose bits
+    # tell it from a cell that has no vector.
+    cells = np.zeros((len(records), rows, columns), np.uint64)
+    for group, first in _chunks(records, rows * columns):
+        _scatter(group, first, cells)
+    vectors = np.subtract(np.float32(0), cells.view(np.float32))
+    return vectors.reshape(*cells.shape, 2), cells != 0
+
+
+def _chunks(
+    records: Sequence[np.ndarray | None], cells: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Words (N, 5) of some frames at a time and (N,), where the frame of each record begins."""
+    group: list[np.ndarray] = []
+    first: list[int] = []
+    for t, record in enumerate(records):
+        if record is None or not len(record):
+            continue
+        if group and sum(map(len, group)) + len(record) > _CHUNK:
+            yield _joined(group), np.repeat(first, [len(words) for words in group])
+            group, first = [], []
         # As words: joining records field by field would take longer than all the rest.
-        words = np.concatenate([r.view(_WORD) for r in records if r is not None and len(r)])
-        first = np.repeat(np.arange(len(records)) * (rows * columns), lengths)
-        _scatter(words.view(RECORD), first, cells.reshape(-1, rows, columns))
-    valid = cells != _EMPTY
-    cells[~valid] = 0
-    vectors = cells.view(np.float32).reshape(len(records), rows, columns, 2)
-    return vectors, valid.reshape(len(records), rows, columns)
+        group.append(np.ascontiguousarray(record).view(np.int64).reshape(-1, _WORDS))
+        first.append(t * cells)
+    if group:
+        yield _joined(group), np.repeat(first, [len(words) for words in group])
 
 
-def _scatter(record: np.ndarray, first: np.ndarray, cells: np.ndarray) -> None:
+def _joined(group: list[np.ndarray]) -> np.ndarray:
+    return group[0] if len(group) == 1 else np.concatenate(group)
+
+
+def _scatter(words: np.ndarray, first: np.ndarray, cells: np.ndarray) -> None:
     """Write each record's vector into the cells it covers.
 
     Args:
-        record: dtype RECORD (N,), of all frames.
-        first: (N,), where the frame of each record begins among the cells.
+        words: int64 (N, 5), records.
+        first: int64 (N,), where the frame of each record begins among the cells.
         cells: uint64 (L, Hb, Wb), contiguous.
     """
-    _, rows, columns = cells.shape
-    flat = cells.reshape(-1)
-    words = record.view(_WORD).reshape(len(record), -1)
-    value = words[:, _MOTION].copy().view(np.int32).astype(np.float32)
-    scale = record["motion_scale"]
+    record = words.view(RECORD)[:, 0]
+    vector = _vectors(words, record["motion_scale"])
+    head = words[:, 0] & _HEAD
+    if (head == head[0]).all():
+        if record["source"][0] < 0:
+            _fill(record, vector, first, cells)
+        return
+    past = record["source"] < 0
+    for size in np.unique(head[past]):  # three or four sizes of block at most
+        chosen = np.flatnonzero(head == size)
+        _fill(record[chosen], vector[chosen], first[chosen], cells)
+
+
+def _vectors(words: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Negated vectors in pixels, two floats as one number: uint64 (N,)."""
+    value = words.view(np.int32)[:, 6:8].astype(np.float32)  # motion_x, motion_y
     least = scale.min()
     if least == scale.max():  # as in every stream seen so far
-        value *= np.float32(1 / max(least, 1))
+        value *= np.float32(-1 / max(least, 1))
     else:
-        value /= np.repeat(np.maximum(scale, 1), 2)
-    vector = value.view(np.uint64)
-    past = record["source"] < 0
-    kind = record["w"] * np.uint16(256) + record["h"]
-    for size in np.flatnonzero(np.bincount(kind)):  # three or four sizes of block at most
-        w, h = divmod(int(size), 256)
-        found = np.flatnonzero((kind == size) & past)
-        if not len(found):
-            continue
-        chosen = found if len(found) < len(record) else slice(None)  # a slice copies nothing
-        column = (record["dst_x"][chosen].astype(np.int64) - w // 2) // BLOCK
-        row = (record["dst_y"][chosen].astype(np.int64) - h // 2) // BLOCK
-        down, across = -(-h // BLOCK), -(-w // BLOCK)
-        whole = row.min() >= 0 and column.min() >= 0
-        whole &= row.max() + down <= rows and column.max() + across <= columns
-        corner, moved = first[chosen] + row * columns + column, vector[chosen]
-        for dy in range(down):
-            for dx in range(across):
-                where = corner + (dy * columns + dx)
-                if whole:
-                    flat[where] = moved
-                else:
-                    inside = (row + dy >= 0) & (row + dy < rows)
-                    inside &= (column + dx >= 0) & (column + dx < columns)
-                    flat[where[inside]] = moved[inside]
+        value /= -np.maximum(scale, 1).astype(np.float32)[:, None]
+    packed: np.ndarray = value.view(np.uint64)[:, 0]
+    return packed
+
+
+def _fill(record: np.ndarray, vector: np.ndarray, first: np.ndarray, cells: np.ndarray) -> None:
+    """The same for records of one size of block."""
+    _, rows, columns = cells.shape
+    flat = cells.reshape(-1)
+    w, h = int(record["w"][0]), int(record["h"][0])
+    column = (record["dst_x"].astype(np.int64) - w // 2) // BLOCK
+    row = (record["dst_y"].astype(np.int64) - h // 2) // BLOCK
+    down, across = -(-h // BLOCK), -(-w // BLOCK)
+    whole = row.min() >= 0 and column.min() >= 0
+    whole &= row.max() + down <= rows and column.max() + across <= columns
+    corner = first + row * columns + column
+    for dy in range(down):
+        for dx in range(across):
+            where = corner + (dy * columns + dx)
+            if whole:
+                flat[where] = vector
+            else:
+                inside = (row + dy >= 0) & (row + dy < rows)
+                inside &= (column + dx >= 0) & (column + dx < columns)
+                flat[where[inside]] = vector[inside]
 
 
 def only_past(records: Sequence[np.ndarray | None]) -> bool:

@@ -20,7 +20,7 @@ from unscene.video.clip import ClipBatch
 from unscene.views import color, disturb, geometry
 from unscene.views.render import pool_from, render
 
-Preset = Literal["paper", "modern", "none"]
+Preset = Literal["paper", "mild", "modern", "none"]
 Triple = tuple[float, float, float]
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
@@ -107,6 +107,11 @@ class BasicAugmentation:
         return cls(size, rotation=10.0, jitter=(0.5, 0.5, 0.25, 0.5))
 
     @classmethod
+    def mild(cls, size: int = 112) -> BasicAugmentation:
+        """The paper's geometry with colours nearly as filmed: a place is still known by them."""
+        return cls(size, rotation=10.0, jitter=(0.1, 0.1, 0.05, 0.01))
+
+    @classmethod
     def modern(cls, size: int = 112) -> BasicAugmentation:
         """As MoCo v2 and its kin for video: random resized crop, jitter, grey, blur."""
         return cls(
@@ -126,7 +131,7 @@ class BasicAugmentation:
     @classmethod
     def of(cls, preset: Preset, size: int = 112) -> BasicAugmentation:
         """A preset by its name."""
-        presets = {"paper": cls.paper, "modern": cls.modern, "none": cls.none}
+        presets = {"paper": cls.paper, "mild": cls.mild, "modern": cls.modern, "none": cls.none}
         if preset not in presets:
             raise ValueError(f"augmentation must be one of {sorted(presets)}, got {preset!r}")
         return presets[preset](size)
