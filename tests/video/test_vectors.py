@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unscene.video.vectors import BLOCK, RECORD, block_field, rotate_field
+from unscene.video.vectors import BLOCK, RECORD, Records, block_field, rotate_field
 
 
 def slow_field(records, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -112,3 +112,30 @@ def test_a_turned_field_turns_places_and_vectors_alike(turns: int) -> None:
     )
     assert turned[0, row, column].tolist() == [head_column - column, head_row - row]
     assert turned.flags.c_contiguous
+
+
+def test_records_keep_every_frame_apart_while_they_grow() -> None:
+    rng, kept, store = np.random.default_rng(0), {}, Records()
+    for index in (3, 4, 7, 8):
+        frame = np.zeros(700, RECORD)
+        frame["motion_x"] = rng.integers(-99, 99, len(frame))
+        kept[index] = frame
+        store.add(index, frame.tobytes())
+        store.add(index + 100, None)
+    store.add(9, b"")
+    for index, frame in kept.items():
+        found = store.get(index)
+        assert found is not None
+        np.testing.assert_array_equal(found, frame)
+    empty = store.get(9)
+    assert store.get(103) is None
+    assert store.get(5) is None
+    assert empty is not None
+    assert len(empty) == 0
+
+
+def test_no_motion_is_a_vector_and_not_its_absence() -> None:
+    vectors, valid = block_field([make([(-1, 16, 16, 0, 0, 0, 0, 4)])], 16, 32)
+    assert valid.tolist() == [[[True, True, False, False], [True, True, False, False]]]
+    assert not np.signbit(vectors).any()
+    assert not vectors.any()

@@ -98,7 +98,7 @@ class _Reader:
         self.stream = stream = video_stream(container, path)
         self.packets = Packets(container, stream)
         if request.motion:
-            codec = stream.codec_context.name
+            codec = stream.codec_context.codec.canonical_name
             if codec not in VECTOR_CODECS:
                 raise VideoError(path, f"{codec} carries no motion vectors; pass --flow dis")
             stream.codec_context.options = {"flags2": "+export_mvs"}
@@ -111,7 +111,7 @@ class _Reader:
         if self.decoding_times:
             first = next(self._decode(), None)
             self.origin += first[1] if first is not None else 0.0
-        self.to_planes = PlaneReader(stream.codec_context.name, short_side)
+        self.to_planes = PlaneReader(stream.codec_context.codec.canonical_name, short_side)
         self.coded_size = (0, 0)
         self.turns = 0
 

@@ -22,7 +22,7 @@ _LIMITED, _FULL = 1, 2
 _BT709, _BT2020_NCL, _BT2020_CL = 1, 9, 10
 _UNSPECIFIED = 2
 _GREY = {"gray", "gray8", "y8"}
-_CODED_AS_YUV = {"h264", "hevc", "av1", "libdav1d", "vp9", "mpeg4", "mpeg2video"}
+_CODED_AS_YUV = {"h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video"}
 
 
 @dataclass(eq=False)
@@ -30,7 +30,7 @@ class PlaneReader:
     """Turns the frames of one pass into planes of one size.
 
     Attributes:
-        codec: FFmpeg's name of the decoder.
+        codec: FFmpeg's name of the codec.
         short_side: shrink frames whose short side is larger; None keeps the coded size.
     """
 

@@ -13,10 +13,10 @@ from av.stream import Disposition
 from unscene.errors import VideoError
 from unscene.video.packets import Packets, open_container, rewind, tick_of
 
-# FFmpeg's names of the decoders that export vectors.
+# FFmpeg's names of the codecs (not of decoders, such as libdav1d) whose decoders export vectors.
 VECTOR_CODECS = frozenset(
-    {"flv", "h261", "h263", "h264", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4", "msmpeg4v1"}
-    | {"msmpeg4v2", "rv10", "rv20", "wmv1", "wmv2"}
+    {"flv1", "h261", "h263", "h264", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2"}
+    | {"msmpeg4v3", "rv10", "rv20", "wmv1", "wmv2"}
 )
 
 
@@ -67,14 +67,14 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             turns = quarter_turns(frame.rotation)
             upright = (frame.width, frame.height)[:: -1 if turns % 2 else 1]
             return VideoInfo(
-                codec=context.name,
+                codec=context.codec.canonical_name,
                 pixel_format=frame.format.name,
                 width=upright[0],
                 height=upright[1],
                 fps=fps,
                 duration=duration_of(container, stream, fps),
                 frames=stream.frames or None,
-                vectors=context.name in VECTOR_CODECS,
+                vectors=context.codec.canonical_name in VECTOR_CODECS,
                 b_frames=bool(context.has_b_frames),
                 rotation=turns,
             )
