@@ -83,6 +83,7 @@ def _folder(name: str, work: Path, args: argparse.Namespace) -> tuple[list[Row],
             "batch_size": args.batch_size,
             "queue": 0,
             "twin_momentum": 0.95,
+            "augmentation": args.augmentation,
             "workers": 1,
         },
         **{"shift_range": (2, 10), "seed": args.seed, "accelerator": "cpu", "devices": 1},
@@ -156,7 +157,12 @@ def _row(
         fingerprint=(test or train).fingerprint(),
         views=args.clips,
         steps=outcome.steps if outcome else 0,
-        config={"size": args.size, "frames": args.frames, "stride": STRIDES[name]},
+        config={
+            "size": args.size,
+            "frames": args.frames,
+            "stride": STRIDES[name],
+            "augmentation": args.augmentation,
+        },
     )
 
 
@@ -195,6 +201,7 @@ def _arguments() -> argparse.Namespace:
     numbers = {"seed": 0, "steps": 200, "size": 56, "frames": 8, "batch_size": 16, "clips": 4}
     for name, default in {**numbers, "threads": 1}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--augmentation", default="mild")
     parser.add_argument("--folders", nargs="*", choices=list(STRIDES), default=list(STRIDES))
     parser.add_argument("--no-codecs", dest="codecs", action="store_false")
     parser.add_argument("--out", type=Path, default=HERE / "real_input.jsonl")

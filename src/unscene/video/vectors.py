@@ -99,14 +99,16 @@ def _chunks(
     """Words (N, 5) of some frames at a time and (N,), where the frame of each record begins."""
     group: list[np.ndarray] = []
     first: list[int] = []
+    count = 0
     for t, record in enumerate(records):
         if record is None or not len(record):
             continue
-        if group and sum(map(len, group)) + len(record) > _CHUNK:
+        if group and count + len(record) > _CHUNK:
             yield _joined(group), np.repeat(first, [len(words) for words in group])
-            group, first = [], []
+            group, first, count = [], [], 0
         # As words: joining records field by field would take longer than all the rest.
-        group.append(np.ascontiguousarray(record).view(np.int64).reshape(-1, _WORDS))
+        group.append(record.view(np.int64).reshape(-1, _WORDS))
+        count += len(record)
         first.append(t * cells)
     if group:
         yield _joined(group), np.repeat(first, [len(words) for words in group])
@@ -126,20 +128,30 @@ def _scatter(words: np.ndarray, first: np.ndarray, cells: np.ndarray) -> None:
     """
     record = words.view(RECORD)[:, 0]
     vector = _vectors(words, record["motion_scale"])
-    head = words[:, 0] & _HEAD
+    place = record["dst_x"].astype(np.int64), record["dst_y"].astype(np.int64)
+    source, head = record["source"], words[:, 0] & _HEAD
     if (head == head[0]).all():
-        if record["source"][0] < 0:
-            _fill(record, vector, first, cells)
+        if source[0] < 0:
+            _fill(_size(head[0]), place, vector, first, cells)
         return
-    past = record["source"] < 0
-    for size in np.unique(head[past]):  # three or four sizes of block at most
-        chosen = np.flatnonzero(head == size)
-        _fill(record[chosen], vector[chosen], first[chosen], cells)
+    past = source < 0
+    for kind in np.unique(head[past]):  # three or four sizes of block at most
+        # Column by column: picking whole records would take longer than all the rest.
+        chosen = np.flatnonzero(head == kind)
+        centre = place[0][chosen], place[1][chosen]
+        _fill(_size(kind), centre, vector[chosen], first[chosen], cells)
+
+
+def _size(head: np.int64) -> tuple[int, int]:
+    """(w, h) of a block."""
+    return int(head) >> 32 & 0xFF, int(head) >> 40 & 0xFF
 
 
 def _vectors(words: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Negated vectors in pixels, two floats as one number: uint64 (N,)."""
-    value = words.view(np.int32)[:, 6:8].astype(np.float32)  # motion_x, motion_y
+    value = np.empty((len(words), 2), np.float32)
+    numbers = words.view(np.int32)
+    value[:, 0], value[:, 1] = numbers[:, 6], numbers[:, 7]  # motion_x, motion_y
     least = scale.min()
     if least == scale.max():  # as in every stream seen so far
         value *= np.float32(-1 / max(least, 1))
@@ -149,13 +161,19 @@ def _vectors(words: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return packed
 
 
-def _fill(record: np.ndarray, vector: np.ndarray, first: np.ndarray, cells: np.ndarray) -> None:
-    """The same for records of one size of block."""
+def _fill(
+    size: tuple[int, int],
+    centre: tuple[np.ndarray, np.ndarray],
+    vector: np.ndarray,
+    first: np.ndarray,
+    cells: np.ndarray,
+) -> None:
+    """The same for blocks of one size (w, h) around their centres (x, y)."""
     _, rows, columns = cells.shape
     flat = cells.reshape(-1)
-    w, h = int(record["w"][0]), int(record["h"][0])
-    column = (record["dst_x"].astype(np.int64) - w // 2) // BLOCK
-    row = (record["dst_y"].astype(np.int64) - h // 2) // BLOCK
+    w, h = size
+    column = (centre[0] - w // 2) >> 3  # // BLOCK
+    row = (centre[1] - h // 2) >> 3
     down, across = -(-h // BLOCK), -(-w // BLOCK)
     whole = row.min() >= 0 and column.min() >= 0
     whole &= row.max() + down <= rows and column.max() + across <= columns
