@@ -51,6 +51,17 @@ def test_info_nce_is_equation_7(with_negative: bool, tau: float) -> None:
         torch.testing.assert_close(n.grad, sn.grad)
 
 
+def test_info_nce_leaves_out_what_is_hidden() -> None:
+    a, p, q, n = (unit(4, 5, seed=s) for s in (1, 2, 3, 4))
+    hidden = torch.eye(4, dtype=torch.bool)
+    loss = info_nce(a, p, q, temperature=0.1, negative=n, hidden=hidden)
+    each = [
+        slow_info_nce(a[i : i + 1], p[i : i + 1], q[~hidden[i]], 0.1, n[i : i + 1])
+        for i in range(4)
+    ]
+    torch.testing.assert_close(loss, sum(each) / 4)
+
+
 @pytest.mark.parametrize(("with_negative", "terms"), [(False, 1), (True, 2)])
 def test_features_that_say_nothing_cost_the_log_of_the_candidates(
     with_negative: bool, terms: int

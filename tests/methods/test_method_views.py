@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -182,7 +183,7 @@ def test_the_queue_never_holds_the_batch_it_is_compared_with(
         return original(query, positive, queue, **rest)
 
     monkeypatch.setattr(moco_file, "info_nce", record)
-    model = method("dsm", queue_of=queue_of)
+    model = method("dsm", queue_of=queue_of, batch_negatives=False)
     before = None
     for step in range(3):
         model(batch(clip=clips(step), shifted=clips(9)), torch.Generator().manual_seed(step))
@@ -192,6 +193,29 @@ def test_the_queue_never_holds_the_batch_it_is_compared_with(
             assert all(any(torch.equal(row, held) for held in queue) for row in before)
         model.after_step()
         before = features
+
+
+def test_batch_negatives_are_the_keys_of_the_other_videos(monkeypatch: pytest.MonkeyPatch) -> None:
+    from unscene.methods import moco as moco_file
+
+    seen: dict[str, Tensor] = {}
+    original = moco_file.info_nce
+
+    def record(query: Tensor, positive: Tensor, queue: Tensor, **rest: Any) -> Tensor:
+        seen.update(positive=positive, queue=queue, hidden=rest["hidden"])
+        return original(query, positive, queue, **rest)
+
+    monkeypatch.setattr(moco_file, "info_nce", record)
+    model = method("moco", queue=5, batch_negatives=True)
+    inputs = batch(clip=clips(0))
+    twice = replace(inputs, index=torch.tensor([4] * len(inputs)))  # one video in every place
+    model(inputs, torch.Generator().manual_seed(0))
+    count = len(inputs)
+    assert torch.equal(seen["queue"][5:], seen["positive"])
+    assert torch.equal(seen["hidden"][:, 5:], torch.eye(count, dtype=torch.bool))
+    assert not seen["hidden"][:, :5].any()
+    model(twice, torch.Generator().manual_seed(0))
+    assert seen["hidden"][:, 5:].all()
 
 
 def test_a_method_can_be_copied_after_a_step() -> None:

@@ -45,6 +45,7 @@ def test_which_disturbances_each_method_has() -> None:
         moco = resolve("moco", preset)
         assert (moco.warp, moco.flow_scaling, moco.shift) == (False, False, False)
         assert (moco.queue_of, moco.basic_on) == ("key", "all")
+        assert moco.batch_negatives == (preset == "default")
         for method in ("dsm", "dsm-triplet"):
             s = resolve(method, preset)
             assert s.warp

@@ -22,6 +22,7 @@ def info_nce(
     *,
     temperature: float,
     negative: Tensor | None = None,
+    hidden: Tensor | None = None,
 ) -> Tensor:
     """InfoNCE with an optional negative from the same video: DSM eq. 7, without it MoCo's.
 
@@ -33,6 +34,7 @@ def info_nce(
         queue: q, (K, D), features of other videos.
         temperature: tau > 0.
         negative: n, (B, D), the intra-video negative.
+        hidden: bool (B, K), features of the queue that an anchor is not compared with.
 
     Returns:
         The mean over B, a scalar.
@@ -40,7 +42,8 @@ def info_nce(
     columns = [(query * positive).sum(dim=1, keepdim=True)]
     if negative is not None:
         columns.append((query * negative).sum(dim=1, keepdim=True))
-    columns.append(query @ queue.T)
+    others = query @ queue.T
+    columns.append(others if hidden is None else others.masked_fill(hidden, -torch.inf))
     logits = torch.cat(columns, dim=1) / temperature
     return F.cross_entropy(logits, torch.zeros(len(query), dtype=torch.long, device=query.device))
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from unscene.encoders import VideoEncoder
 from unscene.methods.base import Method, StepResult
-from unscene.methods.contrast import MomentumTwin, Queue, info_nce
+from unscene.methods.contrast import MomentumTwin, Queue, gather, info_nce
 from unscene.methods.settings import Settings
 from unscene.video.loading import Batch
 from unscene.video.sampling import RandomWindow
@@ -51,18 +51,30 @@ class MoCo(Method):
         embedded = self.twin(torch.cat(list(others.values()))).chunk(len(others))
         keys = dict(zip(others, embedded, strict=True))
         negative = keys.get("negative")
+        candidates, hidden = self._candidates(batch, keys["positive"])
         loss = info_nce(
             anchor,
             keys["positive"],
-            self.queue.features.clone(),
+            candidates,
             temperature=self.settings.temperature,
             negative=negative,
+            hidden=hidden,
         )
         metrics = similarities(anchor, keys["positive"], negative)
-        metrics["rank1"] = rank1(anchor, keys["positive"], self.queue.features)
+        metrics["rank1"] = rank1(anchor, keys["positive"], candidates, hidden)
         incoming = anchor if self.settings.queue_of == "anchor" else keys["positive"]
         self._incoming = incoming.detach()
         return StepResult(loss, metrics)
+
+    def _candidates(self, batch: Batch, key: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Features of other videos (K, D) and which of them an anchor must not see, bool (B, K)."""
+        queue = self.queue.features.clone()
+        if not self.settings.batch_negatives:
+            return queue, None
+        index = batch.index.to(key.device)
+        own = index[:, None] == gather(index)[None]
+        in_queue = own.new_zeros(len(index), len(queue))
+        return torch.cat([queue, gather(key)]), torch.cat([in_queue, own], dim=1)
 
     def after_step(self) -> None:
         self.twin.follow(self.embedder, self.settings.twin_momentum)
@@ -82,7 +94,10 @@ def similarities(anchor: Tensor, positive: Tensor, negative: Tensor | None) -> d
 
 
 @torch.no_grad()
-def rank1(anchor: Tensor, positive: Tensor, queue: Tensor) -> Tensor:
-    """How often the positive is nearer than everything in the queue."""
-    best = (anchor @ queue.T).amax(dim=1)
+def rank1(anchor: Tensor, positive: Tensor, others: Tensor, hidden: Tensor | None = None) -> Tensor:
+    """How often the positive is nearer than every other video's feature that is not hidden."""
+    similarity = anchor @ others.T
+    if hidden is not None:
+        similarity = similarity.masked_fill(hidden, -torch.inf)
+    best = similarity.amax(dim=1)
     return ((anchor * positive).sum(1) > best).float().mean()

@@ -41,6 +41,9 @@ class Settings:
         queue: K; 0 takes a quarter of the videos, at most 4096. A queue that holds earlier keys of
             the videos it is compared with makes false negatives of them.
         queue_of: whose features fill the queue: "anchor" (DSM) or "key" (MoCo).
+        batch_negatives: the batch's other videos are negatives too. Their keys are as old as the
+            positive and came through the same pass; those of the queue are not, and an anchor can
+            tell its positive from them by that alone.
         margin: of the triplet loss, eq. 5.
         optimizer, lr, momentum, weight_decay: the optimiser; momentum is SGD's.
         schedule: "step" multiplies lr by 0.1 at `drops`, "cosine" goes to zero, "constant" stays.
@@ -69,6 +72,7 @@ class Settings:
     twin_momentum: float = 0.99
     queue: int = 6536
     queue_of: Literal["anchor", "key"] = "anchor"
+    batch_negatives: bool = False
     margin: float = 0.5
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = 0.003
@@ -124,6 +128,7 @@ _OURS: dict[str, Any] = {
     "temperature": 0.1,
     "queue": 0,
     "queue_of": "key",
+    "batch_negatives": True,
     "optimizer": "adamw",
     "lr": 1e-3,
     "weight_decay": 1e-4,
