@@ -168,7 +168,7 @@ def _hits(
     encoder.eval()
     labels = torch.tensor(label_index(catalog.videos, "motion")[0])
     sums = torch.zeros(len(data), classifier.out_features)
-    for keys in InOrder(len(data), 64, clips):
+    for keys in InOrder([clips] * len(data), 64):
         batch = Batch.of([data[key] for key in keys])
         clip = batch.clips["clip"]
         view = make_view(clip, basic.center(clip.sizes), size=basic.size)

@@ -204,9 +204,22 @@ def _evaluate_flags(parser: ArgumentParser) -> None:
         help="gallery (retrieve) or training set (probe); without it, retrieve leaves one out",
     )
     parser.add_argument("--label", type=str, default="label", help="column of the classes")
+    parser.add_argument(
+        "--mode",
+        type=str,
+        default="video",
+        help="video: the mean feature of --clips windows; clip: every window for itself",
+    )
     parser.add_argument("--clips", type=int, default=10, help="windows a video, averaged")
+    parser.add_argument(
+        "--apart", type=str | None, help="retrieve: never match videos of one value in this column"
+    )
+    parser.add_argument(
+        "--group", type=str | None, help="probe: choose by whole groups of this column"
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1 ...")
     parser.add_argument("--out", type=str | None, help="write the rows to this .jsonl file")
 
 
@@ -219,9 +232,13 @@ def _evaluate(config: Namespace) -> None:
         Path(config.encoder),
         train=config.train,
         label=config.label,
+        mode=config.mode,
         clips=config.clips,
+        apart=config.apart,
+        group=config.group,
         workers=config.workers,
         batch_size=config.batch_size,
+        device=config.device,
         out=Path(config.out) if config.out else None,
     )
     for row in rows:

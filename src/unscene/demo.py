@@ -25,9 +25,9 @@ from tqdm import tqdm
 from unscene import demo_story as story
 from unscene.encoders import VideoEncoder, create_encoder, load_encoder
 from unscene.evaluate.features import Features, extract
-from unscene.evaluate.probe import Probe, linear_probe
-from unscene.evaluate.retrieve import Recall, recall
-from unscene.evaluate.rows import Row, read_rows, write_rows
+from unscene.evaluate.probe import probe
+from unscene.evaluate.retrieve import retrieve
+from unscene.evaluate.rows import Row, read_rows, rows_of, write_rows
 from unscene.report import DemoReport, write_report
 from unscene.train.callbacks import CHECKPOINT
 from unscene.train.config import build, continue_config, flat, read_config
@@ -39,6 +39,7 @@ from unscene.video.scenes import SPLITS, MovingScenes, generate
 STEPS = 600
 METHODS = ("moco", "dsm")
 CLIPS = 2  # windows a video at test time
+KS = (1, 5, 10)
 _WORKERS = 1  # two cores: one reads, one trains
 
 FOOTAGE = MovingScenes(
@@ -58,6 +59,7 @@ BUDGET: dict[str, Any] = {
     "stride": 2,
     "size": 36,
     "queue": 16,
+    "batch_negatives": False,
     "twin_momentum": 0.95,
     "augmentation": "mild",
     "max_steps": STEPS,
@@ -81,7 +83,7 @@ def demo(out: Path, *, seed: int = 0) -> Path:
     for method in ("random", *METHODS):
         encoder = _encoder(method, out, seed)
         features[method] = _features(method, encoder, catalogs)
-        rows += _rows(method, encoder, features[method], catalogs, seed)
+        rows += _rows(encoder, features[method], catalogs, seed)
     write_rows(out / "results.jsonl", rows)
     _say(5, "drawing the report")
     views = preview(
@@ -192,7 +194,6 @@ def _features(
 
 
 def _rows(
-    method: str,
     encoder: VideoEncoder,
     features: dict[str, Features],
     catalogs: dict[str, Catalog],
@@ -203,39 +204,25 @@ def _rows(
     retrieval_rK searches the training videos, as the paper does; retrieval_loo_rK the other videos
     of the split (leave one out), where motion and scene are independent.
     """
-    trained = encoder.spec.trained_on
     rows = []
     for label, split in product(("motion", "scene"), ("seen", "unseen")):
         query, gallery = features[split], features["train"]
-        labels, known = query.labels(label), gallery.labels(label)
-        measured: dict[str, Recall | Probe] = {
-            f"retrieval_loo_r{found.k}": found
-            for found in recall(query.values, labels, query.values, labels, leave_one_out=True)
+        scores = {
+            metric.replace("_", "_loo_"): found
+            for metric, found in retrieve(query, query, label, ks=KS).items()
         }
-        if set(labels) <= set(known):  # training knows no unseen scene
-            for found in recall(query.values, labels, gallery.values, known):
-                measured[f"retrieval_r{found.k}"] = found
-            measured["probe_top1"] = linear_probe(gallery.values, known, query.values, labels)
-        rows += [
-            Row(
-                method=method,
-                data="moving scenes, motion and scene 90 % correlated in training",
-                split=split,
-                label=label,
-                metric=metric,
-                value=found.value,
-                ci95=found.ci95,
-                n=found.n,
-                seed=seed,
-                seconds=float(trained.get("seconds", 0.0)),
-                encoder=encoder.spec.name,
-                fingerprint=catalogs[split].fingerprint(),
-                views=CLIPS,
-                steps=int(trained.get("steps", 0)),
-                config=trained.get("settings", {}),
-            )
-            for metric, found in measured.items()
-        ]
+        if set(query.labels(label)) <= set(gallery.labels(label)):  # not so for unseen scenes
+            scores |= retrieve(query, gallery, label, ks=KS) | probe(gallery, query, label).scores
+        rows += rows_of(
+            encoder.spec,
+            scores,
+            data="moving scenes, motion and scene 90 % correlated in training",
+            split=split,
+            label=label,
+            fingerprint=catalogs[split].fingerprint(),
+            views=CLIPS,
+            seed=seed,
+        )
     return rows
 
 

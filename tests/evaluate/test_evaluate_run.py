@@ -19,7 +19,7 @@ from unscene.evaluate.run import evaluate
 from unscene.video.catalog import Catalog, open_catalog
 from unscene.video.clip import ClipBatch
 from unscene.video.decode import read_clips
-from unscene.video.sampling import UniformWindows
+from unscene.video.sampling import Request, UniformWindows
 from unscene.video.scenes import ScenesReport
 from unscene.views.augment import BasicAugmentation, make_view
 
@@ -91,6 +91,10 @@ def test_videos_that_cannot_be_read_are_counted(
     videos = open_catalog(tmp_path / "data").videos
     for name in ("00001.mp4", "00002.mp4"):
         (tmp_path / "data" / name).write_bytes(b"gone")
+    tiled = extract(encoder, videos, mode="clip")
+    assert tiled.owner.unique().tolist() == list(range(6))
+    whole = extract(encoder, [v for v in videos if v in tiled.videos], mode="clip")
+    torch.testing.assert_close(tiled.values, whole.values)
     done: list[tuple[int, int]] = []
     found = extract(encoder, videos, clips=2, batch_size=2, progress=lambda *at: done.append(at))
     assert [Path(s.path).name for s in found.skipped] == ["00001.mp4", "00002.mp4"]
@@ -107,7 +111,8 @@ def test_videos_that_cannot_be_read_are_counted(
 def test_retrieve_leaves_one_out(saved: Path, moving: ScenesReport, tmp_path: Path) -> None:
     out = tmp_path / "rows.jsonl"
     rows = evaluate("retrieve", str(moving.train), saved, clips=2, out=out)
-    assert [row.metric for row in rows] == ["retrieval_r1", "retrieval_r5"]  # 7 others
+    # Seven others: no room for ten.
+    assert [row.metric for row in rows] == ["retrieval_r1", "retrieval_r5", "retrieval_map"]
     first = rows[0]
     assert (first.method, first.steps, first.seed, first.config) == ("random", 0, 0, {})
     assert (first.n, first.views, first.label, first.encoder) == (8, 2, "label", "r3d-narrow")
@@ -116,11 +121,47 @@ def test_retrieve_leaves_one_out(saved: Path, moving: ScenesReport, tmp_path: Pa
     assert [record["value"] for record in read_rows(out)] == [row.value for row in rows]
 
 
+def test_retrieve_by_clips(saved: Path, moving: ScenesReport) -> None:
+    """Windows of 4 frames at stride 1, end to end, over videos of 12 frames."""
+    rows = evaluate("retrieve", str(moving.seen), saved, train=str(moving.train), mode="clip")
+    first = rows[0]
+    assert first.views == 0
+    assert first.test["mode"] == "clip"
+    assert first.n == 4 * first.test["gallery"] / 8  # 4 and 8 videos of one length
+    assert first.n == 4 * 3
+    assert set(first.classes) == {video.label for video in open_catalog(moving.seen).videos}
+
+
+def test_a_clip_feature_is_the_pooled_map_of_its_window(
+    encoder: VideoEncoder, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unscene.evaluate.features._IN_MEMORY", 0)  # on disk, as large ones are
+    found = extract(encoder, catalog.videos[:3], mode="clip", batch_size=5)
+    encoder.eval()
+    basic, row = BasicAugmentation.none(32), 0
+    for number, video in enumerate(catalog.videos[:3]):
+        assert video.info is not None
+        frames = round(video.duration * video.info.fps)
+        for first in range(0, frames - 3, 4):
+            request = Request(first / video.info.fps, {"clip": (0, 1, 2, 3)})
+            clip = ClipBatch.of([read_clips(video.path, request)["clip"]])
+            view = make_view(clip, basic.center(clip.sizes), size=32)
+            with torch.no_grad():
+                maps = encoder.forward_maps(view)
+            want = torch.nn.functional.adaptive_max_pool3d(maps, (2, 7, 7)).flatten()
+            torch.testing.assert_close(found.values[row], want, rtol=1e-4, atol=1e-5)
+            assert found.owner[row] == number
+            row += 1
+    assert row == len(found.values)
+
+
 def test_probe_with_a_training_set(saved: Path, moving: ScenesReport) -> None:
     rows = evaluate(
         "probe", str(moving.seen), saved, train=str(moving.train), label="scene", clips=1
     )
-    assert [row.metric for row in rows] == ["probe_top1"]
+    assert [row.metric for row in rows] == ["probe_top1", "knn_top1"]
+    assert set(rows[0].test["chosen"]) == {"probe_top1", "knn_top1"}
+    assert set(rows[0].classes) <= {"0", "1", "2", "3"}
     assert (rows[0].n, rows[0].split, rows[0].label) == (4, "seen", "scene")
     both = [open_catalog(path).fingerprint() for path in (moving.seen, moving.train)]
     assert rows[0].fingerprint == "+".join(both)
@@ -171,6 +212,14 @@ def test_mistakes_are_told_before_anything_is_encoded(
         evaluate("probe", seen, saved)
     with pytest.raises(UnsceneError, match="retrieve, probe"):
         evaluate("finetune", seen, saved)  # type: ignore[arg-type]
+    with pytest.raises(UnsceneError, match="mode 'clips'"):
+        evaluate("retrieve", seen, saved, mode="clips")  # type: ignore[arg-type]
+    with pytest.raises(UnsceneError, match="leave out --mode clip"):
+        evaluate("probe", seen, saved, train=seen, mode="clip")
+    with pytest.raises(UnsceneError, match="device 'gpu'"):
+        evaluate("retrieve", seen, saved, device="gpu")
+    with pytest.raises(UnsceneError, match="no label column 'place'"):
+        evaluate("retrieve", seen, saved, apart="place")
     with pytest.raises(UnsceneError, match="clips 0"):
         evaluate("retrieve", seen, saved, clips=0)
     with pytest.raises(UnsceneError, match=r"encoder\.json"):

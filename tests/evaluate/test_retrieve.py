@@ -1,4 +1,4 @@
-"""Recall against brute force and torchmetrics, the bootstrap, the probe, rows."""
+"""Retrieval against brute force and torchmetrics, the bootstrap, rows."""
 
 from __future__ import annotations
 
@@ -8,82 +8,138 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torchmetrics.functional.retrieval import retrieval_hit_rate
+from features_of import features
+from torch import Tensor
+from torchmetrics.functional.retrieval import retrieval_average_precision, retrieval_hit_rate
 
 from unscene.errors import UnsceneError
-from unscene.evaluate import retrieve
-from unscene.evaluate.bootstrap import interval
-from unscene.evaluate.probe import linear_probe
-from unscene.evaluate.retrieve import nearest, recall
+from unscene.evaluate import retrieve as file
+from unscene.evaluate.bootstrap import interval, score
+from unscene.evaluate.features import Features
+from unscene.evaluate.retrieve import nearest, retrieve
 from unscene.evaluate.rows import Row, pick, read_rows, write_rows
 
 
-def data(count: int, seed: int) -> tuple[torch.Tensor, list[str]]:
+def data(count: int, seed: int, owner: list[int] | None = None) -> Features:
     generator = torch.Generator().manual_seed(seed)
-    labels = torch.randint(0, 6, (count,), generator=generator)
-    return torch.randn(count, 5, generator=generator), [f"class {i}" for i in labels.tolist()]
+    videos = max(owner) + 1 if owner else count
+    labels = torch.randint(0, 6, (videos,), generator=generator).tolist()
+    places = torch.randint(0, 3, (videos,), generator=generator).tolist()
+    return features(
+        torch.randn(count, 5, generator=generator),
+        [f"class {i}" for i in labels],
+        owner=owner,
+        scene=[f"scene {i}" for i in places],
+    )
 
 
-def brute_force(
-    query: torch.Tensor, gallery: torch.Tensor, k: int, *, leave_one_out: bool
-) -> list[list[int]]:
+def brute_force(query: Tensor, gallery: Tensor, k: int, hidden: Tensor) -> list[list[int]]:
     found = []
     for i, q in enumerate(query.double()):
         scores = [(torch.dot(q, g) / q.norm() / g.norm()).item() for g in gallery.double()]
         order = sorted(range(len(gallery)), key=lambda j: -scores[j])
-        found.append([j for j in order if not (leave_one_out and i == j)][:k])
+        found.append(([j for j in order if not hidden[i, j]] + [-1] * k)[:k])
     return found
 
 
-@pytest.mark.parametrize("leave_one_out", [False, True])
-@pytest.mark.parametrize("chunk", [1, 3, 4, 7, 4096])
-def test_nearest_is_brute_force_whatever_the_chunk(
-    leave_one_out: bool, chunk: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize(("rows", "cells"), [(1, 1), (3, 50), (4096, 2**23), (7, 20)])
+def test_nearest_is_brute_force_whatever_the_chunks(
+    apart: bool, rows: int, cells: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retrieve, "_CHUNK", chunk)
-    gallery, _ = data(20, 1)
-    query = gallery if leave_one_out else data(9, 2)[0]
+    monkeypatch.setattr(file, "_ROWS", rows)
+    monkeypatch.setattr(file, "_CELLS", cells)
+    query, gallery = data(9, 2).values, data(20, 1).values
+    numbers = torch.arange(9) % 4, torch.arange(20) % 4
+    hidden = (numbers[0][:, None] == numbers[1][None]) & apart
     for k in (1, 5, 19):
-        found = nearest(query, gallery, k, leave_one_out=leave_one_out)
-        assert found.tolist() == brute_force(query, gallery, k, leave_one_out=leave_one_out)
+        found = nearest(query, gallery, k, apart=numbers if apart else None)
+        assert found.tolist() == brute_force(query, gallery, k, hidden)
 
 
-def test_leave_one_out_never_finds_itself() -> None:
-    same = torch.ones(6, 3)  # every video is as near as itself
-    found = nearest(same, same, 5, leave_one_out=True)
-    assert all(i not in row for i, row in enumerate(found.tolist()))
-
-
-def test_recall_is_torchmetrics_hit_rate() -> None:
-    query, wanted = data(15, 3)
-    gallery, held = data(30, 4)
-    cosine = torch.nn.functional.normalize(query) @ torch.nn.functional.normalize(gallery).T
-    results = recall(query, wanted, gallery, held, ks=(1, 5, 10))
-    assert results[0].value < results[1].value < results[2].value
-    for result in results:
+@pytest.mark.parametrize("cells", [1, 70, 2**23])
+def test_scores_are_those_of_torchmetrics(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file, "_CELLS", cells)
+    query, gallery = data(15, 3), data(30, 4)
+    cosine = torch.nn.functional.cosine_similarity(query.values[:, None], gallery.values[None], 2)
+    scores = retrieve(query, gallery, ks=(1, 5, 10, 50))
+    assert list(scores) == ["retrieval_r1", "retrieval_r5", "retrieval_r10", "retrieval_map"]
+    held = gallery.labels("label")
+    relevant = [torch.tensor([h == w for h in held]) for w in query.labels("label")]
+    for k in (1, 5, 10):
         rates = [
-            retrieval_hit_rate(row, torch.tensor([h == w for h in held]), top_k=result.k).item()
-            for row, w in zip(cosine, wanted, strict=True)
+            float(retrieval_hit_rate(row, match, top_k=k))
+            for row, match in zip(cosine, relevant, strict=True)
         ]
-        assert result.value == pytest.approx(np.mean(rates))
-        assert result.n == 15
-        assert result.ci95[0] <= result.value <= result.ci95[1]
+        found = scores[f"retrieval_r{k}"]
+        assert found.value == pytest.approx(np.mean(rates))
+        assert found.n == 15
+        assert found.ci95[0] <= found.value <= found.ci95[1]
+    # Shifted, since torchmetrics takes what has a score below zero for irrelevant.
+    precision = [
+        float(retrieval_average_precision(row + 2, match))
+        for row, match in zip(cosine, relevant, strict=True)
+    ]
+    assert scores["retrieval_map"].value == pytest.approx(np.mean(precision))
+    by_class = scores["retrieval_map"].classes
+    wanted = query.labels("label")
+    for name in set(wanted):
+        own = [p for p, w in zip(precision, wanted, strict=True) if w == name]
+        assert by_class[name] == pytest.approx(np.mean(own))
+
+
+def test_leave_one_out_never_finds_another_clip_of_the_same_video() -> None:
+    owner = [0, 0, 0, 1, 1, 2, 2, 2, 2, 3]
+    clips = data(10, 5, owner)
+    scores = retrieve(clips, clips, ks=(1, 5, 6, 7))
+    assert "retrieval_r6" in scores  # 10 less the four clips of video 2
+    assert "retrieval_r7" not in scores
+    hidden = torch.tensor(owner)[:, None] == torch.tensor(owner)[None]
+    labels = clips.labels("label")
+    first = brute_force(clips.values, clips.values, 1, hidden)
+    want = np.mean([labels[i] == labels[row[0]] for i, row in enumerate(first)])
+    assert scores["retrieval_r1"].value == pytest.approx(want)
+
+
+def test_apart_never_matches_within_a_scene() -> None:
+    values = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.9, 0.5], [0.0, 1.0]])
+    some = features(values, list("aaba"), scene=list("xxyy"))
+    assert retrieve(some, some, ks=(1,))["retrieval_r1"].value == pytest.approx(0.5)
+    # Without its own scene each of the first two finds "b", and the others find "a".
+    apart = retrieve(some, some, ks=(1, 2, 5), apart="scene")
+    assert apart["retrieval_r1"].classes == {"a": pytest.approx(1 / 3), "b": 0.0}
+    assert "retrieval_r5" not in apart
+    assert apart["retrieval_map"].classes["b"] == 0.0  # none of its class in other scenes
 
 
 def test_a_scale_changes_nothing() -> None:
-    query, wanted = data(10, 5)
-    gallery, held = data(20, 6)
-    scales = torch.rand(20, 1) * 100 + 0.1
-    plain, scaled = (recall(query, wanted, g, held, ks=(1, 5)) for g in (gallery, gallery * scales))
-    assert plain == scaled
+    query, gallery = data(10, 5), data(20, 6)
+    scaled = features(
+        gallery.values * (torch.rand(20, 1) * 100 + 0.1), gallery.labels("label")
+    )
+    assert retrieve(query, gallery, ks=(1, 5)) == retrieve(query, scaled, ks=(1, 5))
 
 
-def test_only_the_ks_that_the_gallery_has_room_for() -> None:
-    features, labels = data(6, 0)
-    ks = [r.k for r in recall(features, labels, features, labels, ks=(1, 5, 6), leave_one_out=True)]
-    assert ks == [1, 5]
-    with pytest.raises(UnsceneError, match="1 videos is too small"):
-        recall(features[:1], labels[:1], features[:1], labels[:1], leave_one_out=True)
+def test_a_gallery_that_is_too_small() -> None:
+    one = data(1, 0)
+    with pytest.raises(UnsceneError, match="gallery of 1 is too small to search in: 0 are left"):
+        retrieve(one, one)
+
+
+def test_memory_does_not_grow_with_gallery_times_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = []
+    original = file._similarities
+
+    def watch(*sides: object) -> object:
+        for at, similarity in original(*sides):  # type: ignore[arg-type]
+            held.append(similarity.numel())
+            yield at, similarity
+
+    monkeypatch.setattr(file, "_similarities", watch)
+    monkeypatch.setattr(file, "_CELLS", 1000)
+    retrieve(data(300, 1), data(400, 2))
+    assert max(held) <= 1000
+    assert sum(held) == 300 * 400
 
 
 def test_bootstrap_is_deterministic_and_covers() -> None:
@@ -105,26 +161,14 @@ def test_bootstrap_is_deterministic_and_covers() -> None:
     assert interval(np.ones(5)) == (1.0, 1.0)
 
 
-def test_probe_reads_what_is_there_and_nothing_else() -> None:
-    generator = torch.Generator().manual_seed(0)
-    labels = [f"c{i % 4}" for i in range(200)]
-    noise = torch.randn(200, 8, generator=generator)
-    apart = noise.clone()
-    for i in range(200):
-        apart[i, i % 4] += 20
-    seen = linear_probe(apart[:100], labels[:100], apart[100:], labels[100:])
-    assert (seen.value, seen.n, seen.ci95) == (1.0, 100, (1.0, 1.0))
-    blind = linear_probe(noise[:100], labels[:100], noise[100:], labels[100:])
-    assert blind.value == pytest.approx(0.25, abs=0.12)
-    assert blind.ci95[0] < blind.value < blind.ci95[1]
-
-
-def test_probe_counts_a_class_it_never_saw_as_missed() -> None:
-    features = torch.eye(4).repeat(2, 1) * 10
-    result = linear_probe(features[:4], list("abcd"), features[4:], list("abcz"))
-    assert result.value == 0.75
-    with pytest.raises(UnsceneError, match="two classes"):
-        linear_probe(features, ["a"] * 8, features, ["a"] * 8)
+def test_clips_of_a_video_are_no_independent_evidence() -> None:
+    hits = (np.random.default_rng(0).random(40) < 0.5).astype(np.float64)
+    copied, videos = np.repeat(hits, 10), np.repeat(np.arange(40), 10)
+    alone = interval(hits)
+    together = score(copied, videos=videos)
+    assert together.ci95 == pytest.approx(alone)
+    assert together.n == 400
+    assert interval(copied)[0] > alone[0] + 0.05
 
 
 def test_rows_round_trip(tmp_path: Path) -> None:

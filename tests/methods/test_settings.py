@@ -131,7 +131,7 @@ def test_flow_scaling_of_one_frame_is_refused() -> None:
 def test_an_open_queue_suits_the_number_of_videos() -> None:
     open_ = resolve("dsm")
     assert open_.queue == 0
-    assert fit_queue(open_, 1000).queue == 250
+    assert fit_queue(open_, 1000).queue == 125
     assert fit_queue(open_, 2).queue == 1
     assert fit_queue(open_, 10**6).queue == 4096
     assert fit_queue(resolve("dsm", "paper"), 10).queue == 6536

@@ -201,7 +201,7 @@ def test_fewer_videos_than_a_batch_are_repeated_evenly() -> None:
 
 @pytest.mark.parametrize(("count", "batch", "draws"), [(5, 2, 3), (4, 4, 1), (3, 10, 2)])
 def test_in_order_covers_every_draw_of_every_video_once(count: int, batch: int, draws: int) -> None:
-    order = InOrder(count, batch, draws)
+    order = InOrder([draws] * count, batch)
     batches = list(order)
     assert len(batches) == len(order)
     assert max(len(keys) for keys in batches) <= batch
@@ -213,9 +213,9 @@ def test_in_order_covers_every_draw_of_every_video_once(count: int, batch: int, 
 
 def test_uniform_windows_come_out_by_their_draw(videos: list[Video]) -> None:
     dataset = WindowDataset(videos, UniformWindows(4, 1, count=3), replace_failed=False)
-    data = loader(dataset, InOrder(len(videos), 6, draws=3), workers=0)
+    data = loader(dataset, InOrder([3] * len(videos), 6), workers=0)
     starts: dict[int, list[float]] = {}
-    for keys, batch in zip(InOrder(len(videos), 6, draws=3), data, strict=True):
+    for keys, batch in zip(InOrder([3] * len(videos), 6), data, strict=True):
         assert batch.index.tolist() == [index for _, index in keys]
         for draw, index in keys:
             starts.setdefault(index, []).append(float(dataset[draw, index].clips["clip"].times[0]))

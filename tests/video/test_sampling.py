@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unscene.errors import UnsceneError
-from unscene.video.sampling import RandomWindow, UniformWindows, span, window
+from unscene.video.sampling import RandomWindow, TiledWindows, UniformWindows, span, window
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -97,3 +97,23 @@ def test_offsets_of_a_window() -> None:
     assert window(4, 3) == (0, 3, 6, 9)
     assert window(1, 9) == (0,)
     assert span(16, 4, 30.0) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("frames", "stride", "total", "count"),
+    [(16, 1, 48, 3), (16, 1, 47, 2), (4, 4, 32, 2), (4, 4, 29, 2), (4, 4, 28, 1), (16, 4, 5, 1)],
+)
+def test_tiled_windows_lie_end_to_end_and_never_overlap(
+    frames: int, stride: int, total: int, count: int
+) -> None:
+    """29 frames hold two windows of 4 at stride 4: the last shows frames 16, 20, 24, 28."""
+    sampler = TiledWindows(frames, stride)
+    assert sampler.count(total / 25, 25.0) == count
+    seen: list[int] = []
+    for number in range(count):
+        request = sampler.draw(total / 25, 25.0, np.random.default_rng(0), number)
+        seen += [round(request.at * 25) + offset for offset in request.offsets["clip"]]
+    assert len(set(seen)) == len(seen) == count * frames
+    assert seen == sorted(seen)
+    if total > frames * stride:
+        assert seen[-1] < total

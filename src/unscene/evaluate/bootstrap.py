@@ -1,26 +1,79 @@
-"""Confidence intervals by the bootstrap over videos."""
+"""A number and how far it can be trusted: scores with bootstrap intervals over videos."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def interval(
-    scores: NDArray[np.float64], *, resamples: int = 2000, seed: int = 0, level: float = 0.95
-) -> tuple[float, float]:
-    """Percentile interval of a mean.
+@dataclass(frozen=True)
+class Score:
+    """A measured mean.
+
+    Attributes:
+        value: the mean.
+        ci95: its 95 % bootstrap interval.
+        n: what was averaged: videos, or clips.
+        classes: the mean of each class, where there are classes.
+    """
+
+    value: float
+    ci95: tuple[float, float]
+    n: int
+    classes: dict[str, float] = field(default_factory=dict)
+
+
+def score(
+    scores: NDArray[np.float64],
+    *,
+    labels: Sequence[str] | None = None,
+    videos: NDArray[np.int64] | None = None,
+) -> Score:
+    """The mean of some scores.
 
     Args:
-        scores: (N,), one score a video (1 for a hit, 0 for a miss, say), N at least 1.
-        resamples: how many times N videos are drawn with replacement.
+        scores: (N,), one score a video or clip (1 for a hit, 0 for a miss, say), N at least 1.
+        labels: N classes, for the means by class.
+        videos: (N,), which video each score belongs to; None: each its own.
+    """
+    classes = {}
+    if labels is not None:
+        named = np.asarray(labels)
+        classes = {str(name): float(scores[named == name].mean()) for name in np.unique(named)}
+    return Score(float(scores.mean()), interval(scores, videos=videos), len(scores), classes)
+
+
+def interval(
+    scores: NDArray[np.float64],
+    *,
+    videos: NDArray[np.int64] | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Percentile interval of a mean, by drawing videos with replacement.
+
+    Clips of one video are no independent evidence, so that a video is drawn with all its clips.
+
+    Args:
+        scores: (N,), N at least 1.
+        videos: (N,), as for `score`.
+        resamples: how many times as many videos as there are are drawn.
         seed: of the drawing.
         level: share of the means inside the interval.
     """
     rng = np.random.default_rng(seed)
-    means = np.array(
-        [scores[rng.integers(len(scores), size=len(scores))].mean() for _ in range(resamples)]
-    )
+    place = np.arange(len(scores))
+    if videos is not None:
+        _, place = np.unique(videos, return_inverse=True)
+    sums, counts = np.bincount(place, scores), np.bincount(place)
+    means = np.empty(resamples)
+    for i in range(resamples):
+        drawn = rng.integers(len(sums), size=len(sums))
+        means[i] = sums[drawn].sum() / counts[drawn].sum()
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)

@@ -1,19 +1,32 @@
-"""A frozen encoder and videos -> one feature vector a video."""
+"""A frozen encoder and videos -> feature vectors.
+
+mode "video"   the mean feature of some uniformly spaced windows (Clip Order's protocol)
+mode "clip"    every window of the video, laid end to end, each a feature of its own: the last
+               map, adaptive max pooling to 2x7x7, flattened (DSM paper, section 4.4)
+"""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.video.catalog import Skipped, Video
 from unscene.video.loading import InOrder, WindowDataset, loader
-from unscene.video.sampling import UniformWindows
+from unscene.video.sampling import TiledWindows, UniformWindows
 from unscene.views.augment import BasicAugmentation, make_view
+
+Mode = Literal["video", "clip"]
+POOLED = (2, 7, 7)  # T', H', W' of a clip's feature
+_IN_MEMORY = 4 * 2**30  # bytes; more than this lies in a temporary file, mapped into memory
 
 
 @dataclass(frozen=True)
@@ -21,17 +34,21 @@ class Features:
     """Features of the videos that could be read.
 
     Attributes:
-        values: float32 (N, D), mean over the windows of a video.
+        values: float32 (M, D).
         videos: the N videos, in the order they were given.
+        owner: int64 (M,), which of the videos a row belongs to; 0..N-1 where M = N.
         skipped: videos that could not be read, and why.
     """
 
     values: Tensor
     videos: tuple[Video, ...]
+    owner: Tensor
     skipped: tuple[Skipped, ...] = ()
 
     def labels(self, column: str) -> list[str]:
-        return [video.value(column) for video in self.videos]
+        """The value of every row's video in a column."""
+        values = [video.value(column) for video in self.videos]
+        return [values[i] for i in self.owner.tolist()]
 
 
 @torch.inference_mode()
@@ -39,6 +56,7 @@ def extract(
     encoder: VideoEncoder,
     videos: Sequence[Video],
     *,
+    mode: Mode = "video",
     clips: int = 10,
     batch_size: int = 16,
     workers: int = 0,
@@ -46,10 +64,14 @@ def extract(
     short_side: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Features:
-    """Features of `clips` uniformly spaced windows a video, averaged (DSM's "video" protocol).
+    """Features of videos, of the kind that `mode` names.
 
     Windows and size are those in `encoder.spec`: short side resized, centre crop, no jitter. The
     encoder is in evaluation mode meanwhile, and back in its own mode after.
+
+    Args:
+        clips: windows a video in mode "video".
+        progress: called as progress(done, total) in videos.
 
     Raises:
         UnsceneError: no video could be read.
@@ -57,41 +79,96 @@ def extract(
     spec = encoder.spec
     mean, std = _triple(spec.mean), _triple(spec.std)
     basic = BasicAugmentation(spec.size, random=False, mean=mean, std=std)
+    tiles, uniform = (
+        TiledWindows(spec.frames, spec.stride),
+        UniformWindows(spec.frames, spec.stride, clips),
+    )
     dataset = WindowDataset(
         videos,
-        UniformWindows(spec.frames, spec.stride, clips),
+        tiles if mode == "clip" else uniform,
         short_side=short_side,
         replace_failed=False,
     )
+    draws = [_tiles(tiles, video) if mode == "clip" else clips for video in videos]
+    store = _Store(draws, mean=mode == "video")
+    ends = np.cumsum(draws)
     was_training = encoder.training
     encoder.eval().to(device)
-    sums = torch.zeros(len(videos), encoder.dim)
-    counts = torch.zeros(len(videos))
     skipped: dict[str, Skipped] = {}
-    batches = loader(dataset, InOrder(len(videos), batch_size, clips), workers=workers)
+    batches = loader(dataset, InOrder(draws, batch_size), workers=workers)
     try:
         for done, batch in enumerate(batches, start=1):
             skipped.update({failure.path: failure for failure in batch.failures})
             if len(batch):
                 clip = batch.clips["clip"].to(device)
                 view = make_view(clip, basic.center(clip.sizes), size=spec.size)
-                sums.index_add_(0, batch.index, encoder(view).float().cpu())
-                counts.index_add_(0, batch.index, torch.ones(len(batch)))
+                found = _pooled(encoder, view) if mode == "clip" else encoder(view)
+                store.add(batch.index, found.float().cpu())
             if progress is not None:
-                progress(min(done * batch_size // clips, len(videos)), len(videos))
+                read = int(np.searchsorted(ends, done * batch_size, side="right"))
+                progress(read, len(videos))
     finally:
         encoder.train(was_training)
-    read = torch.nonzero(counts)[:, 0]
-    if not len(read):
+    if store.values is None:
         raise UnsceneError(
             f"none of {len(videos)} videos could be read; "
             + "; ".join(f"{s.path}: {s.reason}" for s in list(skipped.values())[:3])
         )
-    return Features(
-        values=sums[read] / counts[read, None],
-        videos=tuple(videos[i] for i in read.tolist()),
-        skipped=tuple(skipped.values()),
-    )
+    return store.features(videos, tuple(skipped.values()))
+
+
+class _Store:
+    """Collects the features of windows, whose videos come in order, some of them failing."""
+
+    def __init__(self, draws: Sequence[int], *, mean: bool) -> None:
+        self.mean = mean
+        self.counts = torch.zeros(len(draws), dtype=torch.long)
+        rows = torch.ones(len(draws), dtype=torch.long) if mean else torch.tensor(draws)
+        self.ends = rows.cumsum(0)
+        self.starts = self.ends - rows
+        self.values: Tensor | None = None
+
+    def add(self, index: Tensor, found: Tensor) -> None:
+        """Features (B, D) of windows of the videos `index` (B,)."""
+        if self.values is None:
+            self.values = _allocate(int(self.ends[-1]), found.shape[1])
+        for i, feature in zip(index.tolist(), found, strict=True):
+            if self.mean:
+                self.values[i] += feature
+            else:
+                self.values[self.starts[i] + self.counts[i]] = feature
+            self.counts[i] += 1
+
+    def features(self, videos: Sequence[Video], skipped: tuple[Skipped, ...]) -> Features:
+        assert self.values is not None
+        read = torch.nonzero(self.counts)[:, 0]
+        kept = tuple(videos[i] for i in read.tolist())
+        if self.mean:
+            values = self.values[read] / self.counts[read, None]
+            return Features(values, kept, torch.arange(len(kept)), skipped)
+        owner = torch.arange(len(kept)).repeat_interleave(self.counts[read])
+        values = self.values
+        if len(owner) < len(values):  # windows that failed have left gaps
+            spans = [torch.arange(int(self.counts[i])) + self.starts[i] for i in read]
+            values = values[torch.cat(spans)]
+        return Features(values, kept, owner, skipped)
+
+
+def _tiles(sampler: TiledWindows, video: Video) -> int:
+    assert video.info is not None, "ask a checked catalog"
+    return sampler.count(video.duration, video.info.fps)
+
+
+def _pooled(encoder: VideoEncoder, view: Tensor) -> Tensor:
+    return F.adaptive_max_pool3d(encoder.forward_maps(view), POOLED).flatten(1)
+
+
+def _allocate(rows: int, dim: int) -> Tensor:
+    """Zeros (rows, dim), in memory or, if they are many, in a file that vanishes with them."""
+    if rows * dim * 4 <= _IN_MEMORY:
+        return torch.zeros(rows, dim)
+    with tempfile.TemporaryFile() as file:  # the mapping keeps it alive
+        return torch.from_numpy(np.memmap(file, np.float32, "w+", shape=(rows, dim)))
 
 
 def _triple(values: Sequence[float]) -> tuple[float, float, float]:

@@ -1,49 +1,122 @@
-"""Linear probe: what can a logistic regression read out of frozen features?"""
+"""What can be read out of frozen features: logistic regression and the nearest neighbours.
+
+The strength of the regularisation and the number of neighbours are chosen on a part of the training
+set, never on the test; the chosen ones are then fitted on all of it. Features are standardised with
+the mean and deviation of what is fitted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from torch import Tensor
+from numpy.typing import NDArray
 
 from unscene.errors import UnsceneError
-from unscene.evaluate.bootstrap import interval
+from unscene.evaluate.bootstrap import Score, score
+from unscene.evaluate.features import Features
+
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # C of the regression, the inverse of the penalty
+NEIGHBOURS = (1, 5, 10, 20, 50)
+_VALIDATION = 0.2
+
+_Predict = Callable[[Any, NDArray[np.float32], NDArray[np.str_], NDArray[np.float32]], Any]
 
 
 @dataclass(frozen=True)
-class Probe:
-    """Accuracy of a linear probe, its bootstrap interval over test videos and their number."""
+class Probed:
+    """Scores by metric ("probe_top1", "knn_top1") and what was chosen for each."""
 
-    value: float
-    ci95: tuple[float, float]
-    n: int
+    scores: dict[str, Score]
+    chosen: dict[str, float]
 
 
-def linear_probe(
-    train: Tensor, train_labels: Sequence[str], test: Tensor, test_labels: Sequence[str]
-) -> Probe:
+def probe(
+    train: Features,
+    test: Features,
+    label: str = "label",
+    *,
+    group: str | None = None,
+    seed: int = 0,
+) -> Probed:
     """Fit on one set, score on another.
 
-    Features are standardised with the mean and deviation of the training set; the regression is
-    L2-regularised with C = 1, never tuned on the test.
-
     Args:
-        train, test: (N, D) and (M, D).
-        train_labels, test_labels: classes; those unknown to the training set count as missed.
+        train, test: their labels; classes unknown to the training set count as missed.
+        label: column of the classes.
+        group: a column; videos of one group are either all fitted or all validated ("scene": what
+            is chosen must work in other scenes). None: a fifth of each class validates.
+        seed: of the choice of the validation part.
 
     Raises:
-        UnsceneError: fewer than two classes to tell apart.
+        UnsceneError: fewer than two classes to tell apart, or no such column.
     """
+    names = np.asarray(train.labels(label))
+    if len(set(names)) < 2:
+        raise UnsceneError("a probe needs at least two classes in its training set")
+    held = _validation(names, train.labels(group) if group else None, seed)
+    known, asked = train.values.numpy(), test.values.numpy()
+    wanted = test.labels(label)
+    scores, chosen = {}, {}
+    for metric, predict, choices, default in (
+        ("probe_top1", _regression, STRENGTHS, 1.0),
+        ("knn_top1", _neighbours, NEIGHBOURS, 1),
+    ):
+        best: float = default
+        if held.any():
+            accuracy = [
+                (predict(c, known[~held], names[~held], known[held]) == names[held]).mean()
+                for c in choices
+            ]
+            best = choices[int(np.argmax(accuracy))]
+        hits = (predict(best, known, names, asked) == np.asarray(wanted)).astype(np.float64)
+        scores[metric] = score(hits, labels=wanted, videos=test.owner.numpy())
+        chosen[metric] = best
+    return Probed(scores, chosen)
+
+
+def _regression(
+    strength: float,
+    known: NDArray[np.float32],
+    names: NDArray[np.str_],
+    asked: NDArray[np.float32],
+) -> Any:
     # Here, not above: scikit-learn takes longer to import than the rest of this room.
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    if len(set(train_labels)) < 2:
-        raise UnsceneError("a probe needs at least two classes in its training set")
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    model.fit(train.numpy(), np.asarray(train_labels))
-    hits = (model.predict(test.numpy()) == np.asarray(test_labels)).astype(np.float64)
-    return Probe(float(hits.mean()), interval(hits), len(hits))
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=5000))
+    return model.fit(known, names).predict(asked)
+
+
+def _neighbours(
+    count: float,
+    known: NDArray[np.float32],
+    names: NDArray[np.str_],
+    asked: NDArray[np.float32],
+) -> Any:
+    from sklearn.neighbors import KNeighborsClassifier
+
+    model = KNeighborsClassifier(min(int(count), len(known)), metric="cosine")
+    return model.fit(known, names).predict(asked)
+
+
+def _validation(
+    names: NDArray[np.str_], groups: Sequence[str] | None, seed: int
+) -> NDArray[np.bool_]:
+    """Which training videos choose: bool (N,). None of them where nothing can be spared."""
+    rng = np.random.default_rng(seed)
+    held = np.zeros(len(names), dtype=bool)
+    if groups is not None:
+        each = np.asarray(groups)
+        order = rng.permutation(np.unique(each))
+        held = np.isin(each, order[: max(1, round(_VALIDATION * len(order)))])
+        # What is left must still have two classes to fit.
+        return held if len(set(names[~held])) > 1 else np.zeros(len(names), dtype=bool)
+    for name in np.unique(names):
+        own = rng.permutation(np.flatnonzero(names == name))
+        held[own[: min(len(own) - 1, max(1, round(_VALIDATION * len(own))))]] = True
+    return held

@@ -1,92 +1,152 @@
-"""Retrieval: is a video of the same class among the K nearest?"""
+"""Retrieval: is a video of the same class among the K nearest?
+
+Exact and by cosine. Similarities are held for a few queries at a time, so that memory grows with
+the gallery but never with gallery times queries; the gallery itself may lie on disk (`features`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.errors import UnsceneError
-from unscene.evaluate.bootstrap import interval
+from unscene.evaluate.bootstrap import Score, score
+from unscene.evaluate.features import Features
 
-_CHUNK = 4096  # gallery rows compared at once: memory grows with this, not with the gallery
+KS = (1, 5, 10, 20, 50)  # of the papers; those that the gallery is large enough for are reported
+_CELLS = 2**23  # similarities held at once: 32 MB, and a few times as much while they are sorted
+_ROWS = 4096  # gallery rows compared at once
+
+Apart = tuple[Tensor, Tensor]
 
 
-@dataclass(frozen=True)
-class Recall:
-    """Recall at K.
+def retrieve(
+    query: Features,
+    gallery: Features,
+    label: str = "label",
+    *,
+    ks: Sequence[int] = KS,
+    apart: str | None = None,
+    device: torch.device | str = "cpu",
+) -> dict[str, Score]:
+    """Recall at K and mean average precision (DSM paper, section 4.4; methods.md 1.6).
 
-    Attributes:
-        k: K.
-        value: share of the queries with a hit among their K nearest.
-        ci95: bootstrap interval over queries.
-        n: number of queries.
+    Args:
+        query: what is searched for.
+        gallery: what is searched in. The same object as `query`: every video is searched for
+            among the others (leave one out), never finding itself or another clip of itself.
+        label: column of the classes. A query without any video of its class in its gallery misses.
+        ks: those that leave no query without K candidates are reported.
+        apart: a column; a query is never shown gallery videos with its own value there ("scene":
+            a match must come from another scene).
+        device: where similarities are computed.
+
+    Returns:
+        "retrieval_r1" ... (share of queries with a hit among the K nearest) and "retrieval_map"
+        (mean over queries of the average precision over the whole gallery).
+
+    Raises:
+        UnsceneError: no such column, or the gallery is too small for any K.
     """
+    hidden = _apart(query, gallery, apart)
+    room = _room(len(gallery.values), hidden)
+    ks = [k for k in ks if k <= room]
+    if not ks:
+        raise UnsceneError(
+            f"a gallery of {len(gallery.values)} is too small to search in: "
+            f"{room} are left to compare with"
+        )
+    wanted, held = _numbered(query.labels(label), gallery.labels(label))
+    hits = np.empty((len(query.values), len(ks)))
+    precision = np.empty(len(query.values))
+    for at, similarity in _similarities(query.values, gallery.values, hidden, device):
+        similarity, order = similarity.sort(dim=1, descending=True, stable=True)
+        match = held.to(order.device)[order] == wanted[at].to(order.device)[:, None]
+        match &= similarity > -torch.inf
+        found = match.cumsum(dim=1)
+        ranks = torch.arange(1, match.shape[1] + 1, device=order.device)
+        total = found[:, -1].clamp(min=1)
+        precision[at] = ((found / ranks) * match).sum(dim=1).div(total).cpu().numpy()
+        hits[at] = torch.stack([found[:, k - 1] > 0 for k in ks], dim=1).cpu().numpy()
+    labels, videos = query.labels(label), query.owner.numpy()
+    scores = {
+        f"retrieval_r{k}": score(hits[:, i], labels=labels, videos=videos) for i, k in enumerate(ks)
+    }
+    return scores | {"retrieval_map": score(precision, labels=labels, videos=videos)}
 
-    k: int
-    value: float
-    ci95: tuple[float, float]
-    n: int
 
-
-def nearest(query: Tensor, gallery: Tensor, k: int, *, leave_one_out: bool = False) -> Tensor:
+def nearest(
+    query: Tensor,
+    gallery: Tensor,
+    k: int,
+    *,
+    apart: Apart | None = None,
+    device: torch.device | str = "cpu",
+) -> Tensor:
     """The K nearest by cosine, exact.
 
     Args:
         query: (Q, D).
         gallery: (N, D).
-        k: at most N (N - 1 if leave_one_out).
-        leave_one_out: query and gallery are the same videos, and none may find itself.
+        k: at most N.
+        apart: int64 (Q,) and (N,); a query is not compared with rows that have its number.
+        device: where similarities are computed.
 
     Returns:
-        int64 (Q, K), rows of the gallery, nearest first.
+        int64 (Q, K) on the CPU, rows of the gallery, nearest first; -1 where none was left.
     """
-    query = F.normalize(query.float(), dim=1)
-    best = torch.empty(len(query), 0)
-    index = torch.empty(len(query), 0, dtype=torch.long)
-    for start in range(0, len(gallery), _CHUNK):
-        part = F.normalize(gallery[start : start + _CHUNK].float(), dim=1)
-        similarity = query @ part.T
-        if leave_one_out:
-            own = torch.arange(start, start + len(part))
-            inside = own < len(query)
-            similarity[own[inside], own[inside] - start] = -torch.inf
-        here = torch.arange(start, start + len(part)).expand(len(query), -1)
-        best = torch.cat([best, similarity], dim=1)
-        index = torch.cat([index, here], dim=1)
-        best, order = best.topk(min(k, best.shape[1]), dim=1)
-        index = index.gather(1, order)
-    return index
+    found = torch.empty(len(query), k, dtype=torch.long)
+    for at, similarity in _similarities(query, gallery, apart, device):
+        best, index = similarity.topk(k, dim=1)
+        found[at] = index.masked_fill(best == -torch.inf, -1).cpu()
+    return found
 
 
-def recall(
-    query: Tensor,
-    query_labels: Sequence[str],
-    gallery: Tensor,
-    gallery_labels: Sequence[str],
-    *,
-    ks: Sequence[int] = (1, 5, 10),
-    leave_one_out: bool = False,
-) -> list[Recall]:
-    """Recall at each K that the gallery is large enough for.
-
-    Raises:
-        UnsceneError: the gallery is too small for any K.
-    """
-    room = len(gallery) - leave_one_out
-    ks = [k for k in ks if k <= room]
-    if not ks:
-        raise UnsceneError(f"a gallery of {len(gallery)} videos is too small to search in")
-    found = nearest(query, gallery, max(ks), leave_one_out=leave_one_out).numpy()
-    hit = np.asarray(gallery_labels)[found] == np.asarray(query_labels)[:, None]
-    return [_recall(k, hit[:, :k].any(axis=1)) for k in ks]
+def _similarities(
+    query: Tensor, gallery: Tensor, apart: Apart | None, device: torch.device | str
+) -> Iterator[tuple[slice, Tensor]]:
+    """Cosines of some queries at a time with the whole gallery: (rows, N), apart ones -inf."""
+    parts = [slice(i, i + _ROWS) for i in range(0, len(gallery), _ROWS)]
+    # Lengths once, not the whole gallery normalised: it may be larger than memory.
+    scale = torch.cat([gallery[part].float().norm(dim=1) for part in parts]).clamp(min=1e-12)
+    step = max(1, _CELLS // max(1, len(gallery)))
+    for start in range(0, len(query), step):
+        at = slice(start, min(start + step, len(query)))
+        asked = F.normalize(query[at].float(), dim=1).to(device)
+        similarity = torch.empty(len(asked), len(gallery), device=device)
+        for part in parts:
+            rows = gallery[part].float() / scale[part, None]
+            similarity[:, part] = asked @ rows.to(device).T
+        if apart is not None:
+            same = apart[0][at, None] == apart[1][None]
+            similarity.masked_fill_(same.to(device), -torch.inf)
+        yield at, similarity
 
 
-def _recall(k: int, hits: NDArray[np.bool_]) -> Recall:
-    scores = hits.astype(np.float64)
-    return Recall(k, float(scores.mean()), interval(scores), len(scores))
+def _apart(query: Features, gallery: Features, column: str | None) -> Apart | None:
+    """What a query must not be compared with: its own video, or all of its scene, say."""
+    if column is not None:
+        return _numbered(query.labels(column), gallery.labels(column))
+    return (query.owner, gallery.owner) if query is gallery else None
+
+
+def _room(count: int, apart: Apart | None) -> int:
+    """How many rows of the gallery the worst-off query is compared with."""
+    if apart is None:
+        return count
+    numbers, sizes = np.unique(apart[1].numpy(), return_counts=True)
+    size = dict(zip(numbers.tolist(), sizes.tolist(), strict=True))
+    return count - max(size.get(number, 0) for number in apart[0].tolist())
+
+
+def _numbered(query: Sequence[str], gallery: Sequence[str]) -> Apart:
+    """Names as numbers, the same in both."""
+    number = {name: i for i, name in enumerate(dict.fromkeys([*query, *gallery]))}
+    return (
+        torch.tensor([number[name] for name in query]),
+        torch.tensor([number[name] for name in gallery]),
+    )

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from unscene import __version__
+from unscene.encoders import EncoderSpec
 from unscene.errors import UnsceneError
+from unscene.evaluate.bootstrap import Score
 from unscene.files import write_text
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Of what a number depends on."""
+    return {name: version(name) for name in ("unscene", "torch", "av", "lightning")}
 
 
 @dataclass(frozen=True)
@@ -24,14 +33,16 @@ class Row:
         label: label column.
         metric: "retrieval_r1", "probe_top1" ...
         value: the number, and ci95 its 95 % interval.
-        n: videos scored.
+        n: videos (or clips) scored.
         seed: of the encoder.
         seconds: that training the encoder took (0 for none).
         encoder: architecture.
         views: windows a video at test time.
         steps: that the encoder was trained.
         config: resolved configuration of the encoder's training.
-        versions: of unscene.
+        test: resolved settings of the protocol, and what it chose.
+        classes: the same number for each class.
+        versions: of unscene and what it stands on.
     """
 
     method: str
@@ -49,7 +60,50 @@ class Row:
     views: int = 1
     steps: int = 0
     config: dict[str, Any] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=lambda: {"unscene": __version__})
+    test: dict[str, Any] = field(default_factory=dict)
+    classes: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=versions)
+
+
+def rows_of(
+    spec: EncoderSpec,
+    scores: Mapping[str, Score],
+    *,
+    data: str,
+    split: str,
+    label: str,
+    fingerprint: str,
+    views: int,
+    seed: int | None = None,
+    test: Mapping[str, Any] | None = None,
+) -> list[Row]:
+    """Scores by metric as rows; method, seed, steps and settings are those of the encoder.
+
+    `seed` is for encoders without a history: the seed their weights were drawn with.
+    """
+    history = spec.trained_on
+    return [
+        Row(
+            method=str(history.get("method", "random")),
+            data=data,
+            split=split,
+            label=label,
+            metric=metric,
+            value=found.value,
+            ci95=found.ci95,
+            n=found.n,
+            seed=int(history.get("seed", seed or 0)),
+            seconds=float(history.get("seconds", 0.0)),
+            encoder=spec.name,
+            fingerprint=fingerprint,
+            views=views,
+            steps=int(history.get("steps", 0)),
+            config=dict(history.get("settings", {})),
+            test={"frames": spec.frames, "stride": spec.stride, "size": spec.size, **(test or {})},
+            classes=found.classes,
+        )
+        for metric, found in scores.items()
+    ]
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:

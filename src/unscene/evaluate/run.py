@@ -7,18 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
+import torch
 from tqdm import tqdm
 
 from unscene.encoders import VideoEncoder, load_encoder
 from unscene.errors import UnsceneError
-from unscene.evaluate.features import Features, extract
-from unscene.evaluate.probe import linear_probe
-from unscene.evaluate.retrieve import recall
-from unscene.evaluate.rows import Row, write_rows
+from unscene.evaluate.features import Features, Mode, extract
+from unscene.evaluate.probe import probe
+from unscene.evaluate.retrieve import retrieve
+from unscene.evaluate.rows import Row, rows_of, write_rows
 from unscene.video.catalog import Catalog, Skipped, Video, open_catalog
 
 Protocol = Literal["retrieve", "probe"]
-KS = (1, 5, 10, 20, 50)  # those that the gallery is large enough for are reported
 
 
 def evaluate(
@@ -28,73 +28,113 @@ def evaluate(
     *,
     train: str | None = None,
     label: str = "label",
+    mode: Mode = "video",
     clips: int = 10,
+    apart: str | None = None,
+    group: str | None = None,
     workers: int = 0,
     batch_size: int = 16,
+    device: str = "auto",
     out: Path | None = None,
 ) -> list[Row]:
     """Measure a saved encoder on labelled videos.
 
     Args:
-        protocol: "retrieve" (recall at K, cosine, one feature a video) or "probe" (top-1 of a
-            linear probe).
+        protocol: "retrieve" (recall at K and mean average precision by cosine) or "probe" (top-1 of
+            logistic regression and of the nearest neighbours).
         data: the queries, or the test videos.
         encoder_path: as `load_encoder` takes it.
         train: the gallery, or the training set of the probe. Without it "retrieve" searches for
             every video among the others.
         label: column of the classes.
-        clips: windows a video, averaged.
+        mode: "video" (mean feature of `clips` windows) or "clip" (every window is a query, or one
+            of the gallery; for "retrieve" only).
+        clips: windows a video, averaged, in mode "video".
+        apart: column; a query is never matched with videos of its own value there.
+        group: column whose groups stay whole when the probe puts videos aside to choose by.
         workers: reading processes.
         batch_size: windows encoded at once.
+        device: "auto" takes a GPU where there is one.
         out: .jsonl file that the rows are also written to.
 
     Raises:
-        UnsceneError: no usable video, no such label column, a probe without `train`, an encoder
-            that cannot be loaded.
+        UnsceneError: no usable video, no such column, a probe without `train`, an encoder that
+            cannot be loaded.
     """
     if protocol not in get_args(Protocol):
         raise UnsceneError(f"protocol {protocol!r}: must be one of {', '.join(get_args(Protocol))}")
     if protocol == "probe" and train is None:
         raise UnsceneError("a probe needs videos to learn from: give them with --train")
+    if mode not in get_args(Mode):
+        raise UnsceneError(f"mode {mode!r}: must be one of {', '.join(get_args(Mode))}")
+    if protocol == "probe" and mode == "clip":
+        raise UnsceneError("a probe reads one feature a video: leave out --mode clip")
     for name, value in (("clips", clips), ("batch_size", batch_size)):
         if value < 1:
             raise UnsceneError(f"{name} {value}: must be at least 1")
     encoder = load_encoder(encoder_path)
+    where = _device(device)
     # All catalogs and labels before the first feature: a mistake should show at once.
-    test = _labelled(data, label)
-    gallery = _labelled(train, label) if train is not None else None
+    test = labelled(data, label, apart)
+    gallery = labelled(train, label, apart, group) if train is not None else None
 
     def features(catalog: Catalog) -> Features:
-        return _features(encoder, catalog, clips, workers, batch_size)
+        return _features(encoder, catalog, mode, clips, workers, batch_size, where)
 
     query = features(test)
     known = query if gallery is None else features(gallery)
-    labels, known_labels = query.labels(label), known.labels(label)
-    scores: list[tuple[str, float, tuple[float, float], int]]
+    settings: dict[str, object] = {"protocol": protocol, "mode": mode}
     if protocol == "probe":
-        probe = linear_probe(known.values, known_labels, query.values, labels)
-        scores = [("probe_top1", probe.value, probe.ci95, probe.n)]
+        probed = probe(known, query, label, group=group)
+        scores = probed.scores
+        settings |= {"group": group, "chosen": probed.chosen}
     else:
-        found = recall(
-            query.values, labels, known.values, known_labels, ks=KS, leave_one_out=gallery is None
-        )
-        scores = [(f"retrieval_r{r.k}", r.value, r.ci95, r.n) for r in found]
-    rows = _rows(encoder, test, gallery, label, clips, scores)
+        scores = retrieve(query, known, label, apart=apart, device=where)
+        settings |= {"apart": apart, "gallery": len(known.values)}
+    fingerprints = [test.fingerprint()] + ([gallery.fingerprint()] if gallery else [])
+    rows = rows_of(
+        encoder.spec,
+        scores,
+        data=test.source,
+        split=Path(test.source).stem if gallery else "leave-one-out",
+        label=label,
+        fingerprint="+".join(fingerprints),
+        views=0 if mode == "clip" else clips,
+        test=settings,
+    )
     if out is not None:
         write_rows(out, rows)
     return rows
 
 
-def _labelled(data: str, label: str) -> Catalog:
-    """The videos that carry the label; those without it are skipped, unless none has it."""
-    catalog = open_catalog(data)
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UnsceneError(f"device {name!r}: {reason}; try --device cpu") from error
+
+
+def labelled(data: str | Catalog, *wanted: str | None) -> Catalog:
+    """The videos that have all wanted columns; others are skipped, unless none has one."""
+    catalog = data if isinstance(data, Catalog) else open_catalog(data)
+    for column in wanted:
+        if column is not None:
+            catalog = _with(catalog, column)
+    _tell(catalog)
+    return catalog
+
+
+def _with(catalog: Catalog, label: str) -> Catalog:
     with_label = [video for video in catalog.videos if _has(video, label)]
     if not with_label:
         columns = {name for video in catalog.videos for name in video.columns}
         if any(video.label is not None for video in catalog.videos):
             columns.add("label")
         raise UnsceneError(
-            f"{data}: no label column {label!r}; "
+            f"{catalog.source}: no label column {label!r}; "
             + (
                 f"its columns are {', '.join(sorted(columns))}"
                 if columns
@@ -103,9 +143,7 @@ def _labelled(data: str, label: str) -> Catalog:
         )
     without = [video for video in catalog.videos if not _has(video, label)]
     skipped = tuple(Skipped(v.path, f"has no value in column {label!r}") for v in without)
-    catalog = replace(catalog, videos=tuple(with_label), skipped=catalog.skipped + skipped)
-    _tell(catalog)
-    return catalog
+    return replace(catalog, videos=tuple(with_label), skipped=catalog.skipped + skipped)
 
 
 def _has(video: Video, label: str) -> bool:
@@ -113,7 +151,13 @@ def _has(video: Video, label: str) -> bool:
 
 
 def _features(
-    encoder: VideoEncoder, catalog: Catalog, clips: int, workers: int, batch_size: int
+    encoder: VideoEncoder,
+    catalog: Catalog,
+    mode: Mode,
+    clips: int,
+    workers: int,
+    batch_size: int,
+    device: torch.device,
 ) -> Features:
     quiet = not sys.stderr.isatty()
     with tqdm(
@@ -122,9 +166,11 @@ def _features(
         found = extract(
             encoder,
             catalog.videos,
+            mode=mode,
             clips=clips,
             batch_size=batch_size,
             workers=workers,
+            device=device,
             progress=lambda done, total: bar.update(done - bar.n),
         )
     _tell(replace(catalog, videos=found.videos, skipped=found.skipped))
@@ -134,35 +180,3 @@ def _features(
 def _tell(catalog: Catalog) -> None:
     if catalog.skipped:
         print(f"{catalog.source}: {catalog.account()}", file=sys.stderr)
-
-
-def _rows(
-    encoder: VideoEncoder,
-    test: Catalog,
-    gallery: Catalog | None,
-    label: str,
-    clips: int,
-    scores: list[tuple[str, float, tuple[float, float], int]],
-) -> list[Row]:
-    spec, history = encoder.spec, encoder.spec.trained_on
-    fingerprints = [test.fingerprint()] + ([gallery.fingerprint()] if gallery else [])
-    return [
-        Row(
-            method=str(history.get("method", "random")),
-            data=test.source,
-            split=Path(test.source).stem if gallery else "leave-one-out",
-            label=label,
-            metric=metric,
-            value=value,
-            ci95=interval,
-            n=count,
-            seed=int(history.get("seed", 0)),
-            seconds=float(history.get("seconds", 0.0)),
-            encoder=spec.name,
-            fingerprint="+".join(fingerprints),
-            views=clips,
-            steps=int(history.get("steps", 0)),
-            config=dict(history.get("settings", {})),
-        )
-        for metric, value, interval, count in scores
-    ]

@@ -38,7 +38,7 @@ class Settings:
         head: "linear" (the paper) or "mlp" (two layers, as MoCo v2).
         temperature: tau.
         twin_momentum: m of the momentum encoder.
-        queue: K; 0 takes a quarter of the videos, at most 4096. A queue that holds earlier keys of
+        queue: K; 0 takes an eighth of the videos, at most 4096. A queue that holds earlier keys of
             the videos it is compared with makes false negatives of them.
         queue_of: whose features fill the queue: "anchor" (DSM) or "key" (MoCo).
         batch_negatives: the batch's other videos are negatives too. Their keys are as old as the
@@ -166,7 +166,7 @@ def fit_queue(settings: Settings, videos: int) -> Settings:
     """Settings whose queue, if it was left open (0), suits the number of videos."""
     if settings.queue:
         return settings
-    return replace(settings, queue=max(1, min(4096, videos // 4)))
+    return replace(settings, queue=max(1, min(4096, videos // 8)))
 
 
 def resolve(

@@ -181,10 +181,10 @@ class StepBatches(Sampler[list[tuple[int, int]]]):
 
 
 class InOrder(Sampler[list[tuple[int, int]]]):
-    """Every video `draws` times, in order, in batches."""
+    """Every video in order, as often as `draws` says of it, in batches."""
 
-    def __init__(self, videos: int, batch_size: int, draws: int = 1) -> None:
-        self.keys = [(draw, index) for index in range(videos) for draw in range(draws)]
+    def __init__(self, draws: Sequence[int], batch_size: int) -> None:
+        self.keys = [(draw, index) for index, count in enumerate(draws) for draw in range(count)]
         self.batch_size = batch_size
 
     def __len__(self) -> int:

@@ -116,6 +116,34 @@ class UniformWindows:
         return Request(room * share, {"clip": window(self.frames, self.stride)})
 
 
+@dataclass(frozen=True)
+class TiledWindows:
+    """Windows laid end to end over the whole video; draw `number` is one of them.
+
+    video     |------------------------------------|
+    windows    [window 0][window 1][window 2]          what is left at the end is not shown
+    shorter   |-----|                                  one window, which loops
+    """
+
+    frames: int = 16
+    stride: int = 4
+
+    def __post_init__(self) -> None:
+        check_window(self.frames, self.stride)
+
+    def count(self, duration: float, fps: float) -> int:
+        """How many windows a video of `duration` seconds has, at least 1."""
+        # The last window ends with a frame, not with the gap after it.
+        frames = round(duration * fps) + self.stride - 1
+        return max(1, frames // (self.frames * self.stride))
+
+    def draw(
+        self, duration: float, fps: float, rng: np.random.Generator, number: int = 0
+    ) -> Request:
+        at = number * self.frames * self.stride / fps
+        return Request(at, {"clip": window(self.frames, self.stride)})
+
+
 def window(frames: int, stride: int) -> tuple[int, ...]:
     """Offsets of T frames, `stride` apart."""
     return tuple(range(0, frames * stride, stride))

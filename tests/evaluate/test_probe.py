@@ -1,0 +1,84 @@
+"""What the probes read, and what they choose by."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from features_of import features
+
+from unscene.errors import UnsceneError
+from unscene.evaluate import probe as file
+from unscene.evaluate.probe import probe
+
+
+def noise(count: int, dim: int = 8) -> torch.Tensor:
+    return torch.randn(count, dim, generator=torch.Generator().manual_seed(0))
+
+
+def test_probes_read_what_is_there_and_nothing_else() -> None:
+    labels = [f"c{i % 4}" for i in range(200)]
+    blind, apart = noise(200), noise(200)
+    for i in range(200):
+        apart[i, i % 4] += 20
+    sides = [
+        (features(values[:100], labels[:100]), features(values[100:], labels[100:]))
+        for values in (apart, blind)
+    ]
+    seen, unseen = (probe(*side).scores for side in sides)
+    assert set(seen) == {"probe_top1", "knn_top1"}
+    for metric in seen:
+        assert (seen[metric].value, seen[metric].n, seen[metric].ci95) == (1.0, 100, (1.0, 1.0))
+        assert seen[metric].classes == {f"c{i}": 1.0 for i in range(4)}
+        assert unseen[metric].value == pytest.approx(0.25, abs=0.12)
+        assert unseen[metric].ci95[0] < unseen[metric].value < unseen[metric].ci95[1]
+
+
+def test_a_class_never_seen_counts_as_missed() -> None:
+    values = torch.eye(4) * 10
+    train = features(values.repeat(2, 1), list("abcdabcd"))
+    found = probe(train, features(values, list("abcz"))).scores
+    assert found["probe_top1"].value == 0.75
+    assert found["probe_top1"].classes["z"] == 0
+    with pytest.raises(UnsceneError, match="two classes"):
+        probe(features(values, list("aaaa")), features(values, list("aaaa")))
+
+
+def test_what_is_chosen_comes_from_the_training_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test set of shuffled labels changes no choice; a training set that asks for it does."""
+    labels = [f"c{i % 2}" for i in range(60)]
+    values = noise(60)
+    for i in range(60):
+        values[i, 0] += 2 * (i % 2)
+    train = features(values, labels)
+    mixed = list(np.random.default_rng(1).permutation(labels))
+    right, wrong = (probe(train, features(values, names)) for names in (labels, mixed))
+    assert right.chosen == wrong.chosen
+    tried: list[float] = []
+    original = file._neighbours
+
+    def watch(count: float, known: np.ndarray, *rest: np.ndarray) -> object:
+        tried.append(count)
+        assert len(known) in (48, 60)  # four fifths to choose, all to score
+        return original(count, known, *rest)
+
+    monkeypatch.setattr(file, "_neighbours", watch)
+    probe(train, train)
+    assert tried[:-1] == list(file.NEIGHBOURS)
+
+
+def test_groups_stay_whole() -> None:
+    names = np.asarray(["a", "b"] * 20)
+    groups = [f"scene {i // 4}" for i in range(40)]
+    held = file._validation(names, groups, 0)
+    assert held.sum() == 8
+    inside = {g for g, h in zip(groups, held, strict=True) if h}
+    outside = {g for g, h in zip(groups, held, strict=True) if not h}
+    assert not inside & outside
+    tied = file._validation(np.asarray(["a"] * 5 + ["b"] * 5), ["x"] * 5 + ["y"] * 5, 0)
+    assert not tied.any()  # holding either scene back would leave one class
+
+
+def test_one_video_a_class_spares_none() -> None:
+    assert not file._validation(np.asarray(list("abc")), None, 0).any()
+    assert file._validation(np.asarray(list("aabbc")), None, 0).sum() == 2
