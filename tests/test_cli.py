@@ -38,13 +38,17 @@ sys.exit(status)
     [
         (["--help"], 0, "pretrain"),
         (["pretrain", "--help"], 0, "--temperature"),
-        (["evaluate", "--help"], 0, "--encoder"),
+        (["evaluate", "--help"], 0, "finetune"),
+        (["evaluate", "retrieve", "--help"], 0, "--encoder"),
+        (["evaluate", "finetune", "--help"], 0, "--labels"),
+        (["results", "--help"], 0, "--markdown"),
         (["--version"], 0, f"unscene {__version__}\n"),
         (["pretrain", "data", "--tempurature", "1"], 2, "--tempurature"),
         (["pretrian"], 2, "'pretrain'"),
         (["pretrain", "data", "--lr", "fast"], 2, "--lr 'fast': must be a number"),
         (["pretrain", "data", "--method", "dms"], 1, "did you mean dsm?"),
         (["pretrain"], 1, "no DATA"),
+        (["evaluate", "finetune", "data"], 1, "--train"),
     ],
 )
 def test_help_and_mistakes_load_nothing_heavy(line: list[str], status: int, said: str) -> None:
@@ -104,6 +108,22 @@ def test_pretrain_and_evaluate(
     line = ["evaluate", "probe", str(moving.seen), "--train", str(moving.train)]
     assert main([*line, "--encoder", str(out), "--clips", "1", "--workers", "0"]) == 0
     assert capsys.readouterr().out.startswith("probe_top1")
+
+    table = tmp_path / "table.md"
+    line = ["results", str(rows), "--markdown", str(table), "--plot", str(tmp_path / "plot.png")]
+    assert main([*line, "--metrics", "retrieval_r1"]) == 0
+    assert f"moco  {record['value']:.3f}" in capsys.readouterr().out
+    assert f"| moco | {record['value']:.3f}" in table.read_text()
+    assert (tmp_path / "plot.png").is_file()
+
+    line = ["evaluate", "finetune", str(moving.seen), "--train", str(moving.train), "--max_steps"]
+    line += ["2", "--encoder", str(out), "--out", str(tmp_path / "tuned"), "--batch_size", "2"]
+    assert main([*line, "--workers", "0", "--clips", "1"]) == 0
+    assert capsys.readouterr().out.startswith("finetune_top1")
+
+    line = ["evaluate", "decouple", str(moving.seen), "--encoder", str(out), "--workers", "0"]
+    assert main(line) == 0
+    assert capsys.readouterr().out.startswith("decoupling_trained")
 
     # The saved configuration takes flags beside it, and finds its own folder taken.
     config = ["pretrain", "--config", str(out / "config.yaml")]

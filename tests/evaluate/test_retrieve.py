@@ -114,9 +114,7 @@ def test_apart_never_matches_within_a_scene() -> None:
 
 def test_a_scale_changes_nothing() -> None:
     query, gallery = data(10, 5), data(20, 6)
-    scaled = features(
-        gallery.values * (torch.rand(20, 1) * 100 + 0.1), gallery.labels("label")
-    )
+    scaled = features(gallery.values * (torch.rand(20, 1) * 100 + 0.1), gallery.labels("label"))
     assert retrieve(query, gallery, ks=(1, 5)) == retrieve(query, scaled, ks=(1, 5))
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from tqdm import tqdm
 
 from unscene.encoders import VideoEncoder, load_encoder
 from unscene.errors import UnsceneError
+from unscene.evaluate.decouple import decouple
+from unscene.evaluate.decouple import rows as decouple_rows
 from unscene.evaluate.features import Features, Mode, extract
 from unscene.evaluate.probe import probe
 from unscene.evaluate.retrieve import retrieve
@@ -96,12 +98,46 @@ def evaluate(
         encoder.spec,
         scores,
         data=test.source,
-        split=Path(test.source).stem if gallery else "leave-one-out",
+        split=test.split if gallery else "leave-one-out",
         label=label,
         fingerprint="+".join(fingerprints),
         views=0 if mode == "clip" else clips,
         test=settings,
     )
+    if out is not None:
+        write_rows(out, rows)
+    return rows
+
+
+def evaluate_decoupling(
+    data: str,
+    encoder_path: Path,
+    *,
+    clips: int = 1,
+    workers: int = 0,
+    batch_size: int = 16,
+    device: str = "auto",
+    out: Path | None = None,
+) -> list[Row]:
+    """The decoupling score of a saved encoder on videos without labels; see `decouple`.
+
+    Raises:
+        UnsceneError: no usable video, nothing moves, an encoder that cannot be loaded.
+    """
+    encoder, where = load_encoder(encoder_path), _device(device)
+    catalog = open_catalog(data)
+    _tell(catalog)
+    with _bar(catalog) as bar:
+        found = decouple(
+            encoder,
+            catalog.videos,
+            clips=clips,
+            batch_size=batch_size,
+            workers=workers,
+            device=where,
+            progress=lambda done, total: bar.update(done - bar.n),
+        )
+    rows = decouple_rows(found, encoder.spec, catalog, split="all", clips=clips)
     if out is not None:
         write_rows(out, rows)
     return rows
@@ -159,10 +195,7 @@ def _features(
     batch_size: int,
     device: torch.device,
 ) -> Features:
-    quiet = not sys.stderr.isatty()
-    with tqdm(
-        total=len(catalog), desc=catalog.source, unit="video", mininterval=30 if quiet else 0.2
-    ) as bar:
+    with _bar(catalog) as bar:
         found = extract(
             encoder,
             catalog.videos,
@@ -175,6 +208,13 @@ def _features(
         )
     _tell(replace(catalog, videos=found.videos, skipped=found.skipped))
     return found
+
+
+def _bar(catalog: Catalog) -> tqdm[Any]:
+    quiet = not sys.stderr.isatty()
+    return tqdm(
+        total=len(catalog), desc=catalog.source, unit="video", mininterval=30 if quiet else 0.2
+    )
 
 
 def _tell(catalog: Catalog) -> None:

@@ -32,12 +32,14 @@ class Progress(L.Callback):
 
     Args:
         total: steps of the whole run.
-        begun: steps made before this process.
         report: called as report(step, total, metrics) instead of drawing a bar.
+        name: in front of the bar.
     """
 
-    def __init__(self, total: int, report: Report | None = None) -> None:
-        self.total, self.report = total, report
+    def __init__(
+        self, total: int, report: Report | None = None, name: str = "pre-training"
+    ) -> None:
+        self.total, self.report, self.name = total, report, name
         self.waited = 0.0
         self.clips = 0
         self.steps = 0
@@ -65,7 +67,7 @@ class Progress(L.Callback):
             self._bar = tqdm(
                 total=self.total,
                 initial=trainer.global_step,
-                desc="pre-training",
+                desc=self.name,
                 unit="step",
                 mininterval=30 if quiet else 0.2,
                 dynamic_ncols=True,
@@ -120,22 +122,26 @@ class Progress(L.Callback):
             self._bar.close()
 
 
-class Saver(L.Callback):
-    """Writes OUT/last.ckpt, OUT/encoder.safetensors and OUT/encoder.json together.
+class Checkpoints(L.Callback):
+    """Writes OUT/last.ckpt every so many steps, when the run is stopped and when it ends.
 
-    Every file is written beside its final name and renamed, so that a full disk or a crash leaves
-    the checkpoint before it as it was. encoder.json also says the steps made and the seconds they
-    took, those before a --resume included.
+    It is written beside its final name and renamed, so that a full disk or a crash leaves the
+    checkpoint before it as it was.
     """
 
-    def __init__(self, out: Path, every: int, trained_on: dict[str, Any]) -> None:
-        self.out, self.every, self.trained_on = out, every, trained_on
+    def __init__(self, out: Path, every: int) -> None:
+        self.out, self.every = out, every
         self.saved = -1
         self._before = 0.0
         self._started = time.perf_counter()
 
+    @property
+    def seconds(self) -> float:
+        """That the run took, the parts before a --resume included."""
+        return self._before + time.perf_counter() - self._started
+
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self._before + time.perf_counter() - self._started}
+        return {"seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._before = state_dict["seconds"]
@@ -159,7 +165,6 @@ class Saver(L.Callback):
             self.save(trainer, module)
 
     def save(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        assert isinstance(module, PretrainModule)
         target = self.out / CHECKPOINT
         if not trainer.is_global_zero:
             trainer.save_checkpoint(target)  # writes nothing; the first process waits
@@ -168,20 +173,7 @@ class Saver(L.Callback):
         try:
             with replacing(target) as temporary:
                 trainer.save_checkpoint(temporary)
-            encoder, basic = module.method.encoder, module.method.basic
-            assert isinstance(basic, BasicAugmentation)
-            s = module.settings
-            encoder.spec = replace(
-                encoder.spec,
-                frames=s.frames,
-                stride=s.stride,
-                size=s.size,
-                mean=basic.mean,
-                std=basic.std,
-                trained_on=self.trained_on
-                | {"steps": trainer.global_step, "seconds": round(self.state_dict()["seconds"], 1)},
-            )
-            save_encoder(encoder, self.out)
+            self.beside(trainer, module)
         except (OSError, UnsceneError) as error:  # save_encoder has its own words for an OSError
             reason = getattr(error, "strerror", None) or error
             kept = f"step {self.saved}" if self.saved >= 0 else "none since it began here"
@@ -190,6 +182,34 @@ class Saver(L.Callback):
                 f"checkpoint ({kept}) is untouched; free some space and --resume."
             ) from error
         self.saved = trainer.global_step
+
+    def beside(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Write what belongs beside a checkpoint; in the first process only."""
+
+
+class Saver(Checkpoints):
+    """Also writes OUT/encoder.safetensors and OUT/encoder.json, which says steps and seconds."""
+
+    def __init__(self, out: Path, every: int, trained_on: dict[str, Any]) -> None:
+        super().__init__(out, every)
+        self.trained_on = trained_on
+
+    def beside(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        assert isinstance(module, PretrainModule)
+        encoder, basic = module.method.encoder, module.method.basic
+        assert isinstance(basic, BasicAugmentation)
+        s = module.settings
+        encoder.spec = replace(
+            encoder.spec,
+            frames=s.frames,
+            stride=s.stride,
+            size=s.size,
+            mean=basic.mean,
+            std=basic.std,
+            trained_on=self.trained_on
+            | {"steps": trainer.global_step, "seconds": round(self.seconds, 1)},
+        )
+        save_encoder(encoder, self.out)
 
 
 class StopOnSignal(L.Callback):

@@ -6,6 +6,7 @@ This file imports no torch, so that the command line answers at once.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -100,7 +101,13 @@ def save_config(config: RunConfig, path: Path) -> None:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The flat names and values of a config.yaml or recipe."""
+    """The flat names and values of a config.yaml, or of a recipe's pre-training."""
+    content = read_table(path)
+    return content["pretrain"] if isinstance(content.get("pretrain"), dict) else content
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """A YAML file that is a table. Raises UnsceneError if it cannot be read as one."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
@@ -117,21 +124,27 @@ def continue_config(saved: dict[str, Any], given: dict[str, Any]) -> RunConfig:
         UnsceneError: naming every setting that differs.
     """
     given = {key: value for key, value in given.items() if value is not None}
-    plain = flat(build({**saved, **given}))
-    before = flat(build(saved))
-    differing = [key for key in given if key not in FREE and plain[key] != before[key]]
+    check_same(flat(build(saved)), flat(build({**saved, **given})), given)
+    return build({**saved, **{key: given[key] for key in given if key in FREE}})
+
+
+def check_same(before: dict[str, Any], now: dict[str, Any], given: Iterable[str]) -> None:
+    """Raise UnsceneError, naming every setting of `given` that differs and must not."""
+    differing = [key for key in given if key not in FREE and now[key] != before[key]]
     if differing:
-        table = "\n".join(f"  {key}: was {before[key]!r}, now {plain[key]!r}" for key in differing)
+        table = "\n".join(f"  {key}: was {before[key]!r}, now {now[key]!r}" for key in differing)
         raise UnsceneError(
             "--resume continues a run as it was begun, but these differ:\n"
             f"{table}\nLeave them out, or begin a new run in another --out."
         )
-    return build({**saved, **{key: given[key] for key in given if key in FREE}})
 
 
-def describe() -> dict[str, str]:
-    """Help for every flat name, taken from the docstrings above."""
-    return _attributes(RunConfig) | _attributes(Settings)
+def describe(*owners: type) -> dict[str, str]:
+    """Help for every flat name, from the docstrings of `owners`: without any, of the two above."""
+    texts: dict[str, str] = {}
+    for owner in owners or (RunConfig, Settings):
+        texts |= _attributes(owner)
+    return texts
 
 
 def _attributes(owner: type) -> dict[str, str]:

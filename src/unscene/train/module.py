@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import lightning as L
 import numpy as np
@@ -123,12 +123,25 @@ class PretrainModule(L.LightningModule):
         )
 
 
-def lr_factor(settings: Settings, step: int, total: int, epoch_steps: int) -> float:
+class Schedule(Protocol):
+    """The part of some settings that says how the learning rate goes."""
+
+    @property
+    def schedule(self) -> Literal["step", "cosine", "constant"]: ...
+    @property
+    def warmup(self) -> float: ...
+    @property
+    def drops(self) -> tuple[int, ...]: ...
+
+
+def lr_factor(
+    settings: Schedule, step: int, total: int, epoch_steps: int, *, drop_factor: float = 0.1
+) -> float:
     """What the learning rate is multiplied by at a step: warm-up times schedule."""
     warm = settings.warmup * total
     rise = min(1.0, (step + 1) / warm) if warm >= 1 else 1.0
     if settings.schedule == "step":
-        return rise * 0.1 ** sum(step >= drop * epoch_steps for drop in settings.drops)
+        return rise * drop_factor ** sum(step >= drop * epoch_steps for drop in settings.drops)
     if settings.schedule == "cosine":
         return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
     return rise

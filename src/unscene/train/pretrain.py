@@ -11,20 +11,18 @@ OUT/summary.json           the account: videos used, skipped and why, steps, tim
 
 from __future__ import annotations
 
-import os
-import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from unscene.encoders import VideoEncoder, create_encoder
 from unscene.errors import UnsceneError
 from unscene.methods.registry import create_method
 from unscene.methods.settings import as_plain, fit_queue
+from unscene.train import engine
 from unscene.train.callbacks import (
     CHECKPOINT,
     Progress,
@@ -34,7 +32,7 @@ from unscene.train.callbacks import (
     write_summary,
 )
 from unscene.train.config import RunConfig, save_config
-from unscene.train.metrics import Metrics, quiet
+from unscene.train.metrics import quiet
 from unscene.train.module import PretrainModule
 from unscene.video.catalog import Catalog, open_catalog
 
@@ -83,18 +81,7 @@ def pretrain(
         UnsceneError: no usable video, an unknown name, OUT holds another run, nothing to resume, a
             loss that is not finite, a disk that is full.
     """
-    out = Path(config.out)
-    checkpoint = out / CHECKPOINT
-    if resume and not checkpoint.exists():
-        raise UnsceneError(f"{out}: no {CHECKPOINT} to resume from; leave out --resume")
-    if resume:
-        _check_whole(checkpoint)
-    elif checkpoint.exists():
-        raise UnsceneError(
-            f"{out}: already holds a run; continue it with --resume or give another --out"
-        )
-    if config.accelerator == "gpu" and not torch.cuda.is_available():
-        raise UnsceneError("--accelerator gpu: no GPU is visible here; `unscene doctor` says more")
+    checkpoint = engine.begin(config, resume=resume)
     torch.manual_seed(config.seed)
     encoder = create_encoder(config.encoder, **config.encoder_options)
     _check_fit(encoder, config)
@@ -111,26 +98,14 @@ def pretrain(
     )
     stop = StopOnSignal()
     with stop.listening(), quiet():
-        trainer, progress = _trainer(config, module, catalog, stop, report, resume)
+        progress, saver = _callbacks(config, module, catalog, report)
+        trainer = engine.trainer(
+            config, [stop, progress, saver], total=progress.total, resume=resume
+        )
         if trainer.is_global_zero:
-            save_config(config, out / "config.yaml")
-        try:
-            trainer.fit(module, ckpt_path=checkpoint if resume else None, weights_only=False)
-        except SystemExit:
-            if stop.stopped:  # the second Ctrl-C, which Lightning turns into an exit
-                raise KeyboardInterrupt from None
-            raise
+            save_config(config, Path(config.out) / "config.yaml")
+        engine.fit(trainer, module, stop, checkpoint)
     return _conclude(config, module, catalog, trainer, progress)
-
-
-def _check_whole(checkpoint: Path) -> None:
-    try:
-        torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=False)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, KeyError, OSError, EOFError) as error:
-        raise UnsceneError(
-            f"{checkpoint}: is no whole checkpoint ({str(error).splitlines()[0]}); copy it again, "
-            "or begin a new run in another --out"
-        ) from error
 
 
 def _check_fit(encoder: VideoEncoder, config: RunConfig) -> None:
@@ -144,20 +119,13 @@ def _check_fit(encoder: VideoEncoder, config: RunConfig) -> None:
         )
 
 
-def _trainer(
+def _callbacks(
     config: RunConfig,
     module: PretrainModule,
     catalog: Catalog,
-    stop: StopOnSignal,
     report: Report | None,
-    resume: bool,
-) -> tuple[L.Trainer, Progress]:
-    on_gpu = torch.cuda.is_available() and config.accelerator != "cpu"
-    precision = config.precision
-    if precision == "auto":
-        # On a CPU bf16 gave NaN in the backward pass of small 3D ResNets (methods.md, section 4).
-        precision = "bf16-mixed" if on_gpu else "32-true"
-    world = _world_size(config, on_gpu)
+) -> tuple[Progress, Saver]:
+    world = engine.world_size(config)
     progress = Progress(module.total_steps(world), report)
     saver = Saver(
         Path(config.out),
@@ -171,33 +139,7 @@ def _trainer(
             "settings": as_plain(config.settings),
         },
     )
-    metrics = Metrics(Path(config.out) / "metrics.csv", resume=resume)
-    trainer = L.Trainer(
-        accelerator=config.accelerator,
-        devices=config.devices if on_gpu or config.devices != "auto" else 1,
-        strategy="ddp" if world > 1 else "auto",
-        precision=precision,
-        max_epochs=-1,
-        max_steps=progress.total,
-        callbacks=[stop, progress, saver],
-        logger=[metrics, TensorBoardLogger(config.out, name="tensorboard", version="")],
-        log_every_n_steps=max(1, min(50, progress.total // 100)),
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        sync_batchnorm=config.sync_batchnorm,
-    )
-    return trainer, progress
-
-
-def _world_size(config: RunConfig, on_gpu: bool) -> int:
-    """Processes of the run: what torchrun says, else the devices."""
-    if "WORLD_SIZE" in os.environ:
-        return int(os.environ["WORLD_SIZE"])
-    if config.devices == "auto":
-        return torch.cuda.device_count() if on_gpu else 1
-    return int(config.devices)
+    return progress, saver
 
 
 def _conclude(
@@ -222,7 +164,8 @@ def _conclude(
         lines += [f"  {failure.path}: {failure.reason}" for failure in failures[:10]]
     rate = progress.clips / max(seconds, 1e-9)
     lines += [
-        f"{_duration(seconds)}, {rate:.1f} clips/s, {progress.waiting:.0%} of it waiting for data",
+        f"{engine.duration(seconds)}, {rate:.1f} clips/s, "
+        f"{progress.waiting:.0%} of it waiting for data",
         f"encoder: {out / 'encoder.safetensors'} (and .json)",
         f"run:     {out} (config.yaml, metrics.csv, tensorboard/, {CHECKPOINT})",
     ]
@@ -243,9 +186,3 @@ def _conclude(
         write_summary(out / "summary.json", summary)
     account = "\n".join(lines) if trainer.is_global_zero else ""
     return Outcome(out, steps, finished, seconds, rate, progress.waiting, account)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

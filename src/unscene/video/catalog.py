@@ -3,6 +3,7 @@
 clips/a.mp4                  folder          no labels
 clips/Run/a.mp4              class folders   label = name of the folder the file lies in
 videos.csv                   path,label[,start,end][,more columns]; paths relative to the CSV
+ucf101-1-train:/data/UCF101  official split  UCF101, HMDB51 or Kinetics: see official.py
 """
 
 from __future__ import annotations
@@ -76,18 +77,30 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Catalog:
-    """The videos of DATA that can be used, and those that cannot."""
+    """The videos of DATA that can be used, and those that cannot.
+
+    Attributes:
+        source: DATA, for messages.
+        root: the folder that moves with the data; None: `source`, or the folder it lies in.
+    """
 
     source: str
     videos: tuple[Video, ...]
     skipped: tuple[Skipped, ...] = ()
+    root: str | None = None
 
     def __len__(self) -> int:
         return len(self.videos)
 
+    @property
+    def split(self) -> str:
+        """What to call this part of the data: "ucf101-1-test", or the name of the folder or CSV."""
+        return self.source.partition(":")[0] if self.root else Path(self.source).stem
+
     def fingerprint(self) -> str:
         """16 hex digits over names, sizes, labels and segments: has the data changed?"""
-        root = Path(self.source) if Path(self.source).is_dir() else Path(self.source).parent
+        root = Path(self.root or self.source)
+        root = root if root.is_dir() else root.parent
         digest = hashlib.sha256()
         for video in self.videos:
             name = os.path.relpath(video.path, root)
@@ -128,6 +141,10 @@ def list_videos(data: str | os.PathLike[str]) -> Catalog:
     """Find videos without opening any."""
     path = Path(data).expanduser()
     if not path.exists():
+        from unscene.video.official import list_official  # which makes catalogs: imports this file
+
+        if (official := list_official(os.fspath(data))) is not None:
+            return official
         raise UnsceneError(f"{data}: does not exist; give a folder of videos or a CSV file")
     if path.is_dir():
         return _list_folder(path)

@@ -1,0 +1,132 @@
+"""`unscene evaluate`: numbers of an encoder, by one of four protocols."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from jsonargparse import ArgumentParser, Namespace
+
+from unscene.commands import DATA
+from unscene.errors import UnsceneError
+
+HELP = "retrieval, probes, fine-tuning and decoupling score of an encoder"
+
+_PROTOCOLS = {
+    "retrieve": "is a video of the same class among the nearest?",
+    "probe": "logistic regression and nearest neighbours on frozen features",
+    "finetune": "train everything on some labels, then test",
+    "decouple": "without labels: is the same motion nearer than the same scene?",
+}
+
+
+def flags(parser: ArgumentParser) -> None:
+    below = parser.add_subcommands(dest="protocol", title="protocols", metavar="PROTOCOL")
+    for name, text in _PROTOCOLS.items():
+        sub = ArgumentParser(exit_on_error=False, prog=f"unscene evaluate {name}", description=text)
+        _finetune_flags(sub) if name == "finetune" else _frozen_flags(sub, name)
+        below.add_subcommand(name, sub, help=text)
+
+
+def run(values: Namespace) -> None:
+    given = values[values.protocol]
+    if values.protocol == "finetune":
+        rows = _finetune(given.as_dict())
+    elif values.protocol == "decouple":
+        rows = _decouple(given)
+    else:
+        rows = _frozen(values.protocol, given)
+    width = max((len(row.metric) for row in rows), default=0)
+    for row in rows:
+        low, high = row.ci95
+        print(f"{row.metric:<{width}}  {row.value:.3f}  [{low:.3f}, {high:.3f}]  n = {row.n}")
+
+
+def _frozen_flags(parser: ArgumentParser, protocol: str) -> None:
+    what = {"retrieve": "what is searched for", "probe": "what is tested"}
+    parser.add_argument("data", type=str, help=f"{what.get(protocol, 'what is shown')}: {DATA}")
+    parser.add_argument("--encoder", type=str, help="folder, .safetensors or .json", required=True)
+    if protocol == "retrieve":
+        parser.add_argument("--train", type=str | None, help="gallery; without it, leave one out")
+        parser.add_argument(
+            "--mode",
+            type=str,
+            default="video",
+            help="video: the mean feature of --clips windows; clip: every window for itself",
+        )
+        parser.add_argument(
+            "--apart", type=str | None, help="never match videos of one value in this column"
+        )
+    if protocol == "probe":
+        parser.add_argument("--train", type=str | None, help="training set")
+        parser.add_argument("--group", type=str | None, help="choose by whole groups of a column")
+    if protocol != "decouple":
+        parser.add_argument("--label", type=str, default="label", help="column of the classes")
+    clips = 1 if protocol == "decouple" else 10
+    parser.add_argument("--clips", type=int, default=clips, help="windows a video")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1 ...")
+    parser.add_argument("--out", type=str | None, help="write the rows to this .jsonl file")
+
+
+def _frozen(protocol: str, given: Namespace) -> list[Any]:
+    from unscene.evaluate.run import evaluate
+
+    values = given.as_dict()
+    out = values.pop("out")
+    encoder = Path(values.pop("encoder"))
+    return evaluate(
+        protocol,  # type: ignore[arg-type]
+        values.pop("data"),
+        encoder,
+        out=Path(out) if out else None,
+        **values,
+    )
+
+
+def _decouple(given: Namespace) -> list[Any]:
+    from unscene.evaluate.run import evaluate_decoupling
+
+    return evaluate_decoupling(
+        given.data,
+        Path(given.encoder),
+        clips=given.clips,
+        workers=given.workers,
+        batch_size=given.batch_size,
+        device=given.device,
+        out=Path(given.out) if given.out else None,
+    )
+
+
+def _finetune_flags(parser: ArgumentParser) -> None:
+    from unscene.evaluate.finetune_config import FinetuneConfig
+    from unscene.train.config import describe
+
+    parser.add_argument("data", nargs="?", type=str | None, help=f"the test: {DATA}")
+    parser.add_argument("--config", type=str | None, help="a config.yaml; flags beside it win")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    texts = describe(FinetuneConfig)
+    for name, hint in get_type_hints(FinetuneConfig).items():
+        if name != "data":
+            parser.add_argument(f"--{name}", type=hint | None, default=None, help=texts[name])
+
+
+def _finetune(values: dict[str, Any]) -> list[Any]:
+    from unscene.evaluate.finetune_config import FinetuneConfig, build, continue_config
+    from unscene.train.config import read_config
+
+    given = {key: value for key, value in values.items() if value is not None}
+    resume, config = given.pop("resume"), given.pop("config", None)
+    if config is not None:
+        given = read_config(Path(config)) | given
+    if resume:
+        saved = Path(given.get("out", FinetuneConfig.out)) / "config.yaml"
+        if not saved.exists():
+            raise UnsceneError(f"{saved.parent}: holds no run to resume (no config.yaml)")
+        resolved = continue_config(read_config(saved), given)
+    else:
+        resolved = build(given)
+    from unscene.evaluate.finetune import finetune
+
+    return finetune(resolved, resume=resume)

@@ -1,0 +1,59 @@
+"""`unscene pretrain`: learn an encoder from videos without labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_type_hints
+
+from jsonargparse import ArgumentParser, Namespace
+
+from unscene.commands import DATA
+from unscene.errors import UnsceneError
+from unscene.methods.settings import METHODS, Settings
+from unscene.train.config import OWN, RunConfig, build, continue_config, describe, read_config
+
+HELP = "learn an encoder from videos without labels"
+
+
+def flags(parser: ArgumentParser) -> None:
+    parser.add_argument("data", nargs="?", type=str | None, help=DATA)
+    parser.add_argument(
+        "--config", type=str | None, help="a config.yaml or recipe; flags given beside it win"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="continue the run in --out from its last checkpoint"
+    )
+    defaults = RunConfig(data="")
+    texts = describe()
+    for owner, base in ((RunConfig, defaults), (Settings, None)):
+        hints = get_type_hints(owner)
+        for name, hint in hints.items():
+            if name in ("data", "settings"):
+                continue
+            shown = f" (default: {getattr(base, name)})" if base is not None else " (see --preset)"
+            text = texts.get(name, "") + shown
+            if name == "method":
+                text = f"one of {', '.join(METHODS)} (default: dsm)"
+            parser.add_argument(f"--{name}", type=hint | None, default=None, help=text)
+
+
+def run(values: Namespace) -> int:
+    given = {key: value for key, value in values.as_dict().items() if value is not None}
+    resume, recipe = given.pop("resume"), given.pop("config", None)
+    given = {key: value for key, value in given.items() if key in OWN or hasattr(Settings, key)}
+    if recipe is not None:
+        given = read_config(Path(recipe)) | given
+    if resume:
+        out = Path(given.get("out", RunConfig.out))
+        saved = out / "config.yaml"
+        if not saved.exists():
+            raise UnsceneError(f"{out}: holds no run to resume (no config.yaml)")
+        run = continue_config(read_config(saved), given)
+    else:
+        run = build(given)
+    from unscene.train.pretrain import pretrain
+
+    outcome = pretrain(run, resume=resume)
+    if outcome.account:
+        print(outcome.account)
+    return 0 if outcome.finished else 130

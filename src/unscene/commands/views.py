@@ -1,0 +1,44 @@
+"""`unscene views`: look before you train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from unscene.commands import DATA
+
+HELP = "picture of anchors, positives, negatives and flow"
+
+
+def flags(parser: ArgumentParser) -> None:
+    parser.add_argument("data", type=str, help=DATA)
+    parser.add_argument("--out", type=str, default="views.png", help="the picture (.png)")
+    parser.add_argument("--videos", type=int, default=4, help="how many videos to draw")
+    parser.add_argument("--method", type=str, default="dsm", help="whose views")
+    parser.add_argument("--preset", type=str, default="default")
+    parser.add_argument("--size", type=int, default=112, help="side of a view in pixels")
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--stride", type=int, default=4)
+    parser.add_argument("--flow", type=str, default="dis", help="dis or codec")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def run(values: Namespace) -> None:
+    from unscene.train.preview import preview
+
+    path = preview(
+        values.data,
+        Path(values.out),
+        videos=values.videos,
+        method=values.method,
+        preset=values.preset,
+        overrides={
+            "size": values.size,
+            "frames": values.frames,
+            "stride": values.stride,
+            "flow": values.flow,
+        },
+        seed=values.seed,
+    )
+    print(f"picture: {path}")

@@ -1,0 +1,134 @@
+"""An encoder with a classifier: what fine-tuning trains, and what it leaves for use.
+
+OUT/encoder.safetensors, .json       as any encoder
+OUT/classifier.safetensors, .json    weight (K, D), bias (K,); the K class names, in that order
+
+    recogniser = load_recogniser("runs/finetune").eval()
+    recogniser(clip_BCTHW)           # (B, K), the probabilities of recogniser.names
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from unscene.encoders import VideoEncoder, load_encoder, save_encoder
+from unscene.errors import UnsceneError
+from unscene.files import replacing, write_text
+
+_STEM = "classifier"
+
+
+class Recogniser(VideoEncoder):
+    """A video encoder whose feature of a clip is the probability of each class.
+
+    Being one, it is averaged over windows by `features.extract`; its maps are those of the encoder.
+
+    Args:
+        encoder: what is classified; shared, not copied.
+        names: K classes, in the order of the outputs.
+        dropout: probability that a feature is dropped in training.
+    """
+
+    def __init__(self, encoder: VideoEncoder, names: Sequence[str], dropout: float = 0.0) -> None:
+        super().__init__(encoder.spec, stage_dims=encoder.stage_dims, minimum=encoder.minimum)
+        self.encoder = encoder
+        self.names = tuple(names)
+        self.dropout = dropout
+        self.classifier = nn.Linear(encoder.dim, len(self.names))
+
+    @property
+    def dim(self) -> int:
+        """K, the number of classes."""
+        return len(self.names)
+
+    def forward(self, clip_BCTHW: Tensor) -> Tensor:
+        """Probabilities of the classes, (B, K)."""
+        return self.logits(clip_BCTHW).float().softmax(dim=1)
+
+    def logits(self, clip_BCTHW: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Scores of the classes, (B, K).
+
+        Args:
+            clip_BCTHW: as the encoder takes it.
+            generator: on the CPU; draws the dropout, so that a resumed run draws the same. Without
+                it nothing is dropped.
+        """
+        feature = self.encoder(clip_BCTHW)
+        if generator is not None and self.dropout:
+            kept = torch.rand(feature.shape, generator=generator) >= self.dropout
+            feature = feature * kept.to(feature) / (1 - self.dropout)
+        logits: Tensor = self.classifier(feature)
+        return logits
+
+    def _stages(self, clip_BCTHW: Tensor) -> list[Tensor]:
+        return self.encoder.forward_stages(clip_BCTHW)
+
+
+def save_recogniser(recogniser: Recogniser, folder: Path) -> None:
+    """Write encoder and classifier into a folder; every file whole or not at all.
+
+    Raises:
+        UnsceneError: a file cannot be written.
+    """
+    encoder = save_encoder(recogniser.encoder, folder)
+    linear = recogniser.classifier
+    tensors = {k: v.detach().cpu().contiguous() for k, v in linear.state_dict().items()}
+    payload = safetensors.torch.save(tensors, metadata={"format": "pt"})
+    record = {
+        "classes": recogniser.names,
+        "weights_sha256": hashlib.sha256(payload).hexdigest(),
+        "encoder_sha256": hashlib.sha256(encoder.read_bytes()).hexdigest(),
+    }
+    target = folder / f"{_STEM}.safetensors"
+    try:
+        with replacing(target) as temporary:
+            temporary.write_bytes(payload)
+        write_text(
+            target.with_suffix(".json"), json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+        )
+    except OSError as error:
+        raise UnsceneError(
+            f"{target}: the classifier could not be written ({error.strerror}); free some space"
+        ) from error
+
+
+def load_recogniser(folder: str | Path) -> Recogniser:
+    """What `save_recogniser` wrote, on the CPU, in training mode like any new module.
+
+    Raises:
+        UnsceneError: a file is missing, is not whole, or belongs to another encoder.
+    """
+    folder = Path(folder)
+    encoder = load_encoder(folder)
+    weights = folder / f"{_STEM}.safetensors"
+    try:
+        record: Any = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
+        payload = weights.read_bytes()
+        recogniser = Recogniser(encoder, record["classes"])
+        sums = [
+            hashlib.sha256(content).hexdigest()
+            for content in (payload, (folder / "encoder.safetensors").read_bytes())
+        ]
+        if sums != [record["weights_sha256"], record["encoder_sha256"]]:
+            raise UnsceneError(
+                f"{weights}: does not belong to the encoder or the .json beside it (checksums "
+                "differ); copy all four files again from where they were saved"
+            )
+        recogniser.classifier.load_state_dict(safetensors.torch.load(payload))
+    except FileNotFoundError as error:
+        raise UnsceneError(
+            f"{error.filename}: no such file; a recogniser is an encoder and a classifier in one "
+            "folder, as `unscene evaluate finetune` writes them"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise UnsceneError(f"{weights}: cannot be read ({error}); copy it again") from error
+    return recogniser

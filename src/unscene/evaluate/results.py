@@ -1,0 +1,227 @@
+"""`unscene results`: tables and plots drawn from rows, never typed.
+
+One table for each (data, split, label, settings of the test); one line a method, one column a
+metric. Several seeds of a method become their mean: with three or more the interval is Student's t
+over seeds, so that it holds what another seed would change (and at least what the videos alone
+leave open); with two it covers both of theirs; with one it is the bootstrap interval over videos
+that the row carries.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unscene.errors import UnsceneError
+from unscene.evaluate.rows import read_rows
+from unscene.files import replacing
+
+_NEEDED = ("method", "data", "split", "label", "metric", "value", "ci95", "n", "seed")
+_IN_TITLE = ("frames", "stride", "size")  # shown only where tables differ in them
+_OF_THE_RUN = ("chosen", "gallery")  # what a protocol found, not what it was set to
+# Half the width of a 95 % interval in standard errors: Student's t for 2, 3 ... degrees of freedom.
+_STUDENT = (4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number of a method: mean over seeds, interval, videos of one seed, seeds."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    seeds: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Attributes:
+    title: what the numbers are about.
+    metrics: the columns.
+    lines: by method, its cells by metric.
+    """
+
+    title: str
+    metrics: tuple[str, ...]
+    lines: dict[str, dict[str, Cell]]
+
+
+def collect(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
+    """All rows of .jsonl files and of those in folders (and the folders below).
+
+    Files whose lines are no rows of results (a training's own records, say) are left out.
+
+    Raises:
+        UnsceneError: a path does not exist, a named file holds no rows, or nothing was found.
+    """
+    rows: list[dict[str, Any]] = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise UnsceneError(f"{path}: does not exist; give folders or .jsonl files of results")
+        files = sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]
+        for file in files:
+            found = [row for row in read_rows(file) if _is_row(row)]
+            if not found and not path.is_dir():
+                raise UnsceneError(f"{file}: holds no rows of results ({', '.join(_NEEDED)})")
+            rows += found
+    if not rows:
+        where = ", ".join(map(str, paths))
+        raise UnsceneError(f"{where}: no rows of results in any .jsonl file there")
+    return rows
+
+
+def tables(rows: Sequence[dict[str, Any]], metrics: Sequence[str] = ()) -> list[Table]:
+    """The rows as tables.
+
+    Args:
+        rows: as `collect` gives them.
+        metrics: the columns; none: all that there are.
+
+    Raises:
+        UnsceneError: none of the metrics is in the rows; says which are.
+    """
+    known = list(dict.fromkeys(row["metric"] for row in rows))
+    chosen = [m for m in metrics if m in known] if metrics else known
+    if not chosen:
+        raise UnsceneError(
+            f"no row has the metric {', '.join(metrics)}; there are {', '.join(known)}"
+        )
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if row["metric"] in chosen:
+            groups[row["data"], row["split"], row["label"], _setting(row)].append(row)
+    told = _telling([dict(json.loads(key[3])) for key in groups])
+    return [_table(key, group, chosen, told) for key, group in groups.items()]
+
+
+def markdown(found: Sequence[Table]) -> str:
+    """Tables as Markdown."""
+    parts = []
+    for table in found:
+        lines = [f"**{table.title}**", "", f"| method | {' | '.join(table.metrics)} | n, seeds |"]
+        lines.append("|---" * (len(table.metrics) + 2) + "|")
+        for method, cells in table.lines.items():
+            shown = [str(cells[m]) if m in cells else "" for m in table.metrics]
+            lines.append(f"| {method} | {' | '.join(shown)} | {_counted(cells)} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def text(found: Sequence[Table]) -> str:
+    """Tables for a terminal."""
+    parts = []
+    for table in found:
+        grid = [["", *table.metrics, "n, seeds"]]
+        for method, cells in table.lines.items():
+            shown = [str(cells[m]) if m in cells else "" for m in table.metrics]
+            grid.append([method, *shown, _counted(cells)])
+        widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+        body = ["  ".join(t.ljust(w) for t, w in zip(line, widths, strict=True)) for line in grid]
+        parts.append("\n".join([table.title, *(line.rstrip() for line in body)]))
+    return "\n\n".join(parts) + "\n"
+
+
+def plot(found: Sequence[Table], path: Path) -> None:
+    """Dots with intervals, a row of panels for each table; `path` is a .png, replaced whole.
+
+    Raises:
+        UnsceneError: another ending, or the file cannot be written.
+    """
+    if path.suffix.lower() != ".png":
+        raise UnsceneError(f"{path}: plots are PNG; give a name that ends in .png")
+    from matplotlib.figure import Figure
+
+    across = max(len(table.metrics) for table in found)
+    heights = [0.32 * len(table.lines) + 0.9 for table in found]
+    figure = Figure(figsize=(2.4 + 3 * across, sum(heights) + 0.2), layout="constrained")
+    rows = figure.subfigures(len(found), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for table, part in zip(found, rows, strict=True):
+        part.suptitle(table.title, x=0.01, ha="left", fontsize=9, fontweight="bold")
+        panels = part.subplots(1, across, sharey=True, squeeze=False)[0]
+        names = list(table.lines)[::-1]
+        for axes, metric in zip(panels, table.metrics, strict=False):
+            for at, name in enumerate(names):
+                if metric in table.lines[name]:
+                    cell = table.lines[name][metric]
+                    axes.plot([cell.low, cell.high], [at, at], color="#8aa4c8", lw=3)
+                    axes.plot(cell.value, at, "o", color="#1f3f77", ms=5)
+            axes.set_title(metric, fontsize=8)
+            axes.set_yticks(range(len(names)), names, fontsize=8)
+            axes.tick_params(axis="x", labelsize=8)
+            axes.set_ylim(-0.6, len(names) - 0.4)
+            axes.grid(axis="x", alpha=0.3)
+            axes.spines[["top", "right"]].set_visible(False)
+        for axes in panels[len(table.metrics) :]:
+            axes.set_visible(False)
+    try:
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=130)
+    except OSError as error:
+        raise UnsceneError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _table(
+    key: tuple[str, ...], rows: list[dict[str, Any]], metrics: list[str], told: list[str]
+) -> Table:
+    data, split, label, setting = key
+    values = dict(json.loads(setting))
+    shown = [f"{name} {values[name]}" for name in told if values.get(name) not in (None, "")]
+    title = ", ".join([str(data), str(split), f"label {label}", *shown])
+    by_line: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    several = len({row.get("encoder", "") for row in rows}) > 1
+    for row in rows:
+        name = f"{row['method']}, {row.get('encoder', '')}" if several else row["method"]
+        by_line[name][row["metric"]].append(row)
+    present = tuple(m for m in metrics if any(m in line for line in by_line.values()))
+    lines = {
+        name: {metric: _cell(found) for metric, found in line.items()}
+        for name, line in by_line.items()
+    }
+    return Table(title, present, lines)
+
+
+def _cell(rows: list[dict[str, Any]]) -> Cell:
+    values = np.array([float(row["value"]) for row in rows])
+    mean = float(values.mean())
+    if len(rows) < 3:
+        low = min(float(row["ci95"][0]) for row in rows)
+        high = max(float(row["ci95"][1]) for row in rows)
+    else:
+        factor = _STUDENT[min(len(rows) - 3, len(_STUDENT) - 1)]
+        over_videos = np.mean([float(row["ci95"][1]) - float(row["ci95"][0]) for row in rows]) / 2
+        over_seeds = factor * values.std(ddof=1)
+        # Seeds may agree by chance: never narrower than what their videos alone would give.
+        half = float(max(over_seeds, over_videos)) / len(rows) ** 0.5
+        low, high = mean - half, mean + half
+    return Cell(mean, low, high, int(rows[0]["n"]), len(rows))
+
+
+def _counted(cells: dict[str, Cell]) -> str:
+    cell = next(iter(cells.values()))
+    return f"{cell.n}, {cell.seeds}"
+
+
+def _setting(row: dict[str, Any]) -> str:
+    test = {k: v for k, v in row.get("test", {}).items() if k not in _OF_THE_RUN}
+    return json.dumps(sorted((test | {"views": row.get("views", 1)}).items()))
+
+
+def _telling(settings: list[dict[str, Any]]) -> list[str]:
+    """The settings that a title needs: all that the tables do not share, in a steady order."""
+    names = list(dict.fromkeys(name for setting in settings for name in setting))
+    differing = [n for n in names if len({json.dumps(s.get(n)) for s in settings}) > 1]
+    return sorted(differing, key=lambda name: (name in _IN_TITLE, name))
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, dict) and all(name in row for name in _NEEDED)

@@ -1,0 +1,122 @@
+"""What pre-training and fine-tuning share around Lightning: the checks, the devices, the fit."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Protocol
+
+import lightning as L
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from unscene.errors import UnsceneError
+from unscene.train.callbacks import CHECKPOINT, StopOnSignal
+from unscene.train.config import Precision
+from unscene.train.metrics import Metrics
+
+
+class Run(Protocol):
+    """The part of a run's configuration that says where and on what it runs."""
+
+    @property
+    def out(self) -> str: ...
+    @property
+    def precision(self) -> Precision: ...
+    @property
+    def accelerator(self) -> str: ...
+    @property
+    def devices(self) -> int | Literal["auto"]: ...
+    @property
+    def sync_batchnorm(self) -> bool: ...
+
+
+def begin(run: Run, *, resume: bool) -> Path | None:
+    """The checkpoint to continue from, or None for a new run; before anything is read.
+
+    Raises:
+        UnsceneError: OUT holds another run, nothing or nothing whole to resume, no GPU.
+    """
+    checkpoint = Path(run.out) / CHECKPOINT
+    if resume and not checkpoint.exists():
+        raise UnsceneError(f"{run.out}: no {CHECKPOINT} to resume from; leave out --resume")
+    if resume:
+        _check_whole(checkpoint)
+    elif checkpoint.exists():
+        raise UnsceneError(
+            f"{run.out}: already holds a run; continue it with --resume or give another --out"
+        )
+    if run.accelerator == "gpu" and not torch.cuda.is_available():
+        raise UnsceneError("--accelerator gpu: no GPU is visible here; `unscene doctor` says more")
+    return checkpoint if resume else None
+
+
+def on_gpu(run: Run) -> bool:
+    """Whether the run computes on a GPU."""
+    return torch.cuda.is_available() and run.accelerator != "cpu"
+
+
+def world_size(run: Run) -> int:
+    """Processes of the run: what torchrun says, else the devices."""
+    if "WORLD_SIZE" in os.environ:
+        return int(os.environ["WORLD_SIZE"])
+    if run.devices == "auto":
+        return torch.cuda.device_count() if on_gpu(run) else 1
+    return int(run.devices)
+
+
+def trainer(run: Run, callbacks: Sequence[L.Callback], *, total: int, resume: bool) -> L.Trainer:
+    """A trainer of `total` steps that leaves checkpoints, bar and stopping to the callbacks."""
+    gpu = on_gpu(run)
+    precision = run.precision
+    if precision == "auto":
+        # On a CPU bf16 gave NaN in the backward pass of small 3D ResNets (methods.md, section 4).
+        precision = "bf16-mixed" if gpu else "32-true"
+    metrics = Metrics(Path(run.out) / "metrics.csv", resume=resume)
+    return L.Trainer(
+        accelerator=run.accelerator,
+        devices=run.devices if gpu or run.devices != "auto" else 1,
+        strategy="ddp" if world_size(run) > 1 else "auto",
+        precision=precision,
+        max_epochs=-1,
+        max_steps=total,
+        callbacks=list(callbacks),
+        logger=[metrics, TensorBoardLogger(run.out, name="tensorboard", version="")],
+        log_every_n_steps=max(1, min(50, total // 100)),
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        sync_batchnorm=run.sync_batchnorm,
+    )
+
+
+def fit(
+    machine: L.Trainer, module: L.LightningModule, stop: StopOnSignal, checkpoint: Path | None
+) -> None:
+    """Train to the last step or the first Ctrl-C; a second one raises KeyboardInterrupt."""
+    try:
+        machine.fit(module, ckpt_path=checkpoint, weights_only=False)
+    except SystemExit:
+        if stop.stopped:  # the second Ctrl-C, which Lightning turns into an exit
+            raise KeyboardInterrupt from None
+        raise
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _check_whole(checkpoint: Path) -> None:
+    try:
+        torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=False)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, KeyError, OSError, EOFError) as error:
+        raise UnsceneError(
+            f"{checkpoint}: is no whole checkpoint ({str(error).splitlines()[0]}); copy it again, "
+            "or begin a new run in another --out"
+        ) from error
