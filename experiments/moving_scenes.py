@@ -15,107 +15,53 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import torch
+from trained import METHODS, Training, append, known
 
 from unscene.demo import BUDGET, CLIPS, FOOTAGE, KS
-from unscene.encoders import VideoEncoder, create_encoder, load_encoder
+from unscene.encoders import VideoEncoder
 from unscene.evaluate.features import extract
 from unscene.evaluate.probe import probe
 from unscene.evaluate.retrieve import retrieve
-from unscene.evaluate.rows import Row, read_rows, rows_of
-from unscene.train.config import build
-from unscene.train.pretrain import pretrain
+from unscene.evaluate.rows import Row, rows_of
 from unscene.video.catalog import Catalog, open_catalog
 from unscene.video.scenes import SPLITS, generate
 
 HERE = Path(__file__).resolve().parent
-OFF = {"warp": False, "flow_scaling": False, "shift": False}
-# Name in the rows -> method and what is changed: the rows of the paper's Table 4.
-METHODS: dict[str, tuple[str, dict[str, Any]]] = {
-    "random": ("", {}),
-    "moco": ("moco", {}),
-    "dsm": ("dsm", {}),
-    "dsm-triplet": ("dsm-triplet", {}),
-    "moco+warp": ("dsm", OFF | {"warp": True}),
-    "moco+disturb": ("dsm", {"warp": False}),
-    "moco+warp+flow": ("dsm", {"shift": False}),
-    "moco+warp+shift": ("dsm", {"flow_scaling": False}),
-    "moco-time": ("moco", {}),
-}
 
 
 def main() -> None:
     args = _arguments()
     torch.set_num_threads(args.threads)
+    settings = BUDGET | json.loads(args.changes) | {"max_steps": args.steps}
     for correlation, seed in product(args.correlations, args.seeds):
-        done = {
-            (row["method"], row["test"]["correlation"], row["seed"], row["test"]["note"])
-            for row in (read_rows(args.out) if args.out.exists() else [])
-        }
-        wanted = [m for m in args.methods if (m, correlation, seed, args.note) not in done]
+        done = known(args.out, "correlation", "note")
+        wanted = [m for m in args.methods if (m, seed, correlation, args.note) not in done]
         if not wanted:
             continue
         footage = args.work / f"footage-{correlation}-{seed}"
-        spec = replace(FOOTAGE, correlation=correlation, seed=seed)
-        generate(footage, spec, workers=1)
+        generate(footage, replace(FOOTAGE, correlation=correlation, seed=seed), workers=1)
         catalogs = {split: open_catalog(footage / f"{split}.csv") for split in SPLITS}
+        training = Training(args.work, f"{correlation}-{args.note}", settings)
         for method in wanted:
-            run = args.work / f"{method}-{correlation}-{seed}-{args.note}"
-            encoder = _encoder(method, run, catalogs["train"], seed, args)
-            rows = _rows(method, encoder, catalogs, correlation, seed, args.note)
-            with args.out.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(asdict(row)) + "\n" for row in rows)
+            encoder = training.encoder(method, catalogs["train"], seed)
+            rows = _rows(encoder, catalogs, correlation, seed, args.note)
+            append(args.out, rows, method)
             found = {(r.label, r.split, r.metric): r.value for r in rows}
             print(
                 f"{method:<18} correlation {correlation} seed {seed}: motion "
                 f"{found['motion', 'unseen', 'retrieval_r1']:.3f} (r1), "
                 f"{found['motion', 'unseen', 'probe_top1']:.3f} (probe), scene "
-                f"{found['scene', 'seen', 'retrieval_r1']:.3f}, {encoder.spec.trained_on}"[:160],
+                f"{found['scene', 'seen', 'retrieval_r1']:.3f}",
                 flush=True,
             )
 
 
-def _encoder(
-    method: str, run: Path, train: Catalog, seed: int, args: argparse.Namespace
-) -> VideoEncoder:
-    """Train it, unless it was trained already."""
-    if method == "random":
-        torch.manual_seed(seed)
-        encoder = create_encoder(BUDGET["encoder"])
-        clip = {name: BUDGET[name] for name in ("frames", "stride", "size")}
-        encoder.spec = replace(encoder.spec, **clip)
-        return encoder
-    if (run / "summary.json").exists():
-        return load_encoder(run)
-    shutil.rmtree(run, ignore_errors=True)  # cut off half way
-    name, changes = METHODS[method]
-    steps = args.steps
-    if method == "moco-time":
-        steps = _steps_in_the_time_of_dsm(run, args.steps)
-    given = BUDGET | changes | json.loads(args.changes)
-    given |= {"data": train.source, "out": str(run), "method": name, "seed": seed}
-    pretrain(build(given | {"max_steps": steps}), catalog=train, report=lambda *_: None)
-    return load_encoder(run)
-
-
-def _steps_in_the_time_of_dsm(run: Path, steps: int) -> int:
-    """MoCo's steps in the seconds that DSM took for its own, both as measured on this machine."""
-    seconds = {
-        name: json.loads((run.with_name(run.name.replace("moco-time", name)) / "summary.json")
-        .read_text(encoding="utf-8"))["seconds"]
-        for name in ("moco", "dsm")
-    }  # fmt: skip
-    return round(steps * seconds["dsm"] / seconds["moco"])
-
-
 def _rows(
-    method: str,
     encoder: VideoEncoder,
     catalogs: dict[str, Catalog],
     correlation: float,
@@ -145,7 +91,7 @@ def _rows(
             seed=seed,
             test={"correlation": correlation, "note": note},
         )
-    return [replace(row, method=method, classes={}) for row in rows]
+    return [replace(row, classes={}) for row in rows]
 
 
 def _arguments() -> argparse.Namespace:

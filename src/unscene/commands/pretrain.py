@@ -51,9 +51,11 @@ def run(values: Namespace) -> int:
         run = continue_config(read_config(saved), given)
     else:
         run = build(given)
+    from unscene.evaluate import monitor
     from unscene.train.pretrain import pretrain
 
-    outcome = pretrain(run, resume=resume)
+    measures = {"decoupling": monitor.decoupling, "knn": monitor.neighbour}
+    outcome = pretrain(run, resume=resume, monitor=measures.get(run.monitor))
     if outcome.account:
         print(outcome.account)
     return 0 if outcome.finished else 130

@@ -34,12 +34,16 @@ class Progress(L.Callback):
         total: steps of the whole run.
         report: called as report(step, total, metrics) instead of drawing a bar.
         name: in front of the bar.
+
+    Attributes:
+        beside: numbers that others keep up to date, shown at the end of the bar.
     """
 
     def __init__(
         self, total: int, report: Report | None = None, name: str = "pre-training"
     ) -> None:
         self.total, self.report, self.name = total, report, name
+        self.beside: dict[str, float] = {}
         self.waited = 0.0
         self.clips = 0
         self.steps = 0
@@ -99,11 +103,12 @@ class Progress(L.Callback):
             metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
             self.report(trainer.global_step, self.total, metrics)
         if self._bar is not None:
-            self._bar.set_postfix_str(
-                f"loss {float(outputs['loss']):.3f}, {self.clips_per_second:.0f} clips/s, "
+            shown = [
+                f"loss {float(outputs['loss']):.3f}, {self.clips_per_second:.0f} clips/s",
                 f"waiting {self.waiting:.0%}",
-                refresh=False,
-            )
+                *(f"{name} {value:.2f}" for name, value in self.beside.items()),
+            ]
+            self._bar.set_postfix_str(", ".join(shown), refresh=False)
             self._bar.update(1)
         module.log_dict(
             {"clips_per_second": self.clips_per_second, "waiting": self.waiting}, batch_size=1

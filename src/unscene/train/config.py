@@ -40,6 +40,8 @@ class RunConfig:
         devices: number of devices, or "auto".
         accelerator: "auto", "cpu" or "gpu".
         sync_batchnorm: share batch statistics between processes.
+        monitor: what is measured now and then, for at most 5 % of the time: the decoupling score
+            (needs no labels), "knn" (recall at 1 among labelled videos), or "none".
         settings: of the method and its optimiser.
     """
 
@@ -58,6 +60,7 @@ class RunConfig:
     devices: int | Literal["auto"] = "auto"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     sync_batchnorm: bool = False
+    monitor: Literal["decoupling", "knn", "none"] = "decoupling"
     settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
@@ -70,7 +73,7 @@ class RunConfig:
 
 OWN = tuple(f.name for f in fields(RunConfig) if f.name != "settings")
 # These may change between a run and its continuation: they do not change what is computed.
-FREE = frozenset({"out", "workers", "save_every", "devices", "accelerator"})
+FREE = frozenset({"out", "workers", "save_every", "devices", "accelerator", "monitor"})
 
 
 def build(given: dict[str, Any]) -> RunConfig:

@@ -11,6 +11,7 @@ OUT/summary.json           the account: videos used, skipped and why, steps, tim
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import torch
 from unscene.encoders import VideoEncoder, create_encoder
 from unscene.errors import UnsceneError
 from unscene.methods.registry import create_method
-from unscene.methods.settings import as_plain, fit_queue
+from unscene.methods.settings import Settings, as_plain, fit_queue
 from unscene.train import engine
 from unscene.train.callbacks import (
     CHECKPOINT,
@@ -34,6 +35,7 @@ from unscene.train.callbacks import (
 from unscene.train.config import RunConfig, save_config
 from unscene.train.metrics import quiet
 from unscene.train.module import PretrainModule
+from unscene.train.monitor import Measure, Monitor
 from unscene.video.catalog import Catalog, open_catalog
 
 _SAVE_AT_LEAST = 500  # steps
@@ -68,6 +70,7 @@ def pretrain(
     resume: bool = False,
     catalog: Catalog | None = None,
     report: Report | None = None,
+    monitor: Callable[[Catalog, Settings, int], Measure] | None = None,
 ) -> Outcome:
     """Run (or continue) a pre-training.
 
@@ -76,6 +79,7 @@ def pretrain(
         resume: continue from OUT/last.ckpt.
         catalog: the checked videos, if they are at hand; else `config.data` is opened.
         report: called as report(step, total, metrics) after every step; no progress bar then.
+        monitor: makes what is measured now and then from the videos, the settings and the seed.
 
     Raises:
         UnsceneError: no usable video, an unknown name, OUT holds another run, nothing to resume, a
@@ -99,9 +103,12 @@ def pretrain(
     stop = StopOnSignal()
     with stop.listening(), quiet():
         progress, saver = _callbacks(config, module, catalog, report)
-        trainer = engine.trainer(
-            config, [stop, progress, saver], total=progress.total, resume=resume
-        )
+        callbacks: list[L.Callback] = [stop, progress, saver]
+        if monitor is not None:
+            watch = Monitor(monitor(catalog, config.settings, config.seed))
+            progress.beside = watch.told
+            callbacks.insert(1, watch)  # before the bar: its time is no waiting for data
+        trainer = engine.trainer(config, callbacks, total=progress.total, resume=resume)
         if trainer.is_global_zero:
             save_config(config, Path(config.out) / "config.yaml")
         engine.fit(trainer, module, stop, checkpoint)

@@ -1,0 +1,177 @@
+"""Real footage, other scenes: is an action found again where it was never filmed?
+
+Pre-trained without labels on arid6/train and the other real folders together; then
+
+    arid6            six actions in the dark. Test videos, filmed in other places, are searched for
+                     among the training videos and probed; and each training video among those of
+                     *other scenes* (leave one scene out), which gives more videos to score.
+    tabletennis8     forehand or backhand, learnt on one side of the table, asked on the other.
+
+    python experiments/real_scenes.py --seeds 0 1 2       # rows in real_scenes.jsonl
+
+What stands in the file already is not run again. Labels are read in the evaluation only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from trained import METHODS, Training, append, known
+
+from unscene.encoders import VideoEncoder
+from unscene.evaluate.bootstrap import Score
+from unscene.evaluate.features import Features, extract
+from unscene.evaluate.probe import probe
+from unscene.evaluate.retrieve import retrieve
+from unscene.evaluate.rows import Row, rows_of
+from unscene.video.catalog import Catalog, open_catalog
+
+HERE = Path(__file__).resolve().parent
+DATA = Path(os.environ.get("UNSCENE_DATA", HERE.parent.parent / "shared" / "data"))
+SETTINGS: dict[str, Any] = {
+    **{"encoder": "r3d-narrow", "frames": 8, "stride": 2, "size": 56, "batch_size": 16},
+    **{"twin_momentum": 0.95, "shift_range": (2, 10), "short_side": 112, "workers": 1},
+    **{"accelerator": "cpu", "devices": 1},
+}
+KS = (1, 5, 10)
+
+
+def main() -> None:
+    args = _arguments()
+    if not DATA.is_dir():
+        print(f"{DATA}: no real footage here (UNSCENE_DATA names its place); nothing to do")
+        return
+    torch.set_num_threads(args.threads)
+    args.work.mkdir(parents=True, exist_ok=True)
+    settings = SETTINGS | json.loads(args.changes) | {"max_steps": args.steps}
+    training = Training(args.work, f"real-{args.note}", settings)
+    tables = {name: open_catalog(_table(name, args.work)) for name in _TABLES}
+    for seed in args.seeds:
+        for method in args.methods:
+            if (method, seed, args.note) in known(args.out, "note"):
+                continue
+            encoder = training.encoder(method, tables["all"], seed)
+            rows = _rows(encoder, tables, seed, args)
+            append(args.out, rows, method)
+            shown = [f"{r.data} {r.split} {r.value:.3f}" for r in rows if r.metric.endswith("r1")]
+            print(f"{method:<12} seed {seed}: {', '.join(shown)}", flush=True)
+
+
+def _rows(
+    encoder: VideoEncoder, tables: dict[str, Catalog], seed: int, args: argparse.Namespace
+) -> list[Row]:
+    features = {
+        name: extract(encoder, tables[name].videos, clips=args.clips, workers=1, short_side=112)
+        for name in ("arid6-train", "arid6-test", "tabletennis8")
+    }
+    train, test = features["arid6-train"], features["arid6-test"]
+    strokes = features["tabletennis8"]
+    sides = [_of(strokes, "side", side) for side in ("left", "right")]
+    crossed = [
+        retrieve(q, g, "stroke", ks=KS) | probe(g, q, "stroke").scores
+        for q, g in (sides, sides[::-1])
+    ]
+    measured: list[tuple[str, str, str, dict[str, Score]]] = [
+        ("arid6", "other places", "label", retrieve(test, train, ks=KS)),
+        ("arid6", "other places", "label", probe(train, test, group="scene").scores),
+        ("arid6", "leave one scene out", "label", retrieve(train, train, ks=KS, apart="scene")),
+        ("tabletennis8", "left, from right", "stroke", crossed[0]),
+        ("tabletennis8", "right, from left", "stroke", crossed[1]),
+    ]
+    return [
+        row
+        for data, split, label, scores in measured
+        for row in rows_of(
+            encoder.spec,
+            scores,
+            data=data,
+            split=split,
+            label=label,
+            fingerprint=tables["all"].fingerprint(),
+            views=args.clips,
+            seed=seed,
+            test={"note": args.note},
+        )
+    ]
+
+
+def _of(features: Features, column: str, value: str) -> Features:
+    """The videos with one value in a column."""
+    rows = [i for i, found in enumerate(features.labels(column)) if found == value]
+    videos = tuple(features.videos[i] for i in rows)
+    return replace(
+        features, values=features.values[rows], videos=videos, owner=torch.arange(len(rows))
+    )
+
+
+def _arid(part: str) -> list[dict[str, str]]:
+    """Columns label and scene; in the training part the scene is in the name: Class_scene_take."""
+    rows = []
+    for path in sorted((DATA / "arid6" / part).rglob("*.mp4")):
+        pieces = path.stem.split("_")
+        scene = pieces[1] if len(pieces) == 3 else "elsewhere"
+        rows.append({"path": str(path), "label": path.parent.name, "scene": scene})
+    return rows
+
+
+def _tennis() -> list[dict[str, str]]:
+    """Columns side, hand and stroke, from folders side_hand_stroke_shot."""
+    rows = []
+    for path in sorted((DATA / "tabletennis8").rglob("*.*")):
+        side, hand, stroke = path.parent.name.split("_")[:3]
+        rows.append(
+            {"path": str(path), "label": path.parent.name, "side": side, "hand": hand}
+            | {"stroke": stroke}
+        )
+    return rows
+
+
+def _all() -> list[dict[str, str]]:
+    pools = [p for name in ("ucf101_pool", "hmdb51_pool") for p in (DATA / name).rglob("*.*")]
+    paths = [row["path"] for row in _arid("train") + _tennis()] + sorted(map(str, pools))
+    return [{"path": path} for path in paths]
+
+
+_TABLES = {
+    "all": _all,
+    "arid6-train": lambda: _arid("train"),
+    "arid6-test": lambda: _arid("test"),
+    "tabletennis8": _tennis,
+}
+
+
+def _table(name: str, work: Path) -> Path:
+    """One of the tables above as a CSV, which is DATA."""
+    rows, path = _TABLES[name](), work / f"{name}.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument(
+        "--methods", nargs="+", choices=list(METHODS), default=["random", "moco", "dsm"]
+    )
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--clips", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--changes", default="{}", help="settings of all methods, as JSON")
+    parser.add_argument("--note", default="", help="names the changes in the rows")
+    parser.add_argument("--work", type=Path, default=Path("runs/real_scenes"))
+    parser.add_argument("--out", type=Path, default=HERE / "real_scenes.jsonl")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Encoders of an experiment: each method trained once for a seed, kept in a folder, found again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unscene.encoders import VideoEncoder, create_encoder, load_encoder
+from unscene.evaluate.rows import Row, read_rows
+from unscene.train.config import build
+from unscene.train.pretrain import pretrain
+from unscene.video.catalog import Catalog
+
+_OFF = {"warp": False, "flow_scaling": False, "shift": False}
+# Name in the rows -> method and what is changed: the rows of the DSM paper's Table 4.
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "random": ("", {}),
+    "moco": ("moco", {}),
+    "dsm": ("dsm", {}),
+    "dsm-triplet": ("dsm-triplet", {}),
+    "moco+warp": ("dsm", _OFF | {"warp": True}),
+    "moco+disturb": ("dsm", {"warp": False}),
+    "moco+warp+flow": ("dsm", {"shift": False}),
+    "moco+warp+shift": ("dsm", {"flow_scaling": False}),
+    "moco-time": ("moco", {}),  # as many steps as fit into the time of "dsm"
+}
+
+
+@dataclass(frozen=True)
+class Training:
+    """What all methods of an experiment share.
+
+    Attributes:
+        work: folder of the runs.
+        name: of the data and settings, in the names of the runs.
+        settings: as `train.config.build` takes them.
+    """
+
+    work: Path
+    name: str
+    settings: dict[str, Any]
+
+    def encoder(self, method: str, videos: Catalog, seed: int) -> VideoEncoder:
+        """The encoder that a method trains on the videos; from its folder if it did already."""
+        if method == "random":
+            torch.manual_seed(seed)
+            encoder = create_encoder(self.settings["encoder"])
+            clip = {name: self.settings[name] for name in ("frames", "stride", "size")}
+            encoder.spec = replace(encoder.spec, **clip)
+            return encoder
+        run = self._folder(method, seed)
+        if (run / "summary.json").exists():
+            return load_encoder(run)
+        shutil.rmtree(run, ignore_errors=True)  # cut off half way
+        name, changes = METHODS[method]
+        given = self.settings | changes
+        given |= {"data": videos.source, "out": str(run), "method": name, "seed": seed}
+        if method == "moco-time":
+            seconds = {m: self._summary(m, seed)["seconds"] for m in ("moco", "dsm")}
+            given["max_steps"] = round(given["max_steps"] * seconds["dsm"] / seconds["moco"])
+        pretrain(build(given), catalog=videos, report=lambda *_: None)
+        return load_encoder(run)
+
+    def _folder(self, method: str, seed: int) -> Path:
+        return self.work / f"{method}-{self.name}-{seed}"
+
+    def _summary(self, method: str, seed: int) -> dict[str, Any]:
+        path = self._folder(method, seed) / "summary.json"
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+def known(path: Path, *names: str) -> set[tuple[Any, ...]]:
+    """What a file of rows holds already: (method, seed, further settings of the test)."""
+    rows = read_rows(path) if path.exists() else []
+    return {(r["method"], r["seed"], *(r["test"].get(name) for name in names)) for r in rows}
+
+
+def append(path: Path, rows: list[Row], method: str) -> None:
+    """Add rows to a file under the name of their method in the experiment."""
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(asdict(replace(row, method=method))) + "\n" for row in rows)

@@ -1,0 +1,52 @@
+"""Measures for `train.monitor`: cheap enough to be repeated while an encoder trains."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from unscene.encoders import VideoEncoder
+from unscene.evaluate.decouple import decouple
+from unscene.evaluate.features import extract
+from unscene.evaluate.retrieve import retrieve
+from unscene.methods.settings import Settings
+from unscene.train.monitor import Measure
+from unscene.video.catalog import Catalog, Video
+
+
+def decoupling(catalog: Catalog, settings: Settings, seed: int) -> Measure:
+    """Without labels: the decoupling score of some videos of the training set."""
+
+    def measure(encoder: VideoEncoder, count: int, device: torch.device) -> dict[str, float]:
+        _shown(encoder, settings)
+        found = decouple(encoder, _some(catalog.videos, count, seed), seed=seed, device=device)
+        means = {"decoupling_trained": found.trained, "decoupling_untrained": found.untrained}
+        return {name: mean.value for name, mean in means.items() if mean is not None}
+
+    return measure
+
+
+def neighbour(catalog: Catalog, settings: Settings, seed: int) -> Measure:
+    """With labels: recall at 1 among some videos of the training set (leave one out)."""
+    labelled = tuple(video for video in catalog.videos if video.label is not None)
+
+    def measure(encoder: VideoEncoder, count: int, device: torch.device) -> dict[str, float]:
+        _shown(encoder, settings)
+        some = _some(labelled, count, seed)
+        features = extract(encoder, some, clips=1, device=device)
+        return {"knn": retrieve(features, features, ks=(1,))["retrieval_r1"].value}
+
+    return measure
+
+
+def _shown(encoder: VideoEncoder, settings: Settings) -> None:
+    """The clips it trains on are those it is asked about; a checkpoint would set them, too."""
+    s = settings
+    encoder.spec = replace(encoder.spec, frames=s.frames, stride=s.stride, size=s.size)
+
+
+def _some(videos: tuple[Video, ...], count: int, seed: int) -> list[Video]:
+    order = np.random.default_rng(seed).permutation(len(videos))
+    return [videos[i] for i in sorted(order[:count])]

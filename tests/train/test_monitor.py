@@ -1,0 +1,108 @@
+"""What is measured while training: within its share of the time, logged, and changing nothing."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from unscene.encoders import VideoEncoder, create_encoder
+from unscene.errors import UnsceneError
+from unscene.evaluate import monitor as measures
+from unscene.train import monitor as file
+from unscene.train import pretrain as pretrain_file
+from unscene.train.pretrain import pretrain
+from unscene.video.catalog import open_catalog
+from unscene.video.scenes import ScenesReport
+
+Tiny = Callable[..., Any]
+
+
+class Eager(file.Monitor):
+    """All the time there is, so that a run of a second measures something."""
+
+    def __init__(self, measure: file.Measure) -> None:
+        super().__init__(measure, videos=4, share=100.0)
+
+
+@pytest.mark.parametrize("kind", ["decoupling", "knn"])
+def test_scores_are_logged_and_training_is_the_same(
+    kind: str, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = {"decoupling": measures.decoupling, "knn": measures.neighbour}[kind]
+    plain = pretrain(tiny(tmp_path / "plain"), report=lambda *_: None)
+    monkeypatch.setattr(pretrain_file, "Monitor", Eager)
+    watched = pretrain(tiny(tmp_path / "watched"), report=lambda *_: None, monitor=measure)
+    names = {"decoupling": {"decoupling_trained", "decoupling_untrained"}, "knn": {"knn"}}[kind]
+    with (watched.out / "metrics.csv").open(newline="") as table:
+        rows = [row for row in csv.DictReader(table) if row.get(sorted(names)[0])]
+    assert rows
+    for row in rows:
+        assert all(0 <= float(row[name]) <= 1 for name in names)
+    encoders = [(run.out / "encoder.safetensors").read_bytes() for run in (plain, watched)]
+    assert encoders[0] == encoders[1]
+
+
+def test_the_bar_shows_what_was_measured(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pretrain_file, "Monitor", Eager)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    pretrain(tiny(tmp_path), monitor=lambda *_: lambda *_: {"score": 0.25})
+    assert "score 0.25" in capsys.readouterr().err
+
+
+def test_it_keeps_to_its_share(tmp_path: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that only the steps (1 s each) and the measuring (0.5 s a video) move."""
+    clock = [0.0]
+    monkeypatch.setattr(file.time, "perf_counter", lambda: clock[0])
+    asked: list[tuple[float, int]] = []
+
+    def measure(encoder: VideoEncoder, videos: int, device: torch.device) -> dict[str, float]:
+        asked.append((clock[0], videos))
+        clock[0] += 0.5 * videos
+        return {}
+
+    watch = file.Monitor(measure, videos=10)
+    machine: Any = type("Machine", (), {"is_global_zero": True, "loggers": [], "global_step": 0})()
+    module: Any = object.__new__(file.PretrainModule)
+    torch.nn.Module.__init__(module)
+    module.method = type("Method", (), {"encoder": None})()
+    monkeypatch.setattr(file.PretrainModule, "device", torch.device("cpu"))
+    watch.on_train_start(machine, module)
+    for _ in range(1000):
+        clock[0] += 1.0
+        watch.on_train_batch_end(machine, module, None, None, 0)
+        assert watch.spent <= 0.05 * clock[0] + 1.0  # the pilot cannot know what it costs
+    assert [videos for _, videos in asked[:2]] == [2, 10]
+    assert watch.spent > 0.04 * clock[0]
+
+
+def test_a_measure_that_cannot_be_made_is_said_once(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: Any) -> dict[str, float]:
+        raise UnsceneError("nothing moves")
+
+    monkeypatch.setattr(pretrain_file, "Monitor", Eager)
+    outcome = pretrain(tiny(tmp_path), report=lambda *_: None, monitor=lambda *_: refuse)
+    assert outcome.finished
+    assert capsys.readouterr().out.count("no monitoring: nothing moves") == 1
+
+
+def test_measures_leave_the_encoder_alone_and_say_the_same_again(
+    moving: ScenesReport, tiny: Tiny, tmp_path: Path
+) -> None:
+    catalog = open_catalog(moving.train)
+    settings = tiny(tmp_path).settings
+    encoder = create_encoder("r3d-narrow", width=8, stages=2).train()
+    before = {k: v.clone() for k, v in encoder.state_dict().items()}
+    for make in (measures.decoupling, measures.neighbour):
+        found = make(catalog, settings, 0)(encoder, 4, torch.device("cpu"))
+        assert found == make(catalog, settings, 0)(encoder, 4, torch.device("cpu"))
+        assert encoder.training
+    assert all(torch.equal(before[k], v) for k, v in encoder.state_dict().items())
