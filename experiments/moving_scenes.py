@@ -24,6 +24,8 @@ from trained import METHODS, Training, append, known
 
 from unscene.demo import BUDGET, CLIPS, FOOTAGE, KS
 from unscene.encoders import VideoEncoder
+from unscene.evaluate.decouple import decouple
+from unscene.evaluate.decouple import rows as decoupling_rows
 from unscene.evaluate.features import extract
 from unscene.evaluate.probe import probe
 from unscene.evaluate.retrieve import retrieve
@@ -32,6 +34,7 @@ from unscene.video.catalog import Catalog, open_catalog
 from unscene.video.scenes import SPLITS, generate
 
 HERE = Path(__file__).resolve().parent
+DECOUPLED = 100  # videos; each is encoded 11 times
 
 
 def main() -> None:
@@ -91,7 +94,18 @@ def _rows(
             seed=seed,
             test={"correlation": correlation, "note": note},
         )
+    rows += decoupled(encoder, catalogs["unseen"], correlation, seed, note)
     return [replace(row, classes={}) for row in rows]
+
+
+def decoupled(
+    encoder: VideoEncoder, unseen: Catalog, correlation: float, seed: int, note: str
+) -> list[Row]:
+    """Rows of the decoupling score (evaluate.decouple), on some of the unseen scenes' videos."""
+    some = replace(unseen, videos=unseen.videos[:DECOUPLED])
+    rows = decoupling_rows(decouple(encoder, some.videos), encoder.spec, some, split="unseen")
+    test = {"correlation": correlation, "note": note}
+    return [replace(row, data="moving scenes", seed=seed, test=row.test | test) for row in rows]
 
 
 def _arguments() -> argparse.Namespace:

@@ -22,8 +22,9 @@ import torch
 
 from unscene.encoders import VideoEncoder, create_encoder, load_encoder
 from unscene.errors import VideoError
+from unscene.evaluate.bootstrap import Score
 from unscene.evaluate.features import extract
-from unscene.evaluate.retrieve import Recall, recall
+from unscene.evaluate.retrieve import retrieve
 from unscene.evaluate.rows import Row
 from unscene.train.config import build
 from unscene.train.pretrain import Outcome, pretrain
@@ -81,7 +82,6 @@ def _folder(name: str, work: Path, args: argparse.Namespace) -> tuple[list[Row],
         **{
             "max_steps": args.steps,
             "batch_size": args.batch_size,
-            "queue": 0,
             "twin_momentum": 0.95,
             "augmentation": args.augmentation,
             "workers": 1,
@@ -105,7 +105,7 @@ def _folder(name: str, work: Path, args: argparse.Namespace) -> tuple[list[Row],
     others = {"loss_first_20": first, "loss_last_20": last}
     others |= {"clips_per_second": rate, "waiting": outcome.waiting}
     for metric, value in others.items():
-        number = Recall(0, value, (value, value), len(train))
+        number = Score(value, (value, value), len(train))
         rows.append(_row(name, "dsm", metric, number, args, train, test, outcome))
     used, skipped = sum(map(len, both)), sum(len(catalog.skipped) for catalog in both)
     return rows, (
@@ -114,27 +114,25 @@ def _folder(name: str, work: Path, args: argparse.Namespace) -> tuple[list[Row],
     )
 
 
-def _cell(found: Recall) -> str:
+def _cell(found: Score) -> str:
     return f"{found.value:.2f} [{found.ci95[0]:.2f}, {found.ci95[1]:.2f}]"
 
 
 def _recall(
     encoder: VideoEncoder, train: Catalog, test: Catalog | None, args: argparse.Namespace
-) -> Recall:
+) -> Score:
     known = extract(encoder, train.videos, clips=args.clips)
     query = extract(encoder, test.videos, clips=args.clips) if test else known
     for skipped in {*known.skipped, *query.skipped}:
         print(f"  not read: {skipped.path}: {skipped.reason}")
-    classes = query.labels("label"), known.labels("label")
-    sides = query.values, classes[0], known.values, classes[1]
-    return recall(*sides, ks=(1,), leave_one_out=test is None)[0]
+    return retrieve(query, known, ks=(1,))["retrieval_r1"]
 
 
 def _row(
     name: str,
     method: str,
     metric: str,
-    found: Recall,
+    found: Score,
     args: argparse.Namespace,
     train: Catalog,
     test: Catalog | None,
@@ -201,7 +199,7 @@ def _arguments() -> argparse.Namespace:
     numbers = {"seed": 0, "steps": 200, "size": 56, "frames": 8, "batch_size": 16, "clips": 4}
     for name, default in {**numbers, "threads": 1}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--augmentation", default="mild")
+    parser.add_argument("--augmentation", default="paper")
     parser.add_argument("--folders", nargs="*", choices=list(STRIDES), default=list(STRIDES))
     parser.add_argument("--no-codecs", dest="codecs", action="store_false")
     parser.add_argument("--out", type=Path, default=HERE / "real_input.jsonl")

@@ -112,3 +112,11 @@ def test_what_holds_no_rows(tmp_path: Path) -> None:
         collect([tmp_path / "gone"])
     write_rows(tmp_path / "deep" / "rows.jsonl", [row("dsm", 0.5)])
     assert len(collect([tmp_path])) == 1
+
+
+def test_the_page_in_docs_says_what_the_rows_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).resolve().parents[2]
+    monkeypatch.syspath_prepend(str(root / "experiments"))
+    from write_results import page
+
+    assert page()[0] == (root / "docs" / "results.md").read_text(encoding="utf-8")

@@ -14,10 +14,10 @@ both temporal disturbances there is no negative of the same video.
 Deviations and choices the paper leaves open:
 - Order of the temporal disturbances: shift first, then scale the shifted clip.
 - The flow algorithm is not stated: DIS, or the codec's vectors (`--flow codec`).
-- The default preset fills the queue with keys instead of anchors and fits its length to the videos
-  (docs/log.md has the evidence), applies the basic augmentation to all three views, and uses a
-  two-layer head, AdamW and tau = 0.1 (not yet measured against the paper's). `--preset paper` does
-  none of this.
+- The default preset fills the queue with keys instead of anchors, fits its length to the videos and
+  takes the batch's other videos as negatives too (docs/log.md has the evidence), applies the basic
+  augmentation to all three views, and uses a two-layer head, AdamW and tau = 0.1 (not yet measured
+  against the paper's). `--preset paper` does none of this.
 - Positives and negatives go through the momentum twin in one batch (docs/log.md).
 - `--preset official-code` takes the published code's numbers (tau, m, weight decay, drops, no flow
   scaling); its local bump warps on the anchor and the inter-video term of its triplet run are not
