@@ -22,7 +22,13 @@ from rich.table import Table
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results.jsonl"
 CORES = len(os.sched_getaffinity(0))
-TOPICS = {"reading": 1, "views": 1, "training": CORES, "memory": 1}  # and its threads
+TOPICS = {
+    "reading": 1,
+    "views": 1,
+    "training": CORES,
+    "memory": 1,
+    "retrieval": CORES,
+}  # and its threads
 
 
 def main() -> int:
