@@ -8,6 +8,7 @@ Features are z (B, D), float, L2-normalised: a dot product is a cosine.
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -29,7 +30,7 @@ def info_nce(
         -log exp(a.p/tau) / (exp(a.p/tau) + exp(a.n/tau) + sum_j exp(a.q_j/tau))
 
     Args:
-        query: a, (B, D).
+        query: a, (B, D); or (R, B, D), R contrasts that know nothing of each other, and so below.
         positive: p, (B, D).
         queue: q, (K, D), features of other videos.
         temperature: tau > 0.
@@ -37,15 +38,15 @@ def info_nce(
         hidden: bool (B, K), features of the queue that an anchor is not compared with.
 
     Returns:
-        The mean over B, a scalar.
+        The mean over B (and R), a scalar.
     """
-    columns = [(query * positive).sum(dim=1, keepdim=True)]
+    columns = [(query * positive).sum(dim=-1, keepdim=True)]
     if negative is not None:
-        columns.append((query * negative).sum(dim=1, keepdim=True))
-    others = query @ queue.T
+        columns.append((query * negative).sum(dim=-1, keepdim=True))
+    others = query @ queue.mT
     columns.append(others if hidden is None else others.masked_fill(hidden, -torch.inf))
-    logits = torch.cat(columns, dim=1) / temperature
-    return F.cross_entropy(logits, torch.zeros(len(query), dtype=torch.long, device=query.device))
+    logits = (torch.cat(columns, dim=-1) / temperature).flatten(0, -2)
+    return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=query.device))
 
 
 def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, *, margin: float) -> Tensor:
@@ -114,9 +115,34 @@ class MomentumTwin(nn.Module):
 
 
 def gather(features: Tensor) -> Tensor:
-    """(B, D) of this process -> (world B, D) of all, without gradient."""
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+    """(B, ...) of this process -> (world B, ...) of all, without gradient."""
+    if _alone():
         return features
     parts = [torch.empty_like(features) for _ in range(dist.get_world_size())]
     dist.all_gather(parts, features.contiguous())
     return torch.cat(parts)
+
+
+def gather_with_gradient(features: Tensor) -> Tensor:
+    """As `gather`, and what the losses of all processes ask of a feature returns to its process.
+
+    The gradients of the processes are summed, each being that of its own mean: averaged over the
+    processes, as DDP does, they are the gradient that one process would have.
+    """
+    return features if _alone() else _Gather.apply(features)
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        return gather(features)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total.chunk(dist.get_world_size())[dist.get_rank()]
+
+
+def _alone() -> bool:
+    return not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1

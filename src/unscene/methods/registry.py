@@ -5,10 +5,16 @@ from __future__ import annotations
 from unscene.encoders import VideoEncoder
 from unscene.methods.base import Method
 from unscene.methods.dsm import DSM, DSMTriplet
+from unscene.methods.hdc import HDC
 from unscene.methods.moco import MoCo
 from unscene.methods.settings import Settings
 
-_METHODS: dict[str, type[Method]] = {"moco": MoCo, "dsm": DSM, "dsm-triplet": DSMTriplet}
+_METHODS: dict[str, type[Method]] = {
+    "moco": MoCo,
+    "dsm": DSM,
+    "dsm-triplet": DSMTriplet,
+    "hdc": HDC,
+}
 
 
 def create_method(name: str, encoder: VideoEncoder, settings: Settings) -> Method:

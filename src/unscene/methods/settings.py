@@ -45,6 +45,14 @@ class Settings:
             positive and came through the same pass; those of the queue are not, and an anchor can
             tell its positive from them by that alone.
         margin: of the triplet loss, eq. 5.
+        contrasts: HDC's: "spatial" (two views of one clip), "temporal" (of two windows), "both", or
+            "entangled" (one contrast of views that differ in time and in space).
+        stages: HDC contrasts so many of the encoder's last stages; 1 is no hierarchy.
+        stage_weights: alpha_k = beta_k of HDC's stages, shallow to deep; the last `stages` count.
+        sc_pool: "2d" pools H and W for the spatial contrast, which then pairs time steps; "3d" all.
+        crop_first: HDC cuts its two windows first and augments each by itself; false: it augments
+            the video, both windows alike, and cuts then.
+        crop_reach: HDC's two windows begin at most so many frames of the video apart.
         optimizer, lr, momentum, weight_decay: the optimiser; momentum is SGD's.
         schedule: "step" multiplies lr by 0.1 at `drops`, "cosine" goes to zero, "constant" stays.
         drops: epochs of the steps.
@@ -74,6 +82,12 @@ class Settings:
     queue_of: Literal["anchor", "key"] = "anchor"
     batch_negatives: bool = False
     margin: float = 0.5
+    contrasts: Literal["both", "spatial", "temporal", "entangled"] = "both"
+    stages: int = 3
+    stage_weights: tuple[float, ...] = (0.25, 0.5, 1.0)
+    sc_pool: Literal["2d", "3d"] = "2d"
+    crop_first: bool = True
+    crop_reach: int = 250
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = 0.003
     momentum: float = 0.9
@@ -85,12 +99,16 @@ class Settings:
     batch_size: int = 128
 
     def __post_init__(self) -> None:
-        for name in ("frames", "stride", "size", "dim", "epochs", "batch_size"):
+        for name in ("frames", "stride", "size", "dim", "stages", "epochs", "batch_size"):
             _require(self, name, getattr(self, name) >= 1, "must be at least 1")
         for name in ("temperature", "lr"):
             _require(self, name, getattr(self, name) > 0, "must be above 0")
-        for name in ("margin", "weight_decay", "warp_reach", "flow_max", "momentum", "queue"):
+        from_zero = ("margin", "weight_decay", "warp_reach", "flow_max", "momentum", "queue")
+        for name in (*from_zero, "crop_reach"):
             _require(self, name, getattr(self, name) >= 0, "must not be negative")
+        weighed = len(self.stage_weights) >= self.stages and all(w > 0 for w in self.stage_weights)
+        remedy = f"must be numbers above 0, one for each of the {self.stages} stages"
+        _require(self, "stage_weights", weighed, remedy)
         _require(self, "warp_points", self.warp_points >= 2, "must be at least 2")
         _require(self, "twin_momentum", 0 <= self.twin_momentum <= 1, "must lie in 0..1")
         _require(self, "warmup", 0 <= self.warmup < 1, "must lie in 0..1")
@@ -156,10 +174,12 @@ _TABLE: dict[str, dict[str, dict[str, Any]]] = {
         "paper": _PAPER | _DSM,
         "official-code": _CODE | _DSM | {"flow_scaling": False},
     },
+    # Nothing we have of HDC's paper names optimiser or schedule: those of DSM's stand in.
+    "hdc": {"default": _OURS, "paper": {"head": "mlp"}},
 }
 METHODS: tuple[str, ...] = tuple(_TABLE)
 # Their names in sentences.
-SPOKEN = {"moco": "MoCo", "dsm": "DSM", "dsm-triplet": "DSM (triplet)"}
+SPOKEN = {"moco": "MoCo", "dsm": "DSM", "dsm-triplet": "DSM (triplet)", "hdc": "HDC"}
 
 
 def fit_queue(settings: Settings, videos: int) -> Settings:
@@ -181,6 +201,11 @@ def resolve(
         raise UnsceneError(_unknown("method", method, METHODS))
     if preset not in PRESETS:
         raise UnsceneError(_unknown("preset", preset, PRESETS))
+    if preset not in _TABLE[method]:
+        raise UnsceneError(
+            f"{method} has no preset {preset!r}, its authors having published no code. It has: "
+            f"{', '.join(_TABLE[method])}"
+        )
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
     known = [field.name for field in fields(Settings)]
     for key in given:
@@ -207,7 +232,8 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
         hint = parts[0]
     try:
         if get_origin(hint) is tuple:
-            numbers = tuple(_typed(name, item, int) for item in _sequence(value))
+            kind = get_args(hint)[0]
+            numbers = tuple(_typed(name, item, kind) for item in _sequence(value))
             if Ellipsis not in get_args(hint) and len(numbers) != len(get_args(hint)):
                 raise ValueError
             return numbers
@@ -240,6 +266,8 @@ def kind_of(hint: Any) -> str:
         return f"one of {', '.join(map(str, get_args(hint)))}"
     if get_origin(hint) is tuple:
         count = "" if Ellipsis in get_args(hint) else f"{len(get_args(hint))} "
+        if get_args(hint)[0] is float:
+            return f"a list of {count}numbers, such as [0.5, 1]"
         return f"a list of {count}whole numbers, such as [2, 20]"
     words = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
     return words.get(hint, 'a table such as {"width": 16}')

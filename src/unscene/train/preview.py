@@ -151,6 +151,8 @@ def _titles(settings: Settings, sheet: picture_page.VideoViews) -> dict[str, str
         else "the same clip, cropped and coloured anew",
         "negative": "same scene, motion disturbed: "
         + how.get((settings.flow_scaling, settings.shift), ""),
+        "second": "another moment, "
+        + ("cropped and coloured anew" if settings.crop_first else "cropped and coloured alike"),
     }
     titles = {name: text for name, text in sentences.items() if name in sheet.views}
     if sheet.flow is not None:
@@ -160,6 +162,8 @@ def _titles(settings: Settings, sheet: picture_page.VideoViews) -> dict[str, str
 
 def _caption(settings: Settings, titles: dict[str, str]) -> str:
     away = "the negative" if "negative" in titles else "other videos"
+    pulled = [f"the {name}" for name in ("positive", "second") if name in titles]
+    near = pulled[0] if len(pulled) == 1 else "both other views"
     every = {1: "in a row", 2: "every 2nd", 3: "every 3rd"}
     stride = every.get(settings.stride, f"every {settings.stride}th")
     odd = (
@@ -168,7 +172,7 @@ def _caption(settings: Settings, titles: dict[str, str]) -> str:
         else " Odd colours belong to it: each view has its own."
     )
     return (
-        f"Training pulls the positive towards the anchor and pushes {away} away. Shown as the "
+        f"Training pulls {near} towards the anchor and pushes {away} away. Shown as the "
         f"network sees it: {settings.frames} frames, {stride}, {settings.size} \u00d7 "
         f"{settings.size} pixels.{odd}"
     )

@@ -93,6 +93,52 @@ class RandomWindow:
 
 
 @dataclass(frozen=True)
+class TwoWindows:
+    """Two windows of one video, "clip" and "second", that begin anywhere in a stretch of it.
+
+    video     |--------------------------------------------------------------|
+    stretch               |<---------- reach ---------->|      (both begin in it)
+    clip                                x   x   x   x
+    second                      x   x   x   x
+
+    The stretch lies at random, and is all there is where a video is shorter. Either window may be
+    the earlier one, and they may overlap: in a video that holds one window only, they are the same.
+
+    Attributes:
+        frames, stride: as of RandomWindow.
+        reach: how far apart the windows begin at most, in frames of the video. All that lies
+            between them has to be decoded, so in long videos it decides what reading costs.
+    """
+
+    frames: int = 16
+    stride: int = 4
+    reach: int = 250
+
+    def __post_init__(self) -> None:
+        check_window(self.frames, self.stride)
+        if self.reach < 0:
+            raise UnsceneError(f"reach {self.reach}: must not be negative")
+
+    def draw(
+        self, duration: float, fps: float, rng: np.random.Generator, number: int = 0
+    ) -> Request:
+        room = max(0.0, duration - span(self.frames, self.stride, fps) - 1 / fps)
+        stretch = min(room, self.reach / fps)
+        at = rng.random() * (room - stretch)
+        clip, second = rng.random(2) * stretch
+        # Cut, not rounded: rounding could push the later window past the end, where it would loop.
+        apart = int((second - clip) * fps)
+        offsets = window(self.frames, self.stride)
+        return Request(
+            at + min(clip, second),
+            {
+                "clip": tuple(offset + max(0, -apart) for offset in offsets),
+                "second": tuple(offset + max(0, apart) for offset in offsets),
+            },
+        )
+
+
+@dataclass(frozen=True)
 class UniformWindows:
     """`count` windows spread evenly over the video (test protocol); draw `number` is one of them.
 
