@@ -75,7 +75,8 @@ def _shortened(text: str) -> str:
 
 
 _COMMANDS = (
-    *("demo", "pretrain", "views", "evaluate", "results", "reproduce", "scenes", "doctor"),
+    *("demo", "prepare", "pretrain", "views", "evaluate"),
+    *("results", "reproduce", "scenes", "doctor"),
 )
 
 

@@ -1,0 +1,250 @@
+"""`unscene prepare`: what the files are, and the same files transcoded for training."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from unscene.commands import DATA
+from unscene.errors import UnsceneError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from unscene.video.catalog import Catalog
+    from unscene.video.inspect import Inspection
+    from unscene.video.prepare import Account, Estimate
+    from unscene.video.prepare_plan import Plan
+
+HELP = "check videos and transcode them for training, with exact motion vectors"
+_NAMED = 8  # files named below a table
+_VERDICTS = ("ready", "needs transcoding", "unreadable")
+
+
+def flags(parser: ArgumentParser) -> None:
+    from unscene.video.transcode import Recipe
+
+    parser.add_argument("data", type=str, help=DATA)
+    parser.add_argument("out", nargs="?", type=str | None, help="folder to write; new, or to go on")
+    parser.add_argument("--check", action="store_true", help="look at the files, write nothing")
+    parser.add_argument("--csv", type=str | None, help="with --check: CSV to write, a line a file")
+    parser.add_argument(
+        "--thorough", action="store_true", help="with --check: decode every frame to find damage"
+    )
+    parser.add_argument("--dry_run", action="store_true", help="say what it would take and stop")
+    parser.add_argument("--force", action="store_true", help="start although the disk seems small")
+    parser.add_argument("--workers", type=int, default=_cores(), help="processes; 0: this one")
+    parser.add_class_arguments(Recipe, as_group=True)
+
+
+def run(values: Namespace) -> int:
+    if values.workers < 0:
+        raise UnsceneError(f"--workers {values.workers}: must be at least 0")
+    if values.check:
+        return _check(values)
+    if values.out is None:
+        raise UnsceneError("name the folder OUT to write, or pass --check to look only")
+    for name in ("csv", "thorough"):
+        if getattr(values, name):
+            raise UnsceneError(f"--{name} belongs to --check; OUT/prepare.csv is always written")
+    from unscene.video import prepare
+    from unscene.video.prepare_plan import make_plan
+    from unscene.video.transcode import Recipe
+
+    recipe = Recipe(**{name: values[name] for name in Recipe.__dataclass_fields__})
+    plan = make_plan(values.data, Path(values.out), recipe)
+    with _bar("checking", len(plan.todo)) as bar:
+        found = prepare.check_plan(
+            plan, workers=values.workers, progress=lambda done, _: bar.update(done - bar.n)
+        )
+    print(_table([*_skipped(plan.catalog), *found.values()], plan.root))
+    needs = prepare.estimate(plan, found)
+    print(_forecast(needs, plan, values.workers), flush=True)
+    if not needs.fits and not values.force:
+        raise UnsceneError(
+            f"{plan.out}: its disk has {_size(needs.free)} free, too little for about "
+            f"{_size(needs.bytes or 0)} with some to spare; free some, name another disk, choose "
+            "a smaller --short_side, or pass --force"
+        )
+    if values.dry_run:
+        return 0
+    with _bar("transcoding", needs.files) as bar:
+
+        def progress(account: Account) -> None:
+            bar.set_postfix_str(f"{_size(account.after)}, {len(account.failed)} failed", False)
+            bar.update()
+
+        account = prepare.run(plan, found, workers=values.workers, progress=progress)
+    print(_told(account, plan))
+    if account.stopped:
+        return 130
+    return 0 if account.done + account.already else 1
+
+
+def _check(values: Namespace) -> int:
+    from unscene.video.catalog import list_videos
+    from unscene.video.prepare import check, write_rows
+
+    if values.out is not None:
+        raise UnsceneError(f"--check writes nothing to {values.out}: leave it out, or use --csv")
+    file = None if values.csv is None else Path(values.csv)
+    if file is not None and file.exists():
+        raise UnsceneError(f"{file}: exists; name another file for --csv")
+    catalog = list_videos(values.data)
+    paths = list(dict.fromkeys(video.path for video in catalog.videos))
+    with _bar("checking", len(paths)) as bar:
+        found = check(
+            paths,
+            workers=values.workers,
+            thorough=values.thorough,
+            progress=lambda done, _: bar.update(done - bar.n),
+        )
+    every = [*_skipped(catalog), *found.values()]
+    print(_table(every, Path(os.path.commonpath([Path(path).parent for path in paths]))))
+    if file is not None:
+        write_rows(file, list(asdict(every[0])), map(asdict, every))
+        print(f"a line for every file: {file}")
+    return 0
+
+
+def _skipped(catalog: Catalog) -> list[Inspection]:
+    from unscene.video.inspect import Inspection
+
+    return [Inspection(one.path, "unreadable", one.reason) for one in catalog.skipped]
+
+
+def _table(found: Sequence[Inspection], root: Path) -> str:
+    """Files by verdict and codec, then those to look at, by name."""
+    groups: dict[tuple[str, str], list[Inspection]] = defaultdict(list)
+    for one in found:
+        groups[one.verdict, one.codec or "-"].append(one)
+    size, length = sum(one.bytes for one in found), sum(one.duration for one in found)
+    lines = [
+        f"{_many(len(found), 'file')}, {_size(size)}, {_time(length)} of video",
+        "",
+        f"  {'verdict':<18} {'codec':<11} {'files':>6}  {'size':>8}   why",
+    ]
+    shown = ""
+    order = sorted(groups, key=lambda key: (_VERDICTS.index(key[0]), -len(groups[key])))
+    for verdict, codec in order:
+        group = groups[verdict, codec]
+        why = Counter(
+            reason
+            for one in group
+            for reason in (one.reason.split("; ") if verdict == "needs transcoding" else ())
+        )
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in why.most_common())
+        lines.append(
+            f"  {verdict if verdict != shown else '':<18} {codec:<11} {len(group):>6}"
+            f"  {_size(sum(one.bytes for one in group)):>8}   {reasons}".rstrip()
+        )
+        shown = verdict
+    worst = [one for one in found if one.verdict == "unreadable"]
+    worst += sorted((one for one in found if one.damaged), key=lambda one: -one.damaged)
+    if worst:
+        names = [_short(one.path, root) for one in worst[:_NAMED]]
+        width = min(60, max(map(len, names)))
+        lines += ["", "  look at"]
+        for one, name in zip(worst, names, strict=False):
+            damage = f"damaged: {one.damaged} errors in {one.decoded} frames that were decoded"
+            lines.append(f"  {name:<{width}}   {one.reason if not one.damaged else damage}")
+        if len(worst) > _NAMED:
+            lines.append(f"  and {len(worst) - _NAMED} more")
+    return "\n".join([*lines, ""])
+
+
+def _short(path: str, root: Path) -> str:
+    return os.path.relpath(path, root) if Path(path).is_relative_to(root) else path
+
+
+def _forecast(needs: Estimate, plan: Plan, workers: int) -> str:
+    recipe = plan.recipe
+    size = f"short side {recipe.short_side}" if recipe.short_side else "sizes kept"
+    quality = f"{'crf' if recipe.codec == 'h264' else 'qscale'} {recipe.level:g}"
+    kept = f", {len(plan.done)} are done already" if plan.done else ""
+    how = f"{size}, {recipe.codec} {quality}, a key frame every {recipe.gop} frames"
+    if recipe.fps:
+        how += f", {recipe.fps:g} fps"
+    if not needs.files:
+        return f"nothing is left to do{kept}; {how}"
+    if needs.bytes is None:
+        return f"to do: {needs.files} files{kept}; {how}\nno sample could be transcoded"
+    return (
+        f"to do: {_many(needs.files, 'file')}, {needs.frames:,} frames{kept}; {how}\n"
+        f"about {_size(needs.bytes)} in {plan.out} ({_size(needs.free)} are free) and "
+        f"{_time(needs.seconds / max(workers, 1))} with {_many(max(workers, 1), 'worker')}"
+    )
+
+
+def _told(account: Account, plan: Plan) -> str:
+    finished = account.done + account.already
+    speed = account.done / account.seconds if account.seconds else 0.0
+    lines = [
+        f"{_many(account.done, 'file')} done in {_time(account.seconds)} ({speed:.1f} files/s), "
+        f"{account.already} were done already, {len(account.failed)} failed",
+        f"{_size(account.before)} before, {_size(account.after)} after, "
+        f"{account.frames:,} frames in {plan.out}",
+    ]
+    reasons = defaultdict(list)
+    for one in account.failed:
+        reasons[one.reason].append(_short(one.path, plan.root))
+    for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1])):
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        lines.append(f"  failed: {reason}: {names[0]}{more}")
+    if account.damaged:
+        damaged = _many(account.damaged, "file")
+        lines.append(f"  damaged parts were left out of {damaged}: see prepare.csv")
+    if account.stopped:
+        lines.append(
+            f"stopped: {finished} of {len(plan.jobs)} files are finished, all of them whole; "
+            "the same command goes on from here"
+        )
+    elif finished:
+        lines.append(f"train on it: unscene pretrain {plan.out / (plan.table or '')}")
+    return "\n".join(lines)
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@contextmanager
+def _bar(title: str, total: int) -> Iterator[tqdm[Any]]:
+    from tqdm import tqdm
+
+    quiet = not sys.stderr.isatty()
+    with tqdm(
+        total=total,
+        desc=title,
+        unit="file",
+        dynamic_ncols=True,
+        mininterval=30 if quiet else 0.2,
+        disable=total == 0,
+    ) as bar:
+        yield bar
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

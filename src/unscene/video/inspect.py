@@ -1,0 +1,281 @@
+"""What a file offers a reader of motion vectors: a verdict, the facts behind it, and a table.
+
+ready               a vector is the motion from the frame before: no B-frames, one reference
+needs transcoding   readable, but without vectors or with vectors of another meaning
+unreadable          no frame can be decoded
+
+Packets are counted without decoding; types of frames and damage come from the first frames, unless
+all are to be decoded. H.264 says in its sequence parameter set how many references it may use; the
+other codecs with vectors have one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from av.error import FFmpegError
+from av.video.frame import PictureType
+
+from unscene.errors import VideoError
+from unscene.video.packets import Packets, open_container
+from unscene.video.probe import (
+    VECTOR_CODECS,
+    check_file,
+    duration_of,
+    frame_rate,
+    quarter_turns,
+    video_stream,
+    why,
+)
+
+Verdict = Literal["ready", "needs transcoding", "unreadable"]
+SAMPLE = 60  # frames decoded of each file unless all are
+_PACKETS = 20_000  # counted at most: 11 minutes; further frames are estimated from the duration
+_NAMED = 8  # files named below the table
+# Profiles whose parameter sets describe chroma and scaling (ITU-T H.264, 7.3.2.1.1).
+_HIGH = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Facts about one file; where it is unreadable only path, verdict, reason and bytes count.
+
+    Attributes:
+        reason: why it is not ready, reasons joined by "; ".
+        width, height: of the upright picture.
+        frames: counted packets; estimated from the duration where `frames_estimated`.
+        references: frames that P-frames may refer to; None where the stream does not say.
+        gop: mean number of frames from one key frame to the next.
+        rotation: counter-clockwise quarter turns that make the picture upright.
+        b_frames: there are some, or the decoder keeps frames back for them, as for all MPEG-1 and
+            MPEG-2: the reader does not call such vectors exact.
+        damaged: packets that were incomplete, failed or gave a frame with errors.
+        decoded: how many frames were decoded to know that.
+    """
+
+    path: str
+    verdict: Verdict
+    reason: str = ""
+    bytes: int = 0
+    codec: str = ""
+    container: str = ""
+    pixel_format: str = ""
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    duration: float = 0.0
+    frames: int = 0
+    frames_estimated: bool = False
+    vectors: bool = False
+    b_frames: bool = False
+    references: int | None = None
+    gop: float = 0.0
+    rotation: int = 0
+    damaged: int = 0
+    decoded: int = 0
+
+
+def inspect(path: str | os.PathLike[str], *, thorough: bool = False) -> Inspection:
+    """Check one file; never raises for what is wrong with it.
+
+    Args:
+        thorough: decode all frames, not only the first, to find all damage.
+    """
+    path = os.fspath(path)
+    try:
+        check_file(path)
+        size = Path(path).stat().st_size
+        try:
+            found, kinds, interlaced = _decoded(path, None if thorough else SAMPLE)
+            found = _counted(found)
+        except (FFmpegError, OSError, ValueError) as error:
+            raise VideoError(path, why(error)) from error
+    except VideoError as error:
+        size = Path(path).stat().st_size if Path(path).is_file() else 0
+        return Inspection(path, "unreadable", error.reason, size)
+    found = replace(found, bytes=size)
+    reasons = "; ".join(_reasons(found, kinds, interlaced))
+    return replace(found, verdict="needs transcoding" if reasons else "ready", reason=reasons)
+
+
+def _reasons(found: Inspection, kinds: set[str], interlaced: bool) -> Iterator[str]:
+    if found.damaged:
+        yield "damaged"
+    if not found.vectors:
+        yield "codec without motion vectors"
+        return
+    if found.b_frames:
+        yield "B-frames"
+    if found.references is None:
+        yield "references unknown"
+    elif found.references > 1:
+        yield "more than one reference"
+    if interlaced:
+        yield "interlaced"
+    if kinds <= {"I"} and found.frames > 1:
+        yield "key frames only"
+
+
+def _decoded(path: str, limit: int | None) -> tuple[Inspection, set[str], bool]:
+    """What decoding tells: size, damage, types of frames, whether any is interlaced."""
+    kinds: set[str] = set()
+    interlaced, count, damaged, last, references = False, 0, 0, None, None
+    with open_container(path) as container:
+        stream = video_stream(container, path)
+        context = stream.codec_context
+        codec = context.codec.canonical_name
+        packets = Packets(container, stream)
+        if codec == "h264":
+            references = references_of(context.extradata or b"")
+        first = None
+        for packet, frames in packets:
+            failed = packets.damage is not last or any(frame.is_corrupt for frame in frames)
+            damaged += failed or packet.is_corrupt
+            last = packets.damage
+            if codec == "h264" and references is None and packet.size:
+                references = references_of(bytes(packet))
+            for frame in frames:
+                first = first or frame
+                count += 1
+                interlaced |= frame.interlaced_frame
+                kinds.add(PictureType(frame.pict_type).name)
+            if limit is not None and count >= limit:
+                break
+        if first is None:
+            because = "" if last is None else f": {why(last)}"
+            raise VideoError(path, f"no frame can be decoded{because}")
+        vectors = codec in VECTOR_CODECS
+        turns = quarter_turns(first.rotation)
+        width, height = (first.width, first.height)[:: -1 if turns % 2 else 1]
+        fps = frame_rate(stream)
+        found = Inspection(
+            path=path,
+            verdict="ready",
+            codec=codec,
+            container=container.format.name.partition(",")[0],
+            pixel_format=first.format.name,
+            width=width,
+            height=height,
+            fps=fps,
+            vectors=vectors,
+            b_frames="B" in kinds or bool(context.has_b_frames),
+            references=references if codec == "h264" else 1 if vectors else None,
+            rotation=turns,
+            damaged=damaged,
+            decoded=count,
+            frames=stream.frames,
+            duration=duration_of(container, stream, fps),
+        )
+    return found, kinds, interlaced
+
+
+def _counted(found: Inspection) -> Inspection:
+    """What the packets tell without decoding: how many there are, key frames, reordering."""
+    count, keys = 0, list[int]()
+    latest, reordered, whole = None, False, True
+    with open_container(found.path) as container:
+        stream = video_stream(container, found.path)
+        try:
+            for packet in container.demux(stream):
+                if not packet.size or packet.is_discard:
+                    continue
+                if count == _PACKETS:
+                    whole = False
+                    break
+                if packet.is_keyframe:
+                    keys.append(count)
+                count += 1
+                # AVI has no presentation times; what FFmpeg makes up for it runs to and fro.
+                if packet.pts is not None and found.container != "avi":
+                    reordered |= latest is not None and packet.pts < latest
+                    latest = packet.pts
+        except FFmpegError:
+            whole = False
+    claimed = found.frames or round(found.duration * found.fps)
+    return replace(
+        found,
+        frames=count if whole else max(count, claimed),
+        frames_estimated=not whole,
+        gop=(keys[-1] - keys[0]) / (len(keys) - 1) if len(keys) > 1 else count,
+        b_frames=found.b_frames or reordered,
+    )
+
+
+def references_of(data: bytes) -> int | None:
+    """max_num_ref_frames of the first H.264 sequence parameter set; None if there is none.
+
+    Args:
+        data: an avcC record, as in MP4 and MKV, or a stream with start codes.
+    """
+    if data[:1] == b"\x01" and len(data) > 8 and data[5] & 31:
+        unit = data[8 : 8 + int.from_bytes(data[6:8], "big")]
+    else:
+        found = re.search(rb"\x00\x00\x01[\x07\x27\x47\x67](.{4,256})", data, re.DOTALL)
+        unit = found[0][3:] if found else b""
+    if len(unit) < 5:
+        return None
+    # The byte 3 after two zeros only keeps start codes from appearing by chance.
+    bits = _Bits(unit[1:].replace(b"\0\0\3", b"\0\0"))
+    try:
+        return _references(bits)
+    except IndexError:
+        return None
+
+
+class _Bits:
+    def __init__(self, data: bytes) -> None:
+        self.digits, self.place = "".join(f"{byte:08b}" for byte in data), 0
+
+    def take(self, count: int) -> int:
+        digits = self.digits[self.place : self.place + count]
+        if len(digits) < count:
+            raise IndexError
+        self.place += count
+        return int(digits or "0", 2)
+
+    def golomb(self) -> int:
+        zeros = 0
+        while not self.take(1):
+            zeros += 1
+        return (1 << zeros) - 1 + self.take(zeros)
+
+    def signed(self) -> int:
+        value = self.golomb()
+        return (value + 1) // 2 if value % 2 else -(value // 2)
+
+
+def _references(bits: _Bits) -> int:
+    profile = bits.take(8)
+    bits.take(16)  # constraints, level
+    bits.golomb()
+    if profile in _HIGH:
+        chroma = bits.golomb()
+        if chroma == 3:
+            bits.take(1)
+        bits.golomb(), bits.golomb(), bits.take(1)  # depths, lossless
+        if bits.take(1):
+            for i in range(12 if chroma == 3 else 8):
+                if bits.take(1):
+                    _skip_scaling_list(bits, 16 if i < 6 else 64)
+    bits.golomb()
+    order = bits.golomb()
+    if order == 0:
+        bits.golomb()
+    elif order == 1:
+        bits.take(1), bits.signed(), bits.signed()
+        for _ in range(bits.golomb()):
+            bits.signed()
+    return bits.golomb()
+
+
+def _skip_scaling_list(bits: _Bits, size: int) -> None:
+    last = following = 8
+    for _ in range(size):
+        if following:
+            following = (last + bits.signed()) % 256
+        last = following or last

@@ -1,0 +1,97 @@
+"""The same work for many files, in processes of their own.
+
+Processes come from a fork server that has imported what they need: threads of the calling process
+(OpenCV, torch) do not survive a fork.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing.context import BaseContext
+from multiprocessing.synchronize import Event
+from typing import TypeVar
+
+from unscene.errors import UnsceneError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+_stop: Event | None = None  # of a working process
+
+
+def spread(
+    work: Callable[[Job], Result], jobs: Iterable[Job], workers: int
+) -> Generator[tuple[Job, Future[Result]], None, None]:
+    """Every job with its outcome, in the order in which they end. To be closed when left early.
+
+    Jobs are drawn from `jobs` shortly before they begin. When the iterator is closed, `stopping`
+    turns true in the working processes and no further job begins.
+
+    Args:
+        work: a function of a module, or a partial of one.
+        workers: processes; 0: the calling one.
+
+    Raises:
+        UnsceneError: a process died.
+    """
+    if workers == 0:
+        for job in jobs:
+            done: Future[Result] = Future()
+            try:
+                done.set_result(work(job))
+            except Exception as error:
+                done.set_exception(error)
+            yield job, done
+        return
+    context = _context()
+    stop = context.Event()
+    with ProcessPoolExecutor(workers, context, _begin, (stop,)) as pool:
+        waiting, running = iter(jobs), dict[Future[Result], Job]()
+        try:
+            while True:
+                for job in islice(waiting, 2 * workers - len(running)):
+                    running[pool.submit(work, job)] = job
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    if isinstance(future.exception(), BrokenProcessPool):
+                        raise UnsceneError(_died(list(running.values())))
+                    yield running.pop(future), future
+        except BrokenProcessPool as error:  # while submitting
+            raise UnsceneError(_died(list(running.values()))) from error
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def stopping() -> bool:
+    """Asked in a working process: shall it end?"""
+    return _stop is not None and _stop.is_set()
+
+
+def _died(jobs: list[Job]) -> str:
+    names = "\n".join(f"  {job}" for job in jobs)
+    return (
+        "a working process died: memory ran out, or FFmpeg crashed on one of these files. "
+        f"Try fewer --workers, or leave the file out:\n{names}"
+    )
+
+
+def _begin(stop: Event) -> None:
+    """Ctrl-C is for the calling process, which then stops the others."""
+    global _stop
+    _stop = stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _context() -> BaseContext:
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["unscene.video.prepare"])
+    return context

@@ -1,0 +1,256 @@
+"""One file -> one file whose motion vectors are the motion from each frame to the next.
+
+H.264 or MPEG-4 part 2 in MP4: no B-frames, one reference, a key frame every `gop` frames, no sound.
+Frames keep their times, or are drawn from them at an even rate. Rotation is applied, the range
+becomes limited and the matrix is written down: what players guess depends on the height.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
+from av.video.reformatter import VideoReformatter
+
+from unscene.errors import UnsceneError, VideoError
+from unscene.files import replacing
+from unscene.video.packets import open_container
+from unscene.video.probe import check_file, quarter_turns, why
+from unscene.video.timed import TimedFrames, evenly
+
+_LIMITED, _FULL = 1, 2  # AVColorRange
+_BT709, _UNSPECIFIED, _BT601 = 1, 2, 6  # AVColorSpace, AVColorPrimaries, AVColorTransfer...
+_FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FINEST = 60_000  # ticks a second: whole at 24, 25 and 30 fps; MPEG-4 allows 65535
+_CODED_AS_YUV = {"h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How files are transcoded.
+
+    Attributes:
+        short_side: pixels of the short side, even; larger pictures shrink to it, 0 keeps the size.
+        gop: frames from one key frame to the next.
+        codec: h264 (libx264) or mpeg4 (MPEG-4 part 2).
+        quality: crf of H.264 or qscale of MPEG-4, lower is better; None: 18 and 3.
+        fps: resample to this rate; None keeps every frame and its time.
+    """
+
+    short_side: int = 128
+    gop: int = 12
+    codec: Literal["h264", "mpeg4"] = "h264"
+    quality: float | None = None
+    fps: float | None = None
+
+    def __post_init__(self) -> None:
+        low, high = (0, 51) if self.codec == "h264" else (1, 31)
+        side, fps = self.short_side, self.fps
+        even = side == 0 or (side >= 16 and side % 2 == 0)
+        for name, fits, wanted in (
+            ("short_side", even, "even and at least 16, or 0 to keep the size"),
+            ("gop", self.gop >= 1, "at least 1 frame"),
+            ("codec", self.codec in ("h264", "mpeg4"), "h264 or mpeg4"),
+            ("quality", low <= self.level <= high, f"from {low} (best) to {high} for {self.codec}"),
+            ("fps", fps is None or 0.1 <= fps <= 1000, "from 0.1 to 1000"),
+        ):
+            if not fits:
+                raise UnsceneError(f"{name} = {getattr(self, name)!r}; it must be {wanted}")
+
+    @property
+    def level(self) -> float:
+        """The quality that is meant."""
+        return (18 if self.codec == "h264" else 3) if self.quality is None else self.quality
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Even (width, height) of what a picture becomes."""
+        short = min(width, height)
+        if self.short_side and short > self.short_side:
+            half = self.short_side / short / 2
+            return 2 * round(width * half), 2 * round(height * half)
+        return max(2, width // 2 * 2), max(2, height // 2 * 2)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file. `damaged`: packets as in `inspect`."""
+
+    frames: int
+    bytes: int
+    damaged: int
+
+
+class Stopped(Exception):  # noqa: N818
+    """The caller asked to stop; nothing was left behind."""
+
+
+def transcode(
+    source: str | os.PathLike[str],
+    target: Path,
+    recipe: Recipe,
+    *,
+    start: float = 0.0,
+    end: float | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Write `target`, an .mp4, whole or not at all; the source is only read.
+
+    Args:
+        start, end: the segment to cut out, in seconds.
+        stop: asked before every frame; True ends the work with Stopped.
+
+    Raises:
+        VideoError: the source cannot be used, or has no frame in the segment.
+        UnsceneError: the target cannot be written (the disk is full, permissions).
+    """
+    source = os.fspath(source)
+    check_file(source)
+    try:
+        with replacing(Path(target)) as temporary:
+            with open_container(source) as container:
+                pictures = TimedFrames(container, source)
+                frames = pictures.segment(start, end)
+                if recipe.fps is not None:
+                    frames = evenly(frames, recipe.fps, 1 / pictures.fps)
+                count = _encode(temporary, frames, pictures, recipe, stop)
+            if not count:
+                damage = pictures.packets.damage
+                because = "" if damage is None else f": {why(damage)}"
+                where = " in its segment" if start > 0 or end is not None else ""
+                raise VideoError(source, f"no frame can be decoded{where}{because}")
+            _verify(temporary, count)
+            written = temporary.stat().st_size
+        return Outcome(count, written, pictures.damaged)
+    except (FFmpegError, OSError, ValueError) as error:
+        name = getattr(error, "filename", None)
+        about_target = name is not None and Path(os.fsdecode(name)) != Path(source).absolute()
+        if about_target or getattr(error, "errno", None) in _FULL_DISK:
+            raise UnsceneError(f"{target}: cannot be written ({error.strerror})") from error  # type: ignore[union-attr]
+        raise VideoError(source, why(error)) from error
+
+
+def _encode(
+    path: Path,
+    frames: Iterator[tuple[VideoFrame, float]],
+    source: TimedFrames,
+    recipe: Recipe,
+    stop: Callable[[], bool],
+) -> int:
+    rate = Fraction(recipe.fps or source.fps).limit_denominator(1001)
+    ticks = rate.numerator * (_FINEST // rate.numerator) or _FINEST
+    count, place, gap, latest = 0, -1, 0.0, 0.0
+    draw, stream, length = None, None, round(ticks / rate)
+    with av.open(str(path), "w", format="mp4") as out:
+        for frame, time in frames:
+            if stop():
+                raise Stopped
+            if draw is None or stream is None:
+                draw = _Drawer(frame, source, recipe)
+                stream = _stream(out, draw, rate, Fraction(1, ticks), recipe)
+                latest, gap = time - 1 / float(rate), -time
+            if time < latest - 1:  # a clock that was set back goes on where it was
+                gap += latest - time + 1 / float(rate)
+            latest = time
+            picture = draw(frame)
+            place = max(round((time + gap) * ticks), place + 1)
+            picture.pts, picture.time_base = place, Fraction(1, ticks)
+            _mux(out, stream.encode(picture), length)
+            count += 1
+        if stream is not None:
+            _mux(out, stream.encode(None), length)
+    return count
+
+
+def _mux(out: av.container.OutputContainer, packets: list[Packet], length: int) -> None:
+    for packet in packets:
+        packet.duration = length  # counts for the last frame: the muxer knows the others
+        out.mux(packet)
+
+
+def _stream(
+    out: av.container.OutputContainer, draw: _Drawer, rate: Fraction, tick: Fraction, recipe: Recipe
+) -> av.VideoStream:
+    options = {"bf": "0", "refs": "1", "g": str(recipe.gop), "threads": "1"}
+    if recipe.codec == "h264":
+        options |= {"crf": f"{recipe.level:g}", "preset": "veryfast"}
+        options |= {"keyint_min": str(recipe.gop), "sc_threshold": "0"}
+    else:  # its threshold works the other way round; 118 is FFmpeg's FF_QP2LAMBDA
+        options |= {"flags": "+qscale", "global_quality": str(round(recipe.level * 118))}
+        options |= {"sc_threshold": "1000000000"}
+    name = "libx264" if recipe.codec == "h264" else "mpeg4"
+    stream: av.VideoStream = out.add_stream(name, rate=rate, options=options)  # type: ignore[assignment]
+    stream.width, stream.height = draw.size
+    stream.pix_fmt = "yuv420p"
+    context = stream.codec_context
+    context.time_base = tick
+    context.color_range, context.colorspace = _LIMITED, draw.matrix
+    # MP4 names a matrix only beside primaries and a transfer curve.
+    context.color_primaries, context.color_trc = draw.primaries, draw.curve
+    context.sample_aspect_ratio = draw.aspect
+    return stream
+
+
+class _Drawer:
+    """Frames -> upright yuv420p of one size, which the first frame decides."""
+
+    def __init__(self, frame: VideoFrame, source: TimedFrames, recipe: Recipe) -> None:
+        self.turns = quarter_turns(frame.rotation)
+        wanted = recipe.size(frame.width, frame.height)
+        self.size = wanted[:: -1 if self.turns % 2 else 1]
+        # Where nothing shrinks, an odd size loses a row or column instead of being blurred.
+        shrinks = min(frame.width, frame.height) > min(wanted) + 1
+        self.inner = wanted if shrinks else (frame.width, frame.height)
+        aspect = source.stream.sample_aspect_ratio or Fraction(1)
+        self.aspect = 1 / aspect if self.turns % 2 else aspect
+        grey, codec = frame.format.name.startswith("gray"), source.codec
+        # As in planes.py: a grey picture is 0..255, a codec's monochrome 16..235.
+        full = frame.format.name.startswith("yuvj") or (grey and codec not in _CODED_AS_YUV)
+        self.range = frame.color_range or (_FULL if full else _LIMITED)
+        self.matrix = frame.colorspace
+        if frame.format.is_rgb or grey or self.matrix == _UNSPECIFIED:
+            plain = frame.format.is_rgb or grey or frame.height < 720
+            self.matrix = _BT601 if plain else _BT709
+        usual = _BT601 if self.matrix == _BT601 else _BT709
+        known = (frame.color_primaries, frame.color_trc)
+        self.primaries, self.curve = (usual if n in (0, _UNSPECIFIED) else n for n in known)
+        self.scaler = VideoReformatter()
+
+    def __call__(self, frame: VideoFrame) -> VideoFrame:
+        small = self.scaler.reformat(
+            frame,
+            *self.inner,
+            "yuv420p",
+            interpolation="AREA" if (frame.width, frame.height) != self.inner else None,
+            src_color_range=self.range,
+            dst_color_range=_LIMITED,
+            threads=1,
+        )
+        # A new picture: the old one would hand its type and side data to the encoder.
+        picture = VideoFrame(self.size[0], self.size[1], "yuv420p")
+        for old, new in zip(small.planes, picture.planes, strict=True):
+            upright = np.rot90(_rows(old)[: old.height, : old.width], self.turns)
+            _rows(new)[: new.height, : new.width] = upright[: new.height, : new.width]
+        return picture
+
+
+def _rows(plane: VideoPlane) -> np.ndarray:
+    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # type: ignore[call-overload]
+
+
+def _verify(path: Path, count: int) -> None:
+    """What was written must be there: a full disk does not always say so."""
+    with open_container(str(path)) as container:
+        found = sum(1 for packet in container.demux(video=0) if packet.size)
+    if found != count:
+        raise OSError(errno.ENOSPC, f"{found} of {count} frames arrived", str(path))

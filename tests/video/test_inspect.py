@@ -1,0 +1,99 @@
+"""What the check says of files whose making is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import media
+from unscene.video.inspect import inspect, references_of
+
+
+def test_a_file_of_the_right_kind_is_ready(tmp_path: Path) -> None:
+    path = media.write(tmp_path / "a.mp4", media.drift(40, (64, 96)), options=media.PAN)
+    found = inspect(path)
+    assert (found.verdict, found.reason) == ("ready", "")
+    assert (found.codec, found.container, found.pixel_format) == ("h264", "mov", "yuv420p")
+    assert (found.width, found.height, found.fps) == (96, 64, 25.0)
+    assert (found.frames, found.frames_estimated, found.duration) == (40, False, 1.6)
+    assert (found.vectors, found.b_frames, found.references, found.gop) == (True, False, 1, 12)
+    assert (found.rotation, found.damaged, found.decoded) == (0, 0, 40)
+    assert found.bytes == path.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("codec", "name", "options", "reasons"),
+    [
+        ("libx264", "a.mp4", {"bf": "2", "refs": "1", "g": "12"}, "B-frames"),
+        ("libx264", "a.mkv", {"bf": "0", "refs": "4", "g": "12"}, "more than one reference"),
+        ("libx264", "a.mp4", {"g": "1"}, "key frames only"),
+        ("libvpx-vp9", "a.webm", {}, "codec without motion vectors"),
+        ("mpeg4", "a.avi", {"g": "12", "bf": "0"}, ""),
+        ("mpeg4", "a.avi", {"g": "12", "bf": "2"}, "B-frames"),
+        ("mpeg2video", "a.mpg", {"g": "12", "bf": "0"}, "B-frames"),  # may have, says its decoder
+    ],
+)
+def test_the_reason_is_named(
+    tmp_path: Path, codec: str, name: str, options: dict[str, str], reasons: str
+) -> None:
+    path = media.write(tmp_path / name, media.drift(30, (64, 96)), codec, options=options)
+    found = inspect(path)
+    assert set(reasons.split("; ")) <= set(found.reason.split("; "))
+    assert found.verdict == ("needs transcoding" if reasons else "ready"), found.reason
+    assert found.frames == 30
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.h264", "a.avi"])
+@pytest.mark.parametrize("references", [1, 3])
+def test_references_are_read_in_every_container(tmp_path: Path, name: str, references: int) -> None:
+    options = {"bf": "0", "refs": str(references), "g": "12"}
+    path = media.write(tmp_path / name, media.drift(14, (64, 96)), options=options)
+    found = inspect(path)
+    assert found.references == references
+    assert found.verdict == ("ready" if references == 1 else "needs transcoding")
+    assert found.frames == 14
+
+
+def test_references_of_profiles_with_chroma_formats(tmp_path: Path) -> None:
+    path = media.write(
+        *(tmp_path / "a.mp4", media.drift(6, (64, 96))),
+        pix_fmt="yuv444p",
+        options={"bf": "0", "refs": "2", "cqm": "jvt"} | {"x264-params": "cqm=jvt"},
+    )
+    assert inspect(path).references == 2
+
+
+def test_what_is_no_parameter_set_says_nothing() -> None:
+    for data in (b"", b"\1", b"\0\0\1\x67", b"\0\0\1\x67\x42\0\x1e" + bytes(9), b"noise" * 9):
+        assert references_of(data) is None
+
+
+def test_a_turned_picture_is_measured_upright(tmp_path: Path) -> None:
+    path = media.write(tmp_path / "a.mp4", media.drift(6, (64, 96)), options=media.PAN)
+    found = inspect(media.turn(path, 90))
+    assert (found.width, found.height, found.rotation) == (64, 96, 3)
+
+
+def test_damage_is_counted_and_thorough_finds_it_late(tmp_path: Path) -> None:
+    options = {**media.PAN, "g": "100"}
+    path = media.write(tmp_path / "a.mp4", media.drift(150, (64, 96)), options=options)
+    data = bytearray(path.read_bytes())
+    begin = data.index(b"mdat") + 4 + (data.index(b"moov") - data.index(b"mdat")) * 3 // 4
+    data[begin : begin + 400] = bytes(400)
+    path.write_bytes(data)
+    assert inspect(path).damaged == 0
+    found = inspect(path, thorough=True)
+    assert found.damaged > 0
+    assert found.decoded > 100
+    assert (found.verdict, found.reason) == ("needs transcoding", "damaged")
+
+
+def test_what_cannot_be_read_says_why(tmp_path: Path, text_file: Path) -> None:
+    found = inspect(text_file)
+    assert found.verdict == "unreadable"
+    assert "is not a video" in found.reason
+    assert found.bytes == text_file.stat().st_size
+    assert inspect(tmp_path / "absent.mp4").reason == "does not exist"
+    sound = media.write_audio(tmp_path / "a.m4a")
+    assert inspect(sound).reason == "has no video stream"

@@ -1,0 +1,344 @@
+"""A folder, prepared: names, labels, resumption, and nothing that is not ours is touched."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import media
+from unscene.cli import main
+from unscene.errors import UnsceneError
+from unscene.video import prepare
+from unscene.video.catalog import open_catalog
+from unscene.video.inspect import inspect
+from unscene.video.prepare_plan import make_plan
+from unscene.video.processes import spread
+from unscene.video.transcode import Recipe
+
+RECIPE = Recipe(short_side=32)
+BAD = {"bf": "2", "g": "30"}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Class folders, with names that meet, a broken file, a hidden one and notes."""
+    root = tmp_path / "data"
+    for name in ("Run/a.mp4", "Run/a.avi", "Sit/deep/b.mkv", "top.mp4"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        codec, options = ("mpeg4", {"g": "9"}) if name.endswith("avi") else ("libx264", BAD)
+        media.write(root / name, media.drift(14, (48, 64)), codec, options=options)
+    (root / "Sit" / "broken.mp4").write_bytes(b"buy milk\n" * 50)
+    (root / "notes.txt").write_text("not a video")
+    return root
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def go(data: object, out: Path, recipe: Recipe = RECIPE, **options: object) -> prepare.Account:
+    plan = make_plan(str(data), out, recipe)
+    found = prepare.check_plan(plan, workers=0)
+    return prepare.run(plan, found, workers=0, **options)  # type: ignore[arg-type]
+
+
+def tree(root: Path) -> dict[str, tuple[int, int, bytes]]:
+    files = (path for path in sorted(root.rglob("*")) if path.is_file())
+    return {
+        path.relative_to(root).as_posix(): (
+            *(path.stat().st_ino, path.stat().st_mtime_ns),
+            path.read_bytes(),
+        )
+        for path in files
+    }
+
+
+def videos(out: Path) -> list[str]:
+    return sorted(path.relative_to(out).as_posix() for path in out.rglob("*.mp4"))
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+EXPECTED = ["Run/a.avi.mp4", "Run/a.mp4", "Sit/deep/b.mp4", "top.mp4"]
+
+
+def test_a_tree_is_mirrored_and_the_originals_stay(data: Path, out: Path) -> None:
+    before = tree(data)
+    account = go(data, out)
+    assert tree(data) == before
+    assert videos(out) == EXPECTED
+    assert (account.done, account.already, account.damaged, account.frames) == (4, 0, 0, 56)
+    assert [(Path(s.path).name, "is not a video" in s.reason) for s in account.failed] == [
+        ("broken.mp4", True)
+    ]
+    assert account.after == sum((out / name).stat().st_size for name in EXPECTED)
+    assert account.before == sum(
+        (data / name).stat().st_size
+        for name in ("Run/a.mp4", "Run/a.avi", "Sit/deep/b.mkv", "top.mp4")
+    )
+    catalog = open_catalog(out)
+    assert [v.label for v in catalog.videos] == [None, "Run", "Run", "deep"]
+    assert all(inspect(video.path).verdict == "ready" for video in catalog.videos)
+    report = {Path(row["path"]).name: row for row in rows(out / "prepare.csv")}
+    assert len(report) == 5
+    assert report["a.avi"]["output"] == "Run/a.avi.mp4"
+    assert report["broken.mp4"]["failed"].startswith("is not a video")
+
+
+def test_a_second_run_does_only_what_is_missing(data: Path, out: Path) -> None:
+    go(data, out)
+    (out / "top.mp4").unlink()
+    time.sleep(0.01)
+    media.write(data / "Run" / "a.avi", media.drift(9, (48, 64)), "mpeg4")  # another source now
+    media.write(data / "Run" / "new.mp4", media.drift(5))
+    with (out / "prepare.jsonl").open("a") as file:
+        file.write('{"target": "Run/a.mp')  # the machine went down here
+    before = tree(out)
+    account = go(data, out)
+    after = tree(out)
+    assert (account.done, account.already) == (3, 2)
+    kept = {"Run/a.mp4", "Sit/deep/b.mp4"}
+    assert {name for name in before if name in after and before[name] == after[name]} == kept
+    assert videos(out) == [*EXPECTED[:2], "Run/new.mp4", *EXPECTED[2:]]
+    assert len(media.decode(out / "Run/a.avi.mp4")) == 9
+    assert go(data, out).done == 0
+
+
+def test_other_settings_are_refused(data: Path, out: Path) -> None:
+    go(data, out)
+    before = tree(out)
+    with pytest.raises(UnsceneError, match=r"made with gop 12 \(now 6\); give the same settings"):
+        go(data, out, Recipe(short_side=32, gop=6))
+    assert tree(out) == before
+
+
+def test_files_of_somebody_else_are_named_and_left_alone(data: Path, out: Path) -> None:
+    (out / "Run").mkdir(parents=True)
+    (out / "Run" / "a.mp4").write_text("precious")
+    with pytest.raises(UnsceneError, match=r"holds 1 files that .* did not write: Run/a.mp4"):
+        go(data, out)
+    assert (out / "Run" / "a.mp4").read_text() == "precious"
+    shutil.rmtree(out)
+    go(data, out)
+    (out / "mine.txt").write_text("precious")
+    with pytest.raises(UnsceneError, match=r"did not write: mine\.txt"):
+        go(data, out)
+
+
+def test_data_and_out_are_kept_apart(data: Path, tmp_path: Path) -> None:
+    for out in (data, data / "small", data / ".." / "data" / "x"):
+        with pytest.raises(UnsceneError, match="lies inside the data"):
+            go(data, out)
+    with pytest.raises(UnsceneError, match="holds the data"):
+        go(data, tmp_path)
+    link = tmp_path / "link"
+    link.symlink_to(data)
+    with pytest.raises(UnsceneError, match="lies inside the data"):
+        go(data, link / "x")
+    with pytest.raises(UnsceneError, match="is a file"):
+        go(data, data / "notes.txt")
+
+
+def test_a_csv_keeps_its_rows_and_its_segments_become_files(data: Path, out: Path) -> None:
+    table = data / "list.csv"
+    table.write_text(
+        "path,label,start,end,person\n"
+        "Run/a.mp4,run,0,0.2,ann\n"
+        "Run/a.mp4,stop,0.2,,bob\n"
+        "Run/a.mp4,halt,0.2,,\n"
+        "../data/top.mp4,sit,,,cid\n"
+        "Sit/broken.mp4,sit,,,dan\n"
+        "top.mp4,sit,5,2,eve\n"
+    )
+    account = go(table, out)
+    assert (account.done, len(account.failed)) == (3, 2)
+    assert rows(out / "videos.csv") == [
+        {"path": "Run/a_0-0.2.mp4", "label": "run", "person": "ann"},
+        {"path": "Run/a_0.2-end.mp4", "label": "stop", "person": "bob"},
+        {"path": "Run/a_0.2-end.mp4", "label": "halt", "person": ""},
+        {"path": "top.mp4", "label": "sit", "person": "cid"},
+    ]
+    catalog = open_catalog(out / "videos.csv")
+    assert [video.label for video in catalog.videos] == ["run", "stop", "halt", "sit"]
+    assert [v.info.frames for v in catalog.videos if v.info] == [5, 9, 9, 14]
+    assert go(table, out).done == 0  # the CSV is ours too
+
+
+def test_rows_that_point_elsewhere_mirror_what_they_share(data: Path, out: Path) -> None:
+    lists = data.parent / "lists"
+    lists.mkdir()
+    (lists / "x.csv").write_text("path\n../data/Run/a.mp4\n../data/top.mp4\n")
+    assert go(lists / "x.csv", out).done == 2
+    assert videos(out) == ["Run/a.mp4", "top.mp4"]
+
+
+def test_both_halves_of_an_official_split_share_a_folder(tmp_path: Path, out: Path) -> None:
+    root = tmp_path / "UCF"
+    for name in ("v_Jump_g01_c01.avi", "v_Jump_g02_c01.avi"):
+        (root / "Jump").mkdir(parents=True, exist_ok=True)
+        media.write(root / "Jump" / name, media.drift(6), "mpeg4")
+    (root / "trainlist01.txt").write_text("Jump/v_Jump_g01_c01.avi 1\n")
+    (root / "testlist01.txt").write_text("Jump/v_Jump_g02_c01.avi\n")
+    for part in ("train", "test"):
+        assert go(f"ucf101-1-{part}:{root}", out).done == 1
+    assert rows(out / "ucf101-1-test.csv") == [
+        {"path": "Jump/v_Jump_g02_c01.mp4", "label": "Jump", "group": "g02"}
+    ]
+    assert len(open_catalog(out / "ucf101-1-train.csv")) == 1
+    with pytest.raises(UnsceneError, match="lies inside the data"):
+        go(f"ucf101-1-train:{root}", root / "small")
+
+
+def test_the_estimate_is_near_and_a_small_disk_stops_before_the_start(
+    data: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = make_plan(data, out, RECIPE)
+    needs = prepare.estimate(plan, prepare.check_plan(plan, workers=0))
+    assert not out.exists()
+    written = go(data, out).after
+    assert (needs.files, needs.frames) == (4, 56)
+    assert needs.bytes == pytest.approx(written, rel=0.1)
+    assert needs.fits
+    shutil.rmtree(out)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, 9))  # type: ignore[attr-defined]
+    command = ["prepare", str(data), str(out), "--workers", "0", "--short_side", "32"]
+    assert main(command) == 1
+    assert "has 9 B free, too little" in capsys.readouterr().err
+    assert not out.exists()
+    assert main([*command, "--force", "--dry_run"]) == 0
+    assert not out.exists()
+    assert main([*command, "--force"]) == 0
+    assert videos(out) == EXPECTED
+
+
+def test_the_command_tells_what_it_found_and_did(
+    data: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prepare", str(data), "--check", "--workers", "0", "--csv", f"{out}.csv"]) == 0
+    said = capsys.readouterr().out
+    assert "5 files" in said
+    assert "B-frames (3)" in said
+    assert "Sit/broken.mp4   is not a video" in said
+    assert len(rows(Path(f"{out}.csv"))) == 5
+    assert main(["prepare", str(data), "--check", "--csv", f"{out}.csv"]) == 1
+    assert "exists; name another file" in capsys.readouterr().err
+    assert main(["prepare", str(data)]) == 1
+    assert "name the folder OUT" in capsys.readouterr().err
+    for expected in ("4 files done", "0 files done"):
+        assert main(["prepare", str(data), str(out), "--workers", "0", "--short_side", "32"]) == 0
+        said = capsys.readouterr().out
+        assert expected in said
+        assert "failed: is not a video that FFmpeg can read" in said
+        assert f"unscene pretrain {out}" in said
+    assert "nothing is left to do, 4 are done already" in said
+
+
+def test_what_a_killed_run_left_is_swept_away(data: Path, out: Path) -> None:
+    go(data, out)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left, alive = (out / "Run" / f".x.{pid}.tmp.mp4" for pid in (gone.pid, os.getpid()))
+    left.touch()
+    alive.touch()
+    lines = (out / "prepare.jsonl").read_text().splitlines()
+    last = json.loads(lines[-1])["target"]
+    assert "bytes" in json.loads(lines[-1])
+    (out / "prepare.jsonl").write_text("\n".join(lines[:-1]) + "\n")  # begun, written, not recorded
+    assert go(data, out).done == 1
+    assert (out / last).exists()
+    assert (left.exists(), alive.exists()) == (False, True)
+
+
+def test_two_processes_do_the_same(data: Path, out: Path, tmp_path: Path) -> None:
+    go(data, out)
+    plan = make_plan(data, tmp_path / "two", RECIPE)
+    account = prepare.run(plan, prepare.check_plan(plan, workers=2), workers=2)
+    assert (account.done, len(account.failed)) == (4, 1)
+    for name in videos(out):
+        assert (tmp_path / "two" / name).read_bytes() == (out / name).read_bytes()
+
+
+def _die(job: str) -> None:
+    os._exit(1)
+
+
+def test_a_process_that_dies_is_reported() -> None:
+    with pytest.raises(UnsceneError, match=r"a working process died(.|\n)*a\.mp4"):
+        list(spread(_die, ["a.mp4"], 1))
+
+
+def test_a_full_disk_stops_and_says_how_to_go_on(
+    data: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = prepare.transcode, []
+
+    def full(*args: object, **options: object) -> object:
+        calls.append(args)
+        if len(calls) > 2:
+            raise UnsceneError("b.mp4: cannot be written (No space left on device)")
+        return real(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(prepare, "transcode", full)
+    with pytest.raises(UnsceneError, match=r"No space(.|\n)*2 of 5 files are finished and kept"):
+        go(data, out)
+    monkeypatch.undo()
+    account = go(data, out)
+    assert (account.done, account.already) == (2, 2)
+
+
+def test_interrupted_from_within_and_continued(data: Path, out: Path) -> None:
+    def interrupt(account: prepare.Account) -> None:
+        if account.done == 2:
+            raise KeyboardInterrupt
+
+    account = go(data, out, progress=interrupt)
+    assert (account.stopped, account.done) == (True, 2)
+    assert len(videos(out)) == 2
+    assert go(data, out).already == 2
+
+
+def test_ctrl_c_leaves_only_whole_files(tmp_path: Path, out: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for i in range(3):
+        media.write(data / f"{i}.mp4", media.drift(20, (48, 64)), options=BAD)
+    media.write(data / "9.mp4", media.drift(3000, (96, 128)), options={"preset": "ultrafast"})
+    code = "import sys; from unscene.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "prepare", str(data), str(out), "--workers=2"]
+    process = subprocess.Popen(
+        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+
+    def wait_for(there: Callable[[], bool]) -> None:
+        end = time.monotonic() + 60
+        while not there():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+    record = out / "prepare.jsonl"
+    wait_for(lambda: record.exists() and record.read_text().count('"bytes"') == 2 * 3)
+    wait_for(lambda: any(out.glob(".9.*.tmp.mp4")))
+    os.killpg(process.pid, signal.SIGINT)
+    said, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "stopped: 3 of 4 files are finished" in said
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("0.mp4", "1.mp4", "2.mp4", "prepare.csv", "prepare.jsonl")
+    ]
+    assert all(inspect(out / f"{i}.mp4").frames == 20 for i in range(3))
