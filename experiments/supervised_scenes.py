@@ -185,7 +185,7 @@ def _arguments() -> argparse.Namespace:
     for name, default in {
         **{"seed": 0, "steps": 1500, "size": 48, "frames": 8, "stride": 2, "clips": 4},
         **{"width": 16, "batch_size": 32, "train_videos": 400, "unseen_videos": 400, "threads": 1},
-        **{"lr": 3e-3, "weight_decay": 0.01, "short_side": 1.1, "jitter": 0.2, "hue": 0.05},
+        **{"lr": 3e-3, "weight_decay": 0.01, "short_side": 1.1, "jitter": 0.5, "hue": 0.5},
     }.items():
         parser.add_argument(f"--{name}", type=type(default), default=default)
     parser.add_argument("--object_size", type=float, nargs=2, default=(20.0, 30.0))
