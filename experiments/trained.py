@@ -63,7 +63,9 @@ class Training:
         if method == "moco-time":
             seconds = {m: self._summary(m, seed)["seconds"] for m in ("moco", "dsm")}
             given["max_steps"] = round(given["max_steps"] * seconds["dsm"] / seconds["moco"])
-        pretrain(build(given), catalog=videos, report=lambda *_: None)
+        if not pretrain(build(given), catalog=videos, report=lambda *_: None).finished:
+            shutil.rmtree(run)
+            raise KeyboardInterrupt
         return load_encoder(run)
 
     def _folder(self, method: str, seed: int) -> Path:
