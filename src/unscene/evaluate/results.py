@@ -24,7 +24,11 @@ from unscene.files import replacing
 
 _NEEDED = ("method", "data", "split", "label", "metric", "value", "ci95", "n", "seed")
 _IN_TITLE = ("frames", "stride", "size")  # shown only where tables differ in them
-_OF_THE_RUN = ("chosen", "gallery")  # what a protocol found, not what it was set to
+# What a protocol found, not what it was set to: it differs from seed to seed.
+_OF_THE_RUN = (
+    *("chosen", "gallery", "left_out", "steps", "chosen_step", "validation_top1", "seconds"),
+    *("classes", "training_videos", "validation_videos"),
+)
 # Half the width of a 95 % interval in standard errors: Student's t for 2, 3 ... degrees of freedom.
 _STUDENT = (4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
@@ -176,7 +180,8 @@ def _table(
     data, split, label, setting = key
     values = dict(json.loads(setting))
     shown = [f"{name} {values[name]}" for name in told if values.get(name) not in (None, "")]
-    title = ", ".join([str(data), str(split), f"label {label}", *shown])
+    column = [] if label in ("label", "none") else [f"label {label}"]  # else there is none to name
+    title = ", ".join([str(data), str(split), *column, *shown])
     by_line: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     several = len({row.get("encoder", "") for row in rows}) > 1
     for row in rows:
