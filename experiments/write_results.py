@@ -37,8 +37,8 @@ SECTIONS = (
     (
         "The same without labels",
         "The decoupling score (`unscene evaluate decouple`) of those encoders on 100 videos of "
-        "unseen scenes: how often the same motion in a disturbed scene is nearer than the same scene with "
-        "another motion, for the disturbances that DSM trains on and for others.",
+        "unseen scenes: how often the same motion in a disturbed scene is nearer than the same "
+        "scene with another motion, for the disturbances that DSM trains on and for others.",
         ("moving_scenes.jsonl",),
         ("decoupling_trained", "decoupling_untrained"),
     ),
