@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,17 @@ def test_one_seed_shows_its_own_interval(tmp_path: Path) -> None:
 
 
 def test_seeds_become_a_mean_with_students_interval(tmp_path: Path) -> None:
-    values = [0.2, 0.4, 0.9]
+    values = [20.0, 40.0, 90.0]
     (table,) = shown([row("dsm", v, seed) for seed, v in enumerate(values)], tmp_path)
     cell = table.lines["dsm"]["retrieval_r1"]
     low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
-    assert cell.value == pytest.approx(0.5)
-    assert (cell.low, cell.high) == pytest.approx((low, high), abs=2e-3)
+    assert cell.value == pytest.approx(50)
+    assert (cell.low, cell.high) == pytest.approx((low, high), abs=0.2)
     assert cell.seeds == 3
+    shares = [row("dsm", v / 100, seed) for seed, v in enumerate(values)]
+    (table,) = shown([replace(s, ci95=(0.1, 0.9)) for s in shares], tmp_path)
+    cell = table.lines["dsm"]["retrieval_r1"]
+    assert (cell.low, cell.high) == (0.0, 1.0)  # Student's t alone would leave 0..1
 
 
 def test_seeds_that_agree_are_as_unsure_as_their_videos(tmp_path: Path) -> None:

@@ -208,6 +208,8 @@ def _cell(rows: list[dict[str, Any]]) -> Cell:
         # Seeds may agree by chance: never narrower than what their videos alone would give.
         half = float(max(over_seeds, over_videos)) / len(rows) ** 0.5
         low, high = mean - half, mean + half
+        if all(0 <= end <= 1 for row in rows for end in row["ci95"]):  # shares stay shares
+            low, high = max(low, 0.0), min(high, 1.0)
     return Cell(mean, low, high, int(rows[0]["n"]), len(rows))
 
 
