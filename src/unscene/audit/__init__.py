@@ -1,0 +1,1 @@
+"""Weights -> insight: does this model watch the motion or the scene?"""
