@@ -12,7 +12,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "unscene"
 
 # Rooms of one rank import neither each other nor anything of a higher rank.
 RANKS = {
-    "video": 0, "encoders": 0, "views": 1, "methods": 2, "train": 3, "evaluate": 4,
+    "video": 0, "encoders": 0, "views": 1, "methods": 2, "train": 3, "evaluate": 4, "page": 4,
     "audit": 5, "search": 5,
 }  # fmt: skip
 # errors.py, files.py and the version are for all; demo.py, cli.py and the other files beside the

@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
+from unscene.page.document import percent, prose
 from unscene.report import DemoReport, Example, render, write_report
-from unscene.report_parts import Shot, prose
-from unscene.report_verdict import Verdict, judge, percent, score
+from unscene.report_parts import Shot
+from unscene.report_verdict import Verdict, judge, score
 
 Rows = list[dict[str, Any]]
 

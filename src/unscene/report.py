@@ -1,22 +1,19 @@
-"""The demo's report: one HTML file that opens offline, its every sentence drawn from the numbers.
-
-No script, no link, no font from elsewhere: pictures are base64, charts are HTML and SVG, clips move
-by CSS (`report_parts.film`). Light and dark follow the reader's system.
-"""
+"""The demo's report: one HTML file that opens offline; its sentences are drawn from the numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from unscene import report_parts as parts
 from unscene.files import write_text
+from unscene.page.document import document, paragraph, percent, prose, section
+from unscene.page.pictures import PAUSE, data_uri
 from unscene.report_parts import Shot
-from unscene.report_verdict import Verdict, judge, percent, score
+from unscene.report_verdict import Verdict, judge, score
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,6 @@ def write_report(path: Path, content: DemoReport) -> None:
 def render(content: DemoReport) -> str:
     """The report as HTML."""
     verdict = judge(content.rows, content.facts)
-    style = files("unscene").joinpath("report_style.css").read_text(encoding="utf-8")
     body = "\n".join(
         (
             _opening(verdict),
@@ -87,30 +83,14 @@ def render(content: DemoReport) -> str:
             _measured(content),
         )
     )
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>unscene demo: {escape(verdict.headline)}</title>\n"
-        f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
-    )
-
-
-def _section(title: str, *blocks: str) -> str:
-    """A section, or nothing if it has nothing to say."""
-    inside = "\n".join(block for block in blocks if block)
-    return f"<section>\n<h2>{escape(title)}</h2>\n{inside}\n</section>" if inside else ""
-
-
-def _p(text: str) -> str:
-    return f"<p>{parts.prose(text)}</p>"
+    return document(f"unscene demo: {verdict.headline}", body)
 
 
 def _opening(verdict: Verdict) -> str:
-    lines = "".join(f"<li>{parts.prose(line)}</li>" for line in verdict.evidence)
+    lines = "".join(f"<li>{prose(line)}</li>" for line in verdict.evidence)
     return (
         '<header>\n<p class="kicker">unscene demo · does it watch the motion or the scene?</p>\n'
-        f'<h1 class="{verdict.tone}">{parts.prose(verdict.headline)}</h1>\n'
+        f'<h1 class="{verdict.tone}">{prose(verdict.headline)}</h1>\n'
         f'<ul class="evidence">{lines}</ul>\n</header>'
     )
 
@@ -141,11 +121,11 @@ def _footage(content: DemoReport) -> str:
         if key in facts
     ]
     shots = "".join(parts.figure(shot) for shot in content.footage)
-    return _section(
+    return section(
         "The footage",
-        _p(text),
-        _p(", ".join(counts) + ".") if counts else "",
-        f'<div class="shots wide">{shots}</div>{parts.PAUSE}' if shots else "",
+        paragraph(text),
+        paragraph(", ".join(counts) + ".") if counts else "",
+        f'<div class="shots wide">{shots}</div>{PAUSE}' if shots else "",
     )
 
 
@@ -154,20 +134,20 @@ def _views(content: DemoReport) -> str:
         "Filmstrips of several training videos. For each: the anchor, the positive with its scene "
         "warped by a bent grid, the negative with its motion disturbed, and the flow in colours."
     )
-    return _section(
+    return section(
         "What the network is asked",
-        _p(
+        paragraph(
             "No labels: the task is made from the video itself. The positive keeps the motion and "
             "bends the scene like rubber; the negative keeps the scene and breaks the motion. The "
             "network must put anchor and positive side by side and the negative far away. "
             "Remembering the background does not help with that; following the motion does."
         ),
-        _p(
+        paragraph(
             "Read it from left to right: a grid that went through the same treatment, frames in "
             "order of time, and one row of pixels over time. There, steady motion draws steady "
             "lines, and in the negative they break."
         ),
-        f'<div class="scroll"><img class="picture" src="{parts.data_uri(content.views_png)}" '
+        f'<div class="scroll"><img class="picture" src="{data_uri(content.views_png)}" '
         f'alt="{escape(alt)}"></div>',
     )
 
@@ -200,10 +180,12 @@ def _comparison(content: DemoReport) -> str:
             ),
         )
     )
-    return _section(
+    return section(
         "The comparison",
         f'<div class="pair">{charts}</div>',
-        _p("Dots are measured values, lines their 95 % intervals, the dashed line is guessing."),
+        paragraph(
+            "Dots are measured values, lines their 95 % intervals, the dashed line is guessing."
+        ),
         f"<details><summary>All {len(rows)} numbers</summary>{parts.table(rows)}</details>",
     )
 
@@ -219,10 +201,10 @@ def _curves(content: DemoReport) -> str:
     charts = loss + (triplet or rank)
     if not charts:
         return ""
-    return _section(
+    return section(
         "The training",
         f'<div class="pair">{charts}</div>',
-        _p(
+        paragraph(
             "The losses of two methods are not comparable with each other: DSM's has one more "
             "negative to tell apart, the disturbed clip."
             + (
@@ -253,9 +235,9 @@ def _retrievals(content: DemoReport) -> str:
         )
     if not cards:
         return ""
-    return _section(
+    return section(
         "What the networks find",
-        _p(
+        paragraph(
             "A test video from a new scene, and the nearest training videos. ✓ same motion, "
             "✗ another motion. The scene of a neighbour can never be the query's: it is new."
         ),
@@ -278,18 +260,18 @@ def _meaning(content: DemoReport, verdict: Verdict) -> str:
             else ". They do not cover what another random start of the training would change."
         ),
     )
-    items = "".join(f"<li>{parts.prose(limit)}</li>" for limit in limits)
-    return _section(
+    items = "".join(f"<li>{prose(limit)}</li>" for limit in limits)
+    return section(
         "What it means",
-        *(_p(line) for line in verdict.meaning),
+        *(paragraph(line) for line in verdict.meaning),
         f"<h3>Limits</h3><ul>{items}</ul>",
     )
 
 
 def _measured(content: DemoReport) -> str:
-    return _section(
+    return section(
         "How it was measured",
-        _p(
+        paragraph(
             "A frozen encoder turns each video into one vector. For every test video the nearest "
             "training video by cosine is looked up (recall@1); in the table, retrieval_loo looks "
             "among the other test videos instead. Labels are used for scoring only. "

@@ -1,29 +1,23 @@
-"""Pieces of the report: moving thumbnails, bars with intervals, curves, tables; all plain HTML."""
+"""Pieces of the demo's report: moving thumbnails, bars of methods, curves, tables; plain HTML."""
 
 from __future__ import annotations
 
-import base64
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from unscene.methods.settings import SPOKEN
-from unscene.report_verdict import Rows, Score, percent
+from unscene.page.chart import bar, chance_line, scale, ticks
+from unscene.page.document import percent
+from unscene.page.pictures import film
+from unscene.report_verdict import Rows, Score
 
 METHODS = ("random", "moco", "dsm")
 _SPOKEN = {"random": "Untrained"} | SPOKEN
-_SIDE, _LONGEST = 112, 24  # at most, px and frames of a thumbnail: the file stays light
-
-# Things that move can be stopped, by people who want them still (and on paper they are).
-PAUSE = (
-    '<p class="pause"><label><input type="checkbox" id="still"> hold all clips still</label></p>'
-)
 
 
 @dataclass(frozen=True)
@@ -52,38 +46,6 @@ def spoken(method: str) -> str:
     return _SPOKEN.get(method, method)
 
 
-def prose(text: str) -> str:
-    """Text as HTML in which a number keeps its unit, and an interval its ends, on one line."""
-    kept = re.sub(r"\[(\d+), (\d+)\]", "[\\1,\u00a0\\2]", text)
-    kept = escape(re.sub(r"(?<=\d) (?=[%[])", "\u00a0", kept))
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", kept)
-
-
-def data_uri(image: bytes) -> str:
-    """PNG or JPEG bytes as a data: address."""
-    kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
-
-
-def film(shot: Shot, alt: str) -> str:
-    """A clip that moves: its frames side by side in one JPEG, drawn past a window by CSS."""
-    frames = shot.frames
-    if len(frames) > _LONGEST:
-        frames = frames[np.linspace(0, len(frames) - 1, _LONGEST).round().astype(int)]
-    side = min(_SIDE, frames.shape[1])
-    strip = np.concatenate(
-        [cv2.resize(f, (side, side), interpolation=cv2.INTER_AREA) for f in frames], axis=1
-    )
-    written, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(strip, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82]
-    )
-    assert written
-    return (
-        f'<div class="film" style="--n:{len(frames)}">'
-        f'<img src="{data_uri(data.tobytes())}" alt="{escape(alt)}"></div>'
-    )
-
-
 def figure(shot: Shot, hit: bool | None = None) -> str:
     """A moving thumbnail with its labels; `hit` marks it by sign, word and colour."""
     alt = f"clip: motion {shot.motion}, scene {shot.scene}"
@@ -91,36 +53,28 @@ def figure(shot: Shot, hit: bool | None = None) -> str:
     motion = escape(shot.motion).replace("rclockwise", "r&shy;clockwise")
     scene = f"<br>{escape(shot.scene)}"
     if hit is None:
-        return f"<figure>{film(shot, alt)}<figcaption>{motion}{scene}</figcaption></figure>"
+        return f"<figure>{film(shot.frames, alt)}<figcaption>{motion}{scene}</figcaption></figure>"
     kind, sign, word = ("hit", "✓", "hit") if hit else ("miss", "✗", "miss")
     return (
-        f'<figure class="{kind}">{film(shot, f"{alt}, a {word}")}<figcaption>'
+        f'<figure class="{kind}">{film(shot.frames, f"{alt}, a {word}")}<figcaption>'
         f'<b title="{word}">{sign} {motion}</b>{scene}</figcaption></figure>'
     )
 
 
 def bars(title: str, note: str, scores: Mapping[str, Score | None], chance: Any = None) -> str:
     """Values with their intervals on a scale from 0 to 100 %, and the chance line."""
-    line = (
-        "" if chance is None else f'<i class="chance" style="left:{float(chance) * 100:.2f}%"></i>'
-    )
+    line = chance_line(None if chance is None else float(chance) * 100)
     lines = []
     for method, found in scores.items():
         if found is None:
             continue
         low, value, high = (round(x * 100, 2) for x in (found.low, found.value, found.high))
-        lines.append(
-            f'<div class="bar {escape(method)}"><span class="who">{escape(spoken(method))}</span>'
-            f'<span class="track">{line}<i class="fill" style="width:{value}%"></i>'
-            f'<i class="range" style="left:{low}%;width:{high - low:.2f}%"></i>'
-            f'<i class="dot" style="left:{value}%"></i></span>'
-            f'<span class="value"><b>{percent(found.value)}</b> [{low:.0f}, {high:.0f}]</span>'
-            "</div>"
-        )
+        text = f"<b>{percent(found.value)}</b> [{low:.0f}, {high:.0f}]"
+        who = escape(spoken(method))
+        lines.append(bar(who, text, escape(method), low, value, high, line))
     if not lines:
         return ""
-    scale = "".join(f'<i style="left:{share}%">{share}&nbsp;%</i>' for share in (0, 50, 100))
-    lines.append(f'<div class="bar scale"><span></span><span class="track">{scale}</span></div>')
+    lines.append(scale([(share, f"{share}&nbsp;%") for share in (0, 50, 100)]))
     guess = "" if chance is None else f'<p class="guess">guessing: {percent(float(chance))}</p>'
     return (
         f'<div class="chart"><h3>{escape(title)}</h3><p class="note">{escape(note)}</p>'
@@ -157,14 +111,14 @@ def curves(
         return top + (high - value) / (high - low) * (height - top - bottom)
 
     marks = []
-    for tick in np.linspace(low, high, 5) if share else _ticks(low, high):
+    for tick in np.linspace(low, high, 5) if share else ticks(low, high):
         name = percent(float(tick)) if share else f"{tick:g}"
         marks.append(
             f'<line class="grid" x1="{left}" x2="{width - right}" y1="{y(tick):.1f}" '
             f'y2="{y(tick):.1f}"/><text class="tick" x="{left - 6}" y="{y(tick) + 4:.1f}" '
             f'text-anchor="end">{name}</text>'
         )
-    for tick in _ticks(first, last):
+    for tick in ticks(first, last):
         marks.append(
             f'<text class="tick" x="{x(tick):.1f}" y="{height - bottom + 18}" '
             f'text-anchor="middle">{tick:g}</text>'
@@ -199,14 +153,6 @@ def curves(
         f'<text class="tick" x="{width - right}" y="{height - 2}" text-anchor="end">steps</text>'
         "</svg></div>"
     )
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers within a range, about four."""
-    step = 10 ** np.floor(np.log10(max(high - low, 1e-9) / 3))
-    while (high - low) / step > 5:
-        step *= 2 if (high - low) / step < 10 else 5
-    return [float(t) for t in np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step]
 
 
 def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:

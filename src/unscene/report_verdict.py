@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from unscene.page.document import percent
+
 Rows = Sequence[Mapping[str, Any]]
 Tone = Literal["good", "open", "bad"]
 
@@ -53,11 +55,6 @@ def score(rows: Rows, method: str, metric: str, label: str, split: str) -> Score
         n=int(found[0]["n"]),
         seeds=len(found),
     )
-
-
-def percent(value: float) -> str:
-    """0.784 -> "78.4 %", 0.9 -> "90 %"."""
-    return f"{value * 100:.1f}".removesuffix(".0") + " %"
 
 
 def interval(found: Score) -> str:
