@@ -3,25 +3,34 @@
 A measure sees the footage once, batch by batch, beside the others: nothing is decoded twice, and
 memory is that of a batch.
 
-    for batch in footage:
+    watcher = Watcher(encoder)
+    measures = [Time(watcher, footage), Swap(watcher, footage), ...]
+    for batch in footage.batches(encoder.spec):
         for measure in measures:
-            measure.see(batch)
+            measure.see(batch.to(watcher.device))
     found = [measure.finish() for measure in measures]
+
+Measures also share what they show: the centre views of a batch and the features of views that
+several want are made once (`Watcher.centre`, `Watcher.parted`, `Watcher.once`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from unscene.encoders import VideoEncoder
+from unscene.audit.footage import centre_view
+from unscene.encoders import EncoderSpec, VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.evaluate.bootstrap import Score
 from unscene.video.loading import Batch
+from unscene.views.transplant import Parted, part
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class Measured:
         absent: why the measure (or a part of it) does not apply, in words; "" if it does.
         details: JSON types only: curves, classes, counts.
         pictures: PNG files by name, for the report.
-        forwards: altered clips that were encoded for it.
+        forwards: clips that were encoded for it, shared ones counted by who came first.
     """
 
     name: str
@@ -48,12 +57,12 @@ class Measured:
 
 
 class Measure(Protocol):
-    """One question put to a model."""
+    """One question put to a model. Built as Kind(watcher, footage)."""
 
     name: str
 
     def see(self, batch: Batch) -> None:
-        """Take in a batch of windows: clips "clip" with their optical flow, and their videos."""
+        """Take in a batch of `Footage.batches`, never an empty one, on the watcher's device."""
 
     def finish(self) -> Measured:
         """What was found, after all batches."""
@@ -77,6 +86,43 @@ class Watcher:
         self.encoder = encoder.eval().to(device)
         self.device, self.batch_size = torch.device(device), batch_size
         self.forwards = 0
+        self._batch: Batch | None = None
+        self._made: dict[str, Any] = {}
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """What the encoder has to be fed."""
+        return self.encoder.spec
+
+    def centre(self, batch: Batch) -> Tensor:
+        """Its centre views (B, C, T, size, size), as `footage.centre_view`, rendered once."""
+        return self._keep(batch, "centre view", lambda: centre_view(batch, self.spec))
+
+    def parted(self, batch: Batch) -> Parted:
+        """What moves in its centre views and the scene it moves in, found once."""
+        return self._keep(batch, "parted", lambda: part(self.centre(batch), std=self.spec.std))
+
+    def anchors(self, batch: Batch) -> Tensor:
+        """Features (B, D) of its centre views, encoded once."""
+        return self.once(batch, "anchor", lambda: self.centre(batch))
+
+    def once(self, batch: Batch, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """Features (B, D) of views of a batch that several measures may ask for, encoded once.
+
+        Args:
+            batch: the one that is being seen; those before it are forgotten.
+            name: of the views; one name stands for one way to make them.
+            make: renders the views, called only if nobody has asked before.
+        """
+        return self._keep(batch, f"features of {name}", lambda: self.features(make()))
+
+    def _keep(self, batch: Batch, name: str, make: Callable[[], _T]) -> _T:
+        if self._batch is not batch:
+            self._batch, self._made = batch, {}
+        if name not in self._made:
+            self._made[name] = make()
+        found: _T = self._made[name]
+        return found
 
     @torch.inference_mode()
     def features(self, clips_BCTHW: Tensor) -> Tensor:
@@ -90,7 +136,13 @@ class Watcher:
 
     @torch.inference_mode()
     def maps(self, clips_BCTHW: Tensor) -> Tensor:
-        """(B, D, T', H', W'), float32 on the CPU."""
+        """(B, D, T', H', W'), float32 on the CPU.
+
+        Raises:
+            NoMapsError: the encoder has none (`encoders.foreign`).
+        """
         parts = clips_BCTHW.split(self.batch_size)
         self.forwards += len(clips_BCTHW)
-        return torch.cat([self.encoder.forward_maps(p.to(self.device)).float().cpu() for p in parts])
+        return torch.cat(
+            [self.encoder.forward_maps(p.to(self.device)).float().cpu() for p in parts]
+        )

@@ -1,0 +1,200 @@
+"""The videos of an audit, read once: batches of windows with the other tempos that measures need.
+
+    video     |------------------------------------------------------------|
+    clip                      x   x   x   x                                     (stride 4, T = 4)
+    slow                        x x x x                                         half the stride
+    fast                  x       x       x       x                             twice the stride
+    shifted                           x   x   x   x                             half a window off
+
+All four have T frames, come from one pass over the file, and are in every batch of an encoder whose
+stride is at least 2 ("slow" is missing at stride 1, where there is nothing between two frames).
+Where a video is too short for one of them, it shows the frames of "clip" again; `apart` tells.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from unscene.encoders import EncoderSpec
+from unscene.errors import UnsceneError
+from unscene.evaluate.decouple_views import ShiftedWindows
+from unscene.video.catalog import Catalog, Skipped, Video
+from unscene.video.loading import Batch, WindowDataset, loader
+from unscene.video.sampling import Request
+from unscene.views.augment import BasicAugmentation, make_view
+from unscene.views.flow import add_flow
+
+_LEAST_GRID = 32  # of optical flow: DIS wants no less
+
+
+@dataclass(frozen=True)
+class Footage:
+    """What is audited, and how it is read.
+
+    Attributes:
+        catalog: checked videos.
+        label: column of the classes ("label", or a column of a CSV), None if there are none.
+        clips: uniformly spaced windows a video.
+        seed: of all that is random.
+        workers: reading processes.
+        batch_size: windows in a batch.
+        short_side: shrink larger frames to this short side while reading, in pixels; None: to
+            three times the size that the encoder sees.
+    """
+
+    catalog: Catalog
+    label: str | None = None
+    clips: int = 1
+    seed: int = 0
+    workers: int = 0
+    batch_size: int = 8
+    short_side: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("clips", 1), ("batch_size", 2), ("workers", 0)):
+            if getattr(self, name) < least:
+                raise UnsceneError(f"{name} {getattr(self, name)}: must be at least {least}")
+
+    def __len__(self) -> int:
+        """Batches."""
+        return len(_Mixed(len(self.catalog), self.clips, self.batch_size, self.seed))
+
+    @property
+    def videos(self) -> tuple[Video, ...]:
+        """What `Batch.index` counts."""
+        return self.catalog.videos
+
+    def batches(self, spec: EncoderSpec) -> Iterator[Batch]:
+        """Windows as an encoder wants them, in an order drawn from the seed, so that neighbours in
+        a batch are other videos and of other classes as often as not.
+
+        Yields:
+            Batches on the CPU, their clips "clip" (with DIS optical flow on a grid of the view's
+            size, at least 32), "shifted", "fast" and, if the stride allows, "slow". A file that
+            fails is in `Batch.failures` and its batch is smaller, or empty.
+        """
+        flow = partial(add_flow, source="dis", grid=max(_LEAST_GRID, spec.size))
+        dataset = WindowDataset(
+            self.videos,
+            TempoWindows(spec.frames, spec.stride, self.clips),
+            transforms={"clip": flow},
+            seed=self.seed,
+            short_side=self.short_side or 3 * spec.size,
+            replace_failed=False,
+        )
+        order = _Mixed(len(self.videos), self.clips, self.batch_size, self.seed)
+        yield from loader(dataset, order, workers=self.workers)
+
+
+@dataclass(frozen=True)
+class TempoWindows:
+    """`count` windows spread evenly, each with its neighbours in time; see the head of this file.
+
+    "clip" and "shifted" are those of `evaluate.decouple_views.ShiftedWindows`. "slow" lies in the
+    middle of "clip"; "fast" lies around it, moved as far as the video's ends ask for.
+    """
+
+    frames: int
+    stride: int
+    count: int = 1
+
+    def draw(
+        self, duration: float, fps: float, rng: np.random.Generator, number: int = 0
+    ) -> Request:
+        drawn = ShiftedWindows(self.frames, self.stride, self.count).draw(
+            duration, fps, rng, number
+        )
+        clip = drawn.offsets["clip"]
+        made = {"clip": clip, "shifted": drawn.offsets.get("shifted", clip)}
+        middle = (clip[0] + clip[-1]) / 2
+        if self.stride > 1:
+            made["slow"] = self._around(middle, self.stride // 2)
+        # Where the video's first and last frame stand. Times in files are rounded: a thousandth of
+        # a frame is none.
+        first = -math.floor(drawn.at * fps + 1e-3)
+        last = math.floor((duration - drawn.at) * fps - 1 + 1e-3)
+        fast = self._around(middle, 2 * self.stride)
+        late = max(0, first - fast[0])
+        early = max(0, fast[-1] + late - last)
+        fast = tuple(offset + late - early for offset in fast)
+        made["fast"] = fast if fast[0] >= first else clip
+        begin = min(offsets[0] for offsets in made.values())
+        return Request(
+            max(0.0, drawn.at + begin / fps),
+            {name: tuple(o - begin for o in offsets) for name, offsets in made.items()},
+        )
+
+    def _around(self, middle: float, stride: int) -> tuple[int, ...]:
+        begin = round(middle - (self.frames - 1) * stride / 2)
+        return tuple(begin + stride * k for k in range(self.frames))
+
+
+class _Mixed(Sampler[list[tuple[int, int]]]):
+    """Every window of every video once, as (draw, index), in an order of the seed, in batches."""
+
+    def __init__(self, videos: int, clips: int, batch_size: int, seed: int) -> None:
+        # Window by window: two windows of one video are nearly always in different batches.
+        rng = np.random.default_rng([seed, 0xF])
+        self.keys = [(draw, int(i)) for draw in range(clips) for i in rng.permutation(videos)]
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.keys) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for first in range(0, len(self.keys), self.batch_size):
+            yield self.keys[first : first + self.batch_size]
+
+
+def basic(spec: EncoderSpec) -> BasicAugmentation:
+    """DSM's augmentation at an encoder's size and with its normalisation.
+
+    Raises:
+        UnsceneError: the encoder does not take 3 channels.
+    """
+    if spec.channels != 3:
+        raise UnsceneError(f"{spec.name}: takes {spec.channels} channels; videos have 3")
+    paper = BasicAugmentation.paper(spec.size)
+    mean, std = ((r, g, b) for r, g, b in (spec.mean, spec.std))
+    return BasicAugmentation(
+        spec.size, rotation=paper.rotation, jitter=paper.jitter, mean=mean, std=std
+    )
+
+
+def centre_view(batch: Batch, spec: EncoderSpec, name: str = "clip") -> Tensor:
+    """Clips as a test shows them: short side resized, centre cut out, normalised.
+
+    Args:
+        batch: of `Footage.batches`, on any device.
+        name: of the clips.
+
+    Returns:
+        float32 (B, 3, T, size, size) on the batch's device.
+    """
+    clip = batch.clips[name]
+    return make_view(clip, basic(spec).center(clip.sizes.cpu()), size=spec.size)
+
+
+def apart(batch: Batch, name: str) -> Tensor:
+    """Which windows have a clip of this name that is not just "clip" again: bool (B,), CPU.
+
+    False too where nothing changes in the video at all.
+    """
+    if name not in batch.clips:
+        return torch.zeros(len(batch), dtype=torch.bool)
+    other = batch.clips[name].y != batch.clips["clip"].y
+    return other.flatten(1).any(dim=1).cpu()
+
+
+def unreadable(batches: list[tuple[Skipped, ...]]) -> tuple[Skipped, ...]:
+    """Each file that failed once, however many of its windows did."""
+    found = {failure.path: failure for failures in batches for failure in failures}
+    return tuple(found.values())
