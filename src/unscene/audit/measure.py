@@ -6,8 +6,9 @@ memory is that of a batch.
     watcher = Watcher(encoder)
     measures = [Time(watcher, footage), Swap(watcher, footage), ...]
     for batch in footage.batches(encoder.spec):
+        batch = batch.to(watcher.device)
         for measure in measures:
-            measure.see(batch.to(watcher.device))
+            measure.see(batch)
     found = [measure.finish() for measure in measures]
 
 Measures also share what they show: the centre views of a batch and the features of views that
