@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from unscene.encoders import VideoEncoder, create_encoder, known_encoders
-from unscene.encoders.resnet3d import BasicBlock, conv2plus1d
+from unscene.encoders.blocks import BasicBlock, conv2plus1d
 from unscene.encoders.s3dg import SelfGating
 from unscene.errors import UnsceneError
 
@@ -72,6 +72,23 @@ def full(i: int, o: int, k: int) -> int:
     return i * o * k**3 + 2 * o
 
 
+def bottlenecks(conv: object) -> int:
+    """Weights of two bottlenecks a stage, He et al. 2016, without the stem; `conv(i, o, k)`."""
+    total, inputs = 0, 64
+    for width in (256, 512, 1024, 2048):
+        for first in (True, False):
+            narrow = width // 4
+            total += full(inputs, narrow, 1) + conv(narrow, narrow, 3) + full(narrow, width, 1)
+            total += first * full(inputs, width, 1)  # the shortcut's projection
+            inputs = width
+    return total
+
+
+def factorised(i: int, o: int, k: int) -> int:
+    middle = k * k * k * i * o // (k * k * i + k * o)
+    return middle * (k * k * i + 2 + k * o) + 2 * o
+
+
 def separable(i: int, o: int, k: int) -> int:
     return full(i, o, 1) if k == 1 else i * o * k**2 + 2 * o + o * o * k + 2 * o
 
@@ -91,6 +108,11 @@ COUNTS = {
     "r3d10": 33_203_904 - sum(54 * c * c + 4 * c for c in (64, 128, 256, 512)),
     "r3d34": 33_203_904
     + sum(n * (54 * c * c + 4 * c) for c, n in ((64, 1), (128, 2), (256, 4), (512, 1))),
+    # torchvision's resnet18 is 11,689,512 with 513,000 for its 1,000 classes.
+    "r2d18": 11_689_512 - 513_000,
+    "r2d10": 11_689_512 - 513_000 - sum(18 * c * c + 4 * c for c in (64, 128, 256, 512)),
+    "r3d26": 3 * 64 * 3 * 49 + 2 * 64 + bottlenecks(full),
+    "r2plus1d26": 83 * (3 * 49 + 2 + 3 * 64) + 2 * 64 + bottlenecks(factorised),
 }
 
 
@@ -128,7 +150,9 @@ def test_r3d_narrow_is_a_few_hundred_thousand_weights() -> None:
 
 HARA = [(64, 8, 28, 28), (128, 4, 14, 14), (256, 2, 7, 7), (512, 1, 4, 4)]
 TRAN = [(64, 16, 56, 56), (128, 8, 28, 28), (256, 4, 14, 14), (512, 2, 7, 7)]
-SPACE = [(64, 16, 28, 28), (128, 8, 14, 14), (256, 4, 7, 7), (512, 2, 4, 4)]
+CMD = [(64, 16, 28, 28), (128, 8, 14, 14), (256, 4, 7, 7), (512, 2, 4, 4)]
+DEEP = [(c * 4, *rest) for c, *rest in CMD]
+FRAMES = [(c, 16, h, w) for c, _, h, w in CMD]
 INCEPTION_MAPS = [(480, 8, 28, 28), (832, 4, 14, 14), (1024, 2, 7, 7)]
 CANONICAL = {
     "c3d": ((16, 112, 112), [(256, 8, 28, 28), (512, 4, 14, 14), (512, 2, 7, 7)]),
@@ -137,9 +161,14 @@ CANONICAL = {
     "r3d10": ((16, 112, 112), HARA),
     "r3d18": ((16, 112, 112), HARA),
     "r3d34": ((16, 112, 112), HARA),
+    "r3d26": ((16, 112, 112), DEEP),
+    "r2plus1d26": ((16, 112, 112), DEEP),
+    "r2d10": ((16, 112, 112), FRAMES),
+    "r2d18": ((16, 112, 112), FRAMES),
     "r2plus1d10": ((16, 112, 112), TRAN),
     "r2plus1d18": ((16, 112, 112), TRAN),
     "r3d-narrow": ((8, 36, 36), [(16, 8, 9, 9), (32, 8, 5, 5), (64, 4, 3, 3)]),
+    "r2d-narrow": ((8, 36, 36), [(16, 8, 9, 9), (32, 8, 5, 5), (64, 8, 3, 3)]),
 }
 
 
@@ -165,17 +194,26 @@ def test_every_encoder_is_checked_and_fits_its_own_spec() -> None:
         )
 
 
-@pytest.mark.parametrize(("stem", "maps"), [("hara", HARA), ("tran", TRAN), ("space", SPACE)])
+@pytest.mark.parametrize(("stem", "maps"), [("hara", HARA), ("tran", TRAN), ("cmd", CMD)])
 @pytest.mark.parametrize("name", ["r3d18", "r2plus1d10"])
 def test_stem_decides_the_shapes(name: str, stem: str, maps: list[tuple[int, ...]]) -> None:
     assert maps_of(on_meta(name, stem=stem), 16, 112, 112) == [(2, *shape) for shape in maps]
 
 
 def test_r3d10_serves_as_cmds_motion_encoder() -> None:
-    encoder = on_meta("r3d10", in_channels=2, stem="tran")
+    encoder = on_meta("r3d10", in_channels=2, stem="motion")
     assert maps_of(encoder, 8, 112, 112)[-1] == (2, 512, 1, 7, 7)
     assert encoder.spec.mean == (0.0, 0.0)
     assert encoder.spec.std == (1.0, 1.0)
+
+
+def test_r2d_is_blind_to_the_order_of_frames() -> None:
+    torch.manual_seed(0)
+    encoder = create_encoder("r2d10").eval()
+    clip = torch.randn(1, 3, 4, 32, 32)
+    with torch.inference_mode():
+        one, other = encoder(clip), encoder(clip[:, :, [2, 0, 3, 1]])
+    torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize(("width", "stages"), [(4, 1), (8, 2), (8, 4)])
@@ -307,7 +345,7 @@ def test_channels_last_memory_gives_the_same_feature() -> None:
 
 
 def test_a_block_whose_residual_is_zero_is_its_shortcut() -> None:
-    block = BasicBlock(4, 4, (1, 1, 1), factorised=False).eval()
+    block = BasicBlock(4, 4, (1, 1, 1), "3d").eval()
     nn.init.zeros_(block.residual[-1].weight)
     nn.init.zeros_(block.residual[-1].bias)
     x = torch.randn(2, 4, 3, 5, 5, generator=torch.Generator().manual_seed(0))

@@ -61,7 +61,7 @@ def test_an_impossible_value_is_named(name: str, options: dict[str, object], mes
     ("name", "options"),
     [
         ("c3d", {}),
-        ("r3d10", {"stem": "space", "in_channels": 2}),
+        ("r3d10", {"stem": "cmd", "in_channels": 2}),
         ("r3d-narrow", {"width": 4, "stages": 2, "in_channels": 1}),
     ],
 )

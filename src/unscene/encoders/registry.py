@@ -11,18 +11,23 @@ from typing import Any
 from unscene.encoders.base import VideoEncoder
 from unscene.encoders.c3d import C3D
 from unscene.encoders.i3d import I3D
-from unscene.encoders.resnet3d import r2plus1d, r3d, r3d_narrow
+from unscene.encoders.resnet3d import narrow, r2d, r2plus1d, r3d
 from unscene.encoders.s3dg import S3DG
 from unscene.errors import UnsceneError
 
 _ENCODERS: dict[str, Callable[..., VideoEncoder]] = {
     "c3d": C3D,
     "i3d": I3D,
+    "r2d-narrow": partial(narrow, "2d"),
+    "r2d10": partial(r2d, 10),
+    "r2d18": partial(r2d, 18),
     "r2plus1d10": partial(r2plus1d, 10),
     "r2plus1d18": partial(r2plus1d, 18),
-    "r3d-narrow": r3d_narrow,
+    "r2plus1d26": partial(r2plus1d, 26),
+    "r3d-narrow": partial(narrow, "3d"),
     "r3d10": partial(r3d, 10),
     "r3d18": partial(r3d, 18),
+    "r3d26": partial(r3d, 26),
     "r3d34": partial(r3d, 34),
     "s3dg": S3DG,
 }
