@@ -13,28 +13,20 @@ and point *back*: I(x, y, t+1) = I(x + Vx, y + Vy, t), equation 2 of the DSM pap
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unscene.video.describe import describe
+from unscene.video.motion import Motion, MotionBatch
+
+__all__ = ["Clip", "ClipBatch", "Matrix", "Motion", "MotionBatch"]
+
 Matrix = Literal["bt601", "bt709"]
-
-
-def _describe(owner: object) -> str:
-    """Shapes and dtypes instead of tensors: what one wants to read in a debugger."""
-    parts = []
-    for field in fields(owner):  # type: ignore[arg-type]
-        value = getattr(owner, field.name)
-        if isinstance(value, Tensor):
-            dtype = str(value.dtype).removeprefix("torch.")
-            parts.append(f"{field.name}={dtype}{list(value.shape)}")
-        elif value is not None:
-            parts.append(f"{field.name}={value!r}")
-    return f"{type(owner).__name__}({', '.join(parts)})"
 
 
 def _check_planes(y: Tensor, u: Tensor, v: Tensor, lead: int) -> None:
@@ -54,43 +46,12 @@ def _check_planes(y: Tensor, u: Tensor, v: Tensor, lead: int) -> None:
 
 
 @dataclass(frozen=True, repr=False)
-class Motion:
-    """The codec's motion vectors of consecutive frames, on a grid of square blocks.
-
-    Attributes:
-        vectors: float32 (L, Hb, Wb, 2), (x, y) in luma pixels, pointing back one frame (eq. 2).
-        valid: bool (L, Hb, Wb); False where the block was coded without a vector (intra).
-        frames: int64 (T,), where each sampled frame of the clip stands among the L frames.
-        size: (H, W) of the coded frame, in whose pixels vectors and blocks are measured (the
-            clip's planes may have been shrunk).
-        block: side of a block in luma pixels.
-        exact: False if the stream has B-frames, so that a vector's length is not motion per frame.
-    """
-
-    vectors: Tensor
-    valid: Tensor
-    frames: Tensor
-    size: tuple[int, int]
-    block: int
-    exact: bool
-
-    def __post_init__(self) -> None:
-        if self.vectors.ndim != 4 or self.vectors.shape[-1] != 2:
-            raise ValueError(f"vectors must be (L, Hb, Wb, 2), got {list(self.vectors.shape)}")
-        if self.valid.shape != self.vectors.shape[:-1]:
-            raise ValueError(
-                f"valid must be {list(self.vectors.shape[:-1])}, got {list(self.valid.shape)}"
-            )
-
-    __repr__ = _describe
-
-
-@dataclass(frozen=True, repr=False)
 class Clip:
     """T frames of one video.
 
     Attributes:
-        y, u, v: uint8 planes (T, H, W) and (T, ceil(H/2), ceil(W/2)), upright (rotation applied).
+        y, u, v: uint8 planes (T, H, W) and (T, ceil(H/2), ceil(W/2)), upright (rotation applied);
+            T is 0 where only the motion was asked for (`Request.motion_only`).
         times: float64 (T,), presentation times in seconds.
         full_range: True if luma runs 0..255, False if 16..235 (as most video does).
         matrix: which YUV -> RGB matrix the stream calls for.
@@ -131,7 +92,7 @@ class Clip:
         """A copy with some attributes changed."""
         return replace(self, **changes)  # type: ignore[arg-type]
 
-    __repr__ = _describe
+    __repr__ = describe
 
 
 @dataclass(frozen=True, repr=False)
@@ -144,6 +105,8 @@ class ClipBatch:
         full_range: bool (B,).
         bt709: bool (B,), True where the matrix is BT.709, else BT.601.
         flow: float16 (B, T-1, G, G, 2) or None, see Clip.
+        motion: the vectors of all clips, or None where a clip has none; `views.motion` turns them
+            into maps of forward motion.
     """
 
     y: Tensor
@@ -153,6 +116,7 @@ class ClipBatch:
     full_range: Tensor
     bt709: Tensor
     flow: Tensor | None = None
+    motion: MotionBatch | None = None
 
     def __post_init__(self) -> None:
         _check_planes(self.y, self.u, self.v, lead=2)
@@ -185,6 +149,7 @@ class ClipBatch:
 
         flows = [clip.flow for clip in clips]
         present = [flow for flow in flows if flow is not None]
+        motions = [clip.motion for clip in clips if clip.motion is not None]
         return cls(
             y=stack("y", height, width),
             u=stack("u", (height + 1) // 2, (width + 1) // 2),
@@ -193,12 +158,13 @@ class ClipBatch:
             full_range=torch.tensor([clip.full_range for clip in clips]),
             bt709=torch.tensor([clip.matrix == "bt709" for clip in clips]),
             flow=torch.stack(present) if len(present) == len(flows) else None,
+            motion=MotionBatch.of(motions) if len(motions) == len(clips) else None,
         )
 
-    def map(self, function: object) -> ClipBatch:
+    def map(self, function: Callable[[Tensor], Tensor]) -> ClipBatch:
         """Apply `function` to every tensor (`.to(device)`, `.pin_memory()`, indexing)."""
-        changed = {
-            field.name: function(value)  # type: ignore[operator]
+        changed: dict[str, Any] = {
+            field.name: value.map(function) if isinstance(value, MotionBatch) else function(value)
             for field in fields(self)
             if (value := getattr(self, field.name)) is not None
         }
@@ -214,4 +180,4 @@ class ClipBatch:
         """A sub-batch (a slice or an index tensor, never a single int)."""
         return self.map(lambda tensor: tensor[index])
 
-    __repr__ = _describe
+    __repr__ = describe

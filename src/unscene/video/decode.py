@@ -97,7 +97,7 @@ class _Reader:
         self.start, self.end = start, end
         self.stream = stream = video_stream(container, path)
         self.packets = Packets(container, stream)
-        if request.motion:
+        if request.motion or request.motion_only:
             codec = stream.codec_context.codec.canonical_name
             if codec not in VECTOR_CODECS:
                 raise VideoError(path, f"{codec} carries no motion vectors; pass --flow dis")
@@ -117,20 +117,28 @@ class _Reader:
 
     def read(self) -> dict[str, Clip]:
         request = self.request
-        shown = {offset for offsets in request.offsets.values() for offset in offsets}
+        shown = {
+            offset
+            for name, offsets in request.offsets.items()
+            if name not in request.motion_only
+            for offset in offsets
+        }
         moving = {
             offset
-            for name in request.motion
+            for name in {*request.motion, *request.motion_only}
             for offset in range(request.offsets[name][0], request.offsets[name][-1] + 1)
         }
         tail = self._pass(self.start + request.at, shown, moving)
         place: dict[int, tuple[_Pass, int]] = {o: (tail, o) for o in shown | moving}
         if tail.frames is not None and max(place) >= tail.frames:
             self._loop(tail, shown, moving, place)
-        clips = {
-            name: self._clip(offsets, place, motion=name in request.motion)
-            for name, offsets in request.offsets.items()
-        }
+        clips = {}
+        for name, offsets in request.offsets.items():
+            still = name in request.motion_only
+            clip = self._no_frames() if still else self._clip(offsets, place)
+            if still or name in request.motion:
+                clip = clip.replace(motion=self._motion(offsets, place))
+            clips[name] = clip
         if request.key_frame:
             if not tail.key.times:
                 raise VideoError(self.path, "no key frame before the window")
@@ -235,17 +243,21 @@ class _Reader:
                     time = 0.0 if sent is None else sent + step
                 yield frame, time
 
-    def _clip(
-        self, offsets: Sequence[int], place: dict[int, tuple[_Pass, int]], *, motion: bool
-    ) -> Clip:
+    def _clip(self, offsets: Sequence[int], place: dict[int, tuple[_Pass, int]]) -> Clip:
         chosen = []
         for offset in offsets:
             found, index = place[offset]
             if index not in found.places:
                 raise self._nothing()
             chosen.append((found.stack, found.places[index]))
-        clip = self._stack(chosen)
-        return clip.replace(motion=self._motion(offsets, place)) if motion else clip
+        return self._stack(chosen)
+
+    def _no_frames(self) -> Clip:
+        """Planes of no frame, for a clip of which only the motion is wanted."""
+        height, width = self.coded_size[:: -1 if self.turns % 2 else 1]
+        y = torch.empty((0, height, width), dtype=torch.uint8)
+        chroma = torch.empty((0, (height + 1) // 2, (width + 1) // 2), dtype=torch.uint8)
+        return Clip(y, chroma, chroma.clone(), torch.empty(0, dtype=torch.float64))
 
     def _nothing(self) -> VideoError:
         damage = self.packets.damage

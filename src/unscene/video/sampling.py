@@ -37,12 +37,15 @@ class Request:
         offsets: for every named clip its frames, in frames of the video counted from `at`.
         motion: names of the clips that want the codec's motion vectors.
         key_frame: also hand on the last key frame at or before offset 0, as the clip "key".
+        motion_only: names of clips that want the vectors of all frames from their first offset to
+            their last, and no pixels: their planes hold no frame (T = 0).
     """
 
     at: float
     offsets: dict[str, tuple[int, ...]]
     motion: tuple[str, ...] = ()
     key_frame: bool = False
+    motion_only: tuple[str, ...] = ()
 
 
 class Sampler(Protocol):

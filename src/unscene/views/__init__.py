@@ -5,6 +5,7 @@ from unscene.views.color import ColorFactors
 from unscene.views.disturb import draw_offsets, draw_phi, scale_flow, warp
 from unscene.views.flow import NoVectorsError, add_flow, codec_flow, dis_flow, view_flow
 from unscene.views.geometry import ThinPlateSpline, tps_grid
+from unscene.views.motion import motion_maps
 from unscene.views.render import render
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "draw_offsets",
     "draw_phi",
     "make_view",
+    "motion_maps",
     "render",
     "scale_flow",
     "tps_grid",
