@@ -37,7 +37,7 @@ from unscene.evaluate.finetune_results import accuracies
 from unscene.evaluate.recogniser import Recogniser, load_recogniser, save_recogniser
 from unscene.evaluate.rows import read_rows
 from unscene.train.config import read_config
-from unscene.train.module import lr_factor
+from unscene.train.optimise import lr_factor
 from unscene.video.catalog import Video, open_catalog
 from unscene.video.clip import ClipBatch
 from unscene.video.decode import read_clips

@@ -1,4 +1,4 @@
-"""A recogniser as a Lightning module: loss, optimiser, and the choice of the best weights."""
+"""A recogniser as a Lightning module: loss, data, and the choice of the best weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, cast
 
 import lightning as L
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,7 +16,7 @@ from unscene.errors import UnsceneError
 from unscene.evaluate.features import Features, extract
 from unscene.evaluate.finetune_config import FinetuneConfig
 from unscene.evaluate.recogniser import Recogniser
-from unscene.train.module import lr_factor
+from unscene.train.optimise import check_finite, optimisers, step_generator
 from unscene.video.catalog import Skipped, Video
 from unscene.video.loading import Batch, StepBatches, WindowDataset, loader
 from unscene.video.sampling import RandomWindow
@@ -88,9 +87,7 @@ class FinetuneModule(L.LightningModule):
         return loader(dataset, batches, workers=self.config.workers, pin_memory=pin)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        generator = torch.Generator()
-        entropy = np.random.SeedSequence([self.config.seed, self.global_step, self.global_rank])
-        generator.manual_seed(int(entropy.generate_state(1)[0]))
+        generator = step_generator(self, self.config.seed)
         clip = batch.clips["clip"]
         view = make_view(
             clip, self.basic.draw(clip.sizes, generator), size=self.recogniser.spec.size
@@ -98,8 +95,7 @@ class FinetuneModule(L.LightningModule):
         logits = self.recogniser.logits(view, generator).float()
         wanted = self.targets[batch.index]
         loss = F.cross_entropy(logits, wanted)
-        if not torch.isfinite(loss):
-            self._not_finite(loss)
+        check_finite(loss, self, self.config.lr)
         for failure in batch.failures:
             self.failures.setdefault(failure.path, failure)
         hits = (logits.argmax(dim=1) == wanted).float().mean()
@@ -107,25 +103,14 @@ class FinetuneModule(L.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        c = self.config
-        parameters = self.recogniser.parameters()
-        optimizer: torch.optim.Optimizer
-        if c.optimizer == "sgd":
-            optimizer = torch.optim.SGD(
-                parameters, lr=c.lr, momentum=c.momentum, weight_decay=c.weight_decay
-            )
-        else:
-            optimizer = torch.optim.AdamW(parameters, lr=c.lr, weight_decay=c.weight_decay)
-        world = self.trainer.world_size
-        total, epoch = self.total_steps(world), self.epoch_steps(world)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer,
-            lambda step: lr_factor(c, step, total, epoch, drop_factor=c.drop_factor),
+        c, world = self.config, self.trainer.world_size
+        return optimisers(
+            c,
+            self.recogniser.parameters(),
+            self.total_steps(world),
+            self.epoch_steps(world),
+            drop_factor=c.drop_factor,
         )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "lr"},
-        }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["training_videos"] = self.fingerprint
@@ -136,14 +121,6 @@ class FinetuneModule(L.LightningModule):
                 f"{self.config.train}: its videos or labels have changed since this run began; put "
                 "back what it began with, or begin a new run in another --out"
             )
-
-    def _not_finite(self, loss: Tensor) -> None:
-        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-        raise UnsceneError(
-            f"the loss became {loss.item()} at step {self.global_step} (learning rate {rate:.3g}). "
-            f"Begin again in another --out with a smaller --lr (half of {self.config.lr:g}), a "
-            "longer --warmup, or --precision 32-true. What this run saved before is kept."
-        )
 
 
 class Choice(L.Callback):
