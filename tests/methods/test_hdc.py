@@ -22,8 +22,8 @@ from unscene.encoders.base import EncoderSpec
 from unscene.errors import UnsceneError
 from unscene.methods.contrast import gather_with_gradient, info_nce
 from unscene.methods.hdc import HDC
+from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
-from unscene.methods.settings import resolve
 from unscene.video.clip import ClipBatch
 from unscene.video.loading import Batch
 from unscene.video.sampling import RandomWindow, TwoWindows, span

@@ -14,8 +14,8 @@ from unscene.encoders import create_encoder
 from unscene.errors import UnsceneError
 from unscene.methods import dsm as dsm_file
 from unscene.methods.base import Method
+from unscene.methods.presets import METHODS, resolve
 from unscene.methods.registry import create_method
-from unscene.methods.settings import METHODS, resolve
 from unscene.video.clip import ClipBatch
 from unscene.video.loading import Batch
 from unscene.views.color import ColorFactors

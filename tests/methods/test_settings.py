@@ -7,14 +7,9 @@ from dataclasses import fields
 import pytest
 
 from unscene.errors import UnsceneError
-from unscene.methods.settings import (
-    PRESETS,
-    Settings,
-    as_plain,
-    fit_queue,
-    resolve,
-    typed,
-)
+from unscene.methods.presets import PRESETS, fit_queue, resolve
+from unscene.methods.settings import Settings, as_plain
+from unscene.methods.typed import typed
 
 OF_DSM = ("moco", "dsm", "dsm-triplet")  # whose numbers the DSM paper and its code give
 
