@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from unscene.encoders import VideoEncoder
 from unscene.methods.contrast import Head
 from unscene.methods.settings import Settings
+from unscene.video.catalog import Video
 from unscene.video.clip import Clip
 from unscene.video.loading import Batch
 from unscene.video.sampling import Sampler
@@ -29,12 +30,19 @@ class StepResult:
     metrics: dict[str, Tensor]
 
 
-class Embedder(nn.Module):
+class Network(nn.Module):
+    """What a method trains: the encoder, and what it needs beside it."""
+
+    def __init__(self, encoder: VideoEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+
+class Embedder(Network):
     """Encoder and head: normalised clips (B, C, T, H, W) -> embeddings (B, D)."""
 
     def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
-        super().__init__()
-        self.encoder = encoder
+        super().__init__(encoder)
         self.head = Head(encoder.dim, settings.dim, settings.head)
 
     def forward(self, clip_BCTHW: Tensor) -> Tensor:
@@ -49,10 +57,16 @@ class Method(nn.Module):
         settings: resolved settings.
     """
 
+    embedder: Network
+
     def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
-        self.embedder = Embedder(encoder, settings)
+        self.embedder = self._network(encoder)
+
+    def _network(self, encoder: VideoEncoder) -> Network:
+        """The encoder with what this method puts beside it: one head, if nothing else is said."""
+        return Embedder(encoder, self.settings)
 
     @property
     def encoder(self) -> VideoEncoder:
@@ -65,6 +79,10 @@ class Method(nn.Module):
     def transforms(self) -> dict[str, Callable[[Clip], Clip]]:
         """What a worker does with each named clip; picklable."""
         return {}
+
+    def refuses(self, video: Video) -> str | None:
+        """Why the method cannot learn from a checked video; None if it can."""
+        return None
 
     def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The views of a batch by name ("anchor", "positive", "negative"), (B, C, T, H, W)."""

@@ -35,7 +35,7 @@ from torch import Tensor
 
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
-from unscene.methods.base import Method, StepResult
+from unscene.methods.base import Embedder, Method, StepResult
 from unscene.methods.contrast import triplet
 from unscene.methods.moco import MoCo, similarities
 from unscene.methods.settings import Settings
@@ -115,6 +115,8 @@ class DSM(TripletViews, MoCo):
 
 class DSMTriplet(TripletViews):
     """DSM (Triplet), eq. 5: intra-video only, one network, gradient through all three."""
+
+    embedder: Embedder
 
     def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
         super().__init__(encoder, settings)

@@ -41,7 +41,7 @@ from torch import Tensor, nn
 
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
-from unscene.methods.base import Method, StepResult
+from unscene.methods.base import Method, Network, StepResult
 from unscene.methods.contrast import Head, gather, gather_with_gradient, info_nce
 from unscene.methods.moco import rank1
 from unscene.methods.settings import Settings
@@ -53,7 +53,7 @@ from unscene.views.augment import BasicAugmentation, make_view
 _PARTNER = {"spatial": "positive", "temporal": "second", "entangled": "second"}
 
 
-class StageEmbedder(nn.Module):
+class StageEmbedder(Network):
     """The encoder, and a head for every contrast and every contrasted stage.
 
     Args:
@@ -65,8 +65,7 @@ class StageEmbedder(nn.Module):
     def __init__(
         self, encoder: VideoEncoder, settings: Settings, contrasts: tuple[str, ...]
     ) -> None:
-        super().__init__()
-        self.encoder = encoder
+        super().__init__(encoder)
         self.stages = settings.stages
         self.stepwise = {"spatial"} if settings.sc_pool == "2d" else set()
         self.heads = nn.ModuleDict(
@@ -99,9 +98,14 @@ class HDC(Method):
         UnsceneError: the encoder has fewer stages than are asked for, or the flags contradict.
     """
 
+    embedder: StageEmbedder
+
     def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
         super().__init__(encoder, settings)
-        s = settings
+        self.basic = BasicAugmentation.of(settings.augmentation, settings.size)
+
+    def _network(self, encoder: VideoEncoder) -> StageEmbedder:
+        s = self.settings
         if s.stages > len(encoder.stage_dims):
             raise UnsceneError(
                 f"stages {s.stages}: encoder {encoder.spec.name} has "
@@ -112,12 +116,13 @@ class HDC(Method):
                 "contrasts 'entangled': its views differ in space too, and under --crop_first "
                 "false they would not; pass --contrasts temporal"
             )
-        self.contrasts = ("spatial", "temporal") if s.contrasts == "both" else (s.contrasts,)
-        self.basic = BasicAugmentation.of(s.augmentation, s.size)
-        # In the place of the base's embedder, whose one head would have nothing to learn from.
-        self.embedder: StageEmbedder = StageEmbedder(  # type: ignore[assignment]
-            encoder, s, self.contrasts
-        )
+        return StageEmbedder(encoder, s, self.contrasts)
+
+    @property
+    def contrasts(self) -> tuple[str, ...]:
+        """The names of the contrasts."""
+        one = self.settings.contrasts
+        return ("spatial", "temporal") if one == "both" else (one,)
 
     def sampler(self) -> Sampler:
         s = self.settings

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from unscene.encoders import VideoEncoder
-from unscene.methods.base import Method, StepResult
+from unscene.methods.base import Embedder, Method, StepResult
 from unscene.methods.contrast import MomentumTwin, Queue, gather, info_nce
 from unscene.methods.settings import Settings
 from unscene.video.loading import Batch
@@ -27,6 +27,8 @@ from unscene.views.augment import BasicAugmentation, make_view
 
 class MoCo(Method):
     """The baseline, and with its hooks changed, DSM."""
+
+    embedder: Embedder
 
     def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
         super().__init__(encoder, settings)
