@@ -12,7 +12,6 @@ Stopped with Ctrl-C, it goes on where it was when called again. It opens no netw
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import product
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from unscene import demo_story as story
 from unscene.encoders import VideoEncoder, create_encoder, load_encoder
@@ -28,6 +26,7 @@ from unscene.evaluate.features import Features, extract
 from unscene.evaluate.probe import probe
 from unscene.evaluate.retrieve import retrieve
 from unscene.evaluate.rows import Row, read_rows, rows_of, write_rows
+from unscene.progress import counting
 from unscene.report import DemoReport, write_report
 from unscene.train.callbacks import CHECKPOINT
 from unscene.train.config import build, continue_config, flat, read_config
@@ -129,19 +128,9 @@ def _say(number: int, text: str) -> None:
     print(f"[{number}/5] {text}", flush=True)
 
 
-def _bar(title: str, total: int) -> tuple[tqdm[Any], Callable[[int, int], None]]:
-    bar: tqdm[Any] = tqdm(total=total, desc=title, unit="video", dynamic_ncols=True)
-
-    def progress(done: int, _: int) -> None:
-        bar.update(done - bar.n)
-
-    return bar, progress
-
-
 def _footage(out: Path, seed: int) -> dict[str, Catalog]:
     spec = replace(FOOTAGE, seed=seed)
-    bar, progress = _bar("footage", sum(map(spec.videos, SPLITS)))
-    with bar:
+    with counting("footage", sum(map(spec.videos, SPLITS))) as progress:
         generate(out, spec, workers=2, progress=progress)
     return {split: open_catalog(out / f"{split}.csv") for split in SPLITS}
 
@@ -177,11 +166,10 @@ def _encoder(method: str, out: Path, seed: int) -> VideoEncoder:
 def _features(
     method: str, encoder: VideoEncoder, catalogs: dict[str, Catalog]
 ) -> dict[str, Features]:
-    bar, progress = _bar(f"features of {method}", sum(len(c) for c in catalogs.values()))
     found: dict[str, Features] = {}
-    with bar:
+    before, total = 0, sum(len(catalog) for catalog in catalogs.values())
+    with counting(f"features of {method}", total) as progress:
         for split in SPLITS:
-            before = bar.n
             found[split] = extract(
                 encoder,
                 catalogs[split].videos,
@@ -190,6 +178,7 @@ def _features(
                 workers=_WORKERS,
                 progress=lambda done, total, before=before: progress(before + done, total),  # type: ignore[misc]
             )
+            before += len(catalogs[split])
     return found
 
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
 from unscene.commands import DATA
 from unscene.errors import UnsceneError
+from unscene.progress import bar, counting, duration
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from unscene.video.catalog import Catalog
     from unscene.video.inspect import Inspection
     from unscene.video.prepare import Account, Estimate
@@ -61,10 +58,8 @@ def run(values: Namespace) -> int:
 
     recipe = Recipe(**{name: values[name] for name in Recipe.__dataclass_fields__})
     plan = make_plan(values.data, Path(values.out), recipe)
-    with _bar("checking", len(plan.todo)) as bar:
-        found = prepare.check_plan(
-            plan, workers=values.workers, progress=lambda done, _: bar.update(done - bar.n)
-        )
+    with counting("checking", len(plan.todo), "file", show=bool(plan.todo)) as checked:
+        found = prepare.check_plan(plan, workers=values.workers, progress=checked)
     print(_table([*_skipped(plan.catalog), *found.values()], plan.root))
     needs = prepare.estimate(plan, found)
     print(_forecast(needs, plan, values.workers), flush=True)
@@ -76,11 +71,11 @@ def run(values: Namespace) -> int:
         )
     if values.dry_run:
         return 0
-    with _bar("transcoding", needs.files) as bar:
+    with bar("transcoding", needs.files, "file", show=bool(needs.files)) as shown:
 
         def progress(account: Account) -> None:
-            bar.set_postfix_str(f"{_size(account.after)}, {len(account.failed)} failed", False)
-            bar.update()
+            shown.set_postfix_str(f"{_size(account.after)}, {len(account.failed)} failed", False)
+            shown.update()
 
         account = prepare.run(plan, found, workers=values.workers, progress=progress)
     print(_told(account, plan))
@@ -91,7 +86,7 @@ def run(values: Namespace) -> int:
 
 def _check(values: Namespace) -> int:
     from unscene.video.catalog import list_videos
-    from unscene.video.prepare import check, write_rows
+    from unscene.video.prepare import check, write_csv
 
     if values.out is not None:
         raise UnsceneError(f"--check writes nothing to {values.out}: leave it out, or use --csv")
@@ -100,17 +95,12 @@ def _check(values: Namespace) -> int:
         raise UnsceneError(f"{file}: exists; name another file for --csv")
     catalog = list_videos(values.data)
     paths = list(dict.fromkeys(video.path for video in catalog.videos))
-    with _bar("checking", len(paths)) as bar:
-        found = check(
-            paths,
-            workers=values.workers,
-            thorough=values.thorough,
-            progress=lambda done, _: bar.update(done - bar.n),
-        )
+    with counting("checking", len(paths), "file", show=bool(paths)) as progress:
+        found = check(paths, workers=values.workers, thorough=values.thorough, progress=progress)
     every = [*_skipped(catalog), *found.values()]
     print(_table(every, Path(os.path.commonpath([Path(path).parent for path in paths]))))
     if file is not None:
-        write_rows(file, list(asdict(every[0])), map(asdict, every))
+        write_csv(file, list(asdict(every[0])), map(asdict, every))
         print(f"a line for every file: {file}")
     return 0
 
@@ -126,9 +116,9 @@ def _table(found: Sequence[Inspection], root: Path) -> str:
     groups: dict[tuple[str, str], list[Inspection]] = defaultdict(list)
     for one in found:
         groups[one.verdict, one.codec or "-"].append(one)
-    size, length = sum(one.bytes for one in found), sum(one.duration for one in found)
+    size, length = sum(one.bytes for one in found), duration(sum(one.duration for one in found))
     lines = [
-        f"{_many(len(found), 'file')}, {_size(size)}, {_time(length)} of video",
+        f"{_many(len(found), 'file')}, {_size(size)}, {length} of video",
         "",
         f"  {'verdict':<18} {'codec':<11} {'files':>6}  {'size':>8}   why",
     ]
@@ -180,15 +170,16 @@ def _forecast(needs: Estimate, plan: Plan, workers: int) -> str:
     return (
         f"to do: {_many(needs.files, 'file')}, {needs.frames:,} frames{kept}; {how}\n"
         f"about {_size(needs.bytes)} in {plan.out} ({_size(needs.free)} are free) and "
-        f"{_time(needs.seconds / max(workers, 1))} with {_many(max(workers, 1), 'worker')}"
+        f"{duration(needs.seconds / max(workers, 1))} with {_many(max(workers, 1), 'worker')}"
     )
 
 
 def _told(account: Account, plan: Plan) -> str:
     finished = account.done + account.already
     speed = account.done / account.seconds if account.seconds else 0.0
+    spent = duration(account.seconds)
     lines = [
-        f"{_many(account.done, 'file')} done in {_time(account.seconds)} ({speed:.1f} files/s), "
+        f"{_many(account.done, 'file')} done in {spent} ({speed:.1f} files/s), "
         f"{account.already} were done already, {len(account.failed)} failed",
         f"{_size(account.before)} before, {_size(account.after)} after, "
         f"{account.frames:,} frames in {plan.out}",
@@ -222,28 +213,6 @@ def _size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-@contextmanager
-def _bar(title: str, total: int) -> Iterator[tqdm[Any]]:
-    from tqdm import tqdm
-
-    quiet = not sys.stderr.isatty()
-    with tqdm(
-        total=total,
-        desc=title,
-        unit="file",
-        dynamic_ncols=True,
-        mininterval=30 if quiet else 0.2,
-        disable=total == 0,
-    ) as bar:
-        yield bar
 
 
 def _cores() -> int:

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from unscene.encoders import (
     EncoderSpec,
@@ -40,6 +39,7 @@ from unscene.evaluate.finetune_module import Choice, FinetuneModule, predict
 from unscene.evaluate.finetune_results import accuracies, write_results
 from unscene.evaluate.recogniser import Recogniser, save_recogniser
 from unscene.evaluate.rows import Row, rows_of
+from unscene.progress import counting, duration
 from unscene.train import engine
 from unscene.train.callbacks import Checkpoints, Progress, Report, StopOnSignal
 from unscene.train.config import check_same, read_config
@@ -114,7 +114,7 @@ def finetune(
     failed = tuple(module.failures.values())
     write_results(Path(config.out), data, found, rows, facts, failed)
     _say(
-        f"{facts['steps']} steps in {engine.duration(facts['seconds'])}; the weights are those of "
+        f"{facts['steps']} steps in {duration(facts['seconds'])}; the weights are those of "
         f"step {facts['chosen_step']}",
         *_unread(failed, "failed while training and were replaced by others"),
         *_unread(found.skipped, "of the test could not be read and do not count"),
@@ -221,20 +221,8 @@ def _score(
 ) -> Features:
     """Probabilities of the test videos that can be read."""
     recogniser.to("cuda" if engine.on_gpu(config) else "cpu")  # Lightning has put it on the CPU
-    with tqdm(
-        total=len(data.test),
-        desc="test",
-        unit="video",
-        mininterval=0.2 if sys.stderr.isatty() else 30,
-        disable=not show,
-    ) as bar:
-        return predict(
-            recogniser,
-            data.test.videos,
-            config,
-            clips=config.clips,
-            progress=lambda done, total: bar.update(done - bar.n),
-        )
+    with counting("test", len(data.test), show=show) as progress:
+        return predict(recogniser, data.test.videos, config, clips=config.clips, progress=progress)
 
 
 def _unread(skipped: Sequence[Skipped], what: str) -> list[str]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
-from tqdm import tqdm
 
-from unscene.encoders import VideoEncoder, load_encoder
+from unscene.encoders import load_encoder
 from unscene.errors import UnsceneError
 from unscene.evaluate.decouple import decouple
 from unscene.evaluate.decouple import rows as decouple_rows
@@ -18,6 +17,7 @@ from unscene.evaluate.features import Features, Mode, extract
 from unscene.evaluate.probe import probe
 from unscene.evaluate.retrieve import retrieve
 from unscene.evaluate.rows import Row, rows_of, write_rows
+from unscene.progress import counting
 from unscene.video.catalog import Catalog, Skipped, Video, open_catalog
 
 Protocol = Literal["retrieve", "probe"]
@@ -81,7 +81,19 @@ def evaluate(
     gallery = labelled(train, label, apart, group) if train is not None else None
 
     def features(catalog: Catalog) -> Features:
-        return _features(encoder, catalog, mode, clips, workers, batch_size, where)
+        with counting(catalog.source, len(catalog)) as progress:
+            found = extract(
+                encoder,
+                catalog.videos,
+                mode=mode,
+                clips=clips,
+                batch_size=batch_size,
+                workers=workers,
+                device=where,
+                progress=progress,
+            )
+        _tell(replace(catalog, videos=found.videos, skipped=found.skipped))
+        return found
 
     query = features(test)
     known = query if gallery is None else features(gallery)
@@ -127,7 +139,7 @@ def evaluate_decoupling(
     encoder, where = load_encoder(encoder_path), _device(device)
     catalog = open_catalog(data)
     _tell(catalog)
-    with _bar(catalog) as bar:
+    with counting(catalog.source, len(catalog)) as progress:
         found = decouple(
             encoder,
             catalog.videos,
@@ -135,7 +147,7 @@ def evaluate_decoupling(
             batch_size=batch_size,
             workers=workers,
             device=where,
-            progress=lambda done, total: bar.update(done - bar.n),
+            progress=progress,
         )
     rows = decouple_rows(found, encoder.spec, catalog, split="all", clips=clips)
     if out is not None:
@@ -184,37 +196,6 @@ def _with(catalog: Catalog, label: str) -> Catalog:
 
 def _has(video: Video, label: str) -> bool:
     return (video.label if label == "label" else video.columns.get(label)) is not None
-
-
-def _features(
-    encoder: VideoEncoder,
-    catalog: Catalog,
-    mode: Mode,
-    clips: int,
-    workers: int,
-    batch_size: int,
-    device: torch.device,
-) -> Features:
-    with _bar(catalog) as bar:
-        found = extract(
-            encoder,
-            catalog.videos,
-            mode=mode,
-            clips=clips,
-            batch_size=batch_size,
-            workers=workers,
-            device=device,
-            progress=lambda done, total: bar.update(done - bar.n),
-        )
-    _tell(replace(catalog, videos=found.videos, skipped=found.skipped))
-    return found
-
-
-def _bar(catalog: Catalog) -> tqdm[Any]:
-    quiet = not sys.stderr.isatty()
-    return tqdm(
-        total=len(catalog), desc=catalog.source, unit="video", mininterval=30 if quiet else 0.2
-    )
 
 
 def _tell(catalog: Catalog) -> None:

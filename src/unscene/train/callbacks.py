@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from tqdm import tqdm
 from unscene.encoders import save_encoder
 from unscene.errors import UnsceneError
 from unscene.files import replacing, write_text
+from unscene.progress import bar
 from unscene.train.module import PretrainModule
 from unscene.views.augment import BasicAugmentation
 
@@ -66,16 +66,7 @@ class Progress(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if self.report is None and trainer.is_global_zero:
-            # Where no one watches, a line every half minute; a bar would fill the log.
-            quiet = not sys.stderr.isatty()
-            self._bar = tqdm(
-                total=self.total,
-                initial=trainer.global_step,
-                desc=self.name,
-                unit="step",
-                mininterval=30 if quiet else 0.2,
-                dynamic_ncols=True,
-            )
+            self._bar = bar(self.name, self.total, "step", initial=trainer.global_step)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int

@@ -105,13 +105,6 @@ def fit(
         raise
 
 
-def duration(seconds: float) -> str:
-    """Seconds in words."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
 def _check_whole(checkpoint: Path) -> None:
     try:
         torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=False)

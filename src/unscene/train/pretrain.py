@@ -21,8 +21,10 @@ import torch
 
 from unscene.encoders import VideoEncoder, create_encoder
 from unscene.errors import UnsceneError
+from unscene.methods.presets import fit_queue
 from unscene.methods.registry import create_method
-from unscene.methods.settings import Settings, as_plain, fit_queue
+from unscene.methods.settings import Settings, as_plain
+from unscene.progress import duration
 from unscene.train import engine
 from unscene.train.callbacks import (
     CHECKPOINT,
@@ -171,8 +173,7 @@ def _conclude(
         lines += [f"  {failure.path}: {failure.reason}" for failure in failures[:10]]
     rate = progress.clips / max(seconds, 1e-9)
     lines += [
-        f"{engine.duration(seconds)}, {rate:.1f} clips/s, "
-        f"{progress.waiting:.0%} of it waiting for data",
+        f"{duration(seconds)}, {rate:.1f} clips/s, {progress.waiting:.0%} of it waiting for data",
         f"encoder: {out / 'encoder.safetensors'} (and .json)",
         f"run:     {out} (config.yaml, metrics.csv, tensorboard/, {CHECKPOINT})",
     ]

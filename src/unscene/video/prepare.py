@@ -211,7 +211,7 @@ def run(
     if plan.table and not account.stopped:
         _write_table(plan, done)
     rows = _report(plan, inspections, done, failed)
-    write_rows(plan.out / REPORT, list(rows[0]), rows)
+    write_csv(plan.out / REPORT, list(rows[0]), rows)
     return account
 
 
@@ -244,7 +244,7 @@ def _write_table(plan: Plan, done: Mapping[str, Any]) -> None:
     rows = [
         {"path": job.target, "label": video.label or "", **video.columns} for video, job in videos
     ]
-    write_rows(plan.out / plan.table, ["path", "label", *columns], rows)
+    write_csv(plan.out / plan.table, ["path", "label", *columns], rows)
 
 
 def _report(
@@ -267,7 +267,7 @@ def _report(
     ]
 
 
-def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """A CSV, whole or not at all; names that are no UTF-8 stay the bytes they are."""
     with (
         replacing(path) as temporary,
