@@ -9,6 +9,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 from unscene import __version__
+from unscene.video.processes import cores
 
 _NEEDED = (
     "torch", "lightning", "av", "numpy", "jsonargparse", "opencv-python-headless", "safetensors",
@@ -46,8 +47,7 @@ def _devices() -> tuple[str, bool]:
         import torch
     except ImportError:
         return "devices: unknown without torch", False
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    lines = [f"devices: CPU with {cores} cores, torch uses {torch.get_num_threads()} threads"]
+    lines = [f"devices: CPU with {cores()} cores, torch uses {torch.get_num_threads()} threads"]
     if torch.cuda.is_available():
         for i in range(torch.cuda.device_count()):
             found = torch.cuda.get_device_properties(i)

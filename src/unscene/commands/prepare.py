@@ -27,6 +27,7 @@ _VERDICTS = ("ready", "needs transcoding", "unreadable")
 
 
 def flags(parser: ArgumentParser) -> None:
+    from unscene.video.processes import cores
     from unscene.video.transcode import Recipe
 
     parser.add_argument("data", type=str, help=DATA)
@@ -38,7 +39,7 @@ def flags(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--dry_run", action="store_true", help="say what it would take and stop")
     parser.add_argument("--force", action="store_true", help="start although the disk seems small")
-    parser.add_argument("--workers", type=int, default=_cores(), help="processes; 0: this one")
+    parser.add_argument("--workers", type=int, default=cores(), help="processes; 0: this one")
     parser.add_class_arguments(Recipe, as_group=True)
 
 
@@ -213,7 +214,3 @@ def _size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,12 +6,9 @@ draw, index), so what is read does not depend on how many workers read it or whe
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from multiprocessing.context import BaseContext
 
 import numpy as np
 import torch
@@ -22,6 +19,7 @@ from unscene.errors import UnsceneError, VideoError
 from unscene.video.catalog import Skipped, Video
 from unscene.video.clip import Clip, ClipBatch
 from unscene.video.decode import read_clips
+from unscene.video.processes import fork_server
 from unscene.video.sampling import Sampler as WindowSampler
 
 Transform = Callable[[Clip], Clip]
@@ -217,19 +215,8 @@ def loader(
         persistent_workers=workers > 0,
         prefetch_factor=2 if workers else None,
         worker_init_fn=_quiet_worker,
-        multiprocessing_context=_context() if workers else None,
+        multiprocessing_context=fork_server(__name__) if workers else None,
     )
-
-
-@cache
-def _context() -> BaseContext:
-    """A server that has imported what workers need and has no threads forks them in no time; where
-    there is none (Windows), each starts from nothing."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["unscene.video.loading"])
-    return context
 
 
 def _quiet_worker(worker: int) -> None:

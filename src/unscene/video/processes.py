@@ -7,6 +7,7 @@ Processes come from a fork server that has imported what they need: threads of t
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -48,7 +49,7 @@ def spread(
                 done.set_exception(error)
             yield job, done
         return
-    context = _context()
+    context = fork_server("unscene.video.prepare")
     stop = context.Event()
     with ProcessPoolExecutor(workers, context, _begin, (stop,)) as pool:
         waiting, running = iter(jobs), dict[Future[Result], Job]()
@@ -69,6 +70,21 @@ def spread(
             pool.shutdown(cancel_futures=True)
 
 
+def fork_server(module: str) -> BaseContext:
+    """A server that has imported what workers need and has no threads forks them in no time; where
+    there is none (Windows), each starts from nothing."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([module])
+    return context
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def stopping() -> bool:
     """Asked in a working process: shall it end?"""
     return _stop is not None and _stop.is_set()
@@ -87,11 +103,3 @@ def _begin(stop: Event) -> None:
     global _stop
     _stop = stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _context() -> BaseContext:
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["unscene.video.prepare"])
-    return context
