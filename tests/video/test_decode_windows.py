@@ -81,7 +81,7 @@ def test_a_window_beyond_the_end_is_the_one_at_the_beginning(
     short: Path, assert_frames: Callable[..., None]
 ) -> None:
     plain = media.decode(short)
-    request = Request(50.0, {"clip": (0, 3)}, motion=("clip",), key_frame=True)
+    request = Request(50.0, {"clip": (0, 3)}, motion=("clip",), key_frame=0)
     clips = read_clips(short, request)
     assert_frames(clips["clip"], plain, (0, 3))
     assert_frames(clips["key"], plain, (0,))
@@ -128,10 +128,19 @@ def test_the_key_frame_is_the_last_one_at_or_before_the_window(
 ) -> None:
     plain = media.decode(short)
     assert [i for i, kind in enumerate(plain.kinds) if kind == "I"] == [0, 10, 20]
-    clips = read_clips(short, Request(first / 25, {"clip": (0, 3)}, key_frame=True))
+    clips = read_clips(short, Request(first / 25, {"clip": (0, 3)}, key_frame=0))
     assert_frames(clips["key"], plain, [key])
     assert_frames(clips["clip"], plain, [first, (first + 3) % N])
     assert clips["key"].times.tolist() == pytest.approx([key / 25])
+
+
+@pytest.mark.parametrize(("wanted", "key"), [(0, 0), (7, 0), (8, 10), (13, 10), (18, 20)])
+def test_the_key_frame_may_be_asked_for_at_another_offset(
+    short: Path, assert_frames: Callable[..., None], wanted: int, key: int
+) -> None:
+    plain = media.decode(short)
+    clips = read_clips(short, Request(2 / 25, {"clip": (0, 3), "late": (19,)}, key_frame=wanted))
+    assert_frames(clips["key"], plain, [key])
 
 
 VARIABLE = [0, 40, 80, 500, 520, 540, 1000, 2000, 2040, 2080, 2090, 3000]

@@ -139,7 +139,7 @@ class _Reader:
             if still or name in request.motion:
                 clip = clip.replace(motion=self._motion(offsets, place))
             clips[name] = clip
-        if request.key_frame:
+        if request.key_frame is not None:
             if not tail.key.times:
                 raise VideoError(self.path, "no key frame before the window")
             clips["key"] = self._stack([(tail.key, 0)])
@@ -183,7 +183,7 @@ class _Reader:
                 break
             early = time < at - half
             index += not early
-            if self.request.key_frame and frame.key_frame and index <= 0:
+            if frame.key_frame and self._is_wanted_key(index, found):
                 found.key.add(frame, time)
             if early:
                 continue
@@ -202,6 +202,11 @@ class _Reader:
                 return found
         found.frames = index + 1
         return found
+
+    def _is_wanted_key(self, index: int, found: _Pass) -> bool:
+        """Whether the key frame `index` takes the place of what was found before."""
+        wanted = self.request.key_frame
+        return wanted is not None and (index <= wanted or not found.key.times)
 
     def _frames_from(self, at: float) -> Iterator[tuple[VideoFrame, float]]:
         """Frames in order with their times, missing none that a window at `at` needs."""

@@ -36,7 +36,8 @@ class Request:
             is shown at or after this time, give or take half a frame.
         offsets: for every named clip its frames, in frames of the video counted from `at`.
         motion: names of the clips that want the codec's motion vectors.
-        key_frame: also hand on the last key frame at or before offset 0, as the clip "key".
+        key_frame: also hand on, as the clip "key", the last key frame at or before this offset
+            (or the first there is, where none is so early).
         motion_only: names of clips that want the vectors of all frames from their first offset to
             their last, and no pixels: their planes hold no frame (T = 0).
     """
@@ -44,7 +45,7 @@ class Request:
     at: float
     offsets: dict[str, tuple[int, ...]]
     motion: tuple[str, ...] = ()
-    key_frame: bool = False
+    key_frame: int | None = None
     motion_only: tuple[str, ...] = ()
 
 

@@ -10,8 +10,8 @@ Crops are continuous: no position or size is rounded to whole pixels [ours].
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from unscene.video.clip import ClipBatch
 from unscene.views import color, disturb, geometry
 from unscene.views.render import pool_from, render
 
-Preset = Literal["paper", "mild", "modern", "none"]
+Preset = Literal["paper", "mild", "modern", "cmd", "none"]
 Triple = tuple[float, float, float]
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
@@ -69,7 +69,8 @@ class BasicAugmentation:
             of size is cut out at random; used where scale is None.
         scale: of a random resized crop, share of the frame's area, or None.
         ratio: aspect of a random resized crop, log-uniform.
-        flip: probability. Zero in every preset: a flip mirrors motion and makes left right.
+        flip: probability. Zero in every preset but CMD's, which mirrors its target along: a flip
+            makes left right.
         jitter: brightness, contrast, saturation: factors from [max(0, 1-j), 1+j]; hue: turns from
             [-j, j]. A hue of 0.5 is the whole circle.
         jitter_p, grey_p, blur_p: probabilities.
@@ -124,6 +125,11 @@ class BasicAugmentation:
         )
 
     @classmethod
+    def cmd(cls, size: int = 112) -> BasicAugmentation:
+        """CMD (the authors' code): as modern, with flips, and jitter for every second clip."""
+        return replace(cls.modern(size), flip=0.5, jitter_p=0.5)
+
+    @classmethod
     def none(cls, size: int = 112) -> BasicAugmentation:
         """The centre view, nothing random."""
         return cls(size, random=False)
@@ -131,7 +137,7 @@ class BasicAugmentation:
     @classmethod
     def of(cls, preset: Preset, size: int = 112) -> BasicAugmentation:
         """A preset by its name."""
-        presets = {"paper": cls.paper, "mild": cls.mild, "modern": cls.modern, "none": cls.none}
+        presets = {name: getattr(cls, name) for name in get_args(Preset)}
         if preset not in presets:
             raise ValueError(f"augmentation must be one of {sorted(presets)}, got {preset!r}")
         return presets[preset](size)

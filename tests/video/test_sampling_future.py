@@ -1,0 +1,98 @@
+"""CMD's windows: inside the video, the future where it belongs, the others beside it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unscene.errors import UnsceneError
+from unscene.video.sampling_future import FutureWindows
+
+
+def begins(sampler: FutureWindows, length: int, seed: int) -> tuple[dict[str, range], int | None]:
+    """Frames of the video from first to last, by name, and the one a key frame is wanted for."""
+    request = sampler.draw(length / 25, 25.0, np.random.default_rng(seed))
+    first = round(request.at * 25)
+    frames = {n: range(o[0] + first, o[-1] + first + 1) for n, o in request.offsets.items()}
+    key = request.key_frame
+    return frames, None if key is None else key + first
+
+
+def test_a_video_needs_71_frames_with_the_authors_numbers() -> None:
+    assert FutureWindows().least == 71
+    assert FutureWindows(motion=False).least == 61
+    assert FutureWindows(gap=None).least == 61
+
+
+@given(
+    frames=st.integers(1, 20),
+    stride=st.integers(1, 4),
+    count=st.integers(1, 9),
+    gap=st.one_of(st.none(), st.integers(1, 5)),
+    more=st.integers(0, 300),
+    reach=st.integers(0, 80),
+    pixels=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_windows_lie_inside_the_video_and_the_others_beside_the_motion(
+    frames: int,
+    stride: int,
+    count: int,
+    gap: int | None,
+    more: int,
+    reach: int,
+    pixels: bool,
+    seed: int,
+) -> None:
+    sampler = FutureWindows(
+        frames, stride, motion_frames=count, gap=gap, reach=reach, pixels=pixels
+    )
+    length = sampler.least + more
+    found, key = begins(sampler, length, seed)
+    assert all(shown[0] >= 0 and shown[-1] < length for shown in found.values())
+    clip, motion = found["clip"], found["motion"]
+    assert len(clip) == (frames - 1) * stride + 1
+    moved = motion[int(pixels) :]  # the frame in front only shows what moves from
+    assert len(moved) == count
+    if gap is not None:
+        assert moved[0] == clip[-1] + gap
+    elif len(clip) > count:
+        assert moved[-1] == clip[-1]
+    for name in ("other0", "other1", "other2"):
+        assert not set(found[name][int(pixels) :]) & set(moved)
+        assert clip[0] - reach <= found[name][0] + int(pixels) <= clip[-1] + 1 + reach
+    assert key is not None
+    assert min(shown[0] for shown in found.values()) <= key <= clip[-1] + 5
+
+
+def test_the_others_lie_apart_where_there_is_room() -> None:
+    for seed in range(50):
+        found, _ = begins(FutureWindows(), 400, seed)
+        windows = [set(found[name]) for name in ("motion", "other0", "other1", "other2")]
+        assert len(set.union(*windows)) == 4 * 8
+
+
+def test_what_is_not_wanted_is_not_read() -> None:
+    rng = np.random.default_rng(0)
+    alone = FutureWindows(context=False, motion=False).draw(9.0, 25.0, rng)
+    assert set(alone.offsets) == {"clip"}
+    assert alone.key_frame is None
+    any_frame = FutureWindows(key_only=False, motion=False).draw(9.0, 25.0, rng)
+    assert set(any_frame.offsets) == {"clip", "key"}
+    assert any_frame.key_frame is None
+    vectors = FutureWindows().draw(9.0, 25.0, rng)
+    assert set(vectors.motion_only) == {"motion", "other0", "other1", "other2"}
+    assert FutureWindows(pixels=True).draw(9.0, 25.0, rng).motion_only == ()
+
+
+def test_clips_reach_the_whole_video() -> None:
+    first = [begins(FutureWindows(), 300, seed)[0]["clip"][0] for seed in range(400)]
+    assert min(first) < 10
+    assert max(first) > 300 - 71 - 10
+
+
+def test_a_motion_of_no_frames_is_an_error() -> None:
+    with pytest.raises(UnsceneError, match="motion of 0 frames, 3 after the clip"):
+        FutureWindows(motion_frames=0)
