@@ -1,0 +1,281 @@
+"""Where a model looks, and whether that is where something moves (DSM paper, Figure 5).
+
+    saliency   the last feature map, one number a place: (B, D, T', H', W') -> (B, T', H', W')
+               energy     mean over channels, as in the paper
+               Grad-CAM   the part of the map that speaks for a score (Selvaraju et al. 2017)
+    upsampled over the frames, and compared pixel by pixel with what moves (`moving`)
+
+Two numbers say how well the two agree. The AUC is the probability that a pixel that moves has more
+saliency than one that does not: 0.5 by chance, whatever the shape of the map. The share is that of
+all saliency that lies on moving pixels; by chance it is the share of the pixels that move.
+
+Things that move often stand out in a still picture too. "frozen" is therefore the same model's AUC
+when all it sees is the middle frame, repeated: what looks alone would earn. "gain" is what motion
+adds to that.
+
+Three more yardsticks, in the same AUC: "ceiling" is the best a map of this resolution could do,
+namely what moves itself, averaged over the map's cells; "centre" is a blob in the middle of the
+picture, as most people film what they mean; "elsewhere" is the model's own saliency against what
+moves in another video, which is all it gets for looking where things usually move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unscene.audit.footage import Footage, centre_view
+from unscene.audit.measure import Measured, Watcher
+from unscene.audit.moving import moving
+from unscene.audit.saliency_picture import brightened, film, filmstrip, overlay
+from unscene.errors import UnsceneError
+from unscene.evaluate.bootstrap import score
+from unscene.video.loading import Batch
+
+MapScore = Callable[[Tensor], Tensor]
+_GRID = 56  # px; saliency is coarse, and a finer mask would only take longer to sort
+_CENTRE = 0.5  # standard deviation of the blob in the middle, in half frames
+_SHOWN = 4  # windows with pictures
+_SCORES = ("auc", "gain", "share", "area", "frozen", "ceiling", "centre", "elsewhere")
+
+
+def energy(maps: Tensor) -> Tensor:
+    """How strongly each place of a feature map responds.
+
+    Maps that are never negative (after a ReLU) are averaged over channels, as in the paper. Tokens
+    of a transformer have both signs, and a norm that layer normalisation makes the same
+    everywhere: there it is how far a place's vector is from the mean vector of its clip [ours].
+
+    Args:
+        maps: float (B, D, T', H', W').
+
+    Returns:
+        float (B, T', H', W'), at least 0.
+    """
+    if bool((maps >= 0).all()):
+        return maps.mean(dim=1)
+    return (maps - maps.mean(dim=(2, 3, 4), keepdim=True)).square().mean(dim=1).sqrt()
+
+
+def grad_cam(maps: Tensor, score: MapScore) -> Tensor:
+    """The part of a feature map that speaks for a score (Selvaraju et al., ICCV 2017).
+
+    Args:
+        maps: float (B, D, T', H', W').
+        score: from maps to one number a clip, (B,), differentiable: a class's logit, or
+            `similarity` to a query.
+
+    Returns:
+        float (B, T', H', W'), at least 0: channels weighted by the mean of their gradient.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf = maps.detach().clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(score(leaf).sum(), leaf)
+    return (gradient.mean(dim=(2, 3, 4), keepdim=True) * maps).sum(dim=1).clamp(min=0)
+
+
+def similarity(query: Tensor) -> MapScore:
+    """The cosine of the mean of a map with a query vector (D,), for `grad_cam`."""
+    return lambda maps: F.cosine_similarity(maps.mean(dim=(2, 3, 4)), query.to(maps), dim=1)
+
+
+def upsample(saliency: Tensor, size: Sequence[int]) -> Tensor:
+    """(B, T', H', W') -> (B, T, h, w), trilinear between the centres of the map's cells."""
+    return F.interpolate(
+        saliency[:, None].float(), size=tuple(size), mode="trilinear", align_corners=False
+    )[:, 0]
+
+
+def auc(saliency: Tensor, mask: Tensor) -> float:
+    """The probability that a pixel inside of a mask has more saliency than one outside.
+
+    Args:
+        saliency, mask: of the same shape; the mask in 0..1, its values weights: a pixel that is
+            half inside counts half for each side. Equal saliency counts as half a win.
+
+    Returns:
+        0..1, 0.5 by chance; nan if all or nothing is inside.
+    """
+    values = saliency.flatten().double().cpu().numpy()
+    inside = mask.flatten().double().cpu().numpy()
+    _, place = np.unique(values, return_inverse=True)
+    won, lost = np.bincount(place, inside), np.bincount(place, 1 - inside)
+    if won.sum() <= 0 or lost.sum() <= 0:
+        return float("nan")
+    below = np.cumsum(lost) - lost / 2
+    return float((won * below).sum() / (won.sum() * lost.sum()))
+
+
+def share(saliency: Tensor, mask: Tensor) -> float:
+    """Of all saliency, the share inside of a mask; that of the mask's area where there is none."""
+    total = float(saliency.sum())
+    return float((saliency * mask).sum()) / total if total > 0 else float(mask.mean())
+
+
+class Saliency:
+    """Measures where a model looks: `Measured` of name "where".
+
+    Scores, each the mean over windows with an interval over videos: "auc" (chance 0.5), "gain" (its
+    distance from "frozen", -1..1, by chance 0), "share" (chance: the mean of "area", the share of
+    the pixels that move), and the yardsticks "frozen", "ceiling", "centre" and "elsewhere". Windows
+    in which nothing moves, or everything does, are left out.
+
+    Pictures, of the first windows of up to four classes: "video-1.png", "moves-1.png", "film-1.png"
+    (frames side by side: as they are, with what moves, with saliency) and "strip-1.png" (all three,
+    one above the other).
+
+    Details: "map" [T', H', W'] and "saliency", how it was made; "left_out" reason -> windows;
+    "shown", for each picture its video, label and AUC.
+
+    Args:
+        watcher: the model.
+        footage: where the batches come from.
+        explained: None for the map's energy; else what Grad-CAM explains.
+    """
+
+    name = "where"
+
+    def __init__(
+        self, watcher: Watcher, footage: Footage, *, explained: MapScore | None = None
+    ) -> None:
+        self.watcher, self.footage, self.explained = watcher, footage, explained
+        self.absent = ""
+        self.map_size: list[int] = []
+        self.kinds: set[str] = set()
+        self.left_out: dict[str, int] = {}
+        self.rows: list[list[float]] = []
+        self.index: list[int] = []
+        self.shown: list[dict[str, object]] = []
+        self.pictures: dict[str, bytes] = {}
+        self.began = watcher.forwards
+        self.forwards = 0
+        self.last: tuple[int, Tensor] | None = None  # a video, and what moves in it
+
+    def see(self, batch: Batch) -> None:
+        if self.absent or not len(batch):
+            return
+        spec, before = self.watcher.encoder.spec, self.watcher.forwards
+        batch = batch.to(self.watcher.device)
+        view = centre_view(batch, spec)
+        moves = moving(view, batch.clips["clip"], spec)
+        for reason in filter(None, moves.why):
+            self.left_out[reason] = self.left_out.get(reason, 0) + 1
+        chosen = moves.usable.nonzero()[:, 0]
+        if not len(chosen):
+            return
+        view, mask = view[chosen], moves.mask[chosen].cpu()
+        try:
+            middle = view.shape[2] // 2
+            frozen = view[:, :, middle : middle + 1].expand_as(view)
+            maps, still = self.watcher.maps(view), self.watcher.maps(frozen)
+        except UnsceneError as error:
+            self.absent = str(error)
+            return
+        finally:
+            self.forwards += self.watcher.forwards - before
+        self.map_size = list(maps.shape[2:])
+        self.kinds.add(_kind(maps, self.explained))
+        looked, unmoved = self._saliency(maps), self._saliency(still)
+        for k, video in enumerate(batch.index[chosen].tolist()):
+            one = slice(k, k + 1)
+            self._score(video, view[k].cpu(), looked[one], unmoved[one], mask[k])
+
+    def _saliency(self, maps: Tensor) -> Tensor:
+        return energy(maps) if self.explained is None else grad_cam(maps, self.explained)
+
+    def _score(
+        self, video: int, view: Tensor, looked: Tensor, unmoved: Tensor, mask: Tensor
+    ) -> None:
+        frames, side = mask.shape[0], min(_GRID, mask.shape[-1])
+        small = F.interpolate(mask[None], size=(side, side), mode="area")[0]
+        saliency = upsample(looked, (frames, side, side))[0]
+        _, *size = looked.shape
+        still = small[frames // 2]
+        cells = F.adaptive_avg_pool3d(small[None], (size[0], size[1], size[2]))
+        best = upsample(cells, (frames, side, side))[0]
+        other = self.last[1] if self.last is not None and self.last[0] != video else None
+        agreed = auc(saliency, small)
+        alone = auc(upsample(unmoved, (frames, side, side))[0], still.expand_as(small))
+        found = [
+            agreed,
+            agreed - alone,
+            share(saliency, small),
+            float(small.mean()),
+            alone,
+            auc(best, small),
+            auc(_blob(side).expand_as(small), small),
+            float("nan") if other is None else auc(saliency, other),
+        ]
+        self.rows.append(found)
+        self.index.append(video)
+        self.last = (video, small)
+        self._show(video, view, looked, mask, found[0])
+
+    def _show(self, video: int, view: Tensor, looked: Tensor, mask: Tensor, found: float) -> None:
+        """Keep pictures of a window, if it is the first of its class; no model chooses."""
+        label = _label(self.footage, video)
+        seen = {entry["label"] for entry in self.shown}
+        if len(self.shown) >= _SHOWN or (label and label in seen):
+            return
+        number, spec = len(self.shown) + 1, self.watcher.encoder.spec
+        frames = brightened(view, spec)
+        saliency: NDArray[np.float32] = upsample(looked, view.shape[1:])[0].numpy()
+        top = float(saliency.max())
+        heat = overlay(frames, saliency / top if top > 0 else saliency)
+        moves = overlay(frames, mask.numpy(), color=(70, 190, 255))
+        path = self.footage.videos[video].path
+        self.shown.append({"number": number, "video": path, "label": label, "auc": found})
+        self.pictures |= {
+            f"video-{number}.png": film(frames),
+            f"moves-{number}.png": film(moves),
+            f"film-{number}.png": film(heat),
+            f"strip-{number}.png": filmstrip([frames, moves, heat]),
+        }
+
+    def finish(self) -> Measured:
+        details = {"left_out": dict(sorted(self.left_out.items()))}
+        if self.absent or not self.rows:
+            reasons = ", ".join(f"{reason} in {n}" for reason, n in details["left_out"].items())
+            absent = self.absent or f"no window can be scored ({reasons or 'none was read'})"
+            return Measured(self.name, absent=absent, details=details, forwards=self.forwards)
+        rows, index = np.array(self.rows), np.array(self.index)
+        scores = {}
+        for name, column in zip(_SCORES, rows.T, strict=True):
+            there = ~np.isnan(column)
+            if there.any():
+                scores[name] = score(column[there], videos=index[there])
+        return Measured(
+            self.name,
+            scores=scores,
+            chance={"auc": 0.5, "gain": 0.0, "share": scores["area"].value},
+            details=details
+            | {
+                "map": self.map_size,
+                "saliency": sorted(self.kinds),
+                "windows": len(rows),
+                "shown": self.shown,
+            },
+            pictures=self.pictures,
+            forwards=self.forwards,
+        )
+
+
+def _blob(side: int) -> Tensor:
+    axis = torch.linspace(-1, 1, side)
+    distance = axis[:, None].square() + axis[None].square()
+    return torch.exp(-distance / (2 * _CENTRE**2))
+
+
+def _kind(maps: Tensor, explained: MapScore | None) -> str:
+    if explained is not None:
+        return "Grad-CAM"
+    return "mean over channels" if bool((maps >= 0).all()) else "distance from the clip's mean"
+
+
+def _label(footage: Footage, video: int) -> str:
+    return footage.videos[video].value(footage.label) if footage.label is not None else ""

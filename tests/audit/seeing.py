@@ -1,0 +1,88 @@
+"""Encoders whose maps are known by construction, and footage in which what moves is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unscene.audit.footage import Footage
+from unscene.audit.measure import Measure, Measured, Watcher
+from unscene.encoders import EncoderSpec, VideoEncoder
+from unscene.errors import UnsceneError
+from unscene.video.catalog import open_catalog
+from unscene.video.loading import Batch
+from unscene.video.scenes import MovingScenes, generate
+
+Maps = Callable[[Tensor], Tensor]
+
+
+class Known(VideoEncoder):
+    """An encoder that is a function: (B, 3, T, h, w) -> maps (B, D, T', H', W')."""
+
+    def __init__(self, maps: Maps, *, size: int = 64, frames: int = 8, stride: int = 2) -> None:
+        spec = EncoderSpec("known", {}, dim=1, size=size, frames=frames, stride=stride)
+        super().__init__(spec, stage_dims=(1,), minimum=(1, 1, 1))
+        self.maps = maps
+
+    def _stages(self, clip_BCTHW: Tensor) -> list[Tensor]:
+        return [self.maps(clip_BCTHW)]
+
+
+def motion(clip: Tensor) -> Tensor:
+    """How much a pixel differs from the frames before and after it: blind to what stands still."""
+    step = clip.diff(dim=2).norm(dim=1, keepdim=True)
+    both = torch.minimum(F.pad(step, (0, 0, 0, 0, 1, 0)), F.pad(step, (0, 0, 0, 0, 0, 1)))
+    first, last = step[:, :, :1], step[:, :, -1:]
+    return torch.cat([first, both[:, :, 1:-1], last], dim=2)
+
+
+def brightness(clip: Tensor) -> Tensor:
+    """Blind to time."""
+    return clip.mean(dim=1, keepdim=True) + 10
+
+
+def edges(clip: Tensor) -> Tensor:
+    """Contrast, frame by frame: sees a thing whether it moves or not."""
+    return (clip - F.avg_pool3d(clip, (1, 9, 9), 1, (0, 4, 4))).norm(dim=1, keepdim=True)
+
+
+def constant(clip: Tensor) -> Tensor:
+    return torch.ones_like(clip[:, :1])
+
+
+def noise(clip: Tensor) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(clip[:, :1, ::2, ::4, ::4].shape, generator=generator)
+
+
+def no_maps(clip: Tensor) -> Tensor:
+    raise UnsceneError("this model has no maps")
+
+
+def measured(measure: Measure, footage: Footage, watcher: Watcher) -> Measured:
+    for batch in read(footage, watcher.encoder.spec):
+        measure.see(batch)
+    return measure.finish()
+
+
+_KEPT: dict[tuple[str, int, int, int], list[Batch]] = {}
+
+
+def read(footage: Footage, spec: EncoderSpec) -> list[Batch]:
+    """Its batches, read once for all tests of a session."""
+    key = (footage.catalog.source, spec.size, spec.frames, spec.stride)
+    if key not in _KEPT:
+        _KEPT[key] = list(footage.batches(spec))
+    return _KEPT[key]
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Footage:
+    """Sixteen moving scenes of 64 x 64: eight motions, fixed cameras."""
+    spec = MovingScenes(train_videos=16, seen_videos=0, unseen_videos=0, frames=20)
+    made = generate(tmp_path_factory.mktemp("seeing") / "scenes", spec)
+    return Footage(open_catalog(made.train), label="motion", batch_size=4)
