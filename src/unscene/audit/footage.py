@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -144,14 +145,16 @@ class _Mixed(Sampler[list[tuple[int, int]]]):
         # Window by window: two windows of one video are nearly always in different batches.
         rng = np.random.default_rng([seed, 0xF])
         self.keys = [(draw, int(i)) for draw in range(clips) for i in rng.permutation(videos)]
-        self.batch_size = batch_size
+        self.count = -(-len(self.keys) // batch_size)
 
     def __len__(self) -> int:
-        return -(-len(self.keys) // self.batch_size)
+        return self.count
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for first in range(0, len(self.keys), self.batch_size):
-            yield self.keys[first : first + self.batch_size]
+        # As even as they come: a window alone in the last batch would have nobody to swap with.
+        ends = np.linspace(0, len(self.keys), self.count + 1).round().astype(int).tolist()
+        for first, end in pairwise(ends):
+            yield self.keys[first:end]
 
 
 def basic(spec: EncoderSpec) -> BasicAugmentation:

@@ -97,11 +97,11 @@ class Watcher:
 
     def centre(self, batch: Batch) -> Tensor:
         """Its centre views (B, C, T, size, size), as `footage.centre_view`, rendered once."""
-        return self._keep(batch, "centre view", lambda: centre_view(batch, self.spec))
+        return self.keep(batch, "centre view", lambda: centre_view(batch, self.spec))
 
     def parted(self, batch: Batch) -> Parted:
         """What moves in its centre views and the scene it moves in, found once."""
-        return self._keep(batch, "parted", lambda: part(self.centre(batch), std=self.spec.std))
+        return self.keep(batch, "parted", lambda: part(self.centre(batch), std=self.spec.std))
 
     def anchors(self, batch: Batch) -> Tensor:
         """Features (B, D) of its centre views, encoded once."""
@@ -115,9 +115,10 @@ class Watcher:
             name: of the views; one name stands for one way to make them.
             make: renders the views, called only if nobody has asked before.
         """
-        return self._keep(batch, f"features of {name}", lambda: self.features(make()))
+        return self.keep(batch, f"features of {name}", lambda: self.features(make()))
 
-    def _keep(self, batch: Batch, name: str, make: Callable[[], _T]) -> _T:
+    def keep(self, batch: Batch, name: str, make: Callable[[], _T]) -> _T:
+        """What is made of a batch, made once; it is forgotten when another batch comes."""
         if self._batch is not batch:
             self._batch, self._made = batch, {}
         if name not in self._made:

@@ -23,7 +23,7 @@ ReLU) are all near 1; only their order counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +43,7 @@ from unscene.video.loading import InOrder, loader
 PAIRS = tuple(f"{p}>{n}" for p in SCENE for n in MOTION)
 TRAINED = tuple(f"{p}>{n}" for p in SCENE for n in MOTION if SCENE[p] and MOTION[n])
 UNTRAINED = tuple(f"{p}>{n}" for p in SCENE for n in MOTION if not (SCENE[p] or MOTION[n]))
-_TIE = 1e-6  # cosines that differ by less differ by rounding
+TIE = 1e-6  # cosines that differ by less differ by rounding
 
 
 @dataclass(frozen=True)
@@ -122,12 +122,12 @@ def decouple(
     if not index:
         causes = [f"{s.path}: {s.reason}" for s in skipped.values()][:3] or ["nothing moves"]
         raise UnsceneError(f"none of {len(videos)} videos can be scored; {'; '.join(causes)}")
-    wins = _wins(np.array(index), cosines)
+    wins = pair_wins(np.array(index), cosines, SCENE, MOTION)
     shown = {k: column[~np.isnan(column)] for k, column in zip(PAIRS, wins.T, strict=True)}
     return Decoupling(
         pairs={pair: score(column) for pair, column in shown.items() if len(column)},
-        trained=_mean(wins, TRAINED),
-        untrained=_mean(wins, UNTRAINED),
+        trained=mean_of_pairs(wins[:, [PAIRS.index(pair) for pair in TRAINED]]),
+        untrained=mean_of_pairs(wins[:, [PAIRS.index(pair) for pair in UNTRAINED]]),
         n=len(wins),
         left_out=dict(sorted(studio.left_out.items())),
         skipped=tuple(skipped.values()),
@@ -169,31 +169,43 @@ def _cosines(encoder: VideoEncoder, views: dict[str, Tensor], size: int) -> dict
     return dict(zip(views, (features @ features[0]).tolist(), strict=True))
 
 
-def _wins(index: NDArray[np.int64], cosines: Sequence[dict[str, float]]) -> NDArray[np.float64]:
-    """Which share of its windows each video wins, pair by pair: (N, pairs), nan where it has none.
+def pair_wins(
+    index: NDArray[np.int64],
+    cosines: Sequence[Mapping[str, float]],
+    scene: Iterable[str],
+    motion: Iterable[str],
+) -> NDArray[np.float64]:
+    """Which share of its windows each video wins, pair by pair.
 
     Args:
         index: (M,), the video of every window; N are different.
-        cosines: of every window, from `_cosines`.
+        cosines: of every window, cos(anchor, view) by the name of the view, where it has one.
+        scene, motion: names of the views of either side.
+
+    Returns:
+        (N, S * M), the videos in the order of their index, the motion side running faster; nan
+        where a video does not show both.
     """
     p, n = (
         np.array([[c.get(name, np.nan) for name in side] for c in cosines])
-        for side in (SCENE, MOTION)
+        for side in (list(scene), list(motion))
     )
     ahead = (p[:, :, None] - n[:, None]).reshape(len(index), -1)
     there = ~np.isnan(ahead)
-    won = np.where(np.abs(ahead) <= _TIE, 0.5, ahead > 0) * there
+    won = np.where(np.abs(ahead) <= TIE, 0.5, ahead > 0) * there
     _, owner = np.unique(index, return_inverse=True)
-    sums, counts = np.zeros((2, owner.max() + 1, len(PAIRS)))
+    sums, counts = np.zeros((2, owner.max() + 1, ahead.shape[1]))
     np.add.at(sums, owner, won)
     np.add.at(counts, owner, there.astype(np.float64))
     return _ratio(sums, counts)
 
 
-def _mean(wins: NDArray[np.float64], pairs: Sequence[str], resamples: int = 2000) -> Score | None:
-    """The mean of some pairs' shares; its interval draws videos with all their pairs."""
-    table = wins[:, [PAIRS.index(pair) for pair in pairs]]
-    table = table[:, ~np.isnan(table).all(axis=0)]
+def mean_of_pairs(wins: NDArray[np.float64], resamples: int = 2000) -> Score | None:
+    """The mean of pairs' shares (N, pairs); its interval draws videos with all their pairs.
+
+    None if no video shows any of them.
+    """
+    table = wins[:, ~np.isnan(wins).all(axis=0)]
     if not table.size:
         return None
     there, videos = ~np.isnan(table), len(table)

@@ -44,9 +44,9 @@ from unscene.views.transplant import likeness, part, transplant
 SCENE = {"warp": True, "colour": True, "crop": True, "background": False, "overlay": False}
 MOTION = {"shift": True, "flow": True, "reversed": False, "frozen": False, "shuffled": False}
 
-_STILL = 0.0005  # share of the picture; where less moves, nothing does
+STILL = 0.0005  # share of the picture; where less moves, nothing does
 _LENDERS = 32  # videos that lend their scene
-_ALIKE = 0.8  # scenes that correlate more pass for the same place
+ALIKE = 0.8  # scenes that correlate more pass for the same place
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Studio:
         anchor = self._centre(batch, "clip")
         parted = part(anchor, std=self.spec.std)
         fixed = bool(parted.fixed)
-        if fixed and float(parted.share) < _STILL:
+        if fixed and float(parted.share) < STILL:
             self.left_out["all: nothing moves"] += 1
             return {}
         clip, size, middle = batch.clips["clip"], self.spec.size, self.spec.frames // 2
@@ -161,7 +161,7 @@ class Studio:
             "flow": make_view(clip, centre, size=size, phi=phi),
             "reversed": anchor.flip(2),
             "frozen": anchor[:, :, middle : middle + 1].expand_as(anchor),
-            "shuffled": anchor[:, :, _disorder(clip.frames, rng)],
+            "shuffled": anchor[:, :, disorder(clip.frames, rng)],
         }
         if "shifted" in batch.clips:
             views["shift"] = self._centre(batch, "shifted")
@@ -187,12 +187,12 @@ class Studio:
         alike = likeness(own, self.scenes).tolist() if self.lenders else []
         for place in rng.permutation(len(self.lenders)).tolist():
             other = self.videos[self.lenders[place]].path != self.videos[index].path
-            if other and alike[place] < _ALIKE:
+            if other and alike[place] < ALIKE:
                 return self.scenes[place : place + 1]
         return None
 
 
-def _disorder(frames: int, rng: np.random.Generator) -> list[int]:
+def disorder(frames: int, rng: np.random.Generator) -> list[int]:
     """A random order of frames, neither forwards nor backwards."""
     while True:
         order: list[int] = rng.permutation(frames).tolist()
