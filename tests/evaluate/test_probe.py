@@ -70,15 +70,15 @@ def test_what_is_chosen_comes_from_the_training_set(monkeypatch: pytest.MonkeyPa
 def test_groups_stay_whole() -> None:
     names = np.asarray(["a", "b"] * 20)
     groups = [f"scene {i // 4}" for i in range(40)]
-    held = file._validation(names, groups, 0)
+    held = file.validation_part(names, groups, 0)
     assert held.sum() == 8
     inside = {g for g, h in zip(groups, held, strict=True) if h}
     outside = {g for g, h in zip(groups, held, strict=True) if not h}
     assert not inside & outside
-    tied = file._validation(np.asarray(["a"] * 5 + ["b"] * 5), ["x"] * 5 + ["y"] * 5, 0)
+    tied = file.validation_part(np.asarray(["a"] * 5 + ["b"] * 5), ["x"] * 5 + ["y"] * 5, 0)
     assert not tied.any()  # holding either scene back would leave one class
 
 
 def test_one_video_a_class_spares_none() -> None:
-    assert not file._validation(np.asarray(list("abc")), None, 0).any()
-    assert file._validation(np.asarray(list("aabbc")), None, 0).sum() == 2
+    assert not file.validation_part(np.asarray(list("abc")), None, 0).any()
+    assert file.validation_part(np.asarray(list("aabbc")), None, 0).sum() == 2

@@ -27,7 +27,7 @@ from torch.utils.data import Sampler
 from unscene.encoders import EncoderSpec
 from unscene.errors import UnsceneError
 from unscene.evaluate.decouple_views import ShiftedWindows
-from unscene.video.catalog import Catalog, Skipped, Video
+from unscene.video.catalog import Catalog, Video
 from unscene.video.loading import Batch, WindowDataset, loader
 from unscene.video.sampling import Request
 from unscene.views.augment import BasicAugmentation, make_view
@@ -72,6 +72,13 @@ class Footage:
     def videos(self) -> tuple[Video, ...]:
         """What `Batch.index` counts."""
         return self.catalog.videos
+
+    def label_of(self, index: int) -> str | None:
+        """The class of a video, None where it has none."""
+        if self.label is None:
+            return None
+        video = self.videos[index]
+        return video.label if self.label == "label" else video.columns.get(self.label)
 
     def batches(self, spec: EncoderSpec) -> Iterator[Batch]:
         """Windows as an encoder wants them, in an order drawn from the seed, so that neighbours in
@@ -195,9 +202,3 @@ def apart(batch: Batch, name: str) -> Tensor:
         return torch.zeros(len(batch), dtype=torch.bool)
     other = batch.clips[name].y != batch.clips["clip"].y
     return other.flatten(1).any(dim=1).cpu()
-
-
-def unreadable(batches: list[tuple[Skipped, ...]]) -> tuple[Skipped, ...]:
-    """Each file that failed once, however many of its windows did."""
-    found = {failure.path: failure for failures in batches for failure in failures}
-    return tuple(found.values())

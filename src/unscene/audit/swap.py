@@ -32,7 +32,7 @@ from unscene.evaluate.bootstrap import score
 from unscene.evaluate.decouple import TIE
 from unscene.video.loading import Batch
 
-_FEWEST = 4  # swapped clips; of fewer, an interval says nothing
+_FEWEST = 8  # swapped clips; of fewer, an interval says nothing
 _CHUNK = 512  # swapped clips that are compared with all clips at once
 NEAREST = ("motion", "background", "other")
 

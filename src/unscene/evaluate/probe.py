@@ -56,12 +56,12 @@ def probe(
     names = np.asarray(train.labels(label))
     if len(set(names)) < 2:
         raise UnsceneError("a probe needs at least two classes in its training set")
-    held = _validation(names, train.labels(group) if group else None, seed)
+    held = validation_part(names, train.labels(group) if group else None, seed)
     known, asked = train.values.numpy(), test.values.numpy()
     wanted = test.labels(label)
     scores, chosen = {}, {}
     for metric, predict, choices, default in (
-        ("probe_top1", _regression, STRENGTHS, 1.0),
+        ("probe_top1", regression, STRENGTHS, 1.0),
         ("knn_top1", _neighbours, NEIGHBOURS, 1),
     ):
         best: float = default
@@ -77,12 +77,19 @@ def probe(
     return Probed(scores, chosen)
 
 
-def _regression(
+def regression(
     strength: float,
     known: NDArray[np.float32],
     names: NDArray[np.str_],
     asked: NDArray[np.float32],
 ) -> Any:
+    """Names (M,) that logistic regression gives to features (M, D).
+
+    Args:
+        strength: C, the inverse of the penalty.
+        known: (N, D), standardised before it is fitted, and asked alike.
+        names: (N,), at least two different ones.
+    """
     # Here, not above: scikit-learn takes longer to import than the rest of this room.
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -104,10 +111,11 @@ def _neighbours(
     return model.fit(known, names).predict(asked)
 
 
-def _validation(
+def validation_part(
     names: NDArray[np.str_], groups: Sequence[str] | None, seed: int
 ) -> NDArray[np.bool_]:
-    """Which training videos choose: bool (N,). None of them where nothing can be spared."""
+    """Which training videos choose: bool (N,), a fifth of each class, or of the groups if there are
+    any. None of them where nothing can be spared."""
     rng = np.random.default_rng(seed)
     held = np.zeros(len(names), dtype=bool)
     if groups is not None:

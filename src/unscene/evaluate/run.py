@@ -75,7 +75,7 @@ def evaluate(
         if value < 1:
             raise UnsceneError(f"{name} {value}: must be at least 1")
     encoder = load_encoder(encoder_path)
-    where = _device(device)
+    where = pick_device(device)
     # All catalogs and labels before the first feature: a mistake should show at once.
     test = labelled(data, label, apart)
     gallery = labelled(train, label, apart, group) if train is not None else None
@@ -136,7 +136,7 @@ def evaluate_decoupling(
     Raises:
         UnsceneError: no usable video, nothing moves, an encoder that cannot be loaded.
     """
-    encoder, where = load_encoder(encoder_path), _device(device)
+    encoder, where = load_encoder(encoder_path), pick_device(device)
     catalog = open_catalog(data)
     _tell(catalog)
     with counting(catalog.source, len(catalog)) as progress:
@@ -155,7 +155,9 @@ def evaluate_decoupling(
     return rows
 
 
-def _device(name: str) -> torch.device:
+def pick_device(name: str) -> torch.device:
+    """A device by its name; "auto" is a GPU where there is one. Raises UnsceneError if there is no
+    such device here."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
