@@ -28,9 +28,8 @@ from unscene.evaluate.retrieve import retrieve
 from unscene.evaluate.rows import Row, read_rows, rows_of, write_rows
 from unscene.progress import counting
 from unscene.report import DemoReport, write_report
-from unscene.train.callbacks import CHECKPOINT
-from unscene.train.config import build, continue_config, flat, read_config
-from unscene.train.pretrain import pretrain
+from unscene.train.config import build
+from unscene.train.pretrain import pretrain_once
 from unscene.train.preview import preview
 from unscene.video.catalog import Catalog, open_catalog
 from unscene.video.scenes import SPLITS, MovingScenes, generate
@@ -139,21 +138,8 @@ def _train(method: str, out: Path, catalog: Catalog, seed: int) -> None:
     config = build(
         {"data": catalog.source, "out": str(out), "method": method, "seed": seed} | BUDGET
     )
-    resume = (out / CHECKPOINT).exists()
-    if resume:
-        config = continue_config(read_config(out / "config.yaml"), flat(config))
-        if _steps(out) >= STEPS:
-            print(f"      {out}: already finished; delete the folder to train anew")
-            return
-    outcome = pretrain(config, resume=resume, catalog=catalog)
-    if not outcome.finished:
-        print(outcome.account)
-        raise KeyboardInterrupt
-
-
-def _steps(out: Path) -> int:
-    """Steps that the saved encoder was trained."""
-    return int(load_encoder(out).spec.trained_on["steps"])
+    if pretrain_once(config, catalog=catalog) is None:
+        print(f"      {out}: already finished; delete the folder to train anew")
 
 
 def _encoder(method: str, out: Path, seed: int) -> VideoEncoder:

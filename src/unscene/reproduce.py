@@ -17,7 +17,6 @@ Called again it goes on where it was stopped, and does nothing twice. A recipe i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,9 +114,8 @@ def reproduce(
 def _pretrain(
     recipe: Recipe, roots: Mapping[str, str], out: Path, given: dict[str, Any], dry: bool
 ) -> None:
-    from unscene.train.callbacks import CHECKPOINT
-    from unscene.train.config import build, continue_config, flat, read_config
-    from unscene.train.pretrain import pretrain
+    from unscene.train.config import build
+    from unscene.train.pretrain import pretrain_once
 
     if not recipe.pretrain:
         return
@@ -126,17 +124,8 @@ def _pretrain(
     settings["data"] = _part(settings["data"], 1, "train", roots)
     if dry:
         settings |= _DRY_PRETRAIN | _smallest(settings["encoder"])
-    config = build(settings | given | {"out": str(folder)})
-    resume = (folder / CHECKPOINT).exists()
-    if resume:
-        config = continue_config(read_config(folder / "config.yaml"), flat(config))
-        if json.loads((folder / "summary.json").read_text(encoding="utf-8"))["finished"]:
-            print(f"{folder}: already finished")
-            return
-    outcome = pretrain(config, resume=resume)
-    print(outcome.account)
-    if not outcome.finished:
-        raise KeyboardInterrupt
+    outcome = pretrain_once(build(settings | given | {"out": str(folder)}))
+    print(outcome.account if outcome else f"{folder}: already finished")
 
 
 def _evaluate(

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 from unscene.encoders import load_encoder
 from unscene.errors import UnsceneError
 from unscene.train.config import build, continue_config, flat, read_config
-from unscene.train.pretrain import pretrain
+from unscene.train.pretrain import pretrain, pretrain_once
 
 Make = Callable[..., Any]
 Report = Callable[[int, int, dict[str, float]], None]
@@ -216,3 +217,16 @@ def test_resume_from_another_configuration_says_what_differs(unbroken: Path) -> 
     assert "seed" not in message  # the same
     assert continue_config(saved, {"workers": 3}).workers == 3
     assert json.dumps(flat(continue_config(saved, {}))) == json.dumps(saved)
+
+
+def test_called_once_more_it_goes_on_or_does_nothing(tiny: Make, tmp_path: Path) -> None:
+    config = tiny(tmp_path, max_steps=3, save_every=1)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain_once(replace(config, workers=1), report=at(1, interrupt))
+    (tmp_path / "summary.json").unlink()  # as after a power cut
+    outcome = pretrain_once(config)
+    assert outcome is not None
+    assert outcome.finished
+    assert pretrain_once(config) is None
+    with pytest.raises(UnsceneError, match="max_steps: was 3, now 4"):
+        pretrain_once(replace(config, max_steps=4))

@@ -8,7 +8,6 @@ from typing import Any, get_type_hints
 from jsonargparse import ArgumentParser, Namespace
 
 from unscene.commands import DATA
-from unscene.errors import UnsceneError
 
 HELP = "retrieval, probes, fine-tuning and decoupling score of an encoder"
 
@@ -114,19 +113,9 @@ def _finetune_flags(parser: ArgumentParser) -> None:
 
 def _finetune(values: dict[str, Any]) -> list[Any]:
     from unscene.evaluate.finetune_config import FinetuneConfig, build, continue_config
-    from unscene.train.config import read_config
+    from unscene.train.config import asked
 
-    given = {key: value for key, value in values.items() if value is not None}
-    resume, config = given.pop("resume"), given.pop("config", None)
-    if config is not None:
-        given = read_config(Path(config)) | given
-    if resume:
-        saved = Path(given.get("out", FinetuneConfig.out)) / "config.yaml"
-        if not saved.exists():
-            raise UnsceneError(f"{saved.parent}: holds no run to resume (no config.yaml)")
-        resolved = continue_config(read_config(saved), given)
-    else:
-        resolved = build(given)
+    config, resume = asked(values, FinetuneConfig.out, build, continue_config)
     from unscene.evaluate.finetune import finetune
 
-    return finetune(resolved, resume=resume)
+    return finetune(config, resume=resume)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
 from unscene.commands import DATA
-from unscene.errors import UnsceneError
-from unscene.methods.settings import METHODS, Settings
-from unscene.train.config import OWN, RunConfig, build, continue_config, describe, read_config
+from unscene.methods.presets import METHODS
+from unscene.methods.settings import Settings
+from unscene.train.config import RunConfig, asked, build, continue_config, describe
 
 HELP = "learn an encoder from videos without labels"
 
@@ -38,19 +37,7 @@ def flags(parser: ArgumentParser) -> None:
 
 
 def run(values: Namespace) -> int:
-    given = {key: value for key, value in values.as_dict().items() if value is not None}
-    resume, recipe = given.pop("resume"), given.pop("config", None)
-    given = {key: value for key, value in given.items() if key in OWN or hasattr(Settings, key)}
-    if recipe is not None:
-        given = read_config(Path(recipe)) | given
-    if resume:
-        out = Path(given.get("out", RunConfig.out))
-        saved = out / "config.yaml"
-        if not saved.exists():
-            raise UnsceneError(f"{out}: holds no run to resume (no config.yaml)")
-        run = continue_config(read_config(saved), given)
-    else:
-        run = build(given)
+    run, resume = asked(values.as_dict(), RunConfig.out, build, continue_config)
     from unscene.evaluate import monitor
     from unscene.train.pretrain import pretrain
 

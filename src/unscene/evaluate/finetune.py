@@ -33,7 +33,7 @@ from unscene.encoders import (
 )
 from unscene.errors import UnsceneError
 from unscene.evaluate.features import Features
-from unscene.evaluate.finetune_config import FinetuneConfig, build, flat, save_config
+from unscene.evaluate.finetune_config import FinetuneConfig, build, flat
 from unscene.evaluate.finetune_data import FinetuneData, prepare
 from unscene.evaluate.finetune_module import Choice, FinetuneModule, predict
 from unscene.evaluate.finetune_results import accuracies, write_results
@@ -42,7 +42,7 @@ from unscene.evaluate.rows import Row, rows_of
 from unscene.progress import counting, duration
 from unscene.train import engine
 from unscene.train.callbacks import Checkpoints, Progress, Report, StopOnSignal
-from unscene.train.config import check_same, read_config
+from unscene.train.config import CONFIG, check_same, read_config, save_config
 from unscene.train.metrics import quiet
 from unscene.video.catalog import Catalog, Skipped
 
@@ -84,7 +84,7 @@ def finetune(
     before = encoder.spec
     config, encoder.spec = _resolved(config, encoder)
     if resume:
-        saved = flat(build(read_config(Path(config.out) / "config.yaml")))
+        saved = flat(build(read_config(Path(config.out) / CONFIG)))
         check_same(saved, flat(config), saved)
     data = prepare(config, train, test)
     torch.manual_seed(config.seed)  # the classifier does not depend on what was drawn before it
@@ -141,7 +141,7 @@ def _fit(
         )
         if trainer.is_global_zero:
             _say(*data.notes)
-            save_config(config, Path(config.out) / "config.yaml")
+            save_config(config.out, flat(config), "unscene evaluate finetune")
         engine.fit(trainer, module, stop, checkpoint)
     steps = trainer.global_step
     if steps < progress.total:

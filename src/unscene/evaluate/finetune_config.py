@@ -17,15 +17,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from unscene.errors import UnsceneError
-from unscene.files import write_text
-from unscene.methods.settings import PRESETS, PresetName, typed
-from unscene.train.config import FREE, Precision, check_same
+from unscene.methods.presets import PRESETS, PresetName
+from unscene.methods.typed import typed
+from unscene.train.config import Precision, continued
 
 
 @dataclass(frozen=True)
@@ -200,18 +197,6 @@ def flat(config: FinetuneConfig) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
-def save_config(config: FinetuneConfig, path: Path) -> None:
-    """Write config.yaml, whole or not at all."""
-    text = "# This run, resolved: `unscene evaluate finetune --config THIS_FILE` repeats it.\n"
-    write_text(path, text + yaml.safe_dump(flat(config), sort_keys=False))
-
-
 def continue_config(saved: dict[str, Any], given: dict[str, Any]) -> FinetuneConfig:
-    """The configuration of a resumed run: the saved one, unless something given contradicts it.
-
-    Raises:
-        UnsceneError: naming every setting that differs.
-    """
-    given = {key: value for key, value in given.items() if value is not None}
-    check_same(flat(build(saved)), flat(build({**saved, **given})), given)
-    return build({**saved, **{key: given[key] for key in given if key in FREE}})
+    """As `train.config.continued`, of a fine-tuning."""
+    return continued(build, flat, saved, given)

@@ -6,17 +6,21 @@ This file imports no torch, so that the command line answers at once.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 
 from unscene.errors import UnsceneError
 from unscene.files import write_text
-from unscene.methods.settings import PresetName, Settings, as_plain, resolve, typed
+from unscene.methods.presets import PresetName, resolve
+from unscene.methods.settings import Settings, as_plain
+from unscene.methods.typed import typed
 
+CONFIG = "config.yaml"
+Config = TypeVar("Config")
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
 
@@ -97,10 +101,10 @@ def flat(config: RunConfig) -> dict[str, Any]:
     return own | as_plain(config.settings)
 
 
-def save_config(config: RunConfig, path: Path) -> None:
-    """Write config.yaml, whole or not at all."""
-    text = "# This run, resolved: `unscene pretrain --config THIS_FILE` repeats it.\n"
-    write_text(path, text + yaml.safe_dump(flat(config), sort_keys=False))
+def save_config(out: str, values: dict[str, Any], command: str) -> None:
+    """Write OUT/config.yaml, whole or not at all; `command` repeats the run."""
+    text = f"# This run, resolved: `{command} --config THIS_FILE` repeats it.\n"
+    write_text(Path(out) / CONFIG, text + yaml.safe_dump(values, sort_keys=False))
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -121,7 +125,20 @@ def read_table(path: Path) -> dict[str, Any]:
 
 
 def continue_config(saved: dict[str, Any], given: dict[str, Any]) -> RunConfig:
+    """As `continued`, of a pre-training."""
+    return continued(build, flat, saved, given)
+
+
+def continued(
+    build: Callable[[dict[str, Any]], Config],
+    flat: Callable[[Config], dict[str, Any]],
+    saved: dict[str, Any],
+    given: dict[str, Any],
+) -> Config:
     """The configuration of a resumed run: the saved one, unless something given contradicts it.
+
+    Args:
+        build, flat: of this kind of configuration, from flat names and back.
 
     Raises:
         UnsceneError: naming every setting that differs.
@@ -140,6 +157,34 @@ def check_same(before: dict[str, Any], now: dict[str, Any], given: Iterable[str]
             "--resume continues a run as it was begun, but these differ:\n"
             f"{table}\nLeave them out, or begin a new run in another --out."
         )
+
+
+def asked(
+    values: dict[str, Any],
+    out: str,
+    build: Callable[[dict[str, Any]], Config],
+    continue_config: Callable[[dict[str, Any], dict[str, Any]], Config],
+) -> tuple[Config, bool]:
+    """The configuration that a command line asks for, and whether it resumes a run.
+
+    Args:
+        values: of the flags, --config and --resume among them; None means not given.
+        out: folder of the run where none is given.
+        build, continue_config: of this kind of configuration.
+
+    Raises:
+        UnsceneError: what those raise; no run to resume.
+    """
+    given = {key: value for key, value in values.items() if value is not None}
+    resume, file = given.pop("resume"), given.pop("config", None)
+    if file is not None:
+        given = read_config(Path(file)) | given
+    if not resume:
+        return build(given), False
+    saved = Path(given.get("out", out)) / CONFIG
+    if not saved.exists():
+        raise UnsceneError(f"{saved.parent}: holds no run to resume (no {CONFIG})")
+    return continue_config(read_config(saved), given), True
 
 
 def describe(*owners: type) -> dict[str, str]:

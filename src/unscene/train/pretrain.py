@@ -11,6 +11,7 @@ OUT/summary.json           the account: videos used, skipped and why, steps, tim
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,12 +35,20 @@ from unscene.train.callbacks import (
     StopOnSignal,
     write_summary,
 )
-from unscene.train.config import RunConfig, save_config
+from unscene.train.config import (
+    CONFIG,
+    RunConfig,
+    continue_config,
+    flat,
+    read_config,
+    save_config,
+)
 from unscene.train.metrics import quiet
 from unscene.train.module import PretrainModule
 from unscene.train.monitor import Measure, Monitor
 from unscene.video.catalog import Catalog, open_catalog
 
+SUMMARY = "summary.json"
 _SAVE_AT_LEAST = 500  # steps
 
 
@@ -112,9 +121,39 @@ def pretrain(
             callbacks.insert(1, watch)  # before the bar: its time is no waiting for data
         trainer = engine.trainer(config, callbacks, total=progress.total, resume=resume)
         if trainer.is_global_zero:
-            save_config(config, Path(config.out) / "config.yaml")
+            save_config(config.out, flat(config), "unscene pretrain")
         engine.fit(trainer, module, stop, checkpoint)
     return _conclude(config, module, catalog, trainer, progress)
+
+
+def pretrain_once(
+    config: RunConfig, *, catalog: Catalog | None = None, report: Report | None = None
+) -> Outcome | None:
+    """Pre-train, or go on where `config.out` was left; None if it was finished before.
+
+    Args:
+        config, catalog, report: as `pretrain` takes them.
+
+    Raises:
+        UnsceneError: OUT holds a run of another configuration, or what `pretrain` raises.
+        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM; saved, another call goes on.
+    """
+    out = Path(config.out)
+    resume = (out / CHECKPOINT).exists()
+    if resume:
+        config = continue_config(read_config(out / CONFIG), flat(config))
+        if _finished(out / SUMMARY):
+            return None
+    outcome = pretrain(config, resume=resume, catalog=catalog, report=report)
+    if not outcome.finished:
+        print(outcome.account)
+        raise KeyboardInterrupt
+    return outcome
+
+
+def _finished(summary: Path) -> bool:
+    """A run that was cut off before its first account has none."""
+    return summary.exists() and json.loads(summary.read_text(encoding="utf-8"))["finished"]
 
 
 def _check_fit(encoder: VideoEncoder, config: RunConfig) -> None:
@@ -191,6 +230,6 @@ def _conclude(
         "failed": [{"path": s.path, "reason": s.reason} for s in failures],
     }
     if trainer.is_global_zero:
-        write_summary(out / "summary.json", summary)
+        write_summary(out / SUMMARY, summary)
     account = "\n".join(lines) if trainer.is_global_zero else ""
     return Outcome(out, steps, finished, seconds, rate, progress.waiting, account)
