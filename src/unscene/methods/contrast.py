@@ -15,6 +15,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unscene.errors import UnsceneError
+
 
 def info_nce(
     query: Tensor,
@@ -112,6 +114,26 @@ class MomentumTwin(nn.Module):
     @torch.no_grad()
     def forward(self, *inputs: Tensor) -> Tensor:
         return self.network(*inputs)
+
+
+def same_video(index: Tensor) -> Tensor:
+    """bool (B, world B): which of all processes' videos are the very video of each row.
+
+    Raises:
+        UnsceneError: all of them are; nothing would be left to be told apart.
+    """
+    own = index[:, None] == gather(index)[None]
+    if bool(own.all()):
+        raise UnsceneError(
+            "this batch holds a single video, and the negatives are the batch's other videos: "
+            "give a --batch_size of 2 or more, and more than one video"
+        )
+    return own
+
+
+def rank() -> int:
+    """Of this process; 0 where there is but one."""
+    return 0 if _alone() else dist.get_rank()
 
 
 def gather(features: Tensor) -> Tensor:

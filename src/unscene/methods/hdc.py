@@ -42,7 +42,7 @@ from torch import Tensor, nn
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.methods.base import Method, Network, StepResult
-from unscene.methods.contrast import Head, gather, gather_with_gradient, info_nce
+from unscene.methods.contrast import Head, gather_with_gradient, info_nce, same_video
 from unscene.methods.moco import rank1
 from unscene.methods.settings import Settings
 from unscene.video.loading import Batch
@@ -146,7 +146,7 @@ class HDC(Method):
 
     def forward(self, batch: Batch, generator: torch.Generator) -> StepResult:
         views = self.views(batch, generator)
-        own = _same_video(batch.index.to(views["anchor"].device))
+        own = same_video(batch.index.to(views["anchor"].device))
         # One pass for all views, so that batch norm sees them alike.
         seen = self.embedder(torch.cat(list(views.values())))
         stages = [dict(zip(views, features.chunk(len(views)), strict=True)) for features in seen]
@@ -175,18 +175,3 @@ class HDC(Method):
         forth = info_nce(a, b, every_b, temperature=tau, hidden=own)
         back = info_nce(b, a, every_a, temperature=tau, hidden=own)
         return (forth + back) / 2, rank1(a.mean(0), b.mean(0), every_b.mean(0), own)
-
-
-def _same_video(index: Tensor) -> Tensor:
-    """bool (B, world B): which of all processes' videos are the very video of each row.
-
-    Raises:
-        UnsceneError: all of them are; nothing would be left to be told apart.
-    """
-    own = index[:, None] == gather(index)[None]
-    if bool(own.all()):
-        raise UnsceneError(
-            "this batch holds a single video, and HDC's negatives are the batch's other videos: "
-            "give a --batch_size of 2 or more, and more than one video"
-        )
-    return own

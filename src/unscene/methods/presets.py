@@ -46,6 +46,21 @@ _OURS: dict[str, Any] = {
 _DSM = {"warp": True, "flow_scaling": True, "shift": True}
 _MOCO: dict[str, Any] = {"basic_on": "all", "queue_of": "key"}
 
+# CMD's authors' code and model card (methods.md 3.2 to 3.4); lr is 5e-4 times the batch.
+_CMD: dict[str, Any] = {
+    "augmentation": "cmd",
+    "dim": 512,
+    "temperature": 0.1,
+    "lr": 5e-4 * 64,
+    "nesterov": True,
+    "weight_decay": 5e-3,
+    "clip_gradient": 15.0,
+    "schedule": "cosine",
+    "warmup": 5 / 120,
+    "epochs": 120,
+    "batch_size": 64,
+}
+
 _TABLE: dict[str, dict[str, dict[str, Any]]] = {
     "moco": {
         "default": _OURS | _MOCO,
@@ -65,10 +80,15 @@ _TABLE: dict[str, dict[str, dict[str, Any]]] = {
     },
     # Nothing we have of HDC's paper names optimiser or schedule: those of DSM's stand in.
     "hdc": {"default": _OURS, "paper": {"head": "mlp"}},
+    "cmd": {
+        "default": _CMD | {k: _OURS[k] for k in ("optimizer", "lr", "weight_decay", "batch_size")},
+        "paper": _CMD,
+        "official-code": _CMD | {"weight_decay": 1e-3, "motion_corrected": False},
+    },
 }
 METHODS: tuple[str, ...] = tuple(_TABLE)
 # Their names in sentences.
-SPOKEN = {"moco": "MoCo", "dsm": "DSM", "dsm-triplet": "DSM (triplet)", "hdc": "HDC"}
+SPOKEN = {"moco": "MoCo", "dsm": "DSM", "dsm-triplet": "DSM (triplet)", "hdc": "HDC", "cmd": "CMD"}
 
 
 def fit_queue(settings: Settings, videos: int) -> Settings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from unscene.encoders import VideoEncoder
 from unscene.methods.base import Method
+from unscene.methods.cmd import CMD
 from unscene.methods.dsm import DSM, DSMTriplet
 from unscene.methods.hdc import HDC
 from unscene.methods.moco import MoCo
@@ -14,6 +15,7 @@ _METHODS: dict[str, type[Method]] = {
     "dsm": DSM,
     "dsm-triplet": DSMTriplet,
     "hdc": HDC,
+    "cmd": CMD,
 }
 
 

@@ -46,7 +46,25 @@ class Settings:
         crop_first: HDC cuts its two windows first and augments each by itself; false: it augments
             the video, both windows alike, and cuts then.
         crop_reach: HDC's two windows begin at most so many frames of the video apart.
+        tasks: CMD's: "context" (which key frame belongs to the clip), "motion" (what moves where,
+            `motion_gap` frames later), or "both"; their losses weigh the same.
+        motion_at: CMD predicts the motion of the "future", or of the "present" (the clip's end).
+        motion_from: what CMD's motion is: the codec's "vectors", optical "flow" (DIS), or the
+            "difference" of neighbouring frames.
+        motion_loss: "nce" (find the motion's feature), or "l2" (its values).
+        context_from: what CMD's context is: a "key" frame of the stream, or "any" frame.
+        predictor: CMD's, "transformer" or "linear".
+        predictor_dim, predictor_hidden: width of the predictor, and of the hidden layer of heads.
+        motion_frames, motion_gap: F, and frames from the clip's last to the motion's first.
+        motion_negatives: motion windows of the same video at other times.
+        motion_reach: how far those begin from the clip, in frames of the video.
+        motion_limit: pixels a frame; motion is clamped to it and divided by it.
+        motion_corrected: false repeats two slips of CMD's authors: a flip does not negate the x
+            of a vector, and a crop does not rescale it.
+        side_encoders: of CMD's motion and key frames: "full" (R3D-10, ResNet-10) or "narrow".
         optimizer, lr, momentum, weight_decay: the optimiser; momentum is SGD's.
+        nesterov: SGD's momentum looks ahead.
+        clip_gradient: largest norm of the gradient; 0: any.
         schedule: "step" multiplies lr by 0.1 at `drops`, "cosine" goes to zero, "constant" stays.
         drops: epochs of the steps.
         warmup: share of all steps in which lr rises from zero.
@@ -57,7 +75,7 @@ class Settings:
     frames: int = 16
     stride: int = 4
     size: int = 112
-    augmentation: Literal["paper", "mild", "modern", "none"] = "paper"
+    augmentation: Literal["paper", "mild", "modern", "cmd", "none"] = "paper"
     basic_on: Literal["anchor", "all"] = "anchor"
     warp: bool = False
     warp_points: int = 5
@@ -81,10 +99,27 @@ class Settings:
     sc_pool: Literal["2d", "3d"] = "2d"
     crop_first: bool = True
     crop_reach: int = 250
+    tasks: Literal["both", "context", "motion"] = "both"
+    motion_at: Literal["future", "present"] = "future"
+    motion_from: Literal["vectors", "flow", "difference"] = "vectors"
+    motion_loss: Literal["nce", "l2"] = "nce"
+    context_from: Literal["key", "any"] = "key"
+    predictor: Literal["transformer", "linear"] = "transformer"
+    predictor_dim: int = 512
+    predictor_hidden: int = 2048
+    motion_frames: int = 8
+    motion_gap: int = 3
+    motion_negatives: int = 3
+    motion_reach: int = 64
+    motion_limit: float = 10.0
+    motion_corrected: bool = True
+    side_encoders: Literal["full", "narrow"] = "full"
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = 0.003
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    nesterov: bool = False
+    clip_gradient: float = 0.0
     schedule: Literal["step", "cosine", "constant"] = "step"
     drops: tuple[int, ...] = (80, 120, 160)
     warmup: float = 0.0
@@ -92,16 +127,20 @@ class Settings:
     batch_size: int = 128
 
     def __post_init__(self) -> None:
-        for name in ("frames", "stride", "size", "dim", "stages", "epochs", "batch_size"):
+        counts = ("frames", "stride", "size", "dim", "stages", "epochs", "batch_size")
+        for name in (*counts, "predictor_dim", "predictor_hidden", "motion_frames", "motion_gap"):
             _require(self, name, getattr(self, name) >= 1, "must be at least 1")
-        for name in ("temperature", "lr"):
+        for name in ("temperature", "lr", "motion_limit"):
             _require(self, name, getattr(self, name) > 0, "must be above 0")
         from_zero = ("margin", "weight_decay", "warp_reach", "flow_max", "momentum", "queue")
-        for name in (*from_zero, "crop_reach"):
+        cmd = ("motion_negatives", "motion_reach", "clip_gradient")
+        for name in (*from_zero, *cmd, "crop_reach"):
             _require(self, name, getattr(self, name) >= 0, "must not be negative")
         weighed = len(self.stage_weights) >= self.stages and all(w > 0 for w in self.stage_weights)
         remedy = f"must be numbers above 0, one for each of the {self.stages} stages"
         _require(self, "stage_weights", weighed, remedy)
+        divides = self.predictor_dim % 8 == 0 or self.predictor == "linear"
+        _require(self, "predictor_dim", divides, "must be a multiple of 8, the transformer's heads")
         _require(self, "warp_points", self.warp_points >= 2, "must be at least 2")
         _require(self, "twin_momentum", 0 <= self.twin_momentum <= 1, "must lie in 0..1")
         _require(self, "warmup", 0 <= self.warmup < 1, "must lie in 0..1")

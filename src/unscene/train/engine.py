@@ -67,8 +67,18 @@ def world_size(run: Run) -> int:
     return int(run.devices)
 
 
-def trainer(run: Run, callbacks: Sequence[L.Callback], *, total: int, resume: bool) -> L.Trainer:
-    """A trainer of `total` steps that leaves checkpoints, bar and stopping to the callbacks."""
+def trainer(
+    run: Run,
+    callbacks: Sequence[L.Callback],
+    *,
+    total: int,
+    resume: bool,
+    clip_gradient: float = 0.0,
+) -> L.Trainer:
+    """A trainer of `total` steps that leaves checkpoints, bar and stopping to the callbacks.
+
+    `clip_gradient` is the largest norm of the gradient, 0 for any.
+    """
     gpu = on_gpu(run)
     precision = run.precision
     if precision == "auto":
@@ -80,6 +90,7 @@ def trainer(run: Run, callbacks: Sequence[L.Callback], *, total: int, resume: bo
         devices=run.devices if gpu or run.devices != "auto" else 1,
         strategy="ddp" if world_size(run) > 1 else "auto",
         precision=precision,
+        gradient_clip_val=clip_gradient or None,
         max_epochs=-1,
         max_steps=total,
         callbacks=list(callbacks),

@@ -87,5 +87,10 @@ class PretrainModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         world = self.trainer.world_size
-        trained = (p for p in self.method.parameters() if p.requires_grad)
-        return optimisers(self.settings, trained, self.total_steps(world), self.epoch_steps(world))
+        return optimisers(
+            self.settings,
+            (p for p in self.method.parameters() if p.requires_grad),
+            self.total_steps(world),
+            self.epoch_steps(world),
+            nesterov=self.settings.nesterov,
+        )

@@ -45,13 +45,18 @@ def optimisers(
     epoch_steps: int,
     *,
     drop_factor: float = 0.1,
+    nesterov: bool = False,
 ) -> dict[str, Any]:
     """Optimiser and schedule as Lightning's `configure_optimizers` returns them."""
     s = settings
     optimizer: torch.optim.Optimizer
     if s.optimizer == "sgd":
         optimizer = torch.optim.SGD(
-            parameters, lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay
+            parameters,
+            lr=s.lr,
+            momentum=s.momentum,
+            weight_decay=s.weight_decay,
+            nesterov=nesterov,
         )
     else:
         optimizer = torch.optim.AdamW(parameters, lr=s.lr, weight_decay=s.weight_decay)
