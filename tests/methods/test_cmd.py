@@ -318,7 +318,7 @@ def test_pretraining_leaves_out_what_is_too_short(moving: ScenesReport, tmp_path
         "encoder": "r3d-narrow", "encoder_options": {"width": 8}, "workers": 0, "frames": 64,
         "accelerator": "cpu",
     }  # fmt: skip
-    with pytest.raises(UnsceneError, match="no video is of use to this method.*CMD needs"):
+    with pytest.raises(UnsceneError, match=r"no video is of use to this method.*CMD needs"):
         pretrain(build(given))
     outcome = pretrain(build(given | {"frames": 4}), report=lambda *_: None)
     assert outcome.finished

@@ -104,7 +104,8 @@ class CMD(Method):
             return f"{frames} frames, and CMD needs {least}: lower --frames or --stride"
         wanted = self.settings.tasks != "context" and self.settings.motion_from == "vectors"
         if wanted and not video.info.vectors:
-            return f"{video.info.codec} carries no motion vectors: `unscene prepare`, or --motion_from flow"
+            codec = video.info.codec
+            return f"{codec} carries no motion vectors: `unscene prepare`, or --motion_from flow"
         return None
 
     def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
