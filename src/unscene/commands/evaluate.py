@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -31,8 +32,6 @@ def run(values: Namespace) -> None:
     given = values[values.protocol]
     if values.protocol == "finetune":
         rows = _finetune(given.as_dict())
-    elif values.protocol == "decouple":
-        rows = _decouple(given)
     else:
         rows = _frozen(values.protocol, given)
     width = max((len(row.metric) for row in rows), default=0)
@@ -70,32 +69,12 @@ def _frozen_flags(parser: ArgumentParser, protocol: str) -> None:
 
 
 def _frozen(protocol: str, given: Namespace) -> list[Any]:
-    from unscene.evaluate.run import evaluate
+    from unscene.evaluate.run import evaluate, evaluate_decoupling
 
+    measure: Any = evaluate_decoupling if protocol == "decouple" else partial(evaluate, protocol)
     values = given.as_dict()
-    out = values.pop("out")
-    encoder = Path(values.pop("encoder"))
-    return evaluate(
-        protocol,  # type: ignore[arg-type]
-        values.pop("data"),
-        encoder,
-        out=Path(out) if out else None,
-        **values,
-    )
-
-
-def _decouple(given: Namespace) -> list[Any]:
-    from unscene.evaluate.run import evaluate_decoupling
-
-    return evaluate_decoupling(
-        given.data,
-        Path(given.encoder),
-        clips=given.clips,
-        workers=given.workers,
-        batch_size=given.batch_size,
-        device=given.device,
-        out=Path(given.out) if given.out else None,
-    )
+    data, encoder, out = (values.pop(name) for name in ("data", "encoder", "out"))
+    return measure(data, Path(encoder), out=Path(out) if out else None, **values)
 
 
 def _finetune_flags(parser: ArgumentParser) -> None:
