@@ -2,7 +2,8 @@
 
 Every method trains for the same number of steps on the same footage without labels; `moco-time`
 for as many as fit into DSM's time. Motion is read on scenes that training never showed, the scene
-on scenes that it did ("leakage"). `supervised` learns the biased labels instead.
+on scenes that it did ("leakage"). `supervised` learns the biased motion labels instead, in as many
+steps: how much of the scene do labels take in?
 
     python experiments/moving_scenes.py --seeds 0 1 2 --correlations 0.9
     python experiments/moving_scenes.py --methods random moco dsm --correlations 0 0.5 1
@@ -17,23 +18,20 @@ import argparse
 import json
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
+from typing import Any
 
 import torch
-from trained import METHODS, Training, append, known
+from trained import METHODS, Training, append, flags, known
 
-from unscene.demo import BUDGET, CLIPS, FOOTAGE, KS
+from unscene.demo import BUDGET, CLIPS, FOOTAGE, rows_about
 from unscene.encoders import VideoEncoder
 from unscene.evaluate.decouple import decouple
 from unscene.evaluate.decouple import rows as decoupling_rows
 from unscene.evaluate.features import extract
-from unscene.evaluate.probe import probe
-from unscene.evaluate.retrieve import retrieve
-from unscene.evaluate.rows import Row, rows_of
+from unscene.evaluate.rows import Row
 from unscene.video.catalog import Catalog, open_catalog
 from unscene.video.scenes import SPLITS, generate
 
-HERE = Path(__file__).resolve().parent
 DECOUPLED = 100  # videos; each is encoded 11 times
 
 
@@ -51,8 +49,12 @@ def main() -> None:
         catalogs = {split: open_catalog(footage / f"{split}.csv") for split in SPLITS}
         training = Training(args.work, f"{correlation}-{args.note}", settings)
         for method in wanted:
-            encoder = training.encoder(method, catalogs["train"], seed)
-            rows = _rows(encoder, catalogs, correlation, seed, args.note)
+            if method == "supervised":
+                encoder = training.supervised(catalogs["train"], catalogs["unseen"], "motion", seed)
+            else:
+                encoder = training.encoder(method, catalogs["train"], seed)
+            test = {"correlation": correlation, "note": args.note}
+            rows = _rows(encoder, catalogs, seed, test)
             append(args.out, rows, method)
             found = {(r.label, r.split, r.metric): r.value for r in rows}
             print(
@@ -65,60 +67,31 @@ def main() -> None:
 
 
 def _rows(
-    encoder: VideoEncoder,
-    catalogs: dict[str, Catalog],
-    correlation: float,
-    seed: int,
-    note: str,
+    encoder: VideoEncoder, catalogs: dict[str, Catalog], seed: int, test: dict[str, Any]
 ) -> list[Row]:
     features = {
         split: extract(encoder, catalog.videos, clips=CLIPS, batch_size=64, workers=1)
         for split, catalog in catalogs.items()
     }
-    train, rows = features["train"], []
-    for label, split in (("motion", "unseen"), ("scene", "seen")):
-        query = features[split]
-        scores = retrieve(query, train, label, ks=KS) | probe(train, query, label).scores
-        scores |= {
-            metric.replace("_", "_loo_"): found
-            for metric, found in retrieve(query, query, label, ks=KS).items()
-        }
-        rows += rows_of(
-            encoder.spec,
-            scores,
-            data="moving scenes",
-            split=split,
-            label=label,
-            fingerprint=catalogs[split].fingerprint(),
-            views=CLIPS,
-            seed=seed,
-            test={"correlation": correlation, "note": note},
-        )
-    rows += decoupled(encoder, catalogs["unseen"], correlation, seed, note)
+    asked = (("motion", "unseen"), ("scene", "seen"))
+    rows = rows_about(
+        encoder.spec, features, catalogs, asked, data="moving scenes", seed=seed, test=test
+    )
+    rows += decoupled(encoder, catalogs["unseen"], seed, test)
     return [replace(row, classes={}) for row in rows]
 
 
-def decoupled(
-    encoder: VideoEncoder, unseen: Catalog, correlation: float, seed: int, note: str
-) -> list[Row]:
+def decoupled(encoder: VideoEncoder, unseen: Catalog, seed: int, test: dict[str, Any]) -> list[Row]:
     """Rows of the decoupling score (evaluate.decouple), on some of the unseen scenes' videos."""
     some = replace(unseen, videos=unseen.videos[:DECOUPLED])
     rows = decoupling_rows(decouple(encoder, some.videos), encoder.spec, some, split="unseen")
-    test = {"correlation": correlation, "note": note}
     return [replace(row, data="moving scenes", seed=seed, test=row.test | test) for row in rows]
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser = flags("moving_scenes", __doc__, methods=[*METHODS, "supervised"])
+    parser.set_defaults(steps=BUDGET["max_steps"])
     parser.add_argument("--correlations", type=float, nargs="+", default=[0.9])
-    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
-    parser.add_argument("--steps", type=int, default=BUDGET["max_steps"])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--changes", default="{}", help="settings of all methods, as JSON")
-    parser.add_argument("--note", default="", help="names the changes in the rows")
-    parser.add_argument("--work", type=Path, default=Path("runs/moving_scenes"))
-    parser.add_argument("--out", type=Path, default=HERE / "moving_scenes.jsonl")
     return parser.parse_args()
 
 

@@ -11,14 +11,13 @@ Only retrieval has an interval; of the other numbers `ci95` repeats the value.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import tempfile
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from trained import DATA, HERE, append, footage_here
 
 from unscene.encoders import VideoEncoder, create_encoder, load_encoder
 from unscene.errors import VideoError
@@ -33,16 +32,13 @@ from unscene.video.catalog import Catalog, open_catalog
 from unscene.video.decode import read_clips
 from unscene.video.sampling import Request, window
 
-HERE = Path(__file__).resolve().parent
-DATA = Path(os.environ.get("UNSCENE_DATA", HERE.parent.parent / "shared" / "data"))
 STRIDES = {"arid6": 4, "tabletennis8": 1, "ucf101_pool": 4, "hmdb51_pool": 4}
 ENDS = 20  # steps at either end of a run over which the loss is averaged
 
 
 def main() -> None:
     args = _arguments()
-    if not DATA.is_dir():
-        print(f"{DATA}: no real footage here (UNSCENE_DATA names its place); nothing to do")
+    if not footage_here():
         return
     torch.set_num_threads(args.threads)
     table = [
@@ -53,10 +49,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             found = _folder(name, Path(temporary), args)
         table.append(found[1])
-        _append(args.out, found[0])
+        append(args.out, found[0])
     if args.codecs:
         found_rows, codecs = _codecs(DATA / "codecs")
-        _append(args.out, found_rows)
+        append(args.out, found_rows)
         table += ["", *codecs]
     print("\n".join(["", *table]))
 
@@ -187,11 +183,6 @@ def _codecs(folder: Path) -> tuple[list[Row], list[str]]:
     config = {"read": dict(read), "failed": dict(failed)}
     row = Row("none", "codecs", "all", "", "read", share, (share, share), total, 0, 0.0)
     return [replace(row, config=config, fingerprint=catalog.fingerprint())], lines
-
-
-def _append(path: Path, rows: list[Row]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(asdict(row)) + "\n" for row in rows)
 
 
 def _arguments() -> argparse.Namespace:

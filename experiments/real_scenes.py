@@ -20,13 +20,12 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from trained import METHODS, Training, append, known
+from trained import DATA, METHODS, Training, append, flags, footage_here, known
 
 from unscene.encoders import VideoEncoder
 from unscene.evaluate.bootstrap import Score
@@ -36,8 +35,6 @@ from unscene.evaluate.retrieve import retrieve
 from unscene.evaluate.rows import Row, rows_of
 from unscene.video.catalog import Catalog, open_catalog
 
-HERE = Path(__file__).resolve().parent
-DATA = Path(os.environ.get("UNSCENE_DATA", HERE.parent.parent / "shared" / "data"))
 SETTINGS: dict[str, Any] = {
     **{"encoder": "r3d-narrow", "frames": 8, "size": 56, "batch_size": 16},
     **{"twin_momentum": 0.95, "shift_range": (2, 10), "short_side": 112, "workers": 1},
@@ -48,8 +45,7 @@ KS = (1, 5, 10)
 
 def main() -> None:
     args = _arguments()
-    if not DATA.is_dir():
-        print(f"{DATA}: no real footage here (UNSCENE_DATA names its place); nothing to do")
+    if not footage_here():
         return
     torch.set_num_threads(args.threads)
     args.work.mkdir(parents=True, exist_ok=True)
@@ -167,20 +163,11 @@ def _table(name: str, work: Path) -> Path:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument(
-        "--methods", nargs="+", choices=list(METHODS), default=["random", "moco", "dsm"]
-    )
+    parser = flags("real_scenes", __doc__, methods=METHODS)
+    parser.set_defaults(methods=["random", "moco", "dsm"], steps=300)
     parser.add_argument("--pretrain", choices=["all", "arid6-train", "tabletennis8"], default="all")
     parser.add_argument("--stride", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--clips", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--changes", default="{}", help="settings of all methods, as JSON")
-    parser.add_argument("--note", default="", help="names the changes in the rows")
-    parser.add_argument("--work", type=Path, default=Path("runs/real_scenes"))
-    parser.add_argument("--out", type=Path, default=HERE / "real_scenes.jsonl")
     return parser.parse_args()
 
 

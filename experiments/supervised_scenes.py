@@ -10,17 +10,16 @@ are cut from memory, so that a CPU spends its time on training.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from trained import HERE, append
 
 from unscene.encoders import VideoEncoder, create_encoder
 from unscene.evaluate.bootstrap import interval
@@ -32,8 +31,6 @@ from unscene.video.loading import Batch, InOrder, StepBatches, WindowDataset
 from unscene.video.sampling import RandomWindow, Request, UniformWindows, window
 from unscene.video.scenes import MovingScenes, generate
 from unscene.views.augment import BasicAugmentation, make_view
-
-HERE = Path(__file__).resolve().parent
 
 
 class CachedWindows(WindowDataset):
@@ -114,8 +111,7 @@ def main() -> None:
         steps=args.steps,
         config={k: v for k, v in vars(args).items() if k not in ("footage", "out")},
     )
-    with args.out.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(row)) + "\n")
+    append(args.out, [row])
     print(f"seed {row.seed}: top-1 {row.value:.4f}, 95 % {row.ci95}, n = {row.n}")
 
 

@@ -1,21 +1,30 @@
-"""Encoders of an experiment: each method trained once for a seed, kept in a folder, found again."""
+"""What experiments share: encoders, each trained once for a seed and found again; flags; rows."""
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import shutil
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from unscene.encoders import VideoEncoder, create_encoder, load_encoder
+from unscene.evaluate.finetune import finetune
+from unscene.evaluate.finetune_config import FinetuneConfig
+from unscene.evaluate.finetune_config import build as finetuning
 from unscene.evaluate.rows import Row, read_rows
+from unscene.methods.presets import resolve
 from unscene.train.config import build
 from unscene.train.pretrain import pretrain
 from unscene.video.catalog import Catalog
 
+HERE = Path(__file__).resolve().parent
+DATA = Path(os.environ.get("UNSCENE_DATA", HERE.parent.parent / "shared" / "data"))
 _OFF = {"warp": False, "flow_scaling": False, "shift": False}
 # Name in the rows -> method and what is changed: the rows of the DSM paper's Table 4.
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -68,6 +77,19 @@ class Training:
             raise KeyboardInterrupt
         return load_encoder(run)
 
+    def supervised(self, videos: Catalog, test: Catalog, label: str, seed: int) -> VideoEncoder:
+        """The encoder that learns the labels of the videos, everything trained from nothing."""
+        run = self._folder("supervised", seed)
+        if not (run / "summary.json").exists():
+            shutil.rmtree(run, ignore_errors=True)
+            names = {field.name for field in fields(FinetuneConfig)}
+            shared = {name: value for name, value in self.settings.items() if name in names}
+            given = {"batch_size": resolve("dsm", "default").batch_size, "validation": 0} | shared
+            given |= {"data": test.source, "train": videos.source, "label": label}
+            config = finetuning(given | {"out": str(run), "seed": seed})
+            finetune(config, train=videos, test=test, report=lambda *_: None)
+        return load_encoder(run)
+
     def _folder(self, method: str, seed: int) -> Path:
         return self.work / f"{method}-{self.name}-{seed}"
 
@@ -82,7 +104,29 @@ def known(path: Path, *names: str) -> set[tuple[Any, ...]]:
     return {(r["method"], r["seed"], *(r["test"].get(name) for name in names)) for r in rows}
 
 
-def append(path: Path, rows: list[Row], method: str) -> None:
-    """Add rows to a file under the name of their method in the experiment."""
+def append(path: Path, rows: list[Row], method: str | None = None) -> None:
+    """Add rows to a file, under the name of their method in the experiment if it has one."""
+    named = rows if method is None else [replace(row, method=method) for row in rows]
     with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(asdict(replace(row, method=method))) + "\n" for row in rows)
+        file.writelines(json.dumps(asdict(row)) + "\n" for row in named)
+
+
+def flags(name: str, text: str | None, *, methods: Iterable[str]) -> argparse.ArgumentParser:
+    """The flags that experiments share; `text` begins with what the experiment is."""
+    parser = argparse.ArgumentParser(description=(text or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="+", choices=list(methods), default=list(methods))
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--changes", default="{}", help="settings of all methods, as JSON")
+    parser.add_argument("--note", default="", help="names the changes in the rows")
+    parser.add_argument("--work", type=Path, default=Path("runs", name))
+    parser.add_argument("--out", type=Path, default=HERE / f"{name}.jsonl")
+    return parser
+
+
+def footage_here() -> bool:
+    """Whether there is real footage; says so if there is none."""
+    if not DATA.is_dir():
+        print(f"{DATA}: no real footage here (UNSCENE_DATA names its place); nothing to do")
+    return DATA.is_dir()

@@ -12,6 +12,7 @@ Stopped with Ctrl-C, it goes on where it was when called again. It opens no netw
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import product
@@ -21,7 +22,7 @@ from typing import Any
 import torch
 
 from unscene import demo_story as story
-from unscene.encoders import VideoEncoder, create_encoder, load_encoder
+from unscene.encoders import EncoderSpec, VideoEncoder, create_encoder, load_encoder
 from unscene.evaluate.features import Features, extract
 from unscene.evaluate.probe import probe
 from unscene.evaluate.retrieve import retrieve
@@ -81,7 +82,14 @@ def demo(out: Path, *, seed: int = 0) -> Path:
     for method in ("random", *METHODS):
         encoder = _encoder(method, out, seed)
         features[method] = _features(method, encoder, catalogs)
-        rows += _rows(encoder, features[method], catalogs, seed)
+        rows += rows_about(
+            encoder.spec,
+            features[method],
+            catalogs,
+            product(("motion", "scene"), ("seen", "unseen")),
+            data="moving scenes, motion and scene 90 % correlated in training",
+            seed=seed,
+        )
     write_rows(out / "results.jsonl", rows)
     _say(5, "drawing the report")
     views = preview(
@@ -168,19 +176,28 @@ def _features(
     return found
 
 
-def _rows(
-    encoder: VideoEncoder,
-    features: dict[str, Features],
-    catalogs: dict[str, Catalog],
+def rows_about(
+    spec: EncoderSpec,
+    features: Mapping[str, Features],
+    catalogs: Mapping[str, Catalog],
+    asked: Iterable[tuple[str, str]],
+    *,
+    data: str,
     seed: int,
+    test: Mapping[str, Any] | None = None,
 ) -> list[Row]:
-    """Retrieval and probe of motion and scene, on seen and unseen scenes.
+    """Retrieval and probe of labels, each on a split.
 
     retrieval_rK searches the training videos, as the paper does; retrieval_loo_rK the other videos
     of the split (leave one out), where motion and scene are independent.
+
+    Args:
+        features, catalogs: by split, "train" among them.
+        asked: (label, split) ...
+        data, seed, test: as `rows_of` takes them.
     """
     rows = []
-    for label, split in product(("motion", "scene"), ("seen", "unseen")):
+    for label, split in asked:
         query, gallery = features[split], features["train"]
         scores = {
             metric.replace("_", "_loo_"): found
@@ -189,14 +206,15 @@ def _rows(
         if set(query.labels(label)) <= set(gallery.labels(label)):  # not so for unseen scenes
             scores |= retrieve(query, gallery, label, ks=KS) | probe(gallery, query, label).scores
         rows += rows_of(
-            encoder.spec,
+            spec,
             scores,
-            data="moving scenes, motion and scene 90 % correlated in training",
+            data=data,
             split=split,
             label=label,
             fingerprint=catalogs[split].fingerprint(),
             views=CLIPS,
             seed=seed,
+            test=test,
         )
     return rows
 
