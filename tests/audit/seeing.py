@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from unscene.audit.footage import Footage
 from unscene.audit.measure import Measure, Measured, Watcher
 from unscene.encoders import EncoderSpec, VideoEncoder
-from unscene.errors import UnsceneError
+from unscene.encoders.foreign import NoMapsError
 from unscene.video.catalog import open_catalog
 from unscene.video.loading import Batch
 from unscene.video.scenes import MovingScenes, generate
@@ -33,11 +34,10 @@ class Known(VideoEncoder):
 
 
 def motion(clip: Tensor) -> Tensor:
-    """How much a pixel differs from the frames before and after it: blind to what stands still."""
-    step = clip.diff(dim=2).norm(dim=1, keepdim=True)
-    both = torch.minimum(F.pad(step, (0, 0, 0, 0, 1, 0)), F.pad(step, (0, 0, 0, 0, 0, 1)))
-    first, last = step[:, :, :1], step[:, :, -1:]
-    return torch.cat([first, both[:, :, 1:-1], last], dim=2)
+    """How much a pixel differs from what it mostly is, more than compression makes it: blind to
+    what stands still."""
+    scene = clip.contiguous().median(dim=2, keepdim=True).values
+    return ((clip - scene).norm(dim=1, keepdim=True) - 0.15).clamp(min=0)
 
 
 def brightness(clip: Tensor) -> Tensor:
@@ -59,14 +59,39 @@ def noise(clip: Tensor) -> Tensor:
     return torch.rand(clip[:, :1, ::2, ::4, ::4].shape, generator=generator)
 
 
+def layout(clip: Tensor) -> Tensor:
+    """What lies where, on average over time: (B, 48, 1, 1, 1). A feature of the scene."""
+    return F.adaptive_avg_pool3d(clip, (1, 4, 4)).flatten(1)[:, :, None, None, None]
+
+
+def traffic(clip: Tensor) -> Tensor:
+    """How much changes where: (B, 16, 1, 1, 1). A feature of the motion."""
+    changes = clip.diff(dim=2).norm(dim=1, keepdim=True)
+    return F.adaptive_avg_pool3d(changes, (1, 4, 4)).flatten(1)[:, :, None, None, None]
+
+
 def no_maps(clip: Tensor) -> Tensor:
-    raise UnsceneError("this model has no maps")
+    raise NoMapsError("this model has no maps")
 
 
 def measured(measure: Measure, footage: Footage, watcher: Watcher) -> Measured:
-    for batch in read(footage, watcher.encoder.spec):
+    for batch in read(footage, watcher.spec):
         measure.see(batch)
     return measure.finish()
+
+
+_ASKED: dict[tuple[Any, ...], Measured] = {}
+
+
+def asked(
+    kind: Callable[[Watcher, Footage], Measure], maps: Maps, footage: Footage, **known: int
+) -> Measured:
+    """What a measure finds about an encoder with known maps, once for all tests of a session."""
+    key = (kind, maps, footage.catalog.source, *known.items())
+    if key not in _ASKED:
+        watcher = Watcher(Known(maps, **known))
+        _ASKED[key] = measured(kind(watcher, footage), footage, watcher)
+    return _ASKED[key]
 
 
 _KEPT: dict[tuple[str, int, int, int], list[Batch]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,29 +13,31 @@ import torch
 from seeing import (
     Known,
     Maps,
+    asked,
     brightness,
     constant,
     edges,
-    measured,
     motion,
     no_maps,
     noise,
+    read,
 )
 from sklearn.metrics import roc_auc_score
 
 from media import texture, write
-from unscene.audit.footage import Footage, centre_view
+from unscene.audit.footage import Footage
 from unscene.audit.measure import Measured, Watcher
 from unscene.audit.moving import against_camera, moving
-from unscene.audit.saliency import Saliency, auc, energy, grad_cam, share, similarity, upsample
+from unscene.audit.saliency import Saliency
+from unscene.audit.saliency_map import auc, energy, grad_cam, share, similarity, upsample
 from unscene.errors import UnsceneError
 from unscene.video.catalog import open_catalog
+from unscene.video.loading import Batch
 from unscene.video.scenes import MovingScenes, generate
 
 
 def where(maps: Maps, footage: Footage, size: int = 64) -> Measured:
-    watcher = Watcher(Known(maps, size=size))
-    return measured(Saliency(watcher, footage), footage, watcher)
+    return asked(Saliency, maps, footage, size=size)
 
 
 # -- the scores ----------------------------------------------------------------------------------
@@ -197,9 +200,9 @@ def test_before_a_moving_camera_flow_tells_what_moves(tmp_path: Path) -> None:
     write(tmp_path / "pan.mp4", frames)
     write(tmp_path / "again.mp4", frames)
     footage = Footage(open_catalog(tmp_path), batch_size=2)
-    spec = Known(motion, size=64).spec
-    (batch,) = footage.batches(spec)
-    moves = moving(centre_view(batch, spec), batch.clips["clip"], spec)
+    watcher = Watcher(Known(motion, size=64))
+    (batch,) = footage.batches(watcher.spec)
+    moves = moving(watcher, batch)
     assert not moves.fixed.any()
     assert moves.why == ("", "")
     truth = torch.zeros(64, 64)
@@ -223,12 +226,11 @@ def test_a_camera_alone_moves_nothing() -> None:
 
 
 def test_flow_is_needed(scenes: Footage) -> None:
-    spec = Known(motion).spec
-    batch = next(scenes.batches(spec))
-    clip = batch.clips["clip"]
-    bare = type(clip)(clip.y, clip.u, clip.v, clip.sizes, clip.full_range, clip.bt709)
+    watcher = Watcher(Known(motion))
+    batch = read(scenes, watcher.spec)[0]
+    bare = Batch({"clip": replace(batch.clips["clip"], flow=None)}, batch.index)
     with pytest.raises(UnsceneError, match="flow"):
-        moving(centre_view(batch, spec), bare, spec)
+        moving(watcher, bare)
 
 
 @pytest.mark.parametrize("seed", [1])

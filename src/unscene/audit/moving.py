@@ -16,14 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unscene.encoders import EncoderSpec
+from unscene.audit.footage import basic
+from unscene.audit.measure import Watcher
 from unscene.errors import UnsceneError
-from unscene.video.clip import ClipBatch
-from unscene.views.augment import BasicAugmentation
+from unscene.evaluate.decouple_views import STILL
+from unscene.video.loading import Batch
 from unscene.views.flow import view_flow
-from unscene.views.transplant import part
 
-STILL = 0.0005  # share of the picture; where less moves, nothing does
 _CROWDED = 0.5  # share of the picture; where more moves, it is the camera
 _STRAYS = 0.01  # of the frame's side a step: less is noise of the flow ...
 _NOISE = 4.0  # ... and so is less than this many times what the picture strays in the middle
@@ -32,7 +31,7 @@ _ROUNDS = 4  # fits of the camera's flow, each without what strays from the last
 
 @dataclass(frozen=True)
 class Moving:
-    """What moves in B windows.
+    """What moves in B windows; on the device of the batch.
 
     Attributes:
         mask: float32 (B, T, h, w) in 0..1; all 0 where `usable` is False.
@@ -49,33 +48,31 @@ class Moving:
     why: tuple[str, ...]
 
 
-@torch.no_grad()
-def moving(view: Tensor, clip: ClipBatch, spec: EncoderSpec) -> Moving:
-    """What moves in the centre views of a batch.
-
-    Args:
-        view: float (B, 3, T, h, h), `footage.centre_view` of clip, on any device.
-        clip: with optical flow.
-        spec: of the encoder that the view was made for.
+def moving(watcher: Watcher, batch: Batch) -> Moving:
+    """What moves in the centre views of a batch with optical flow, found once.
 
     Raises:
         UnsceneError: the clips have no flow.
     """
+    return watcher.keep(batch, "moving", lambda: _moving(watcher, batch))
+
+
+@torch.no_grad()
+def _moving(watcher: Watcher, batch: Batch) -> Moving:
+    clip, parted, spec = batch.clips["clip"], watcher.parted(batch), watcher.spec
     if clip.flow is None:
         raise UnsceneError("what moves before a moving camera is told by flow: see `views.flow`")
-    parted = part(view, std=spec.std)
     mask, fixed = parted.mask[:, 0], parted.fixed
     if not bool(fixed.all()):
-        size = (view.shape[-2], view.shape[-1])
-        affine = BasicAugmentation(spec.size).center(clip.sizes.cpu()).affine.to(view.device)
-        strays = against_camera(view_flow(clip.flow.to(view.device), affine, size))
+        affine = basic(spec).center(clip.sizes.cpu()).affine.to(clip.device)
+        strays = against_camera(view_flow(clip.flow, affine, (spec.size, spec.size)))
         mask = torch.where(fixed[:, None, None, None], mask, strays)
     area = mask.mean(dim=(1, 2, 3))
     why = tuple(
         "nothing moves" if share < STILL else "the camera moves" if share > _CROWDED else ""
         for share in area.tolist()
     )
-    usable = torch.tensor([not reason for reason in why], device=view.device)
+    usable = torch.tensor([not reason for reason in why], device=mask.device)
     return Moving(mask * usable[:, None, None, None], area, fixed, usable, why)
 
 

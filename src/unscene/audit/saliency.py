@@ -21,100 +21,34 @@ moves in another video, which is all it gets for looking where things usually mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unscene.audit.footage import Footage, centre_view
+from unscene.audit.footage import Footage
 from unscene.audit.measure import Measured, Watcher
 from unscene.audit.moving import moving
+from unscene.audit.saliency_map import (
+    MapScore,
+    auc,
+    energy,
+    frozen,
+    grad_cam,
+    maps_of,
+    share,
+    upsample,
+)
 from unscene.audit.saliency_picture import brightened, film, filmstrip, overlay
-from unscene.errors import UnsceneError
+from unscene.encoders.foreign import NoMapsError
 from unscene.evaluate.bootstrap import score
 from unscene.video.loading import Batch
 
-MapScore = Callable[[Tensor], Tensor]
-_GRID = 56  # px; saliency is coarse, and a finer mask would only take longer to sort
+GRID = 56  # px; saliency is coarse, and a finer mask would only take longer to sort
 _CENTRE = 0.5  # standard deviation of the blob in the middle, in half frames
 _SHOWN = 4  # windows with pictures
 _SCORES = ("auc", "gain", "share", "area", "frozen", "ceiling", "centre", "elsewhere")
-
-
-def energy(maps: Tensor) -> Tensor:
-    """How strongly each place of a feature map responds.
-
-    Maps that are never negative (after a ReLU) are averaged over channels, as in the paper. Tokens
-    of a transformer have both signs, and a norm that layer normalisation makes the same
-    everywhere: there it is how far a place's vector is from the mean vector of its clip [ours].
-
-    Args:
-        maps: float (B, D, T', H', W').
-
-    Returns:
-        float (B, T', H', W'), at least 0.
-    """
-    if bool((maps >= 0).all()):
-        return maps.mean(dim=1)
-    return (maps - maps.mean(dim=(2, 3, 4), keepdim=True)).square().mean(dim=1).sqrt()
-
-
-def grad_cam(maps: Tensor, score: MapScore) -> Tensor:
-    """The part of a feature map that speaks for a score (Selvaraju et al., ICCV 2017).
-
-    Args:
-        maps: float (B, D, T', H', W').
-        score: from maps to one number a clip, (B,), differentiable: a class's logit, or
-            `similarity` to a query.
-
-    Returns:
-        float (B, T', H', W'), at least 0: channels weighted by the mean of their gradient.
-    """
-    with torch.inference_mode(False), torch.enable_grad():
-        leaf = maps.detach().clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(score(leaf).sum(), leaf)
-    return (gradient.mean(dim=(2, 3, 4), keepdim=True) * maps).sum(dim=1).clamp(min=0)
-
-
-def similarity(query: Tensor) -> MapScore:
-    """The cosine of the mean of a map with a query vector (D,), for `grad_cam`."""
-    return lambda maps: F.cosine_similarity(maps.mean(dim=(2, 3, 4)), query.to(maps), dim=1)
-
-
-def upsample(saliency: Tensor, size: Sequence[int]) -> Tensor:
-    """(B, T', H', W') -> (B, T, h, w), trilinear between the centres of the map's cells."""
-    return F.interpolate(
-        saliency[:, None].float(), size=tuple(size), mode="trilinear", align_corners=False
-    )[:, 0]
-
-
-def auc(saliency: Tensor, mask: Tensor) -> float:
-    """The probability that a pixel inside of a mask has more saliency than one outside.
-
-    Args:
-        saliency, mask: of the same shape; the mask in 0..1, its values weights: a pixel that is
-            half inside counts half for each side. Equal saliency counts as half a win.
-
-    Returns:
-        0..1, 0.5 by chance; nan if all or nothing is inside.
-    """
-    values = saliency.flatten().double().cpu().numpy()
-    inside = mask.flatten().double().cpu().numpy()
-    _, place = np.unique(values, return_inverse=True)
-    won, lost = np.bincount(place, inside), np.bincount(place, 1 - inside)
-    if won.sum() <= 0 or lost.sum() <= 0:
-        return float("nan")
-    below = np.cumsum(lost) - lost / 2
-    return float((won * below).sum() / (won.sum() * lost.sum()))
-
-
-def share(saliency: Tensor, mask: Tensor) -> float:
-    """Of all saliency, the share inside of a mask; that of the mask's area where there is none."""
-    total = float(saliency.sum())
-    return float((saliency * mask).sum()) / total if total > 0 else float(mask.mean())
 
 
 class Saliency:
@@ -152,28 +86,23 @@ class Saliency:
         self.index: list[int] = []
         self.shown: list[dict[str, object]] = []
         self.pictures: dict[str, bytes] = {}
-        self.began = watcher.forwards
         self.forwards = 0
         self.last: tuple[int, Tensor] | None = None  # a video, and what moves in it
 
     def see(self, batch: Batch) -> None:
         if self.absent or not len(batch):
             return
-        spec, before = self.watcher.encoder.spec, self.watcher.forwards
-        batch = batch.to(self.watcher.device)
-        view = centre_view(batch, spec)
-        moves = moving(view, batch.clips["clip"], spec)
+        before = self.watcher.forwards
+        moves = moving(self.watcher, batch)
         for reason in filter(None, moves.why):
             self.left_out[reason] = self.left_out.get(reason, 0) + 1
-        chosen = moves.usable.nonzero()[:, 0]
-        if not len(chosen):
+        chosen = moves.usable.nonzero()[:, 0].tolist()
+        if not chosen:
             return
-        view, mask = view[chosen], moves.mask[chosen].cpu()
         try:
-            middle = view.shape[2] // 2
-            frozen = view[:, :, middle : middle + 1].expand_as(view)
-            maps, still = self.watcher.maps(view), self.watcher.maps(frozen)
-        except UnsceneError as error:
+            maps = maps_of(self.watcher, batch, "anchor", lambda: self.watcher.centre(batch))
+            still = maps_of(self.watcher, batch, "frozen", lambda: frozen(self.watcher, batch))
+        except NoMapsError as error:
             self.absent = str(error)
             return
         finally:
@@ -181,8 +110,9 @@ class Saliency:
         self.map_size = list(maps.shape[2:])
         self.kinds.add(_kind(maps, self.explained))
         looked, unmoved = self._saliency(maps), self._saliency(still)
-        for k, video in enumerate(batch.index[chosen].tolist()):
-            one = slice(k, k + 1)
+        view, mask = self.watcher.centre(batch), moves.mask.cpu()
+        for k in chosen:
+            video, one = int(batch.index[k]), slice(k, k + 1)
             self._score(video, view[k].cpu(), looked[one], unmoved[one], mask[k])
 
     def _saliency(self, maps: Tensor) -> Tensor:
@@ -191,7 +121,7 @@ class Saliency:
     def _score(
         self, video: int, view: Tensor, looked: Tensor, unmoved: Tensor, mask: Tensor
     ) -> None:
-        frames, side = mask.shape[0], min(_GRID, mask.shape[-1])
+        frames, side = mask.shape[0], min(GRID, mask.shape[-1])
         small = F.interpolate(mask[None], size=(side, side), mode="area")[0]
         saliency = upsample(looked, (frames, side, side))[0]
         _, *size = looked.shape
@@ -218,11 +148,11 @@ class Saliency:
 
     def _show(self, video: int, view: Tensor, looked: Tensor, mask: Tensor, found: float) -> None:
         """Keep pictures of a window, if it is the first of its class; no model chooses."""
-        label = _label(self.footage, video)
+        label = label_of(self.footage, video)
         seen = {entry["label"] for entry in self.shown}
         if len(self.shown) >= _SHOWN or (label and label in seen):
             return
-        number, spec = len(self.shown) + 1, self.watcher.encoder.spec
+        number, spec = len(self.shown) + 1, self.watcher.spec
         frames = brightened(view, spec)
         saliency: NDArray[np.float32] = upsample(looked, view.shape[1:])[0].numpy()
         top = float(saliency.max())
@@ -277,5 +207,5 @@ def _kind(maps: Tensor, explained: MapScore | None) -> str:
     return "mean over channels" if bool((maps >= 0).all()) else "distance from the clip's mean"
 
 
-def _label(footage: Footage, video: int) -> str:
+def label_of(footage: Footage, video: int) -> str:
     return footage.videos[video].value(footage.label) if footage.label is not None else ""
