@@ -75,7 +75,7 @@ def _shortened(text: str) -> str:
 
 
 _COMMANDS = (
-    *("demo", "prepare", "pretrain", "views", "evaluate"),
+    *("demo", "prepare", "pretrain", "views", "evaluate", "audit"),
     *("results", "reproduce", "scenes", "doctor"),
 )
 

@@ -66,7 +66,12 @@ class Footage:
 
     def __len__(self) -> int:
         """Batches."""
-        return len(_Mixed(len(self.catalog), self.clips, self.batch_size, self.seed))
+        return len(self.sizes())
+
+    def sizes(self) -> list[int]:
+        """How many windows each batch asks for."""
+        order = _Mixed(len(self.catalog), self.clips, self.batch_size, self.seed)
+        return [len(keys) for keys in order]
 
     @property
     def videos(self) -> tuple[Video, ...]:
