@@ -15,7 +15,7 @@ from unscene.cli import main
 from unscene.encoders import VideoEncoder, create_encoder, registry
 from unscene.errors import UnsceneError
 from unscene.evaluate.rows import read_rows
-from unscene.methods.settings import resolve
+from unscene.methods.presets import resolve
 from unscene.reproduce import Recipe, markdown, read_recipe, reproduce
 from unscene.video.scenes import MovingScenes, generate
 
@@ -30,7 +30,7 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The three datasets as people have them, eight tiny videos each."""
     root = tmp_path_factory.mktemp("sets")
     spec = MovingScenes(
-        train_videos=8, seen_videos=0, unseen_videos=0, size=32, frames=6,
+        train_videos=8, seen_videos=0, unseen_videos=0, size=32, frames=10,
         object_size=(8.0, 10.0), speed=(1.0, 2.0),
     )  # fmt: skip
     generate(root / "footage", spec)
@@ -71,8 +71,8 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     shutil.rmtree(root)
 
 
-def small(name: str) -> VideoEncoder:
-    encoder = create_encoder("r3d-narrow", width=8, stages=2)
+def small(name: str, stem: str = "", in_channels: int = 3) -> VideoEncoder:
+    encoder = create_encoder("r3d-narrow", width=8, in_channels=in_channels)
     encoder.spec = replace(encoder.spec, name=name, options={})
     return encoder
 
@@ -82,7 +82,8 @@ def test_two_steps_of_every_recipe(
     file: Path, roots: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # 60 million weights take longer to save than to train twice; C3D itself runs further below.
-    for name in ("c3d", "i3d", "r3d34"):
+    wide = ("c3d", "i3d", "r3d34", "r3d26", "r2plus1d26", "r3d18", "r2plus1d10", "r3d10", "r2d10")
+    for name in wide:
         monkeypatch.setitem(registry._ENCODERS, name, partial(small, name))
     recipe = read_recipe(file)
     # One fold of each protocol is enough: the others differ in their list only.
@@ -91,9 +92,9 @@ def test_two_steps_of_every_recipe(
     rows = reproduce(short, roots, tmp_path, dry=True)
     assert {row.method for row in rows} == {recipe.pretrain.get("method", "random")}
     assert {row.encoder for row in rows} == {file.stem.rsplit("-", 1)[1]} or recipe.table == 4
-    metric = "retrieval_r1" if recipe.table in (2, 3) else "finetune_top1"
-    found = [row for row in rows if row.metric == metric]
-    assert len(found) == len(stages)
+    for protocol, metric in (("retrieve", "retrieval_r1"), ("finetune", "finetune_top1")):
+        wanted = [stage for stage in short.evaluate if stage["protocol"] == protocol]
+        assert len([row for row in rows if row.metric == metric]) == len(wanted)
     assert [record["value"] for record in read_rows(tmp_path / "results.jsonl")] == [
         row.value for row in rows
     ]
@@ -102,10 +103,27 @@ def test_two_steps_of_every_recipe(
         assert (summary["steps"], summary["finished"]) == (2, True)
 
 
+def test_recipes_of_cmd_are_at_the_authors_settings() -> None:
+    """methods.md 3.1, 3.4."""
+    recipes = [recipe for file in FILES if (recipe := read_recipe(file)).paper == "cmd"]
+    assert len(recipes) == 6
+    for recipe in recipes:
+        own = ("method", "preset", "encoder", "data")
+        given = {k: v for k, v in recipe.pretrain.items() if k not in own}
+        settings = resolve("cmd", "paper", given)
+        assert settings.lr == pytest.approx(5e-4 * settings.batch_size)
+        batch = {"ucf101": 64, "kinetics": 512}[recipe.pretrain["data"]]
+        assert (settings.batch_size, settings.epochs, settings.size) == (batch, 120, 112)
+        for stage, rate in zip(recipe.evaluate, (1e-4, 2e-4), strict=True):
+            assert stage["lr"] == pytest.approx(rate * stage["batch_size"])
+
+
 def test_recipes_are_at_the_papers_settings() -> None:
     """methods.md 1.1, 1.3, 1.5: what a recipe leaves open must be the paper's number."""
     for file in FILES:
         recipe = read_recipe(file)
+        if recipe.paper != "dsm":
+            continue
         assert all(stage["preset"] == "paper" for stage in recipe.evaluate if "preset" in stage)
         if not recipe.pretrain:
             continue
@@ -125,7 +143,8 @@ def test_recipes_are_at_the_papers_settings() -> None:
 
 def test_every_row_of_the_papers_tables_has_a_recipe_and_a_line_in_the_docs() -> None:
     recipes = [read_recipe(file) for file in FILES]
-    assert [sum(r.table == table for r in recipes) for table in (1, 2, 3, 4)] == [9, 2, 2, 6]
+    of_dsm = [recipe for recipe in recipes if recipe.paper == "dsm"]
+    assert [sum(r.table == table for r in of_dsm) for table in (1, 2, 3, 4)] == [9, 2, 2, 6]
     # Of another row's pre-training one half is a copy: the ablation's ends stand in Table 1 too.
     by_name = {r.name: r for r in recipes}
     assert by_name["table4-all"].published == by_name["table1-dsm-i3d"].published

@@ -6,6 +6,7 @@
 
 Called again it goes on where it was stopped, and does nothing twice. A recipe is a YAML file:
 
+    paper: dsm                  or cmd, hdc; dsm if left out
     table: 1                    of the paper
     row: DSM, C3D, pre-trained on UCF101
     published: {ucf101: 70.3, hmdb51: 40.5}           percent
@@ -28,7 +29,7 @@ from unscene.train.config import read_table
 
 DATASETS = ("ucf101", "hmdb51", "kinetics")
 _TABLE = {"table", "row", "published", "evaluate"}
-_DRY_PRETRAIN = {"max_steps": 2, "batch_size": 2, "queue": 8, "workers": 0}
+_DRY_PRETRAIN = {"max_steps": 2, "batch_size": 2, "queue": 8, "workers": 0, "motion_frames": 2}
 _DRY_FINETUNE = {"max_steps": 2, "batch_size": 2, "clips": 1, "workers": 0, "min_steps": 0}
 
 
@@ -37,6 +38,7 @@ class Recipe:
     """What a recipe's file says; see the head of this module."""
 
     name: str
+    paper: str
     table: int
     row: str
     published: dict[str, float]
@@ -68,6 +70,7 @@ def read_recipe(path: str | Path) -> Recipe:
             )
     return Recipe(
         path.stem,
+        str(content.get("paper", "dsm")),
         int(content["table"]),
         str(content["row"]),
         dict(content["published"]),
@@ -176,12 +179,12 @@ def _smallest(encoder: str) -> dict[str, int]:
 def markdown(recipes: Sequence[Recipe]) -> str:
     """The recipes as a table, the published numbers beside a column for measured ones."""
     lines = [
-        "| recipe | table | row | published, % | measured, % |",
+        "| recipe | paper, table | row | published, % | measured, % |",
         "|---|---|---|---|---|",
     ]
-    for recipe in sorted(recipes, key=lambda r: (r.table, r.name)):
+    order = {"dsm": 0, "cmd": 1, "hdc": 2}
+    for recipe in sorted(recipes, key=lambda r: (order[r.paper], r.table, r.name)):
         published = ", ".join(f"{name} {value}" for name, value in recipe.published.items())
-        lines.append(
-            f"| `recipes/{recipe.name}.yaml` | {recipe.table} | {recipe.row} | {published} | |"
-        )
+        source = f"{recipe.paper.upper()}, {recipe.table}"
+        lines.append(f"| `recipes/{recipe.name}.yaml` | {source} | {recipe.row} | {published} | |")
     return "\n".join(lines) + "\n"

@@ -17,6 +17,7 @@ from unscene.methods.cmd import CMD, position_nce
 from unscene.methods.cmd_network import CMDNetwork, Head
 from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
+from unscene.train.preview import preview
 from unscene.video.catalog import open_catalog
 from unscene.video.clip import ClipBatch
 from unscene.video.loading import Batch
@@ -137,7 +138,7 @@ def test_the_context_loss_is_info_nce_of_clips_and_key_frames() -> None:
     data = batch(model)
     result = run(model, data)
     views = model.views(data, torch.Generator().manual_seed(7))
-    maps = model.embedder.clip_maps(views["clip"])
+    maps = model.embedder.clip_maps(views["anchor"])
     query, key = model.embedder.context(maps, views["key"])
     terms = []
     for b in range(B):
@@ -153,7 +154,7 @@ def test_the_l2_loss_is_the_distance_to_the_mean_vectors() -> None:
     assert model.windows == ("motion",)
     result = run(model, data)
     views = model.views(data, torch.Generator().manual_seed(7))
-    maps = model.embedder.clip_maps(views["clip"])
+    maps = model.embedder.clip_maps(views["anchor"])
     given = model.embedder.motion_values(model.embedder.predicted(maps))
     t, h, w = model.embedder.positions
     cells = views["motion"].unfold(2, 4 // t, 4 // t)[:, :, :t]
@@ -322,3 +323,19 @@ def test_pretraining_leaves_out_what_is_too_short(moving: ScenesReport, tmp_path
         pretrain(build(given))
     outcome = pretrain(build(given | {"frames": 4}), report=lambda *_: None)
     assert outcome.finished
+
+
+def test_views_of_cmd_are_drawn(moving: ScenesReport, tmp_path: Path) -> None:
+    from PIL import Image
+
+    overrides = {"size": 32, "frames": 4, "stride": 1, "motion_frames": 4}
+    paths = [
+        preview(str(moving.train), tmp_path / f"{task}.png", videos=1, method="cmd",
+                overrides=overrides | {"tasks": task})
+        for task in ("both", "motion", "context")
+    ]  # fmt: skip
+    heights = []
+    for path in paths:
+        with Image.open(path) as picture:
+            heights.append(picture.size[1])
+    assert heights[0] > max(heights[1:])  # a row for the key frame, and one for the motion

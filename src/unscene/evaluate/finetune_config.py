@@ -80,7 +80,7 @@ class FinetuneConfig:
     frames: int | None = None
     stride: int | None = None
     size: int | None = None
-    augmentation: Literal["paper", "mild", "modern", "none"] = "mild"
+    augmentation: Literal["paper", "mild", "modern", "cmd", "none"] = "mild"
     dropout: float = 0.5
     optimizer: Literal["sgd", "adamw"] = "adamw"
     lr: float = 1e-3

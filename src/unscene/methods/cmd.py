@@ -1,9 +1,9 @@
 """CMD: context and motion decoupling (arXiv 2104.00862, CVPR 2021).
 
-    views     clip      a window, augmented
+    views     anchor    a window, augmented
               key       a key frame near it, augmented by itself
-              motion    the codec's vectors of F = 8 frames that follow the clip, cropped and
-                        flipped as the clip was; and of three other moments of the video
+              motion    the codec's vectors of F = 8 frames that follow the anchor, cropped and
+                        flipped as it was; and of three other moments of the video
     encoder   any (R3D-26, R(2+1)D-26, C3D in the paper); a motion and a key-frame encoder beside it
     head      four, two layers with batch norm, D = 512, L2; a transformer predicts the motion
               (cmd_network.py)
@@ -111,7 +111,7 @@ class CMD(Method):
     def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         s, clip = self.settings, batch.clips["clip"]
         params = self.basic.draw(clip.sizes, generator)
-        views = {"clip": make_view(clip, params, size=s.size)}
+        views = {"anchor": make_view(clip, params, size=s.size)}
         if s.tasks != "motion":
             key = batch.clips["key"]
             views["key"] = make_view(key, self.basic.draw(key.sizes, generator), size=s.size)
@@ -135,8 +135,8 @@ class CMD(Method):
 
     def forward(self, batch: Batch, generator: torch.Generator) -> StepResult:
         views = self.views(batch, generator)
-        own = same_video(batch.index.to(views["clip"].device))
-        maps = self.embedder.clip_maps(views["clip"])
+        own = same_video(batch.index.to(views["anchor"].device))
+        maps = self.embedder.clip_maps(views["anchor"])
         losses: list[Tensor] = []
         metrics: dict[str, Tensor] = {}
         if "key" in views:

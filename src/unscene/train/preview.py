@@ -10,19 +10,25 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from unscene.encoders import create_encoder
 from unscene.errors import UnsceneError
 from unscene.files import replacing
 from unscene.methods.base import Method
+from unscene.methods.presets import SPOKEN, resolve
 from unscene.methods.registry import create_method
-from unscene.methods.settings import SPOKEN, Settings, resolve
+from unscene.methods.settings import Settings
+from unscene.train.suited import suited
 from unscene.video.catalog import Catalog, Video, open_catalog
 from unscene.video.clip import ClipBatch
 from unscene.video.loading import Batch, WindowDataset
 from unscene.views import picture, picture_page
 from unscene.views.augment import IMAGENET_MEAN, IMAGENET_STD, BasicAugmentation, make_view
 from unscene.views.flow import view_flow
+
+# Views that are pictures; of the others the motion is drawn as flow.
+_PICTURES = ("anchor", "positive", "negative", "second", "key")
 
 
 def preview(
@@ -56,7 +62,7 @@ def preview(
         raise UnsceneError(f"{out}: the picture is a PNG; give a name that ends in .png")
     settings = resolve(method, preset, overrides)
     drawn = _method(method, settings)
-    catalog = open_catalog(data)
+    catalog = suited(open_catalog(data), drawn)
     batch = _read(catalog, drawn, videos, seed)
     sheets = _sheets(
         catalog, drawn, _method(method, replace(settings, size=picture.TILE)), batch, seed
@@ -99,11 +105,12 @@ def _sheets(
 ) -> list[picture_page.VideoViews]:
     """Views and, by the same random draws, graph paper at the size of the picture's tiles."""
     drawn = method.views(batch, torch.Generator().manual_seed(seed))
+    flow = _flow(batch, drawn, method.settings)
+    drawn = {name: view for name, view in drawn.items() if name in _PICTURES}
     paper = Batch({k: picture.graph_paper(clip) for k, clip in batch.clips.items()}, batch.index)
     ruled = large.views(paper, torch.Generator().manual_seed(seed))
     views = {k: picture.to_rgb(v, IMAGENET_MEAN, IMAGENET_STD) for k, v in drawn.items()}
-    papers = {k: picture.to_rgb(v, IMAGENET_MEAN, IMAGENET_STD) for k, v in ruled.items()}
-    flow = _flow(batch, method.settings.size)
+    papers = {k: picture.to_rgb(ruled[k], IMAGENET_MEAN, IMAGENET_STD) for k in drawn}
     names = _names([catalog.videos[i] for i in batch.index.tolist()])
     return [
         picture_page.VideoViews(
@@ -116,8 +123,16 @@ def _sheets(
     ]
 
 
-def _flow(batch: Batch, size: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """The flow that workers computed, and its clip, as the centre view of the frame shows them."""
+def _flow(
+    batch: Batch, views: dict[str, Tensor], settings: Settings
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The flow that workers computed, and its clip, as the centre view of the frame shows them; or
+    CMD's motion, as it is shown to the network, over the anchor's last frame."""
+    size, motion = settings.size, views.get("motion")
+    if motion is not None and motion.shape[1] == 2:
+        back = -motion.permute(0, 2, 3, 4, 1) * (settings.motion_limit * 2 / size)
+        still = views["anchor"][:, :, -1:].expand(-1, -1, motion.shape[2] + 1, -1, -1)
+        return back.numpy(), picture.to_rgb(still, IMAGENET_MEAN, IMAGENET_STD)
     clip: ClipBatch | None = next((c for c in batch.clips.values() if c.flow is not None), None)
     if clip is None or clip.flow is None or clip.frames < 2:
         return None
@@ -154,16 +169,18 @@ def _titles(settings: Settings, sheet: picture_page.VideoViews) -> dict[str, str
         "second": "another moment, "
         + ("cropped and coloured anew" if settings.crop_first else "cropped and coloured alike"),
     }
+    if "key" in sheet.views:
+        sentences["key"] = "a key frame: which context belongs to the clip?"
     titles = {name: text for name, text in sentences.items() if name in sheet.views}
     if sheet.flow is not None:
         titles["flow"] = "what moves where in the clip the negative is made of"
+        if not {"positive", "second"} & set(titles):
+            when = {"future": "after the clip", "present": "as the clip ends"}
+            titles["flow"] = f"motion {when[settings.motion_at]}, to be foretold"
     return titles
 
 
 def _caption(settings: Settings, titles: dict[str, str]) -> str:
-    away = "the negative" if "negative" in titles else "other videos"
-    pulled = [f"the {name}" for name in ("positive", "second") if name in titles]
-    near = pulled[0] if len(pulled) == 1 else "both other views"
     every = {1: "in a row", 2: "every 2nd", 3: "every 3rd"}
     stride = every.get(settings.stride, f"every {settings.stride}th")
     odd = (
@@ -172,7 +189,17 @@ def _caption(settings: Settings, titles: dict[str, str]) -> str:
         else " Odd colours belong to it: each view has its own."
     )
     return (
-        f"Training pulls {near} towards the anchor and pushes {away} away. Shown as the "
-        f"network sees it: {settings.frames} frames, {stride}, {settings.size} \u00d7 "
-        f"{settings.size} pixels.{odd}"
+        f"{_aim(titles)} Shown as the network sees it: {settings.frames} frames, {stride}, "
+        f"{settings.size} \u00d7 {settings.size} pixels.{odd}"
     )
+
+
+def _aim(titles: dict[str, str]) -> str:
+    pulled = [f"the {name}" for name in ("positive", "second") if name in titles]
+    if not pulled:
+        what = {"flow": "what will move where", "key": "which key frame is its own"}
+        asked = " and ".join(text for name, text in what.items() if name in titles)
+        return f"Asked of the anchor: {asked}."
+    away = "the negative" if "negative" in titles else "other videos"
+    near = pulled[0] if len(pulled) == 1 else "both other views"
+    return f"Training pulls {near} towards the anchor and pushes {away} away."

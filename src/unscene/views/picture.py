@@ -9,6 +9,7 @@ points back as everywhere; colours show where things MOVE, hence its negative.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -33,7 +34,7 @@ def to_rgb(view: Tensor, mean: Sequence[float], std: Sequence[float]) -> Image:
 
 
 def graph_paper(batch: ClipBatch, lines: int = 10) -> ClipBatch:
-    """The batch with graph paper in the place of its pictures; sizes and flow stay.
+    """The batch with graph paper in the place of its pictures; all else stays.
 
     Views of it, drawn with a generator in the same state, get the same random parameters.
     """
@@ -46,7 +47,7 @@ def graph_paper(batch: ClipBatch, lines: int = 10) -> ClipBatch:
         across = ((torch.arange(width) + cell / 2) % cell < thick)[None]
         y[b, :, :height, :width] = torch.where(down | across, 235, 16).byte()
     grey = torch.full_like(batch.u, 128)
-    return ClipBatch(y, grey, grey.clone(), batch.sizes, batch.full_range, batch.bt709, batch.flow)
+    return replace(batch, y=y, u=grey, v=grey.clone())
 
 
 def brighten(videos: dict[str, Image]) -> tuple[dict[str, Image], bool]:
