@@ -1,49 +1,24 @@
-"""HDC: its loss against slow loops for every ablation, its views, its windows, two processes."""
+"""HDC: its loss against slow loops for every ablation."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
+from hdc_parts import SMALL, batch, method, result, views
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
-from unscene.encoders import VideoEncoder, create_encoder, load_encoder
+from unscene.encoders import VideoEncoder
 from unscene.encoders.base import EncoderSpec
 from unscene.errors import UnsceneError
-from unscene.methods.contrast import gather_with_gradient, info_nce
+from unscene.methods.contrast import info_nce
 from unscene.methods.hdc import HDC
 from unscene.methods.presets import resolve
-from unscene.methods.registry import create_method
-from unscene.video.clip import ClipBatch
 from unscene.video.loading import Batch
-from unscene.video.sampling import RandomWindow, TwoWindows, span
-from unscene.video.scenes import ScenesReport
 
-SMALL: dict[str, Any] = {
-    "size": 32, "frames": 4, "stride": 1, "dim": 8, "stages": 2, "stage_weights": [0.3, 2.0],
-    "batch_size": 4,
-}  # fmt: skip
-B, T, SIDE = 4, 4, 40
 PARTNER = {"spatial": "positive", "temporal": "second", "entangled": "second"}
-
-
-def method(*, pool: str = "max", **changes: Any) -> HDC:
-    """Batch norm in evaluation mode, so that views may be encoded one by one."""
-    torch.manual_seed(0)
-    encoder = create_encoder("r3d-narrow", width=8, stages=2, pool=pool)
-    made = create_method("hdc", encoder, resolve("hdc", "default", SMALL | changes)).eval()
-    assert isinstance(made, HDC)
-    return made
 
 
 class Pointwise(VideoEncoder):
@@ -63,35 +38,6 @@ class Pointwise(VideoEncoder):
 def pointwise(**changes: Any) -> HDC:
     torch.manual_seed(0)
     return HDC(Pointwise(), resolve("hdc", "default", SMALL | changes))
-
-
-def clips(seed: int, count: int = B) -> ClipBatch:
-    generator = torch.Generator().manual_seed(seed)
-
-    def plane(side: int) -> Tensor:
-        shape = (count, T, side, side)
-        return torch.randint(40, 200, shape, dtype=torch.uint8, generator=generator)
-
-    flags = torch.zeros(count, dtype=torch.bool)
-    sizes = torch.tensor([[SIDE, SIDE]] * count)
-    return ClipBatch(plane(SIDE), plane(SIDE // 2), plane(SIDE // 2), sizes, flags, flags)
-
-
-def batch(index: tuple[int, ...] = (0, 1, 2, 1)) -> Batch:
-    """Four clips; by default the second and the fourth are of the same video."""
-    named = {"clip": clips(1, len(index)), "second": clips(2, len(index))}
-    return Batch(named, torch.tensor(index))
-
-
-def views(model: HDC, data: Batch) -> dict[str, Tensor]:
-    return model.views(data, torch.Generator().manual_seed(7))
-
-
-def result(model: HDC, data: Batch) -> Any:
-    return model(data, torch.Generator().manual_seed(7))
-
-
-# -- the loss ----------------------------------------------------------------------------------
 
 
 def slow_nce(a: Tensor, b: Tensor, index: list[int], tau: float) -> list[Tensor]:
@@ -239,179 +185,3 @@ def test_what_contradicts_is_refused() -> None:
         method(stages=3, stage_weights=[1, 1, 1])
     with pytest.raises(UnsceneError, match="--contrasts temporal"):
         method(contrasts="entangled", crop_first=False)
-
-
-# -- settings and views ------------------------------------------------------------------------
-
-
-def test_presets() -> None:
-    for preset, tau in (("default", 0.1), ("paper", 0.07)):
-        s = resolve("hdc", preset)
-        assert (s.contrasts, s.stages, s.stage_weights) == ("both", 3, (0.25, 0.5, 1.0))
-        assert (s.sc_pool, s.crop_first, s.frames) == ("2d", True, 16)
-        assert (s.head, s.dim, s.temperature) == ("mlp", 128, tau)
-    with pytest.raises(UnsceneError, match=r"hdc has no preset 'official-code'.* default, paper"):
-        resolve("hdc", "official-code")
-
-
-@pytest.mark.parametrize(
-    ("contrasts", "names"),
-    [
-        ("both", ["anchor", "positive", "second"]),
-        ("spatial", ["anchor", "positive"]),
-        ("temporal", ["anchor", "second"]),
-        ("entangled", ["anchor", "second"]),
-    ],
-)
-def test_each_contrast_reads_and_draws_what_it_needs(contrasts: str, names: list[str]) -> None:
-    model = method(contrasts=contrasts)
-    assert list(views(model, batch())) == names
-    kind = RandomWindow if contrasts == "spatial" else TwoWindows
-    assert isinstance(model.sampler(), kind)
-
-
-def test_cropped_first_each_window_is_augmented_by_itself() -> None:
-    data = batch()
-    alike = replace(data, clips=dict.fromkeys(data.clips, data.clips["clip"]))
-    for crop_first in (True, False):
-        got = views(method(crop_first=crop_first), alike)
-        assert torch.equal(got["anchor"], got["second"]) != crop_first
-        assert not torch.allclose(got["anchor"], got["positive"])
-    plain = views(method(augmentation="none"), data)
-    assert torch.equal(plain["anchor"], plain["positive"])  # the same window
-    assert not torch.allclose(plain["anchor"], plain["second"])  # another one
-
-
-@pytest.mark.parametrize("crop_first", [True, False])
-def test_the_picture_names_every_view(
-    crop_first: bool, moving: ScenesReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from unscene.train import preview as preview_module  # see `process`
-
-    page: dict[str, Any] = {}
-
-    def draw(path: Path, sheets: Any, titles: dict[str, str], **words: str) -> None:
-        page.update(words, titles=titles, views=sheets[0].views)
-        path.touch()
-
-    monkeypatch.setattr(preview_module.picture_page, "draw", draw)
-    size = {"size": 32, "frames": 4, "stride": 1, "crop_first": crop_first}
-    out = tmp_path / "views.png"
-    preview_module.preview(str(moving.train), out, videos=1, method="hdc", overrides=size)
-    assert list(page["titles"]) == list(page["views"]) == ["anchor", "positive", "second"]
-    assert page["titles"]["second"].endswith("anew" if crop_first else "alike")
-    assert page["heading"] == "What HDC learns from"
-    assert "pulls both other views towards the anchor" in page["caption"]
-    assert "pushes other videos away" in page["caption"]
-    assert len(page["caption"]) <= 195  # 200 fit, and real sizes are longer
-
-
-# -- windows -----------------------------------------------------------------------------------
-
-
-def rng(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-@pytest.mark.parametrize("fps", [5.0, 23.976, 30.0])
-@pytest.mark.parametrize("length", [1, 31, 100, 4000])
-@pytest.mark.parametrize("reach", [0, 40, 250])
-def test_two_windows_lie_inside_the_video_and_the_reach(
-    fps: float, length: int, reach: int
-) -> None:
-    sampler, room = TwoWindows(16, 2, reach), max(0, length - 31)
-    for seed in range(40):
-        request = sampler.draw(length / fps, fps, rng(seed))
-        starts = {name: offsets[0] for name, offsets in request.offsets.items()}
-        assert set(starts) == {"clip", "second"}
-        for name, offsets in request.offsets.items():
-            assert offsets == tuple(starts[name] + 2 * i for i in range(16))
-        assert min(starts.values()) == 0
-        assert max(starts.values()) <= min(reach, room)
-        first = round(request.at * fps)  # the frame nearest to `at`
-        assert 0 <= first + max(starts.values()) <= room
-
-
-def test_two_windows_come_in_either_order_from_the_whole_video() -> None:
-    sampler, generator = TwoWindows(16, 2, reach=50), rng(0)
-    drawn = [sampler.draw(20.0, 25.0, generator) for _ in range(400)]
-    apart = np.array([d.offsets["second"][0] - d.offsets["clip"][0] for d in drawn])
-    assert abs((apart > 0).mean() - 0.5) < 0.1
-    assert np.abs(apart).max() > 40
-    at = np.array([d.at for d in drawn])
-    room = 20 - span(16, 2, 25.0) - 1 / 25
-    assert at.min() < 0.05 * room
-    assert at.max() > 0.9 * room
-    assert sampler.draw(20.0, 25.0, rng(3)) == sampler.draw(20.0, 25.0, rng(3))
-    with pytest.raises(UnsceneError, match="reach -1"):
-        TwoWindows(reach=-1)
-
-
-# -- training ----------------------------------------------------------------------------------
-
-
-def test_a_run_of_a_few_steps_leaves_an_encoder(tiny: Callable[..., Any], tmp_path: Path) -> None:
-    from unscene.train.pretrain import pretrain  # see `process`
-
-    outcome = pretrain(tiny(tmp_path, method="hdc", stages=2), report=lambda *_: None)
-    assert outcome.finished
-    spec = load_encoder(tmp_path).spec
-    assert (spec.trained_on["method"], spec.trained_on["steps"]) == ("hdc", 4)
-    assert spec.trained_on["settings"]["stage_weights"] == [0.25, 0.5, 1.0]
-    assert json.loads((tmp_path / "summary.json").read_text())["finished"]
-    state = torch.load(tmp_path / "last.ckpt", weights_only=False)["state_dict"]
-    for name, value in load_encoder(tmp_path).state_dict().items():
-        assert torch.equal(value, state[f"method.embedder.encoder.{name}"])
-    with (tmp_path / "metrics.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        assert float(row["loss"]) == pytest.approx(float(row["spatial"]) + float(row["temporal"]))
-        assert 0 <= float(row["temporal_rank1"]) <= 1
-
-
-def test_gathering_alone_is_the_identity() -> None:
-    features = torch.randn(2, 3, requires_grad=True)
-    assert gather_with_gradient(features) is features
-
-
-def train(rank: int, world: int) -> dict[str, Any]:
-    """Three steps of this process's share of the batch; nothing is random but the weights."""
-    model = method(augmentation="none")
-    wrapped = DistributedDataParallel(model) if world > 1 else model
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    losses = []
-    for _ in range(3):
-        whole, size = batch(), B // world
-        part = slice(rank * size, (rank + 1) * size)
-        share = Batch({k: c[part] for k, c in whole.clips.items()}, whole.index[part])
-        optimizer.zero_grad()
-        loss = wrapped(share, torch.Generator()).loss
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return {"losses": losses, "state": model.state_dict()}
-
-
-def process(rank: int, world: int, folder: str) -> None:
-    # Each process imports this file: what takes seconds to import is imported in its test.
-    torch.set_num_threads(1)
-    store = f"file://{Path(folder).absolute()}/store"
-    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
-    try:
-        torch.save(train(rank, world), Path(folder) / f"{rank}.pt")
-        dist.barrier()
-    finally:
-        dist.destroy_process_group()
-
-
-def test_two_processes_give_the_loss_and_weights_of_one(tmp_path: Path) -> None:
-    """Video 1 is in both halves: the two must know it for the same one."""
-    torch.multiprocessing.spawn(process, (2, str(tmp_path)), nprocs=2)
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
-    alone = train(0, 1)
-    together = [sum(pair) / 2 for pair in zip(first["losses"], second["losses"], strict=True)]
-    assert together == pytest.approx(alone["losses"], rel=1e-5)
-    assert first["losses"] != second["losses"]
-    for key, value in alone["state"].items():
-        torch.testing.assert_close(first["state"][key], value, rtol=1e-4, atol=1e-5)
-        assert torch.equal(first["state"][key], second["state"][key])

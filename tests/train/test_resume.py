@@ -16,41 +16,13 @@ import lightning as L
 import pytest
 import torch
 
+from interrupted import at, checkpoint, crash, interrupt, silent, terminate
 from unscene.encoders import load_encoder
 from unscene.errors import UnsceneError
 from unscene.train.config import build, continue_config, flat, read_config
 from unscene.train.pretrain import pretrain, pretrain_once
 
 Make = Callable[..., Any]
-Report = Callable[[int, int, dict[str, float]], None]
-
-
-def silent(step: int, total: int, metrics: dict[str, float]) -> None:
-    pass
-
-
-def at(wanted: int, act: Callable[[], None]) -> Report:
-    def report(step: int, total: int, metrics: dict[str, float]) -> None:
-        if step == wanted:
-            act()
-
-    return report
-
-
-def interrupt() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
-
-
-def terminate() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-def crash() -> None:
-    raise RuntimeError("power cut")
-
-
-def checkpoint(out: Path) -> dict[str, Any]:
-    return torch.load(out / "last.ckpt", weights_only=False)
 
 
 def tensors(value: Any) -> list[torch.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -56,6 +57,22 @@ def packets_decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(Packets, "__iter__", counting)
     return seen
+
+
+@pytest.fixture
+def lock(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """lock("Jump"): folders whose path ends so can no longer be listed."""
+    real = os.scandir
+
+    def locking(ending: str) -> None:
+        def locked(path: object) -> object:
+            if str(path).endswith(ending):
+                raise PermissionError(13, "Permission denied", str(path))
+            return real(path)  # type: ignore[call-overload]
+
+        monkeypatch.setattr(os, "scandir", locked)
+
+    return locking
 
 
 @pytest.fixture

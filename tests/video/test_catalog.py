@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -214,15 +215,8 @@ def test_labels_become_numbers_in_alphabetical_order(folder: Path) -> None:
     assert [names[number] for number in numbers] == [video.label for video in videos]
 
 
-def test_an_unreadable_folder_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.scandir
-
-    def locked(path: object) -> object:
-        if str(path).endswith("Jump"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return real(path)  # type: ignore[call-overload]
-
-    monkeypatch.setattr(os, "scandir", locked)
+def test_an_unreadable_folder_is_reported(folder: Path, lock: Callable[[str], None]) -> None:
+    lock("Jump")
     catalog = list_videos(folder)
     assert isinstance(catalog, Catalog)
     assert [s.reason for s in catalog.skipped if s.path.endswith("Jump")] == [
