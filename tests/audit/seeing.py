@@ -33,11 +33,15 @@ class Known(VideoEncoder):
         return [self.maps(clip_BCTHW)]
 
 
+def _length(colours: Tensor) -> Tensor:
+    return colours.square().sum(dim=1, keepdim=True).sqrt()
+
+
 def motion(clip: Tensor) -> Tensor:
     """How much a pixel differs from what it mostly is, more than compression makes it: blind to
     what stands still."""
     scene = clip.contiguous().median(dim=2, keepdim=True).values
-    return ((clip - scene).norm(dim=1, keepdim=True) - 0.15).clamp(min=0)
+    return (_length(clip - scene) - 0.15).clamp(min=0)
 
 
 def brightness(clip: Tensor) -> Tensor:
@@ -47,7 +51,9 @@ def brightness(clip: Tensor) -> Tensor:
 
 def edges(clip: Tensor) -> Tensor:
     """Contrast, frame by frame: sees a thing whether it moves or not."""
-    return (clip - F.avg_pool3d(clip, (1, 9, 9), 1, (0, 4, 4))).norm(dim=1, keepdim=True)
+    frames = clip.transpose(1, 2).flatten(0, 1)
+    soft = F.interpolate(F.avg_pool2d(frames, 8), size=frames.shape[-2:], mode="bilinear")
+    return _length((frames - soft).view(len(clip), -1, *frames.shape[1:]).transpose(1, 2))
 
 
 def constant(clip: Tensor) -> Tensor:
@@ -64,10 +70,15 @@ def layout(clip: Tensor) -> Tensor:
     return F.adaptive_avg_pool3d(clip, (1, 4, 4)).flatten(1)[:, :, None, None, None]
 
 
+def changes(clip: Tensor) -> Tensor:
+    """How much a pixel changes from frame to frame."""
+    return _length(clip.diff(dim=2))
+
+
 def traffic(clip: Tensor) -> Tensor:
     """How much changes where: (B, 16, 1, 1, 1). A feature of the motion."""
-    changes = clip.diff(dim=2).norm(dim=1, keepdim=True)
-    return F.adaptive_avg_pool3d(changes, (1, 4, 4)).flatten(1)[:, :, None, None, None]
+    where = F.adaptive_avg_pool3d(changes(clip), (1, 4, 4))
+    return where.flatten(1)[:, :, None, None, None]
 
 
 def no_maps(clip: Tensor) -> Tensor:

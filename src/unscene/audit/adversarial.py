@@ -32,7 +32,7 @@ from torch import Tensor
 from unscene.audit.footage import Footage
 from unscene.audit.measure import Measured, Watcher
 from unscene.audit.moving import Moving, moving
-from unscene.audit.saliency import GRID, label_of
+from unscene.audit.saliency import GRID
 from unscene.audit.saliency_map import auc, energy, frozen, maps_of, share, upsample
 from unscene.audit.saliency_picture import brightened, film, overlay
 from unscene.audit.still_paste import cut_out, paste
@@ -179,7 +179,7 @@ class Adversarial:
     def _show(
         self, video: int, clips: dict[str, Tensor], looked: dict[str, Tensor], k: int
     ) -> None:
-        label = label_of(self.footage, video)
+        label = self.footage.label_of(video) or ""
         if len(self.shown) >= _SHOWN or (label and label in {e["label"] for e in self.shown}):
             return
         number, spec = len(self.shown) + 1, self.watcher.spec

@@ -3,7 +3,7 @@
     video      |----------------------------------------------------------|
     windows    |--------|
                  |--------|
-                   |--------|                      up to 32, each a step after the one before
+                   |--------|                      up to 16, each a step after the one before
                      ...
     response   of each window: the mean of its feature, as in the paper
     motion     of each window: the mean length of its optical flow, in % of the view's side a step
@@ -11,6 +11,10 @@
 Both are curves over a video; their rank correlation (Spearman) is the video's score: 1 if the model
 responds the more, the more moves, 0 if the two have nothing to do with each other. The paper shows
 curves; the number is ours.
+
+What moves much is often also large, near or bright. "frozen" is the same correlation when all that
+the model sees of each window is its middle frame, repeated: what looks alone would earn; "gain" is
+what seeing the motion adds to that.
 
 A feature with negative values (of a transformer, say) has no mean that means much: its length takes
 the mean's place [ours]. The camera's own motion counts as motion. Videos in which motion is nearly
@@ -93,11 +97,12 @@ class Response:
     """Measures the response over time: `Measured` of name "response".
 
     It reads videos of its own, some with every batch: single windows hold no curve. Scores, means
-    over videos: "spearman" and "pearson", -1..1, chance 0; a response that never changes has 0.
+    over videos: "spearman", "pearson" and "frozen", -1..1, and "gain" (Spearman's less frozen's),
+    -2..2, chance 0 for all; a response that never changes has a correlation of 0.
 
     Details: "curves", for each video "video", "label", "times" (seconds, middle of each window),
     "response" (less its mean, over its standard deviation), "motion" (% of the view's side a
-    step), "spearman", "pearson"; "flat", videos whose response never changes; "left_out".
+    step), and its scores; "flat", videos whose response never changes; "left_out".
 
     Args:
         watcher: the model.
@@ -109,7 +114,7 @@ class Response:
     name = "response"
 
     def __init__(
-        self, watcher: Watcher, footage: Footage, *, videos: int = 16, windows: int = 32
+        self, watcher: Watcher, footage: Footage, *, videos: int = 16, windows: int = 16
     ) -> None:
         self.watcher, self.footage, self.most = watcher, footage, max(_FEWEST, windows)
         rng = np.random.default_rng([footage.seed, 0xE])
@@ -146,7 +151,7 @@ class Response:
         files = np.array(self.index)
         scores = {
             kind: score(np.array([curve[kind] for curve in self.curves]), videos=files)
-            for kind in ("spearman", "pearson")
+            for kind in ("spearman", "gain", "frozen", "pearson")
         }
         return Measured(
             self.name,
@@ -187,24 +192,23 @@ class Response:
             return "nothing moves"
         if motion.std() < _STEADY * motion.mean():
             return "motion is the same throughout"
-        response = self._response(clip, plan)
-        spread = float(response.std())
-        flat = spread <= _FLAT * abs(float(response.mean()))
-        curve = np.zeros_like(response) if flat else (response - response.mean()) / spread
-        self.flat += flat
+        curve, still = (normalised(found) for found in self._responses(clip, plan))
+        self.flat += not curve.any()
+        agreed, alone = (correlation(ranks(found), ranks(motion)) for found in (curve, still))
         middle = plan.start + (spec.frames - 1) * plan.apart * plan.step / 2
         times = (middle + np.arange(plan.windows) * plan.hop * plan.step) / fps
-        label = self.footage.label
         self.index.append(index)
         self.curves.append(
             {
                 "video": video.path,
-                "label": video.value(label) if label is not None else "",
+                "label": self.footage.label_of(index) or "",
                 "times": times.round(3).tolist(),
                 "response": curve.round(4).tolist(),
                 "motion": motion.round(4).tolist(),
-                "spearman": 0.0 if flat else correlation(ranks(curve), ranks(motion)),
-                "pearson": 0.0 if flat else correlation(curve, motion),
+                "spearman": agreed,
+                "gain": agreed - alone,
+                "frozen": alone,
+                "pearson": correlation(curve, motion),
             }
         )
         return ""
@@ -226,23 +230,37 @@ class Response:
         found: Floats = length[places.clamp(max=len(length) - 1)].mean(dim=1).double().numpy()
         return found
 
-    def _response(self, clip: Clip, plan: Slide) -> Floats:
-        """The response to each window, (N,); windows are cut from one view of all that was read."""
+    def _responses(self, clip: Clip, plan: Slide) -> tuple[Floats, Floats]:
+        """The response to each window, and to each as its middle frame, (N,) both; windows are cut
+        from one view of all that was read."""
         batch = ClipBatch.of([clip]).to(self.watcher.device)
         spec, size = self.watcher.spec, self.watcher.batch_size
         view = make_view(batch, basic(spec).center(batch.sizes.cpu()), size=spec.size)[0]
         inside = torch.arange(spec.frames, device=view.device) * plan.apart
-        features = []
-        for first in range(0, plan.windows, size):
-            starts = range(first, min(first + size, plan.windows))
-            windows = torch.stack([view[:, j * plan.hop + inside] for j in starts])
-            features.append(self.watcher.features(windows))
-        return response(torch.cat(features)).double().numpy()
+        middle = inside[spec.frames // 2].expand_as(inside)
+        found = []
+        for shown in (inside, middle):
+            features = []
+            for first in range(0, plan.windows, size):
+                starts = range(first, min(first + size, plan.windows))
+                windows = torch.stack([view[:, j * plan.hop + shown] for j in starts])
+                features.append(self.watcher.features(windows))
+            found.append(response(torch.cat(features)).double().numpy())
+        return found[0], found[1]
 
 
 def response(features: Tensor) -> Tensor:
     """(N, D) -> (N,): the mean of features that are never negative, the length of others."""
     return features.mean(dim=1) if bool((features >= 0).all()) else features.norm(dim=1)
+
+
+def normalised(curve: Floats) -> Floats:
+    """Less its mean, over its standard deviation; all 0 if it never changes."""
+    spread = float(curve.std())
+    if spread <= _FLAT * abs(float(curve.mean())):
+        return np.zeros_like(curve)
+    found: Floats = (curve - curve.mean()) / spread
+    return found
 
 
 def ranks(values: Floats) -> Floats:

@@ -148,7 +148,7 @@ class Saliency:
 
     def _show(self, video: int, view: Tensor, looked: Tensor, mask: Tensor, found: float) -> None:
         """Keep pictures of a window, if it is the first of its class; no model chooses."""
-        label = label_of(self.footage, video)
+        label = self.footage.label_of(video) or ""
         seen = {entry["label"] for entry in self.shown}
         if len(self.shown) >= _SHOWN or (label and label in seen):
             return
@@ -205,7 +205,3 @@ def _kind(maps: Tensor, explained: MapScore | None) -> str:
     if explained is not None:
         return "Grad-CAM"
     return "mean over channels" if bool((maps >= 0).all()) else "distance from the clip's mean"
-
-
-def label_of(footage: Footage, video: int) -> str:
-    return footage.videos[video].value(footage.label) if footage.label is not None else ""
