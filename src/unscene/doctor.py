@@ -12,8 +12,8 @@ from unscene import __version__
 from unscene.video.processes import cores
 
 _NEEDED = (
-    "torch", "lightning", "av", "numpy", "jsonargparse", "opencv-python-headless", "safetensors",
-    "scikit-learn", "matplotlib", "tensorboard", "tqdm", "PyYAML",
+    "torch", "lightning", "av", "numpy", "jsonargparse", "opencv-python-headless", "numba",
+    "safetensors", "scikit-learn", "matplotlib", "tensorboard", "tqdm", "PyYAML",
 )  # fmt: skip
 _MODULES = {"opencv-python-headless": "cv2", "scikit-learn": "sklearn", "PyYAML": "yaml"}
 _DECODERS = ("h264", "hevc", "mpeg4", "mpeg2video", "vp8", "vp9", "libdav1d", "av1")

@@ -91,6 +91,52 @@ def test_where_a_segment_loops_no_vector_is_valid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("mpeg2video", {"g": "12", "bf": "2", "b_strategy": "0"}),
+        ("libx264", {"g": "12", "bf": "2", "refs": "1", "b-pyramid": "none"}),
+    ],
+)
+def test_a_pan_reads_its_speed_across_b_frames_and_says_that_it_is_no_measure(
+    tmp_path: Path, codec: str, options: dict[str, str]
+) -> None:
+    frames = media.pan(24, (96, 128), (3, 1))
+    path = media.write(tmp_path / "a.mkv", frames, codec, options=options)
+    kinds = media.decode(path).kinds
+    assert kinds.count("B") > 4
+    motion = motion_of(path, 0.0, (0, 4, 8))
+    assert not motion.exact
+    for t in range(1, 9):
+        inner = motion.valid[t, 2:-2, 2:-2]
+        assert inner.float().mean() > 0.8
+        seen = motion.vectors[t, 2:-2, 2:-2][inner].median(dim=0).values
+        assert seen.tolist() == [-3, -1]
+
+
+def test_several_references_are_no_measure_either(tmp_path: Path) -> None:
+    options = {"bf": "0", "refs": "3", "g": "12"}
+    path = media.write(tmp_path / "a.mp4", media.pan(12, (96, 128), (3, 1)), options=options)
+    assert not motion_of(path).exact
+
+
+@pytest.mark.parametrize("options", [{"bf": "2", "refs": "3", "g": "12"}, media.PAN])
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_vectors_are_the_same_where_nobody_wants_pixels(
+    tmp_path: Path, codec: str, options: dict[str, str]
+) -> None:
+    given = options if codec == "libx264" else {"g": "12", "bf": options["bf"]}
+    path = media.write(tmp_path / "a.mp4", media.drift(30, (96, 128)), codec, options=given)
+    offsets = {"clip": tuple(range(2, 25))}
+    alone = read_clips(path, Request(0.0, offsets, motion_only=("clip",)))["clip"].motion
+    seen = read_clips(path, Request(0.0, offsets, motion=("clip",)))["clip"].motion
+    assert alone is not None
+    assert seen is not None
+    assert torch.equal(alone.vectors, seen.vectors)
+    assert torch.equal(alone.valid, seen.valid)
+    assert alone.valid.any()
+
+
+@pytest.mark.parametrize(
     ("codec", "name"),
     [("libx265", "a.mp4"), ("libvpx-vp9", "a.webm"), ("mjpeg", "a.avi"), ("ffv1", "a.mkv")],
 )

@@ -1,4 +1,4 @@
-"""Records -> block grid, against one plain loop over blocks."""
+"""Records -> block grid, against one plain loop over blocks, and across B-frames."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unscene.video.vectors import BLOCK, RECORD, Records, block_field, rotate_field
+from unscene.video.vectors import BLOCK, RECORD, BlockFields, joined, rotate_field
+
+
+def block_field(records, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """All frames P-frames but those without records."""
+    fields = BlockFields(len(records))
+    for t, frame in enumerate(records):
+        fields.show(bidirectional=False)
+        fields.add(t, None if frame is None else frame.tobytes(), (height, width))
+    return joined([(fields, t) for t in range(len(records))])
 
 
 def slow_field(records, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -89,10 +98,43 @@ def test_small_partitions_share_a_cell_and_the_last_one_stands() -> None:
     assert vectors[0, 1, 1].tolist() == [44, 1]
 
 
-def test_the_future_leaves_no_trace() -> None:
+def test_a_frame_without_a_reference_ahead_leaves_the_future_out() -> None:
     vectors, valid = block_field([make([(1, 16, 16, 0, 0, 8, 8, 4)])], 16, 16)
     assert not valid.any()
     assert not vectors.any()
+
+
+def test_vectors_across_b_frames_become_motion_per_frame() -> None:
+    """A picture that moves 2 px right a frame, coded I B B P; block 0 looks back, block 1 ahead."""
+    fields = BlockFields(4)
+    for index, kind in enumerate("IBBP"):
+        fields.show(bidirectional=kind == "B")
+        rows = [(-1, 8, 8, 0, 0, -2 * index * 4, 0, 4)] if index else []
+        if kind == "B":
+            rows.append((1, 8, 8, 8, 0, 2 * (3 - index) * 4, 0, 4))
+            # Both: the past counts.
+            rows += [(-1, 8, 8, 16, 0, -2 * index * 4, 0, 4), (1, 8, 8, 16, 0, 99, 99, 4)]
+        fields.add(index, make(rows).tobytes() if rows else None, (8, 24))
+        assert fields.waiting == (kind == "B")
+        assert fields.plain == (index == 0)
+    vectors, valid = joined([(fields, index) for index in range(4)])
+    assert valid[:, 0].tolist() == [[False] * 3, [True] * 3, [True] * 3, [True, False, False]]
+    assert set(vectors[..., 0][valid].tolist()) == {-2.0}
+    assert not vectors[..., 1].any()
+
+
+def test_frames_of_two_passes_join_and_those_without_a_reference_are_empty() -> None:
+    tail, head = BlockFields(2), BlockFields(1)
+    for fields, index, x in ((tail, 7, 4), (tail, 8, 8), (head, 0, 12)):
+        fields.show(bidirectional=False)
+        fields.add(index, make([(-1, 8, 8, 0, 0, x, 0, 4)]).tobytes(), (8, 8))
+    vectors, valid = joined([(tail, 7), (tail, 8), None, (head, 0)])
+    assert vectors[:, 0, 0, 0].tolist() == [1, 2, 0, 3]
+    assert valid[:, 0, 0].tolist() == [True, True, False, True]
+    together, _ = joined([(tail, 7), (tail, 8)])
+    assert np.shares_memory(together, tail.vectors)
+    with pytest.raises(LookupError):
+        joined([(head, 3), None])
 
 
 @pytest.mark.parametrize("turns", range(5))
@@ -112,26 +154,6 @@ def test_a_turned_field_turns_places_and_vectors_alike(turns: int) -> None:
     )
     assert turned[0, row, column].tolist() == [head_column - column, head_row - row]
     assert turned.flags.c_contiguous
-
-
-def test_records_keep_every_frame_apart_while_they_grow() -> None:
-    rng, kept, store = np.random.default_rng(0), {}, Records()
-    for index in (3, 4, 7, 8):
-        frame = np.zeros(700, RECORD)
-        frame["motion_x"] = rng.integers(-99, 99, len(frame))
-        kept[index] = frame
-        store.add(index, frame.tobytes())
-        store.add(index + 100, None)
-    store.add(9, b"")
-    for index, frame in kept.items():
-        found = store.get(index)
-        assert found is not None
-        np.testing.assert_array_equal(found, frame)
-    empty = store.get(9)
-    assert store.get(103) is None
-    assert store.get(5) is None
-    assert empty is not None
-    assert len(empty) == 0
 
 
 def test_no_motion_is_a_vector_and_not_its_absence() -> None:

@@ -13,30 +13,27 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import av
 import numpy as np
 import torch
 from av.error import FFmpegError
-from av.sidedata.sidedata import SideDataContainer
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 
 from unscene.errors import VideoError
 from unscene.video.clip import Clip, Motion
-from unscene.video.packets import Packets, open_container, rewind, tick_of
+from unscene.video.inspect import references_of
+from unscene.video.packets import open_container, rewind, vectors_of
 from unscene.video.planes import FrameStack, PlaneReader
-from unscene.video.probe import (
-    VECTOR_CODECS,
-    check_file,
-    frame_rate,
-    quarter_turns,
-    video_stream,
-    why,
-)
+from unscene.video.probe import VECTOR_CODECS, check_file, quarter_turns, video_stream, why
 from unscene.video.sampling import Request
-from unscene.video.vectors import BLOCK, Records, block_field, only_past, rotate_field
+from unscene.video.timed import TimedFrames
+from unscene.video.vectors import BLOCK, BlockFields, joined, rotate_field
 
 _SEEK_BACK = (0.0, 2.0, 12.0)  # seconds; some containers seek to after the wanted time
+_BIDIRECTIONAL = frozenset({int(PictureType.B), int(PictureType.BI)})
+_references = lru_cache(maxsize=64)(references_of)
 
 
 @dataclass
@@ -45,8 +42,8 @@ class _Pass:
 
     stack: FrameStack
     key: FrameStack
+    fields: BlockFields  # of the frames whose vectors are wanted
     places: dict[int, int] = field(default_factory=dict)  # of a frame in the stack
-    vectors: Records = field(default_factory=Records)
     frames: int | None = None  # how many there are until the end, once the end was seen
 
 
@@ -93,27 +90,27 @@ class _Reader:
         short_side: int | None,
         request: Request,
     ) -> None:
-        self.container, self.path, self.request = container, path, request
+        self.path, self.request = path, request
         self.start, self.end = start, end
-        self.stream = stream = video_stream(container, path)
-        self.packets = Packets(container, stream)
-        if request.motion or request.motion_only:
-            codec = stream.codec_context.codec.canonical_name
+        self.motion = {*request.motion, *request.motion_only}
+        if self.motion:
+            codec = video_stream(container, path).codec_context.codec.canonical_name
             if codec not in VECTOR_CODECS:
                 raise VideoError(path, f"{codec} carries no motion vectors; pass --flow dis")
-            stream.codec_context.options = {"flags2": "+export_mvs"}
-        self.fps = frame_rate(stream)
-        self.tick = tick_of(stream)  # fractions would take a tenth of the decoding time
-        self.origin = (stream.start_time or 0) * self.tick
-        # AVI stores no presentation times, and those FFmpeg makes up jump to and fro; decoding
-        # times grow evenly, but run late by a delay that only the first frame shows.
-        self.decoding_times = container.format.name == "avi"
-        if self.decoding_times:
-            first = next(self._decode(), None)
-            self.origin += first[1] if first is not None else 0.0
-        self.to_planes = PlaneReader(stream.codec_context.codec.canonical_name, short_side)
+        self.timed = TimedFrames(container, path, self._options())
+        self.to_planes = PlaneReader(self.timed.codec, short_side)
         self.coded_size = (0, 0)
         self.turns = 0
+
+    def _options(self) -> dict[str, str]:
+        """Of the decoder."""
+        if not self.motion:
+            return {}
+        options, request = {"flags2": "+export_mvs"}, self.request
+        if request.key_frame is None and request.offsets.keys() <= {*request.motion_only}:
+            # Nobody looks at the pixels; vectors are the same without these steps.
+            options |= {"skip_idct": "all", "skip_loop_filter": "all"}
+        return options
 
     def read(self) -> dict[str, Clip]:
         request = self.request
@@ -125,7 +122,7 @@ class _Reader:
         }
         moving = {
             offset
-            for name in {*request.motion, *request.motion_only}
+            for name in self.motion
             for offset in range(request.offsets[name][0], request.offsets[name][-1] + 1)
         }
         tail = self._pass(self.start + request.at, shown, moving)
@@ -136,7 +133,7 @@ class _Reader:
         for name, offsets in request.offsets.items():
             still = name in request.motion_only
             clip = self._no_frames() if still else self._clip(offsets, place)
-            if still or name in request.motion:
+            if name in self.motion:
                 clip = clip.replace(motion=self._motion(offsets, place))
             clips[name] = clip
         if request.key_frame is not None:
@@ -174,17 +171,24 @@ class _Reader:
 
     def _pass(self, at: float, shown: set[int], moving: set[int]) -> _Pass:
         """Decode from the key frame before `at` until the last wanted frame or the end."""
-        found = _Pass(FrameStack(self.to_planes, len(shown)), FrameStack(self.to_planes, 1))
-        last = max(shown | moving)
-        half = 0.5 / self.fps
+        found = _Pass(
+            FrameStack(self.to_planes, len(shown)),
+            FrameStack(self.to_planes, 1),
+            BlockFields(len(moving)),
+        )
+        fields, last = found.fields, max(shown | moving)
+        half = 0.5 / self.timed.fps
         index = -1
         for frame, time in self._frames_from(at):
             if self.end is not None and time >= self.end - half:
+                found.frames = index + 1
                 break
             early = time < at - half
             index += not early
             if frame.key_frame and self._is_wanted_key(index, found):
                 found.key.add(frame, time)
+            if moving:
+                fields.show(bidirectional=frame.pict_type in _BIDIRECTIONAL)
             if early:
                 continue
             if index == 0:
@@ -194,13 +198,13 @@ class _Reader:
                 found.places[index] = len(found.places)
                 found.stack.add(frame, time)
             if index in moving:
-                # Not `frame.side_data`: that and the frame point to each other, and a frame that
-                # waits for the garbage collector costs its decoder fresh memory.
-                data = SideDataContainer(frame)  # type: ignore[call-arg]
-                found.vectors.add(index, data.get("MOTION_VECTORS"))
-            if index == last:
-                return found
-        found.frames = index + 1
+                fields.add(index, vectors_of(frame), (frame.height, frame.width))
+            # Vectors of a B-frame may count from the P-frame that follows.
+            if index >= last and not fields.waiting:
+                break
+        else:
+            found.frames = index + 1
+        fields.finish()
         return found
 
     def _is_wanted_key(self, index: int, found: _Pass) -> bool:
@@ -210,43 +214,20 @@ class _Reader:
 
     def _frames_from(self, at: float) -> Iterator[tuple[VideoFrame, float]]:
         """Frames in order with their times, missing none that a window at `at` needs."""
-        earliest = at - 0.5 / self.fps
+        earliest = at - 0.5 / self.timed.fps
         for back in _SEEK_BACK:
             target = max(earliest - back, 0.0)
-            self._seek(target)
-            frames = self._decode()
+            try:
+                self.timed.seek(target)
+            except FFmpegError:
+                rewind(self.timed.container)
+            frames = self.timed.onwards()
             first = next(frames, None)
             if target == 0 or (first is not None and first[1] <= earliest):
                 break  # else seeking went too far, or the file ends before its claimed duration
         if first is not None:
             yield first
             yield from frames
-
-    def _seek(self, time: float) -> None:
-        ticks = int((time + self.origin) / self.tick)
-        if time <= 0:
-            ticks = min(ticks, 0)
-        try:
-            self.container.seek(ticks, stream=self.stream, backward=True)
-        except FFmpegError:
-            rewind(self.container)
-
-    def _decode(self) -> Iterator[tuple[VideoFrame, float]]:
-        """All frames from here on, with their times."""
-        step, time = 1 / self.fps, None
-        sent = None  # when the decoder was last fed
-        for packet, frames in self.packets:
-            if packet.dts is not None:
-                sent = packet.dts * self.tick - self.origin
-            for frame in frames:
-                stamp = frame.dts if self.decoding_times or frame.pts is None else frame.pts
-                if stamp is not None:
-                    time = stamp * self.tick - self.origin
-                elif time is not None:
-                    time += step
-                else:
-                    time = 0.0 if sent is None else sent + step
-                yield frame, time
 
     def _clip(self, offsets: Sequence[int], place: dict[int, tuple[_Pass, int]]) -> Clip:
         chosen = []
@@ -265,7 +246,7 @@ class _Reader:
         return Clip(y, chroma, chroma.clone(), torch.empty(0, dtype=torch.float64))
 
     def _nothing(self) -> VideoError:
-        damage = self.packets.damage
+        damage = self.timed.packets.damage
         because = "" if damage is None else f": {why(damage)}"
         return VideoError(self.path, f"no frame can be decoded in this part of the file{because}")
 
@@ -288,13 +269,15 @@ class _Reader:
 
     def _motion(self, offsets: Sequence[int], place: dict[int, tuple[_Pass, int]]) -> Motion:
         dense = range(offsets[0], offsets[-1] + 1)
-        records = [
+        frames = [
             # Where the window loops, the codec's reference is not the frame before in the window.
-            found.vectors.get(index) if index > 0 or offset == offsets[0] else None
+            (found.fields, index) if index > 0 or offset == dense[0] else None
             for offset, (found, index) in ((o, place[o]) for o in dense)
         ]
-        reordered = bool(self.stream.codec_context.has_b_frames)
-        vectors, valid = rotate_field(*block_field(records, *self.coded_size), self.turns)
+        try:
+            vectors, valid = rotate_field(*joined(frames), self.turns)
+        except LookupError as error:
+            raise self._nothing() from error
         height, width = self.coded_size[:: -1 if self.turns % 2 else 1]
         return Motion(
             vectors=torch.from_numpy(vectors),
@@ -302,5 +285,11 @@ class _Reader:
             frames=torch.tensor([offset - offsets[0] for offset in offsets]),
             size=(height, width),
             block=BLOCK,
-            exact=not reordered and only_past(records),
+            exact=self._exact() and all(place[o][0].fields.plain for o in offsets),
         )
+
+    def _exact(self) -> bool:
+        """As far as the stream tells: no frame is held back, and there is one reference."""
+        context = self.timed.stream.codec_context
+        one = self.timed.codec != "h264" or _references(context.extradata or b"") == 1
+        return one and not context.has_b_frames

@@ -31,7 +31,8 @@ class Motion:
         size: (H, W) of the coded frame, in whose pixels vectors and blocks are measured (the
             clip's planes may have been shrunk).
         block: side of a block in luma pixels.
-        exact: False if the stream has B-frames, so that a vector's length is not motion per frame.
+        exact: False if the stream has B-frames or several references, so that a vector's length is
+            motion per frame at best on average (see `vectors`).
     """
 
     vectors: Tensor

@@ -9,6 +9,8 @@ import av
 from av.error import EOFError as AvEOFError
 from av.error import FFmpegError
 from av.packet import Packet
+from av.sidedata.motionvectors import MotionVectors
+from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 
 
@@ -28,6 +30,17 @@ def rewind(container: av.container.InputContainer) -> None:
 def tick_of(stream: av.VideoStream) -> float:
     """Seconds that one unit of the stream's time stamps stands for."""
     return float(stream.time_base or 1 / av.time_base)
+
+
+def vectors_of(frame: VideoFrame) -> MotionVectors | None:
+    """The records of a frame whose decoder was told to export them; None: it has none."""
+    # Not `frame.side_data`: that and the frame point to each other, and a frame that waits for the
+    # garbage collector costs its decoder fresh memory.
+    found = SideDataContainer(frame)  # type: ignore[call-arg]
+    for data in found:
+        if isinstance(data, MotionVectors):
+            return data
+    return None
 
 
 class Packets:

@@ -1,6 +1,8 @@
-"""Frames of a file from its beginning to its end, with their times.
+"""Frames of a file with their times, the first frame of the file being at 0.
 
-The times are those that decode.py gives: the first frame of the file is at 0.
+Time stamps are the stream's presentation times where it has them. AVI stores none, and those FFmpeg
+makes up jump to and fro; decoding times grow evenly, but run late by a delay that only the first
+frame shows. Frames without any stamp follow the one before at the stream's frame rate.
 """
 
 from __future__ import annotations
@@ -17,27 +19,48 @@ from unscene.video.probe import frame_rate, video_stream
 
 
 class TimedFrames:
-    """A file that is open for reading.
+    """A file that is open for reading, at its beginning.
+
+    Args:
+        container: whose decoder has not been used.
+        path: for errors.
+        options: of the decoder, as FFmpeg names them.
 
     Attributes:
+        stream: its video stream.
+        fps: average frames a second.
         damaged: packets that were incomplete, failed or gave a frame with errors so far.
     """
 
-    def __init__(self, container: av.container.InputContainer, path: str) -> None:
+    def __init__(
+        self,
+        container: av.container.InputContainer,
+        path: str,
+        options: dict[str, str] | None = None,
+    ) -> None:
         self.container = container
         self.stream = video_stream(container, path)
         self.packets = Packets(container, self.stream)
         self.codec = self.stream.codec_context.codec.canonical_name
-        self.fps, self.tick = frame_rate(self.stream), tick_of(self.stream)
+        if options:
+            self.stream.codec_context.options = options
+        self.fps = frame_rate(self.stream)
+        self._tick = tick_of(self.stream)  # fractions would take a tenth of the decoding time
         self.damaged = 0
-        self.origin = (self.stream.start_time or 0) * self.tick
-        # As in decode.py: AVI has decoding times only, late by what the first frame shows.
-        self.decoding_times = container.format.name == "avi"
-        if self.decoding_times:
-            first = next(self._all(), None)
-            self.origin += first[1] if first is not None else 0.0
+        self._origin = (self.stream.start_time or 0) * self._tick
+        self._decoding_times = container.format.name == "avi"
+        if self._decoding_times:
+            first = next(self.onwards(), None)
+            self._origin += first[1] if first is not None else 0.0
             rewind(container)
             self.damaged = 0
+
+    def seek(self, time: float) -> None:
+        """Go to a key frame at or before `time`, as far as the container can tell."""
+        ticks = int((time + self._origin) / self._tick)
+        if time <= 0:
+            ticks = min(ticks, 0)
+        self.container.seek(ticks, stream=self.stream, backward=True)
 
     def segment(self, start: float, end: float | None) -> Iterator[tuple[VideoFrame, float]]:
         """Frames from `start` to before `end`, seconds; None: to the end of the file."""
@@ -51,9 +74,8 @@ class TimedFrames:
     def _from(self, start: float) -> Iterator[tuple[VideoFrame, float]]:
         if start > 2:
             with suppress(FFmpegError):
-                ticks = int((start - 2 + self.origin) / self.tick)
-                self.container.seek(ticks, stream=self.stream, backward=True)
-                frames = self._all()
+                self.seek(start - 2)
+                frames = self.onwards()
                 first = next(frames, None)
                 if first is not None and first[1] <= start:
                     self.damaged = 0  # behind a jump references may be missing: no damage
@@ -61,24 +83,27 @@ class TimedFrames:
                     yield from frames
                     return
             rewind(self.container)
-        yield from self._all()
+        yield from self.onwards()
 
-    def _all(self) -> Iterator[tuple[VideoFrame, float]]:
-        time, sent, last = None, None, self.packets.damage
+    def onwards(self) -> Iterator[tuple[VideoFrame, float]]:
+        """All frames from here on."""
+        step, time = 1 / self.fps, None
+        sent = None  # when the decoder was last fed
+        last = self.packets.damage
         for packet, frames in self.packets:
             failed = self.packets.damage is not last or any(frame.is_corrupt for frame in frames)
             self.damaged += failed or packet.is_corrupt
             last = self.packets.damage
             if packet.dts is not None:
-                sent = packet.dts * self.tick - self.origin
+                sent = packet.dts * self._tick - self._origin
             for frame in frames:
-                stamp = frame.dts if self.decoding_times or frame.pts is None else frame.pts
+                stamp = frame.dts if self._decoding_times or frame.pts is None else frame.pts
                 if stamp is not None:
-                    time = stamp * self.tick - self.origin
+                    time = stamp * self._tick - self._origin
                 elif time is not None:
-                    time += 1 / self.fps
+                    time += step
                 else:
-                    time = 0.0 if sent is None else sent + 1 / self.fps
+                    time = 0.0 if sent is None else sent + step
                 yield frame, time
 
 

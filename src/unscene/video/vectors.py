@@ -1,4 +1,4 @@
-"""The codec's motion vectors: records of one frame -> vectors on a grid of 8x8 blocks.
+"""The codec's motion vectors: records of the frames of a pass -> vectors on a grid of 8x8 blocks.
 
 Convention
 ----------
@@ -6,18 +6,32 @@ FFmpeg gives every block the centre of the block in this frame (dst) and the poi
 frame it was predicted from (src = dst + motion / scale). For a block predicted from the past,
 src - dst is therefore the backward flow of equation 2, in luma pixels: I(dst, t+1) = I(src, t).
 `source` is -1 for the past and +1 for the future, never the distance to the reference.
+
+Where there are B-frames, references are further away than one frame, or lie in the future. The
+types of the frames in the order in which they are shown tell how far, as long as each refers to the
+nearest I- or P-frame on that side:
+
+    shown             I  B  B  P  B  B  P
+    to the past       .  1  2  3  1  2  3
+    to the future     .  2  1  .  2  1  .
+
+MPEG-1, -2 and -4 have it so; H.264 may choose among several frames and let B-frames refer to
+B-frames, so that there it is the likeliest distance. Vectors are divided by it, and those into the
+future turned round, which makes them motion per frame, averaged over the distance. (FFmpeg hands
+out the direct blocks of MPEG-4's B-frames as if they stood still.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 BLOCK = 8
+_SHIFT = 3
 
-# AVMotionVector, libavutil/motion_vector.h. Naming it once spares building it for every frame.
+# AVMotionVector, libavutil/motion_vector.h.
 RECORD = np.dtype(
     [
         ("source", "i4"),
@@ -34,164 +48,114 @@ RECORD = np.dtype(
     ],
     align=True,
 )
-_WORDS = RECORD.itemsize // 8
-_CHUNK = 3000  # records handled at a time: what is made on the way stays in the cache
-_HEAD = np.int64(0x0000FFFFFFFFFFFF)  # of a record's first word: source, w and h
 
 
-class Records:
-    """The records of the frames of one pass, one after the other, as FFmpeg hands them out."""
+class BlockFields:
+    """Block fields of some frames of one pass; every record goes straight to its cells.
 
-    def __init__(self) -> None:
-        self._words = np.empty((1024, _WORDS), np.int64)
-        self._ends = [0]
-        self._frames: dict[int, int] = {}
+    Blocks without a vector are 0 and not valid. Where several blocks share a cell (4x4 and 8x4
+    partitions), the last one stands for all; where a block has a vector into the past and one into
+    the future, the former.
 
-    def add(self, index: int, data: Any) -> None:
-        """Copy the records of frame `index`; None: it has no vectors, as a key frame has none."""
+    Args:
+        room: how many frames there will be.
+
+    Attributes:
+        places: of each frame among the fields, by its index.
+        plain: no frame so far is a B-frame or was predicted from the future.
+        waiting: there are B-frames behind the last I- or P-frame, whose vectors into the future
+            need the next one.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self.places: dict[int, int] = {}
+        self.plain = True
+        self.vectors = np.zeros((0, 0, 0, 2), np.float32)
+        self.valid = np.zeros((0, 0, 0), bool)
+        self._frame = 0  # number of the frame that was shown last
+        self._past = 0  # how far it is from the I- or P-frame before; 0: there was none
+        self._bidirectional = False
+        self._since: int | None = None  # the last I- or P-frame's number
+        self._later: list[tuple[np.ndarray, int, int, int]] = []
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._later)
+
+    def show(self, *, bidirectional: bool) -> None:
+        """The next frame of the pass, whether its vectors are wanted or not."""
+        self._frame += 1
+        self._past = 0 if self._since is None else self._frame - self._since
+        self._bidirectional = bidirectional
+        if bidirectional:
+            self.plain = False
+            return
+        self._since = self._frame
+        if self._later:
+            self.finish(self._frame)
+
+    def add(self, index: int, data: Any, size: tuple[int, int]) -> None:
+        """Take in the vectors of the frame that was shown last.
+
+        Args:
+            index: by which it will be asked for.
+            data: a buffer of records, or None: it has no vectors, as a key frame has none.
+            size: coded (H, W) in luma pixels; that of the first frame decides for all.
+        """
+        if not self.places:
+            from unscene.video.scatter import scatter
+
+            self._scatter = scatter
+            rows, columns = -(-size[0] // BLOCK), -(-size[1] // BLOCK)
+            self.vectors = np.zeros((self._room, rows, columns, 2), np.float32)
+            self.valid = np.zeros((self._room, rows, columns), bool)
+        place = self.places[index] = len(self.places)
         if data is None:
             return
-        new = np.frombuffer(data, np.int64).reshape(-1, _WORDS)
-        begin, end = self._ends[-1], self._ends[-1] + len(new)
-        if end > len(self._words):
-            larger = np.empty((2 * end, _WORDS), np.int64)
-            larger[:begin] = self._words[:begin]
-            self._words = larger
-        self._words[begin:end] = new
-        self._frames[index] = len(self._ends) - 1
-        self._ends.append(end)
+        records, past = np.frombuffer(data, np.int16), max(self._past, 1)
+        if self._bidirectional:
+            self._later.append((records, past, self._frame, place))
+        elif self._scatter(records, past, 0, self.vectors, self.valid, place, _SHIFT):
+            self.plain = False
 
-    def get(self, index: int) -> np.ndarray | None:
-        """Records of frame `index`, dtype RECORD (N,), a view; None if it has none."""
-        place = self._frames.get(index)
-        if place is None:
-            return None
-        return self._words[self._ends[place] : self._ends[place + 1]].view(RECORD)[:, 0]
+    def finish(self, anchor: int | None = None) -> None:
+        """Fill in the B-frames that wait for an I- or P-frame; None: none follows."""
+        for records, past, number, place in self._later:
+            future = 0 if anchor is None else anchor - number
+            self._scatter(records, past, future, self.vectors, self.valid, place, _SHIFT)
+        self._later.clear()
 
 
-def block_field(
-    records: Sequence[np.ndarray | None], height: int, width: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of L frames on the block grid.
+def joined(frames: Sequence[tuple[BlockFields, int] | None]) -> tuple[np.ndarray, np.ndarray]:
+    """The fields of a window.
 
     Args:
-        records: for each frame a structured array of dtype RECORD, or None (no vectors).
-        height, width: coded size of the frame in luma pixels.
+        frames: for each frame of which pass it is and its index there; None: it has no vectors.
 
     Returns:
-        vectors float32 (L, Hb, Wb, 2) and valid bool (L, Hb, Wb), Hb = ceil(height / 8). Blocks
-        without a vector from the past are 0 and not valid. Where several blocks share a cell (4x4
-        and 8x4 partitions), the last one stands for all.
+        vectors float32 (L, Hb, Wb, 2) and valid bool (L, Hb, Wb): views where the frames lie
+        together, as they do unless the window loops.
+
+    Raises:
+        LookupError: no frame of the window was read.
     """
-    rows, columns = -(-height // BLOCK), -(-width // BLOCK)
-    # A vector travels as one number of two floats, negated: no motion is then -0.0, whose bits
-    # tell it from a cell that has no vector.
-    cells = np.zeros((len(records), rows, columns), np.uint64)
-    for group, first in _chunks(records, rows * columns):
-        _scatter(group, first, cells)
-    vectors = np.subtract(np.float32(0), cells.view(np.float32))
-    return vectors.reshape(*cells.shape, 2), cells != 0
-
-
-def _chunks(
-    records: Sequence[np.ndarray | None], cells: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Words (N, 5) of some frames at a time and (N,), where the frame of each record begins."""
-    group: list[np.ndarray] = []
-    first: list[int] = []
-    count = 0
-    for t, record in enumerate(records):
-        if record is None or not len(record):
-            continue
-        if group and count + len(record) > _CHUNK:
-            yield _joined(group), np.repeat(first, [len(words) for words in group])
-            group, first, count = [], [], 0
-        # As words: joining records field by field would take longer than all the rest.
-        group.append(record.view(np.int64).reshape(-1, _WORDS))
-        count += len(record)
-        first.append(t * cells)
-    if group:
-        yield _joined(group), np.repeat(first, [len(words) for words in group])
-
-
-def _joined(group: list[np.ndarray]) -> np.ndarray:
-    return group[0] if len(group) == 1 else np.concatenate(group)
-
-
-def _scatter(words: np.ndarray, first: np.ndarray, cells: np.ndarray) -> None:
-    """Write each record's vector into the cells it covers.
-
-    Args:
-        words: int64 (N, 5), records.
-        first: int64 (N,), where the frame of each record begins among the cells.
-        cells: uint64 (L, Hb, Wb), contiguous.
-    """
-    record = words.view(RECORD)[:, 0]
-    vector = _vectors(words, record["motion_scale"])
-    place = record["dst_x"].astype(np.int64), record["dst_y"].astype(np.int64)
-    source, head = record["source"], words[:, 0] & _HEAD
-    if (head == head[0]).all():
-        if source[0] < 0:
-            _fill(_size(head[0]), place, vector, first, cells)
-        return
-    past = source < 0
-    for kind in np.unique(head[past]):  # three or four sizes of block at most
-        # Column by column: picking whole records would take longer than all the rest.
-        chosen = np.flatnonzero(head == kind)
-        centre = place[0][chosen], place[1][chosen]
-        _fill(_size(kind), centre, vector[chosen], first[chosen], cells)
-
-
-def _size(head: np.int64) -> tuple[int, int]:
-    """(w, h) of a block."""
-    return int(head) >> 32 & 0xFF, int(head) >> 40 & 0xFF
-
-
-def _vectors(words: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Negated vectors in pixels, two floats as one number: uint64 (N,)."""
-    value = np.empty((len(words), 2), np.float32)
-    numbers = words.view(np.int32)
-    value[:, 0], value[:, 1] = numbers[:, 6], numbers[:, 7]  # motion_x, motion_y
-    least = scale.min()
-    if least == scale.max():  # as in every stream seen so far
-        value *= np.float32(-1 / max(least, 1))
-    else:
-        value /= -np.maximum(scale, 1).astype(np.float32)[:, None]
-    packed: np.ndarray = value.view(np.uint64)[:, 0]
-    return packed
-
-
-def _fill(
-    size: tuple[int, int],
-    centre: tuple[np.ndarray, np.ndarray],
-    vector: np.ndarray,
-    first: np.ndarray,
-    cells: np.ndarray,
-) -> None:
-    """The same for blocks of one size (w, h) around their centres (x, y)."""
-    _, rows, columns = cells.shape
-    flat = cells.reshape(-1)
-    w, h = size
-    column = (centre[0] - w // 2) >> 3  # // BLOCK
-    row = (centre[1] - h // 2) >> 3
-    down, across = -(-h // BLOCK), -(-w // BLOCK)
-    whole = row.min() >= 0 and column.min() >= 0
-    whole &= row.max() + down <= rows and column.max() + across <= columns
-    corner = first + row * columns + column
-    for dy in range(down):
-        for dx in range(across):
-            where = corner + (dy * columns + dx)
-            if whole:
-                flat[where] = vector
-            else:
-                inside = (row + dy >= 0) & (row + dy < rows)
-                inside &= (column + dx >= 0) & (column + dx < columns)
-                flat[where[inside]] = vector[inside]
-
-
-def only_past(records: Sequence[np.ndarray | None]) -> bool:
-    """True if no block was predicted from the future."""
-    return not any((r["source"] > 0).any() for r in records if r is not None)
+    read = [
+        (k, frame[0], frame[0].places[frame[1]])
+        for k, frame in enumerate(frames)
+        if frame is not None and frame[1] in frame[0].places
+    ]
+    if not read:
+        raise LookupError("no frame of this window was read")
+    _, fields, start = read[0]
+    if read == [(k, fields, start + k) for k in range(len(frames))]:
+        chosen = slice(start, start + len(frames))
+        return fields.vectors[chosen], fields.valid[chosen]
+    vectors = np.zeros((len(frames), *fields.vectors.shape[1:]), np.float32)
+    valid = np.zeros(vectors.shape[:-1], bool)
+    for k, fields, place in read:
+        vectors[k], valid[k] = fields.vectors[place], fields.valid[place]
+    return vectors, valid
 
 
 def rotate_field(

@@ -1,0 +1,79 @@
+"""The one loop over blocks, compiled: AVMotionVector records -> cells of a grid.
+
+A dozen passes of NumPy over records of 40 bytes take several times as long as one compiled loop.
+Numba compiles it once and keeps the result beside this file (or, where that cannot be written, in
+the user's cache); importing it takes half a second, so `vectors` does that when it first has to.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, types
+
+WORDS = 20  # int16 numbers of one record
+
+_SIGNATURE = types.int64(
+    types.Array(types.int16, 1, "C", readonly=True),
+    types.float64,
+    types.float64,
+    types.Array(types.float32, 4, "C"),
+    types.Array(types.boolean, 3, "C"),
+    types.int64,
+    types.int64,
+)
+
+
+def _scatter(
+    records: np.ndarray,
+    past: float,
+    future: float,
+    vectors: np.ndarray,
+    valid: np.ndarray,
+    frame: int,
+    shift: int,
+) -> int:
+    """Write each record's vector, motion per frame, into the cells that its block covers.
+
+    Args:
+        records: int16 (20 * N,), the bytes of N AVMotionVector (libavutil/motion_vector.h).
+        past, future: how many frames away the references are on either side; 0: unknown, such
+            records are passed over. Where a cell has both, the vector into the past stands.
+        vectors: float32 (L, Hb, Wb, 2), written to: src - dst in luma pixels, divided by the
+            distance, and turned round where the reference is in the future.
+        valid: bool (L, Hb, Wb), written to.
+        frame: which of the L.
+        shift: a cell is 2 ** shift pixels wide.
+
+    Returns:
+        How many records were predicted from the future.
+    """
+    _, rows, columns = valid.shape
+    ahead = 0
+    for side in (1, -1):
+        distance = -future if side == 1 else past
+        for first in range(0, len(records) - WORDS + 1, WORDS):
+            record = records[first : first + WORDS]
+            source = 1 if record[0] >= 0 else -1
+            if source != side:
+                continue
+            ahead += source > 0
+            if distance == 0:
+                continue
+            w, h = record[2] & 0xFF, (record[2] >> 8) & 0xFF
+            left, top = (record[5] - w // 2) >> shift, (record[6] - h // 2) >> shift
+            scale = max(record[16] & 0xFFFF, 1) * distance
+            x = ((record[13] << 16) | (record[12] & 0xFFFF)) / scale
+            y = ((record[15] << 16) | (record[14] & 0xFFFF)) / scale
+            across, down = -(-w >> shift), -(-h >> shift)
+            for row in range(max(top, 0), min(top + down, rows)):
+                for column in range(max(left, 0), min(left + across, columns)):
+                    vectors[frame, row, column, 0] = x
+                    vectors[frame, row, column, 1] = y
+                    valid[frame, row, column] = True
+    return ahead
+
+
+try:
+    scatter = njit(_SIGNATURE, cache=True, nogil=True)(_scatter)
+except RuntimeError:  # there is no folder to keep the result in
+    scatter = njit(_SIGNATURE, nogil=True)(_scatter)
