@@ -188,10 +188,15 @@ def test_a_recipe_is_a_configuration_of_pretrain(capsys: pytest.CaptureFixture[s
     assert "/nowhere/at/all: does not exist" in capsys.readouterr().err
 
 
-def test_markdown_keeps_the_order_of_the_tables() -> None:
-    some = [Recipe("b", 2, "B", {"r1": 1.0}, {}, ()), Recipe("a", 1, "A", {"x": 2.0}, {}, ())]
+def test_markdown_keeps_the_order_of_the_papers_and_tables() -> None:
+    some = [
+        Recipe("c", "cmd", 1, "C", {}, {}, ()),
+        Recipe("b", "dsm", 2, "B", {"r1": 1.0}, {}, ()),
+        Recipe("a", "dsm", 1, "A", {"x": 2.0}, {}, ()),
+    ]
     lines = markdown(some).splitlines()
     assert lines[2:] == [
-        "| `recipes/a.yaml` | 1 | A | x 2.0 | |",
-        "| `recipes/b.yaml` | 2 | B | r1 1.0 | |",
+        "| `recipes/a.yaml` | DSM, 1 | A | x 2.0 | |",
+        "| `recipes/b.yaml` | DSM, 2 | B | r1 1.0 | |",
+        "| `recipes/c.yaml` | CMD, 1 | C |  | |",
     ]

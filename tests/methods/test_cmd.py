@@ -13,8 +13,8 @@ from torch import Tensor
 
 from unscene.encoders import create_encoder
 from unscene.errors import UnsceneError
-from unscene.methods.cmd import CMD, position_nce
-from unscene.methods.cmd_network import CMDNetwork, Head
+from unscene.methods.cmd import CMD, CMDNetwork
+from unscene.methods.foretell import NormHead, position_nce
 from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
 from unscene.train.preview import preview
@@ -155,8 +155,8 @@ def test_the_l2_loss_is_the_distance_to_the_mean_vectors() -> None:
     result = run(model, data)
     views = model.views(data, torch.Generator().manual_seed(7))
     maps = model.embedder.clip_maps(views["anchor"])
-    given = model.embedder.motion_values(model.embedder.predicted(maps))
-    t, h, w = model.embedder.positions
+    given = model.embedder.motion.values(model.embedder.motion.predictor(maps))
+    t, h, w = model.embedder.motion.positions
     cells = views["motion"].unfold(2, 4 // t, 4 // t)[:, :, :t]
     assert given.shape == (B, t * h * w, 2)
     assert cells.shape[2] == t
@@ -224,11 +224,11 @@ def test_tokens_and_positions_are_the_papers(name: str) -> None:
         maps = network.clip_maps(torch.empty(2, 3, 16, 112, 112))
         channels = 512 if name == "c3d" else 2048 + 2 * 1024
         assert maps.shape == (2, channels, 2, 7, 7)
-        assert network.positions == (1, 7, 7)
-        assert network.motion_features(torch.empty(2, 2, 8, 112, 112)).shape == (2, 49, 512)
-        predicted = network.predicted(maps)
+        assert network.motion.positions == (1, 7, 7)
+        assert network.motion.features(torch.empty(2, 2, 8, 112, 112)).shape == (2, 49, 512)
+        predicted = network.motion.predictor(maps)
         assert predicted.shape == (2, 49, 512)
-        assert network.motion_query(predicted).shape == (2, 49, 512)
+        assert network.motion.query(predicted).shape == (2, 49, 512)
         query, key = network.context(maps, torch.empty(2, 3, 1, 112, 112))
         assert query.shape == key.shape == (2, 512)
 
@@ -247,15 +247,15 @@ def test_two_scales_are_the_coarse_map_beside_the_fine_ones_time_steps() -> None
 
 
 def test_heads_give_unit_rows_of_any_leading_shape() -> None:
-    rows = Head(6, 5, 7)(torch.randn(3, 4, 6))
+    rows = NormHead(6, 5, 7)(torch.randn(3, 4, 6))
     assert rows.shape == (3, 4, 5)
     torch.testing.assert_close(rows.norm(dim=-1), torch.ones(3, 4))
 
 
 def test_the_linear_predictor_sees_only_its_own_position() -> None:
-    linear = method(predictor="linear").embedder.predictor.eval()
-    around = method().embedder.predictor.eval()
-    t, h, w = method().embedder.tokens
+    linear = method(predictor="linear").embedder.motion.predictor.eval()
+    around = method().embedder.motion.predictor.eval()
+    t, h, w = method().embedder.motion.tokens
     maps = torch.randn(1, 64, t, h, w, requires_grad=True)
     for predictor, local in ((linear, True), (around, False)):
         first = predictor(maps)[0, 0, 0]

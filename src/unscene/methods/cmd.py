@@ -6,7 +6,7 @@
                         flipped as it was; and of three other moments of the video
     encoder   any (R3D-26, R(2+1)D-26, C3D in the paper); a motion and a key-frame encoder beside it
     head      four, two layers with batch norm, D = 512, L2; a transformer predicts the motion
-              (cmd_network.py)
+              (foretell.py)
     loss      motion: each predicted position must find the true motion's feature at that position
               among all positions of it, of the other moments and of the batch's other videos;
               context: the clip must find its key frame among those of the batch. Both InfoNCE,
@@ -36,22 +36,57 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from unscene.encoders import VideoEncoder
-from unscene.methods.base import Method, StepResult
-from unscene.methods.cmd_network import CMDNetwork, at_positions
-from unscene.methods.contrast import gather_with_gradient, info_nce, rank, same_video
+from unscene.encoders import VideoEncoder, create_encoder
+from unscene.methods.base import Method, Network, StepResult
+from unscene.methods.contrast import gather_with_gradient, info_nce, same_video
+from unscene.methods.foretell import (
+    MotionPrediction,
+    NormHead,
+    map_shape,
+    motion_view,
+    two_scales,
+    windows_of,
+)
 from unscene.methods.moco import rank1
 from unscene.methods.settings import Settings
 from unscene.video.catalog import Video
 from unscene.video.clip import Clip
 from unscene.video.loading import Batch
 from unscene.video.sampling_future import FutureWindows
-from unscene.views.augment import BasicAugmentation, ViewParameters, make_view
-from unscene.views.flow import add_flow, view_flow
-from unscene.views.motion import motion_maps
+from unscene.views.augment import BasicAugmentation, make_view
+from unscene.views.flow import add_flow
+
+
+class ContextMatching(nn.Module):
+    """Key-frame encoder and two heads: clips' maps and key frames -> (B, dim) each, normalised."""
+
+    def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
+        super().__init__()
+        s = settings
+        channels, *_ = map_shape(encoder, s.frames, s.size, scales=2)
+        self.encoder = create_encoder("r2d-narrow" if s.side_encoders == "narrow" else "r2d10")
+        self.query = NormHead(channels, s.dim, s.predictor_hidden)
+        self.key = NormHead(self.encoder.dim, s.dim, s.predictor_hidden)
+
+    def forward(self, maps_BCTHW: Tensor, key_BCTHW: Tensor) -> tuple[Tensor, Tensor]:
+        return self.query(maps_BCTHW.mean(dim=(2, 3, 4))), self.key(self.encoder(key_BCTHW))
+
+
+class CMDNetwork(Network):
+    """The clip encoder, and what each task puts beside it."""
+
+    def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
+        super().__init__(encoder)
+        if settings.tasks != "motion":
+            self.context = ContextMatching(encoder, settings)
+        if settings.tasks != "context":
+            self.motion = MotionPrediction(encoder, settings)
+
+    def clip_maps(self, clip_BCTHW: Tensor) -> Tensor:
+        """Clips -> (B, C, T', H', W') of two scales."""
+        return two_scales(self.encoder, self.encoder.forward_stages(clip_BCTHW))
 
 
 class CMD(Method):
@@ -69,11 +104,7 @@ class CMD(Method):
     @property
     def windows(self) -> tuple[str, ...]:
         """Names of the motion windows, the true one first."""
-        s = self.settings
-        if s.tasks == "context":
-            return ()
-        others = s.motion_negatives if s.motion_loss == "nce" else 0
-        return ("motion", *(f"other{k}" for k in range(others)))
+        return () if self.settings.tasks == "context" else windows_of(self.settings)
 
     def sampler(self) -> FutureWindows:
         s = self.settings
@@ -115,23 +146,7 @@ class CMD(Method):
         if s.tasks != "motion":
             key = batch.clips["key"]
             views["key"] = make_view(key, self.basic.draw(key.sizes, generator), size=s.size)
-        return views | {name: self._motion(batch, name, params) for name in self.windows}
-
-    def _motion(self, batch: Batch, name: str, params: ViewParameters) -> Tensor:
-        """float32 (B, 2, F, size, size), forward motion in `motion_limit`; 3 channels of
-        differences, of the clip's view of the frames."""
-        s, clip = self.settings, batch.clips[name]
-        if s.motion_from == "difference":
-            return make_view(clip, params, size=s.size).diff(dim=2)
-        affine, size = params.affine.to(clip.device), (s.size, s.size)
-        if s.motion_from == "flow":
-            assert clip.flow is not None
-            pixels = view_flow(clip.flow, affine, size) * (s.size / 2)
-            forward = -pixels.clamp(-s.motion_limit, s.motion_limit) / s.motion_limit
-            return forward.permute(0, 4, 1, 2, 3)
-        assert clip.motion is not None
-        corrected = s.motion_corrected
-        return motion_maps(clip.motion, affine, size, limit=s.motion_limit, corrected=corrected)[0]
+        return views | {name: motion_view(batch, name, params, s) for name in self.windows}
 
     def forward(self, batch: Batch, generator: torch.Generator) -> StepResult:
         views = self.views(batch, generator)
@@ -143,60 +158,11 @@ class CMD(Method):
             query, key = self.embedder.context(maps, views["key"])
             keys, tau = gather_with_gradient(key), self.settings.temperature
             losses.append(info_nce(query, key, keys, temperature=tau, hidden=own))
-            metrics["context_rank1"] = rank1(query, key, keys, own)
             metrics["context"] = losses[-1].detach()
+            metrics["context_rank1"] = rank1(query, key, keys, own)
         if self.windows:
-            predicted = self.embedder.predicted(maps)
-            if self.settings.motion_loss == "l2":
-                losses.append(self._regression(predicted, views["motion"]))
-            else:
-                found = self._prediction(predicted, [views[name] for name in self.windows], own)
-                losses.append(found[0])
-                metrics["motion_rank1"] = found[1]
-            metrics["motion"] = losses[-1].detach()
+            windows = [views[name] for name in self.windows]
+            loss, found = self.embedder.motion(maps, windows, own)
+            losses.append(loss)
+            metrics |= found
         return StepResult(torch.stack(losses).sum(), metrics)
-
-    def _prediction(
-        self, predicted: Tensor, windows: list[Tensor], own: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        query = self.embedder.motion_query(predicted)
-        # One pass for all windows, so that batch norm sees them alike.
-        features = self.embedder.motion_features(torch.cat(windows)).chunk(len(windows))
-        others = torch.stack(features[1:], dim=1) if len(windows) > 1 else None
-        return position_nce(query, features[0], others, own, self.settings.temperature)
-
-    def _regression(self, predicted: Tensor, motion: Tensor) -> Tensor:
-        target = at_positions(motion, self.embedder.positions)
-        return F.mse_loss(self.embedder.motion_values(predicted).float(), target)
-
-
-def position_nce(
-    query: Tensor, true: Tensor, others: Tensor | None, own: Tensor, temperature: float
-) -> tuple[Tensor, Tensor]:
-    """InfoNCE of every position against all positions of many windows (methods.md 3.3).
-
-    Args:
-        query: predicted features (B, N, D), normalised.
-        true: features of the true motion (B, N, D).
-        others: of H other moments of the same video (B, H, N, D), or None.
-        own: bool (B, world B), from `same_video`.
-        temperature: tau > 0.
-
-    Returns:
-        The mean loss over videos and positions, and how often a position finds its feature first.
-    """
-    batch, positions, _ = query.shape
-    every = gather_with_gradient(true)
-    logits = torch.einsum("bnd,cmd->bncm", query, every)
-    place = torch.arange(batch, device=query.device) + rank() * batch
-    twin = own.clone()
-    twin[torch.arange(batch, device=query.device), place] = False
-    logits = logits.masked_fill(twin[:, None, :, None], -torch.inf).flatten(2)
-    if others is not None:
-        hard = torch.einsum("bnd,bhmd->bnhm", query, others).flatten(2)
-        logits = torch.cat([logits, hard], dim=2)
-    at = torch.arange(positions, device=query.device)
-    target = place[:, None] * positions + at[None]
-    loss = F.cross_entropy((logits / temperature).flatten(0, 1), target.flatten())
-    found = (logits.detach().argmax(dim=2) == target).float().mean()
-    return loss, found

@@ -1,0 +1,241 @@
+"""What will move where: CMD's motion prediction, for any method that encodes clips (methods.md 3).
+
+    motion    (B, 2, F, H, W)    R3D-10, stem of stride 1    (B, 512, 1, 7, 7): 49 positions
+    clip      (B, 3, T, H, W)    encoder, two scales         (B, C, 2, 7, 7): 98 tokens
+              tokens -> transformer, a learned query for every position -> head
+              each position must find the true motion's feature there, among all others
+
+(Sizes of a 16x112x112 clip and F = 8.) Two scales: a ResNet's last map, brought to the size of the
+one before (nearest), beside the even and the odd time steps of that one; other encoders give their
+last map. methods.md counts 2048 channels there; with the bottlenecks of the authors' public model
+they are 2048 + 2 * 1024.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unscene.encoders import VideoEncoder, create_encoder
+from unscene.encoders.resnet3d import ResNet3D
+from unscene.methods.contrast import gather_with_gradient, rank
+from unscene.methods.settings import Settings
+from unscene.video.loading import Batch
+from unscene.views.augment import ViewParameters, make_view
+from unscene.views.flow import view_flow
+from unscene.views.motion import motion_maps
+
+_HEADS = 8  # of attention
+
+
+class MotionPrediction(nn.Module):
+    """Predictor, motion encoder and heads; the encoder of clips is the caller's.
+
+    Args:
+        encoder: of clips.
+        settings: resolved; `frames`, `size` and `motion_frames` decide how many tokens and
+            positions there are.
+
+    Attributes:
+        positions: (T', H', W') of the future motion.
+    """
+
+    def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
+        super().__init__()
+        self.settings = s = settings
+        channels, *tokens = map_shape(encoder, s.frames, s.size, scales=2)
+        motion_encoder = _motion_encoder(s)
+        of_motion, *positions = map_shape(motion_encoder, s.motion_frames, s.size, scales=1)
+        self.tokens, self.positions = tuple(tokens), tuple(positions)
+        kind = TransformerPredictor if s.predictor == "transformer" else LinearPredictor
+        self.predictor = kind(channels, s.predictor_dim, self.tokens, self.positions)
+        if s.motion_loss == "nce":
+            self.motion_encoder = motion_encoder
+            self.query = NormHead(s.predictor_dim, s.dim, s.predictor_hidden)
+            self.key = NormHead(of_motion, s.dim, s.predictor_hidden)
+        else:
+            self.values = nn.Linear(s.predictor_dim, _channels(s))
+
+    def features(self, motion_BCTHW: Tensor) -> Tensor:
+        """Motion windows -> their features at every position, (B, N, dim), normalised."""
+        maps = self.motion_encoder.forward_maps(motion_BCTHW).flatten(2).mT
+        features: Tensor = self.key(maps)
+        return features
+
+    def forward(
+        self, maps_BCTHW: Tensor, windows: list[Tensor], own: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of predicting `windows[0]`, and numbers to log.
+
+        Args:
+            maps_BCTHW: of the clips, from `two_scales`.
+            windows: motion windows (B, C, F, H, W): the true one, then those of other moments.
+            own: bool (B, world B), from `same_video`.
+        """
+        predicted = self.predictor(maps_BCTHW)
+        if self.settings.motion_loss == "l2":
+            target = at_positions(windows[0], self.positions)
+            loss = F.mse_loss(self.values(predicted).float(), target)
+            return loss, {"motion": loss.detach()}
+        # One pass for all windows, so that batch norm sees them alike.
+        true, *others = self.features(torch.cat(windows)).chunk(len(windows))
+        hard = torch.stack(others, dim=1) if others else None
+        tau = self.settings.temperature
+        loss, found = position_nce(self.query(predicted), true, hard, own, tau)
+        return loss, {"motion": loss.detach(), "motion_rank1": found}
+
+
+class NormHead(nn.Module):
+    """(..., D_in) -> normalised (..., D_out): two layers, each with batch norm (over all rows)."""
+
+    def __init__(self, dim_in: int, dim_out: int, hidden: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(dim_in, hidden, bias=False),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, dim_out, bias=False),
+            nn.BatchNorm1d(dim_out),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        rows = self.layers(features.flatten(0, -2)).float()
+        return F.normalize(rows, dim=1).unflatten(0, features.shape[:-1])
+
+
+class TransformerPredictor(nn.Module):
+    """Maps (B, C, T, H, W) -> (B, N, D): 2 encoder and 4 decoder layers, post-norm, FFN as wide as
+    the model, dropout 0.1; positions of the tokens and queries of the future are learned."""
+
+    def __init__(
+        self, channels: int, dim: int, tokens: tuple[int, ...], positions: tuple[int, ...]
+    ) -> None:
+        super().__init__()
+        self.project = nn.Linear(channels, dim)
+        self.places = nn.Parameter(torch.randn(math.prod(tokens), dim) * 0.02)
+        self.queries = nn.Parameter(torch.randn(math.prod(positions), dim) * 0.02)
+        self.transformer = nn.Transformer(dim, _HEADS, 2, 4, dim, 0.1, batch_first=True)
+
+    def forward(self, maps_BCTHW: Tensor) -> Tensor:
+        tokens = self.project(maps_BCTHW.flatten(2).mT) + self.places
+        out: Tensor = self.transformer(tokens, self.queries.expand(len(tokens), -1, -1))
+        return out
+
+
+class LinearPredictor(nn.Module):
+    """Maps -> (B, N, D) without looking around: the tokens that stand at a position, projected."""
+
+    def __init__(
+        self, channels: int, dim: int, tokens: tuple[int, ...], positions: tuple[int, ...]
+    ) -> None:
+        super().__init__()
+        self.positions = positions
+        self.project = nn.Linear(channels, dim)
+
+    def forward(self, maps_BCTHW: Tensor) -> Tensor:
+        out: Tensor = self.project(at_positions(maps_BCTHW, self.positions))
+        return out
+
+
+def position_nce(
+    query: Tensor, true: Tensor, others: Tensor | None, own: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """InfoNCE of every position against all positions of many windows (methods.md 3.3).
+
+    Args:
+        query: predicted features (B, N, D), normalised.
+        true: features of the true motion (B, N, D).
+        others: of H other moments of the same video (B, H, N, D), or None.
+        own: bool (B, world B), from `same_video`.
+        temperature: tau > 0.
+
+    Returns:
+        The mean loss over videos and positions, and how often a position finds its feature first.
+    """
+    batch, positions, _ = query.shape
+    here = torch.arange(batch, device=query.device)
+    every = gather_with_gradient(true)
+    logits = torch.einsum("bnd,cmd->bncm", query, every)
+    place = here + rank() * batch
+    twin = own.clone()
+    twin[here, place] = False
+    logits = logits.masked_fill(twin[:, None, :, None], -torch.inf).flatten(2)
+    if others is not None:
+        hard = torch.einsum("bnd,bhmd->bnhm", query, others).flatten(2)
+        logits = torch.cat([logits, hard], dim=2)
+    target = place[:, None] * positions + torch.arange(positions, device=query.device)
+    loss = F.cross_entropy((logits / temperature).flatten(0, 1), target.flatten())
+    found = (logits.detach().argmax(dim=2) == target).float().mean()
+    return loss, found
+
+
+def at_positions(maps_BCTHW: Tensor, positions: tuple[int, ...]) -> Tensor:
+    """Maps, averaged over what falls to each of N = T' H' W' positions: (B, N, C)."""
+    t, h, w = positions
+    return F.adaptive_avg_pool3d(maps_BCTHW, (t, h, w)).flatten(2).mT
+
+
+def two_scales(encoder: VideoEncoder, stages: list[Tensor]) -> Tensor:
+    """An encoder's maps (`forward_stages`) -> what the predictor reads, (B, C, T', H', W')."""
+    coarse = stages[-1]
+    if len(stages) < 2 or not isinstance(encoder, ResNet3D):
+        return coarse
+    fine = stages[-2]
+    length, each = fine.shape[2], fine.shape[2] // coarse.shape[2]
+    begin = torch.arange(coarse.shape[2], device=fine.device) * each
+    steps = [fine[:, :, (begin + k).clamp(max=length - 1)] for k in range(max(1, each))]
+    size = (coarse.shape[2], *fine.shape[3:])
+    return torch.cat([F.interpolate(coarse, size=size), *steps], dim=1)
+
+
+def map_shape(encoder: VideoEncoder, frames: int, size: int, *, scales: int) -> tuple[int, ...]:
+    """(C, T', H', W') of an encoder's maps, of one scale or two, without computing them."""
+    shadow = copy.deepcopy(encoder).to("meta")
+    clip = torch.empty(2, encoder.spec.channels, frames, size, size, device="meta")
+    stages = shadow.forward_stages(clip)
+    return tuple((two_scales(shadow, stages) if scales == 2 else stages[-1]).shape[1:])
+
+
+def windows_of(settings: Settings) -> tuple[str, ...]:
+    """Names of the clips that are motion windows, the true one first."""
+    others = settings.motion_negatives if settings.motion_loss == "nce" else 0
+    return ("motion", *(f"other{k}" for k in range(others)))
+
+
+def motion_view(batch: Batch, name: str, params: ViewParameters, settings: Settings) -> Tensor:
+    """A motion window as the clip's view crops and flips it.
+
+    Args:
+        batch: with the clip `name`: vectors, frames with flow, or frames (`motion_from`).
+        params: of the view of the clip that the motion belongs to.
+
+    Returns:
+        float32 (B, 2, F, size, size), forward motion as a share of `motion_limit`; or, of
+        differences of frames, 3 channels.
+    """
+    s, clip = settings, batch.clips[name]
+    if s.motion_from == "difference":
+        return make_view(clip, params, size=s.size).diff(dim=2)
+    affine, size = params.affine.to(clip.device), (s.size, s.size)
+    if s.motion_from == "flow":
+        assert clip.flow is not None
+        pixels = view_flow(clip.flow, affine, size) * (s.size / 2)
+        forward = -pixels.clamp(-s.motion_limit, s.motion_limit) / s.motion_limit
+        return forward.permute(0, 4, 1, 2, 3)
+    assert clip.motion is not None
+    corrected = s.motion_corrected
+    return motion_maps(clip.motion, affine, size, limit=s.motion_limit, corrected=corrected)[0]
+
+
+def _channels(s: Settings) -> int:
+    return 3 if s.motion_from == "difference" else 2
+
+
+def _motion_encoder(s: Settings) -> VideoEncoder:
+    if s.side_encoders == "narrow":
+        return create_encoder("r3d-narrow", in_channels=_channels(s))
+    return create_encoder("r3d10", stem="motion", in_channels=_channels(s))
