@@ -2,4 +2,5 @@
 
 from __future__ import annotations
 
+from controls import places  # noqa: F401
 from seeing import scenes  # noqa: F401

@@ -76,7 +76,7 @@ class Reliance:
 
     def finish(self) -> Measured:
         """Headline "classes_below_5_percent", low for an encoder of motion; the overall "gain";
-        "accuracy_normal" and "accuracy_static"."""
+        "accuracy_normal" and "accuracy_static". Where these tell nothing, `absent` says so."""
         if self.footage.label is None:
             return Measured(self.name, absent="no labels: name their column with --label")
         kept, names = self._labelled()
@@ -100,8 +100,14 @@ class Reliance:
             f"accuracy_{kind}": score(hits[kind], labels=names.tolist())
             for kind in ("normal", "static")
         }
+        normal = accuracies["accuracy_normal"]
+        weak = (
+            f"even normal clips teach no more than {normal.value:.0%}, where always naming the "
+            f"commonest class gives {most:.0%}: what classes gain is noise"
+        )
         return Measured(
             self.name,
+            absent=weak if normal.ci95[0] <= most else "",
             scores={"classes_below_5_percent": below}
             | ({"gain": gain} if gain is not None else {})
             | accuracies,
@@ -207,28 +213,32 @@ def _intervals(
     at all); their intervals draw videos within each class."""
     classes = [np.flatnonzero(names == name) for name in np.unique(names)]
     rng = np.random.default_rng(0)
-    below, gains = np.empty((2, _RESAMPLES))
-    for r in range(_RESAMPLES):
-        drawn = [rng.choice(own, len(own)) for own in classes]
-        pairs = np.array([[static[d].mean(), normal[d].mean()] for d in drawn])
-        below[r] = _below(pairs)
-        every = np.concatenate(drawn)
-        some = static[every].mean()
-        gains[r] = (normal[every].mean() - some) / some if some > 0 else np.nan
-    value = _below(np.array([[static[own].mean(), normal[own].mean()] for own in classes]))
-    share = Score(value, _quantiles(below), len(classes))
+    # How often each video is drawn, (resamples, n): sums of hits are products with it.
+    draws = [
+        rng.multinomial(len(own), np.full(len(own), 1 / len(own)), _RESAMPLES) for own in classes
+    ]
+    sums = [
+        np.stack([drawn @ hits[own] for own, drawn in zip(classes, draws, strict=True)], axis=1)
+        for hits in (static, normal)
+    ]
+    counts = np.array([len(own) for own in classes])
+    below = _below(sums[0] / counts, sums[1] / counts)
+    some, more = (total.sum(axis=1) for total in sums)
+    gains = np.full(_RESAMPLES, np.nan)
+    np.divide(more - some, some, out=gains, where=some > 0)
+    means = [np.array([hits[own].mean() for own in classes]) for hits in (static, normal)]
+    share = Score(float(_below(*means)), _quantiles(below), len(classes))
     overall = _gain(float(static.mean()), float(normal.mean()))
-    if overall is None or np.isnan(gains).all():
+    if overall is None:
         return share, None
     return share, Score(overall, _quantiles(gains), len(names))
 
 
-def _below(pairs: _Table) -> float:
-    """Share of classes (static, normal) that gain less than `LEAST`; a gain from 0 is a gain."""
-    static, normal = pairs.T
+def _below(static: _Table, normal: _Table) -> _Table:
+    """Share of classes that gain less than `LEAST`, along the last axis; a gain from 0 is one."""
     # Accuracies are fractions of small numbers: a gain of exactly 5 % must not hang on rounding.
     less = normal < static * (1 + LEAST) - 1e-12
-    return float(np.where(static == 0, normal == 0, less).mean())
+    return np.where(static == 0, normal == 0, less).mean(axis=-1)
 
 
 def _quantiles(values: _Table) -> tuple[float, float]:

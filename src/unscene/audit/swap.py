@@ -28,7 +28,7 @@ from torch import Tensor
 from unscene.audit.footage import Footage
 from unscene.audit.measure import Measured, Watcher
 from unscene.audit.shared_views import Lending, lending, shuffled, swapped_views
-from unscene.evaluate.bootstrap import score
+from unscene.evaluate.bootstrap import share
 from unscene.evaluate.decouple import TIE
 from unscene.video.loading import Batch
 
@@ -97,12 +97,12 @@ class Swap:
         donors = np.array(self.donors)
         videos = np.array(self.owner)[donors[:, 0]]
         follows, forwards, nearest = self._compare(donors)
-        details["nearest"] = {name: float((nearest == k).mean()) for k, name in enumerate(NEAREST)}
+        details["nearest"] = dict(zip(NEAREST, nearest.mean(axis=0).tolist(), strict=True))
         details["swapped"] = len(donors)
-        scores = {"motion_share": score(follows, videos=videos)}
+        scores = {"motion_share": share(follows, videos)}
         if self.disordered:
             order = _won(forwards, np.array(self.disordered))
-            scores["order"] = score(order, videos=videos)
+            scores["order"] = share(order, videos)
         return Measured(
             self.name,
             scores=scores,
@@ -113,12 +113,12 @@ class Swap:
 
     def _compare(
         self, donors: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-        """Of every swapped clip: whether it follows the motion; its cosine with the motion donor;
-        whose clip of all is the nearest, a place in `NEAREST`."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Of every swapped clip (N,): whether it follows the motion, and its cosine with the motion
+        donor; (N, 3): whose clip is the nearest of all, as in `NEAREST`, a tie divided."""
         clips, mixed = torch.stack(self.clips).double(), torch.stack(self.mixed)
         follows, forwards = np.empty((2, len(donors)))
-        nearest = np.empty(len(donors), dtype=np.int64)
+        nearest = np.empty((len(donors), len(NEAREST)))
         for start in range(0, len(donors), _CHUNK):
             part = slice(start, start + _CHUNK)
             cosines = (mixed[part] @ clips.T).numpy()
@@ -126,8 +126,9 @@ class Swap:
             motion, scene = (cosines[row, donors[part, side]] for side in (0, 1))
             follows[part], forwards[part] = _won(motion, scene), motion
             cosines[row, donors[part, 0]] = cosines[row, donors[part, 1]] = -np.inf
-            third = cosines.max(axis=1)
-            nearest[part] = np.argmax(np.stack([motion, scene, third]), axis=0)
+            three = np.stack([motion, scene, cosines.max(axis=1)], axis=1)
+            first = three >= three.max(axis=1, keepdims=True) - TIE
+            nearest[part] = first / first.sum(axis=1, keepdims=True)
         return follows, forwards, nearest
 
     def _count(self, lent: Lending) -> None:

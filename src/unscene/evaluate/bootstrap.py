@@ -46,6 +46,27 @@ def score(
     return Score(float(scores.mean()), interval(scores, videos=videos), len(scores), classes)
 
 
+def share(wins: NDArray[np.float64], videos: NDArray[np.int64]) -> Score:
+    """A share with Wilson's interval (1927), which has a width where all agree: a bootstrap of
+    twenty wins out of twenty would be sure of 100 %.
+
+    Args:
+        wins: (N,) in 0..1, a half for a tie, N at least 1.
+        videos: (N,), which video each belongs to. The wins of a video are averaged first and count
+            as one, so that many clips of one video are no more evidence than one; as values between
+            0 and 1 vary less than 0 and 1 do, the interval is rather too wide than too narrow.
+
+    Returns:
+        The mean over videos; n counts videos.
+    """
+    _, owner = np.unique(videos, return_inverse=True)
+    means = np.bincount(owner, wins) / np.bincount(owner)
+    p, n, z = float(means.mean()), len(means), 1.959964
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+    return Score(p, (max(0.0, middle - half), min(1.0, middle + half)), n)
+
+
 def interval(
     scores: NDArray[np.float64],
     *,
