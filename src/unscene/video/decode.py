@@ -93,24 +93,21 @@ class _Reader:
         self.path, self.request = path, request
         self.start, self.end = start, end
         self.motion = {*request.motion, *request.motion_only}
-        if self.motion:
-            codec = video_stream(container, path).codec_context.codec.canonical_name
-            if codec not in VECTOR_CODECS:
-                raise VideoError(path, f"{codec} carries no motion vectors; pass --flow dis")
-        self.timed = TimedFrames(container, path, self._options())
-        self.to_planes = PlaneReader(self.timed.codec, short_side)
+        codec = video_stream(container, path).codec_context.codec.canonical_name
+        if self.motion and codec not in VECTOR_CODECS:
+            raise VideoError(path, f"{codec} carries no motion vectors; pass --flow dis")
+        options = {"flags2": "+export_mvs"} if self.motion else {}
+        # Where nobody looks at pixels, steps can be left out that change no vector.
+        blind = request.key_frame is None and request.offsets.keys() <= {*request.motion_only}
+        if blind:
+            options |= {"skip_idct": "all", "skip_loop_filter": "all"}
+        self.small = blind and codec != "h264"  # whose decoder knows no smaller pictures
+        if self.small:
+            options["lowres"] = "3"
+        self.timed = TimedFrames(container, path, options)
+        self.to_planes = PlaneReader(codec, short_side)
         self.coded_size = (0, 0)
         self.turns = 0
-
-    def _options(self) -> dict[str, str]:
-        """Of the decoder."""
-        if not self.motion:
-            return {}
-        options, request = {"flags2": "+export_mvs"}, self.request
-        if request.key_frame is None and request.offsets.keys() <= {*request.motion_only}:
-            # Nobody looks at the pixels; vectors are the same without these steps.
-            options |= {"skip_idct": "all", "skip_loop_filter": "all"}
-        return options
 
     def read(self) -> dict[str, Clip]:
         request = self.request
@@ -193,12 +190,15 @@ class _Reader:
                 continue
             if index == 0:
                 self.coded_size = (frame.height, frame.width)
+                if self.small:
+                    context = self.timed.stream.codec_context
+                    self.coded_size = (context.coded_height, context.coded_width)
                 self.turns = quarter_turns(frame.rotation)
             if index in shown:
                 found.places[index] = len(found.places)
                 found.stack.add(frame, time)
             if index in moving:
-                fields.add(index, vectors_of(frame), (frame.height, frame.width))
+                fields.add(index, vectors_of(frame), self.coded_size)
             # Vectors of a B-frame may count from the P-frame that follows.
             if index >= last and not fields.waiting:
                 break
