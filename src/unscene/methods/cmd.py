@@ -46,6 +46,7 @@ from unscene.methods.foretell import (
     NormHead,
     map_shape,
     motion_view,
+    refusal,
     two_scales,
     windows_of,
 )
@@ -128,16 +129,9 @@ class CMD(Method):
         return dict.fromkeys(self.windows, flow)
 
     def refuses(self, video: Video) -> str | None:
-        assert video.info is not None
-        least = self.sampler().least
-        frames = int(video.duration * video.info.fps + 1e-3)
-        if frames < least:
-            return f"{frames} frames, and CMD needs {least}: lower --frames or --stride"
-        wanted = self.settings.tasks != "context" and self.settings.motion_from == "vectors"
-        if wanted and not video.info.vectors:
-            codec = video.info.codec
-            return f"{codec} carries no motion vectors: `unscene prepare`, or --motion_from flow"
-        return None
+        s = self.settings
+        vectors = s.tasks != "context" and s.motion_from == "vectors"
+        return refusal(video, self.sampler().least, vectors=vectors)
 
     def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         s, clip = self.settings, batch.clips["clip"]

@@ -19,6 +19,8 @@ Deviations and choices the paper leaves open:
   augmentation to all three views, and uses a two-layer head, AdamW and tau = 0.1 (not yet measured
   against the paper's). `--preset paper` does none of this.
 - Positives and negatives go through the momentum twin in one batch (docs/log.md).
+- `--other_scene` puts what moves in the positive over another video's scene (`views.transplant`);
+  it is ours, and off in every preset of DSM.
 - `--preset official-code` takes the published code's numbers (tau, m, weight decay, drops, no flow
   scaling); its local bump warps on the anchor and the inter-video term of its triplet run are not
   reproduced.
@@ -39,12 +41,14 @@ from unscene.methods.base import Embedder, Method, StepResult
 from unscene.methods.contrast import triplet
 from unscene.methods.moco import MoCo, similarities
 from unscene.methods.settings import Settings
+from unscene.video.catalog import Video
 from unscene.video.clip import Clip
 from unscene.video.loading import Batch
-from unscene.video.sampling import RandomWindow
+from unscene.video.sampling import RandomWindow, Sampler
 from unscene.views.augment import BasicAugmentation, ViewParameters, make_view
 from unscene.views.disturb import draw_offsets, draw_phi
 from unscene.views.flow import add_flow
+from unscene.views.transplant import elsewhere
 
 
 class TripletViews(Method):
@@ -62,7 +66,11 @@ class TripletViews(Method):
         """The clip the negative is made of."""
         return "shifted" if self.settings.shift else "clip"
 
-    def sampler(self) -> RandomWindow:
+    def sampler(self) -> Sampler:
+        return self.windows()
+
+    def windows(self) -> RandomWindow:
+        """The clip, and its shifted twin."""
         s = self.settings
         vectors = s.flow_scaling and s.flow == "codec"
         return RandomWindow(
@@ -82,17 +90,31 @@ class TripletViews(Method):
     def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         s, clip = self.settings, batch.clips["clip"]
         offsets = None
-        views = {"anchor": make_view(clip, self.basic.draw(clip.sizes, generator), size=s.size)}
+        params = self.basic.draw(clip.sizes, generator)
+        views = {"anchor": make_view(clip, params, size=s.size)} | self._beside(batch, params)
         disturbed = self._crop_only() if s.basic_on == "anchor" else self.basic
         params = disturbed.draw(clip.sizes, generator)
         if s.warp:
             offsets = draw_offsets(len(clip), generator, points=s.warp_points, reach=s.warp_reach)
         views["positive"] = make_view(clip, params, size=s.size, warp_offsets=offsets)
+        if s.other_scene:
+            chosen = torch.rand(len(clip), generator=generator) < s.other_scene
+            views["positive"] = elsewhere(views["positive"], batch.index, chosen)
         if self.has_negative:
             other = batch.clips[self.negative_clip]
             params = disturbed.draw(other.sizes, generator)
             views["negative"] = self._negative(batch, params, generator)
         return views
+
+    def _beside(self, batch: Batch, params: ViewParameters) -> dict[str, Tensor]:
+        """Further views that share the anchor's parameters."""
+        return {}
+
+    def refuses(self, video: Video) -> str | None:
+        assert video.info is not None
+        if self.settings.flow_scaling and self.settings.flow == "codec" and not video.info.vectors:
+            return f"{video.info.codec} carries no motion vectors: `unscene prepare`, or --flow dis"
+        return None
 
     def _negative(self, batch: Batch, params: ViewParameters, generator: torch.Generator) -> Tensor:
         s, clip = self.settings, batch.clips[self.negative_clip]

@@ -24,6 +24,7 @@ from unscene.encoders import VideoEncoder, create_encoder
 from unscene.encoders.resnet3d import ResNet3D
 from unscene.methods.contrast import gather_with_gradient, rank
 from unscene.methods.settings import Settings
+from unscene.video.catalog import Video
 from unscene.video.loading import Batch
 from unscene.views.augment import ViewParameters, make_view
 from unscene.views.flow import view_flow
@@ -204,6 +205,18 @@ def windows_of(settings: Settings) -> tuple[str, ...]:
     """Names of the clips that are motion windows, the true one first."""
     others = settings.motion_negatives if settings.motion_loss == "nce" else 0
     return ("motion", *(f"other{k}" for k in range(others)))
+
+
+def refusal(video: Video, least: int, *, vectors: bool) -> str | None:
+    """Why a video has no motion to foretell: shorter than `least` frames, or without vectors."""
+    assert video.info is not None
+    frames = int(video.duration * video.info.fps + 1e-3)
+    if frames < least:
+        return f"{frames} frames, and {least} are needed: lower --frames or --stride"
+    if vectors and not video.info.vectors:
+        codec = video.info.codec
+        return f"{codec} carries no motion vectors: `unscene prepare`, or --motion_from flow"
+    return None
 
 
 def motion_view(batch: Batch, name: str, params: ViewParameters, settings: Settings) -> Tensor:

@@ -79,9 +79,13 @@ class StageEmbedder(Network):
     def forward(self, clip_BCTHW: Tensor) -> list[Tensor]:
         """Clips -> for each stage, shallow to deep, its features over time (B, T_k, D_k)."""
         maps = self.encoder.forward_stages(clip_BCTHW)[-self.stages :]
+        return [self.over_time(m) for m in maps]
+
+    def over_time(self, map_BDTHW: Tensor) -> Tensor:
+        """A map -> its features over time (B, T, D), pooled over space as the encoder does."""
         if self.encoder.pool == "max":
-            return [m.amax(dim=(3, 4)).mT for m in maps]
-        return [m.mean(dim=(3, 4)).mT for m in maps]
+            return map_BDTHW.amax(dim=(3, 4)).mT
+        return map_BDTHW.mean(dim=(3, 4)).mT
 
     def embed(self, contrast: str, stage: int, features_BTD: Tensor) -> Tensor:
         """Features over time -> what a contrast compares, (B, R, D): R time steps, or one row."""

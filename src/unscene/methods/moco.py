@@ -21,7 +21,7 @@ from unscene.methods.base import Embedder, Method, StepResult
 from unscene.methods.contrast import MomentumTwin, Queue, gather, info_nce
 from unscene.methods.settings import Settings
 from unscene.video.loading import Batch
-from unscene.video.sampling import RandomWindow
+from unscene.video.sampling import RandomWindow, Sampler
 from unscene.views.augment import BasicAugmentation, make_view
 
 
@@ -36,7 +36,7 @@ class MoCo(Method):
         self.queue = Queue(settings.queue, settings.dim)
         self.basic = BasicAugmentation.of(settings.augmentation, settings.size)
 
-    def sampler(self) -> RandomWindow:
+    def sampler(self) -> Sampler:
         return RandomWindow(self.settings.frames, self.settings.stride)
 
     def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:

@@ -61,6 +61,8 @@ _CMD: dict[str, Any] = {
     "batch_size": 64,
 }
 
+_UNSCENE = {"other_scene": 0.5, "foretell": 1.0, "stages": 2}
+
 _TABLE: dict[str, dict[str, dict[str, Any]]] = {
     "moco": {
         "default": _OURS | _MOCO,
@@ -80,6 +82,8 @@ _TABLE: dict[str, dict[str, dict[str, Any]]] = {
     },
     # Nothing we have of HDC's paper names optimiser or schedule: those of DSM's stand in.
     "hdc": {"default": _OURS, "paper": {"head": "mlp"}},
+    # What each part adds stands in docs/results.md.
+    "unscene": {"default": _OURS | _DSM | _UNSCENE},
     "cmd": {
         "default": _CMD | {k: _OURS[k] for k in ("optimizer", "lr", "weight_decay", "batch_size")},
         "paper": _CMD,
@@ -88,7 +92,14 @@ _TABLE: dict[str, dict[str, dict[str, Any]]] = {
 }
 METHODS: tuple[str, ...] = tuple(_TABLE)
 # Their names in sentences.
-SPOKEN = {"moco": "MoCo", "dsm": "DSM", "dsm-triplet": "DSM (triplet)", "hdc": "HDC", "cmd": "CMD"}
+SPOKEN = {
+    "moco": "MoCo",
+    "dsm": "DSM",
+    "dsm-triplet": "DSM (triplet)",
+    "hdc": "HDC",
+    "cmd": "CMD",
+    "unscene": "unscene",
+}
 
 
 def fit_queue(settings: Settings, videos: int) -> Settings:
@@ -112,7 +123,7 @@ def resolve(
         raise UnsceneError(_unknown("preset", preset, PRESETS))
     if preset not in _TABLE[method]:
         raise UnsceneError(
-            f"{method} has no preset {preset!r}, its authors having published no code. It has: "
+            f"{method} has no preset {preset!r}, its authors having published none. It has: "
             f"{', '.join(_TABLE[method])}"
         )
     given = {key: value for key, value in (overrides or {}).items() if value is not None}

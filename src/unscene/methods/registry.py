@@ -9,6 +9,7 @@ from unscene.methods.dsm import DSM, DSMTriplet
 from unscene.methods.hdc import HDC
 from unscene.methods.moco import MoCo
 from unscene.methods.settings import Settings
+from unscene.methods.unscene import Unscene
 
 _METHODS: dict[str, type[Method]] = {
     "moco": MoCo,
@@ -16,6 +17,7 @@ _METHODS: dict[str, type[Method]] = {
     "dsm-triplet": DSMTriplet,
     "hdc": HDC,
     "cmd": CMD,
+    "unscene": Unscene,
 }
 
 

@@ -38,6 +38,8 @@ class Settings:
             positive and came through the same pass; those of the queue are not, and an anchor can
             tell its positive from them by that alone.
         margin: of the triplet loss, eq. 5.
+        other_scene: how often what moves in the positive stands over another video's scene, 0..1.
+        foretell: weight of CMD's motion prediction beside unscene's triplets; 0: none.
         contrasts: HDC's: "spatial" (two views of one clip), "temporal" (of two windows), "both", or
             "entangled" (one contrast of views that differ in time and in space).
         stages: HDC contrasts so many of the encoder's last stages; 1 is no hierarchy.
@@ -93,6 +95,8 @@ class Settings:
     queue_of: Literal["anchor", "key"] = "anchor"
     batch_negatives: bool = False
     margin: float = 0.5
+    other_scene: float = 0.0
+    foretell: float = 0.0
     contrasts: Literal["both", "spatial", "temporal", "entangled"] = "both"
     stages: int = 3
     stage_weights: tuple[float, ...] = (0.25, 0.5, 1.0)
@@ -133,7 +137,7 @@ class Settings:
         for name in ("temperature", "lr", "motion_limit"):
             _require(self, name, getattr(self, name) > 0, "must be above 0")
         from_zero = ("margin", "weight_decay", "warp_reach", "flow_max", "momentum", "queue")
-        cmd = ("motion_negatives", "motion_reach", "clip_gradient")
+        cmd = ("motion_negatives", "motion_reach", "clip_gradient", "foretell")
         for name in (*from_zero, *cmd, "crop_reach"):
             _require(self, name, getattr(self, name) >= 0, "must not be negative")
         weighed = len(self.stage_weights) >= self.stages and all(w > 0 for w in self.stage_weights)
@@ -143,6 +147,7 @@ class Settings:
         _require(self, "predictor_dim", divides, "must be a multiple of 8, the transformer's heads")
         _require(self, "warp_points", self.warp_points >= 2, "must be at least 2")
         _require(self, "twin_momentum", 0 <= self.twin_momentum <= 1, "must lie in 0..1")
+        _require(self, "other_scene", 0 <= self.other_scene <= 1, "must lie in 0..1")
         _require(self, "warmup", 0 <= self.warmup < 1, "must lie in 0..1")
         low, high = self.shift_range
         _require(self, "shift_range", 0 <= low <= high, "must be two counts, first <= second")

@@ -129,7 +129,7 @@ def _flow(
     """The flow that workers computed, and its clip, as the centre view of the frame shows them; or
     CMD's motion, as it is shown to the network, over the anchor's last frame."""
     size, motion = settings.size, views.get("motion")
-    if motion is not None and motion.shape[1] == 2:
+    if motion is not None and motion.shape[1] == 2 and "positive" not in views:
         back = -motion.permute(0, 2, 3, 4, 1) * (settings.motion_limit * 2 / size)
         still = views["anchor"][:, :, -1:].expand(-1, -1, motion.shape[2] + 1, -1, -1)
         return back.numpy(), picture.to_rgb(still, IMAGENET_MEAN, IMAGENET_STD)
@@ -161,7 +161,9 @@ def _titles(settings: Settings, sheet: picture_page.VideoViews) -> dict[str, str
     }
     sentences = {
         "anchor": "the clip",
-        "positive": "same motion, scene warped"
+        "positive": "same motion, now and then elsewhere"
+        if settings.other_scene
+        else "same motion, scene warped"
         if settings.warp
         else "the same clip, cropped and coloured anew",
         "negative": "same scene, motion disturbed: "

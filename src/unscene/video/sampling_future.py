@@ -37,6 +37,8 @@ class FutureWindows:
         key_only: "key" is the last key frame before a frame drawn so; False: that very frame.
         context, motion: whether "key", whether the motion windows are wanted at all.
         pixels: motion windows are read as frames, one more in front, instead of codec's vectors.
+        shift: also "shifted", as of RandomWindow.
+        vectors: clips that want motion vectors beside their frames.
     """
 
     frames: int = 16
@@ -50,6 +52,8 @@ class FutureWindows:
     context: bool = True
     motion: bool = True
     pixels: bool = False
+    shift: tuple[int, int] | None = None
+    vectors: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_window(self.frames, self.stride)
@@ -95,6 +99,9 @@ class FutureWindows:
         offsets = {name: (begin - first,) for name, begin in begins.items()}
         sampled = window(self.frames, self.stride)
         offsets["clip"] = tuple(clip - first + offset for offset in sampled)
+        if self.shift is not None:
+            tau = int(rng.integers(self.shift[0], self.shift[1] + 1))
+            offsets["shifted"] = tuple(offset + tau for offset in offsets["clip"])
         for name in moving:
             begin = begins[name] - first
             offsets[name] = tuple(range(begin, begin + self.motion_frames + self.pixels))
@@ -103,6 +110,7 @@ class FutureWindows:
         return Request(
             first / fps,
             offsets,
+            motion=self.vectors,
             motion_only=() if self.pixels else moving,
             key_frame=min(max(context - first, 0), end) if wanted else None,
         )

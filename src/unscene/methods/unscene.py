@@ -1,0 +1,129 @@
+"""unscene: the three papers' answers to one bias, in one method [ours].
+
+    views     anchor    basic augmentation
+              positive  the same motion: warped (DSM), or over another video's scene (`other_scene`)
+              negative  the same scene: shifted, flow scaled (DSM eq. 3, 4)
+              motion    what moves after the clip, and at other moments (CMD)
+    encoder   any; one for all views; its last `stages` (HDC)
+    head      one for every stage, D = 128, L2; CMD's predictor and motion encoder (foretell.py)
+    loss      mean over stages, weighed as HDC's, of max(|a-p| - |a-n| + margin, 0), plus
+              `foretell` times CMD's motion prediction
+
+Every part is one flag away from being gone: `--other_scene 0`, `--foretell 0`, `--stages 1`,
+`--flow dis`; without all of them it is DSM (Triplet). docs/results.md says which parts help.
+
+Why these: the triplet within a video learned most of what moves in our experiments, while negatives
+from other videos brought the scene back in (docs/log.md). The positive over another scene is what
+no crop or warp can give: the place itself is exchanged. What moves is cut out by change over time
+(`views.transplant`), not by the codec's vectors: blocks of 8 px are coarser than what moves in
+small videos. Views of a moving camera, and of a video that is its own neighbour in the batch, stay
+what they are.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unscene.encoders import VideoEncoder
+from unscene.errors import UnsceneError
+from unscene.methods.base import StepResult
+from unscene.methods.contrast import same_video, triplet
+from unscene.methods.dsm import TripletViews
+from unscene.methods.foretell import (
+    MotionPrediction,
+    motion_view,
+    refusal,
+    two_scales,
+    windows_of,
+)
+from unscene.methods.hdc import StageEmbedder
+from unscene.methods.moco import similarities
+from unscene.methods.settings import Settings
+from unscene.video.catalog import Video
+from unscene.video.loading import Batch
+from unscene.video.sampling import Sampler
+from unscene.video.sampling_future import FutureWindows
+from unscene.views.augment import BasicAugmentation, ViewParameters
+
+_CONTRAST = "triplet"
+
+
+class UnsceneNetwork(StageEmbedder):
+    """The encoder, a head for every stage, and what foretells motion."""
+
+    def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
+        super().__init__(encoder, settings, (_CONTRAST,))
+        if settings.foretell:
+            self.motion = MotionPrediction(encoder, settings)
+
+
+class Unscene(TripletViews):
+    """DSM's triplet at HDC's depths, with CMD's foretold motion and exchanged scenes."""
+
+    embedder: UnsceneNetwork
+
+    def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
+        super().__init__(encoder, settings)
+        if not self.has_negative:
+            raise UnsceneError("unscene needs a negative: --flow_scaling true or --shift true")
+        if settings.foretell and settings.motion_from != "vectors":
+            raise UnsceneError("unscene foretells the codec's vectors only: --motion_from vectors")
+        self.basic = BasicAugmentation.of(settings.augmentation, settings.size)
+
+    def _network(self, encoder: VideoEncoder) -> UnsceneNetwork:
+        return UnsceneNetwork(encoder, self.settings)
+
+    def sampler(self) -> Sampler:
+        s, plain = self.settings, self.windows()
+        if not s.foretell:
+            return plain
+        return FutureWindows(
+            s.frames,
+            s.stride,
+            motion_frames=s.motion_frames,
+            gap=s.motion_gap if s.motion_at == "future" else None,
+            others=len(windows_of(s)) - 1,
+            reach=s.motion_reach,
+            context=False,
+            shift=plain.shift,
+            vectors=plain.motion,
+        )
+
+    def refuses(self, video: Video) -> str | None:
+        sampler = self.sampler()
+        least = sampler.least if isinstance(sampler, FutureWindows) else 0
+        return super().refuses(video) or refusal(video, least, vectors=bool(least))
+
+    def _beside(self, batch: Batch, params: ViewParameters) -> dict[str, Tensor]:
+        s = self.settings
+        names = windows_of(s) if s.foretell else ()
+        return {name: motion_view(batch, name, params, s) for name in names}
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> StepResult:
+        views = self.views(batch, generator)
+        # One pass for all three, so that batch norm sees them alike.
+        stacked = torch.cat([views[name] for name in ("anchor", "positive", "negative")])
+        maps = self.embedder.encoder.forward_stages(stacked)
+        loss, metrics = self._triplets(maps)
+        if self.settings.foretell:
+            windows = [views[name] for name in windows_of(self.settings)]
+            count = len(views["anchor"])
+            own = same_video(batch.index.to(stacked.device))
+            clips = two_scales(self.embedder.encoder, [m[:count] for m in maps])
+            foretold, found = self.embedder.motion(clips, windows, own)
+            loss = loss + self.settings.foretell * foretold
+            metrics |= found
+        return StepResult(loss, metrics)
+
+    def _triplets(self, maps: list[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        s = self.settings
+        deep = maps[-s.stages :]
+        weights = torch.tensor(s.stage_weights[-len(deep) :])
+        losses = []
+        for stage, features in enumerate(deep):
+            embedded = self.embedder.embed(_CONTRAST, stage, self.embedder.over_time(features))
+            a, p, n = embedded[:, 0].chunk(3)
+            losses.append(triplet(a, p, n, margin=s.margin))
+        total = (torch.stack(losses) * (weights / weights.sum()).to(losses[0])).sum()
+        return total, similarities(a, p, n)
