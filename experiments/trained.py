@@ -26,7 +26,10 @@ from unscene.video.catalog import Catalog
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("UNSCENE_DATA", HERE.parent.parent / "shared" / "data"))
 _OFF = {"warp": False, "flow_scaling": False, "shift": False}
-# Name in the rows -> method and what is changed: the rows of the DSM paper's Table 4.
+_NARROW = {"side_encoders": "narrow", "predictor_dim": 128, "predictor_hidden": 256}
+_BARE = {"other_scene": 0.0, "foretell": 0.0, "stages": 1}
+# Name in the rows -> method and what is changed: the rows of the DSM paper's Table 4, the other two
+# systems with their halves, and the parts of unscene.
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "random": ("", {}),
     "moco": ("moco", {}),
@@ -36,6 +39,17 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "moco+disturb": ("dsm", {"warp": False}),
     "moco+warp+flow": ("dsm", {"shift": False}),
     "moco+warp+shift": ("dsm", {"flow_scaling": False}),
+    "hdc": ("hdc", {}),
+    "hdc-spatial": ("hdc", {"contrasts": "spatial"}),
+    "hdc-temporal": ("hdc", {"contrasts": "temporal"}),
+    "cmd": ("cmd", _NARROW | {"dim": 128}),
+    "cmd-context": ("cmd", _NARROW | {"dim": 128, "tasks": "context"}),
+    "cmd-motion": ("cmd", _NARROW | {"dim": 128, "tasks": "motion"}),
+    "triplet+codec": ("dsm-triplet", {"flow": "codec"}),
+    "triplet+scene": ("unscene", _BARE | {"other_scene": 0.5}),
+    "triplet+stages": ("unscene", _BARE | {"stages": 2}),
+    "triplet+future": ("unscene", _BARE | _NARROW | {"foretell": 1.0}),
+    "unscene": ("unscene", _NARROW),
     "moco-time": ("moco", {}),  # as many steps as fit into the time of "dsm"
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unscene.methods.settings import SPOKEN
+from unscene.methods.presets import SPOKEN
 from unscene.page.chart import bar, chance_line, scale, ticks
 from unscene.page.document import percent
 from unscene.page.pictures import film

@@ -10,8 +10,8 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from unscene.encoders import create_encoder
+from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
-from unscene.methods.settings import resolve
 from unscene.video.clip import ClipBatch
 from unscene.video.loading import Batch
 

@@ -15,7 +15,7 @@ import torch
 
 from unscene.encoders import load_encoder
 from unscene.errors import UnsceneError
-from unscene.methods.settings import resolve
+from unscene.methods.presets import resolve
 from unscene.train.optimise import lr_factor
 from unscene.train.pretrain import pretrain
 from unscene.video.catalog import open_catalog

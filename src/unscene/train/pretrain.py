@@ -46,6 +46,7 @@ from unscene.train.config import (
 from unscene.train.metrics import quiet
 from unscene.train.module import PretrainModule
 from unscene.train.monitor import Measure, Monitor
+from unscene.train.suited import suited
 from unscene.video.catalog import Catalog, open_catalog
 
 SUMMARY = "summary.json"
@@ -103,8 +104,10 @@ def pretrain(
     encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     catalog = catalog or open_catalog(config.data)
     config = replace(config, settings=fit_queue(config.settings, len(catalog)))
+    method = create_method(config.method, encoder, config.settings)
+    catalog = suited(catalog, method)
     module = PretrainModule(
-        create_method(config.method, encoder, config.settings),
+        method,
         catalog.videos,
         seed=config.seed,
         max_steps=config.max_steps,
@@ -119,7 +122,13 @@ def pretrain(
             watch = Monitor(monitor(catalog, config.settings, config.seed))
             progress.beside = watch.told
             callbacks.insert(1, watch)  # before the bar: its time is no waiting for data
-        trainer = engine.trainer(config, callbacks, total=progress.total, resume=resume)
+        trainer = engine.trainer(
+            config,
+            callbacks,
+            total=progress.total,
+            resume=resume,
+            clip_gradient=config.settings.clip_gradient,
+        )
         if trainer.is_global_zero:
             save_config(config.out, flat(config), "unscene pretrain")
         engine.fit(trainer, module, stop, checkpoint)
