@@ -1,0 +1,107 @@
+"""Does the audit say of trained encoders what is known of them, on footage where it is known?
+
+At the two ends stand encoders that learnt labels on moving scenes whose motion and scene are
+independent: "scene" was taught the scene, "motion" the motion. Between them, untrained or trained
+without labels where motion and scene are 90 % correlated: random, moco, dsm, dsm-triplet. All are
+audited on the same videos, of scenes that none of them has seen.
+
+    python experiments/audit_controls.py --seeds 0 1 2
+
+Rows go to experiments/audit_controls.jsonl ("audit/verdict", "audit/swap/motion_share" and so on);
+what stands there already is not run again. The settings are the demo's (unscene.demo).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+
+import torch
+from trained import Training, append, flags, known
+
+from unscene.audit.result import ModelAudit
+from unscene.audit.run import audit
+from unscene.demo import BUDGET, FOOTAGE
+from unscene.encoders import VideoEncoder
+from unscene.encoders.opening import Opened
+from unscene.evaluate.bootstrap import Score
+from unscene.evaluate.rows import Row, rows_of
+from unscene.video.catalog import Catalog, open_catalog
+from unscene.video.scenes import SPLITS, generate
+
+TAUGHT = ("scene", "motion")
+METHODS = ("scene", "random", "moco", "dsm", "dsm-triplet", "motion")
+ASKED = ("swap", "time", "reliance")
+
+
+def main() -> None:
+    args = _arguments()
+    torch.set_num_threads(args.threads)
+    for seed in args.seeds:
+        done = known(args.out, "note")
+        wanted = [m for m in args.methods if (m, seed, args.note) not in done]
+        for method in wanted:
+            encoder = _encoder(method, seed, args)
+            unseen = _footage(0.9, seed, args)["unseen"]
+            found = audit(
+                unseen,
+                [Opened(encoder, method, "")],
+                label="motion",
+                measures=ASKED,
+                videos=args.videos,
+                seed=seed,
+                batch_size=16,
+            )
+            rows = _rows(found.models[0], unseen, seed, args)
+            append(args.out, rows, method)
+            print(f"seed {seed} {method}: {found.models[0].verdict.sentence}", flush=True)
+
+
+def _encoder(method: str, seed: int, args: argparse.Namespace) -> VideoEncoder:
+    settings = BUDGET | json.loads(args.changes) | {"max_steps": args.steps}
+    if method in TAUGHT:
+        catalogs = _footage(0.0, seed, args)
+        training = Training(args.work, f"0.0-{method}", settings)
+        return training.supervised(catalogs["train"], catalogs["seen"], method, seed)
+    training = Training(args.work, "0.9-", settings)
+    return training.encoder(method, _footage(0.9, seed, args)["train"], seed)
+
+
+def _footage(correlation: float, seed: int, args: argparse.Namespace) -> dict[str, Catalog]:
+    out = args.work / f"footage-{correlation}-{seed}"
+    generate(out, replace(FOOTAGE, correlation=correlation, seed=seed), workers=1)
+    return {split: open_catalog(out / f"{split}.csv") for split in SPLITS}
+
+
+def _rows(found: ModelAudit, videos: Catalog, seed: int, args: argparse.Namespace) -> list[Row]:
+    verdict = found.verdict
+    scores = {
+        f"audit/{measured.name}/{name}": replace(score, classes={})
+        for measured in found.measures
+        for name, score in measured.scores.items()
+    }
+    if verdict.value is not None and verdict.ci95 is not None:
+        scores["audit/verdict"] = Score(verdict.value, verdict.ci95, verdict.n)
+    return rows_of(
+        found.spec,
+        scores,
+        data="moving scenes",
+        split="unseen",
+        label="motion",
+        fingerprint=videos.fingerprint(),
+        views=1,
+        seed=seed,
+        test={"note": args.note, "videos": args.videos, "sentence": verdict.sentence},
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = flags("audit_controls", __doc__, methods=METHODS)
+    parser.set_defaults(steps=BUDGET["max_steps"])
+    parser.add_argument("--videos", type=int, default=200, help="drawn from the unseen ones")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
