@@ -1,0 +1,288 @@
+"""The report of an audit: one HTML file that opens offline, for people who have not read the paper.
+
+    verdict     one number a model, between scene and motion, with its interval
+    at a glance what every measure says of every model
+    measures    each with a picture, what it means, how it was computed, and all its numbers
+    about       models, data, configuration
+
+Every sentence is drawn from the numbers; a measure that does not apply says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from unscene import __version__
+from unscene.audit.measure import Measured
+from unscene.audit.report_chart import SHARES, Line, color, lines
+from unscene.audit.report_says import says
+from unscene.audit.report_sections import charts
+from unscene.audit.report_words import Tone, measured, score_words, side, words_of
+from unscene.audit.result import Audit, ModelAudit
+from unscene.evaluate.bootstrap import Score
+from unscene.files import write_text
+from unscene.page.document import document, paragraph, prose, section
+from unscene.page.pictures import PAUSE
+
+_CHANCE = 0.5  # of a verdict
+_MARKS: dict[Tone, str] = {"good": "●", "open": "◐", "bad": "○"}  # seen without colour too
+
+
+def write_report(path: Path, audit: Audit) -> None:
+    """Write the report whole or not at all."""
+    write_text(path, render(audit))
+
+
+def render(audit: Audit) -> str:
+    """The report as HTML."""
+    style = files("unscene.audit").joinpath("report_style.css").read_text(encoding="utf-8")
+    names = list(dict.fromkeys(one.name for model in audit.models for one in model.measures))
+    parts = [_measure(name, audit.models) for name in names]
+    # One switch for all films, before the first of them.
+    first = next((k for k, part in enumerate(parts) if 'class="film"' in part), None)
+    if first is not None:
+        head, title, rest = parts[first].partition("</h2>\n")
+        parts[first] = f"{head}{title}{PAUSE}\n{rest}"
+    body = "\n".join([_opening(audit), _glance(audit, names), *parts, _about(audit)])
+    return document(f"unscene audit: {_headline(audit.models)}", body, style=style)
+
+
+def _tone(model: ModelAudit) -> Tone:
+    """The motion, the scene, or not to be told."""
+    ends = model.verdict.ci95
+    if model.verdict.value is None or ends is None:
+        return "open"
+    low, high = ends
+    return "good" if low > _CHANCE else "bad" if high < _CHANCE else "open"
+
+
+def _headline(models: Sequence[ModelAudit]) -> str:
+    if not models:
+        return "No model was audited."
+    known = [model for model in models if model.verdict.value is not None]
+    good = [model.name for model in known if _tone(model) == "good"]
+    if len(models) == 1:
+        name = models[0].name
+        if models[0].verdict.value is None:
+            return f"No verdict on {name}."
+        return {
+            "good": f"{name} watches the motion.",
+            "open": f"{name}: neither the motion nor the scene clearly prevails.",
+            "bad": f"{name} does not watch the motion.",
+        }[_tone(models[0])]
+    if not known:
+        return f"No verdict on any of {len(models)} models."
+    if not good:
+        return f"None of {len(models)} models is shown to watch the motion."
+    if len(good) == len(models):
+        return f"All {len(models)} models watch the motion."
+    return f"Of {len(models)} models, {_listed(good)} watch{'es' * (len(good) == 1)} the motion."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _opening(audit: Audit) -> str:
+    shown, silent = [], []
+    for place, model in enumerate(audit.models):
+        found = model.verdict
+        if found.value is None or found.ci95 is None:
+            silent.append(f"<li><b>{escape(model.name)}</b>: {prose(found.sentence)}</li>")
+            continue
+        one = Score(found.value, found.ci95, found.n)
+        text = f"{found.value * 100:.0f} % [{found.ci95[0] * 100:.0f}, {found.ci95[1] * 100:.0f}]"
+        shown.append(Line(model.name, text, one, place))
+    tones = [_tone(model) for model in audit.models]
+    tone = tones[0] if len(set(tones)) == 1 else "open"
+    chart = lines(
+        "From the scene to the motion",
+        "0 %: only the scene counts. 100 %: only the motion counts.",
+        shown,
+        SHARES,
+        chance=_CHANCE,
+    )
+    told = "".join(
+        f'<li class="{color(place)}"><b class="named">{escape(model.name)}</b>: '
+        f"{prose(model.verdict.sentence)}</li>"
+        for place, model in enumerate(audit.models)
+        if model.verdict.value is not None
+    )
+    return (
+        '<header>\n<p class="kicker">unscene audit · does this model watch the motion or the '
+        f'scene?</p>\n<h1 class="{tone}">{prose(_headline(audit.models))}</h1>\n{chart}\n'
+        f'<ul class="evidence">{told}{"".join(silent)}</ul>\n</header>'
+    )
+
+
+def _glance(audit: Audit, names: Sequence[str]) -> str:
+    """What every measure says of every model, as a table."""
+    head = "".join(
+        f'<th scope="col" class="{color(k)}"><span class="named">{escape(model.name)}</span></th>'
+        for k, model in enumerate(audit.models)
+    )
+    rows = []
+    for name in names:
+        cells = "".join(f"<td>{_cell(_of(model, name))}</td>" for model in audit.models)
+        title = words_of(name).title
+        rows.append(
+            f'<tr><th scope="row"><a href="#{escape(name)}">{escape(title)}</a></th>{cells}</tr>'
+        )
+    if not rows:
+        return ""
+    return section(
+        "At a glance",
+        f'<div class="scroll" tabindex="0"><table class="glance"><thead><tr><th scope="col">'
+        f'<span class="kicker">question</span></th>{head}</tr></thead><tbody>{"".join(rows)}'
+        "</tbody></table></div>",
+        paragraph(
+            "● speaks for the motion, ○ for the scene or for looks, ◐ cannot be told. Numbers in "
+            "brackets are 95 % intervals: resampling the videos would put the number there."
+        ),
+    )
+
+
+def _of(model: ModelAudit, name: str) -> Measured | None:
+    return next((one for one in model.measures if one.name == name), None)
+
+
+def _cell(found: Measured | None) -> str:
+    if found is None or not found.scores:
+        return '<span class="absent">does not apply</span>'
+    words = words_of(found.name)
+    score = words.telling if words.telling in found.scores else next(iter(found.scores))
+    one = found.scores[score]
+    known = score_words(found.name, score, one)
+    text = prose(measured(one, known.kind))
+    if score != words.telling or not words.outcomes:
+        return f'<span class="what">{escape(known.name)}</span><br>{text}'
+    said, tone = words.outcomes[1 - side(one, found.chance.get(score, 0.0))]
+    return f'<span class="what {tone}">{_MARKS[tone]} {escape(said)}</span><br>{text}'
+
+
+def _measure(name: str, models: Sequence[ModelAudit]) -> str:
+    words = words_of(name)
+    asked = [(k, model.name, one) for k, model in enumerate(models) if (one := _of(model, name))]
+    scored = [entry for entry in asked if entry[2].scores]
+    shown, more = charts(name, scored) if scored else ("", "")
+    told = [
+        f'<li class="{color(k)}"><b class="named">{escape(model)}</b> {prose(text)}</li>'
+        for k, model, one in scored
+        if (text := says(one))
+    ]
+    told += [
+        f'<li class="{color(k)} absent"><b class="named">{escape(model)}</b>: '
+        f"{'part of this' if one.scores else 'this'} does not apply: {prose(one.absent)}</li>"
+        for k, model, one in asked
+        if one.absent
+    ]
+    says_ = f'<ul class="says">{"".join(told)}</ul>' if told else ""
+    blocks = [
+        paragraph(words.meaning) if words.meaning else "",
+        says_,
+        shown,
+        f'<p class="how"><b>How.</b> {prose(words.how)}</p>' if words.how else "",
+    ]
+    if more:
+        blocks.append(f"<details><summary>More of it</summary>{more}</details>")
+    numbers = _numbers(asked)
+    if numbers:
+        blocks.append(f"<details><summary>All numbers</summary>{numbers}</details>")
+    made = section(words.title, *blocks)
+    return made.replace("<section>", f'<section id="{escape(name)}">', 1)
+
+
+def _numbers(asked: Sequence[tuple[int, str, Measured]]) -> str:
+    """Every score of a measure, and what was left out."""
+    rows = []
+    for _, model, one in asked:
+        for name, found in one.scores.items():
+            words = score_words(one.name, name, found)
+            chance = one.chance.get(name)
+            guess = "" if chance is None else f"{chance:.3g}"
+            cells = (
+                model,
+                words.name,
+                measured(found, words.kind),
+                guess,
+                str(found.n),
+                words.note,
+            )
+            rows.append("<tr>" + "".join(f"<td>{prose(cell)}</td>" for cell in cells) + "</tr>")
+    head = "".join(
+        f'<th scope="col">{name}</th>'
+        for name in ("model", "score", "value [95 %]", "chance", "n", "what it is")
+    )
+    table = (
+        f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>'
+        f"{''.join(rows)}</tbody></table></div>"
+        if rows
+        else ""
+    )
+    left = "".join(
+        f"<li>{escape(model)}: {prose(f'{reason} ({count})')}</li>"
+        for _, model, one in asked
+        for reason, count in one.details.get("left_out", {}).items()
+        if count
+    )
+    return table + (f"<h3>Left out</h3><ul>{left}</ul>" if left else "")
+
+
+def _about(audit: Audit) -> str:
+    models = "".join(
+        f'<h3 class="{color(k)}"><span class="named">{escape(model.name)}</span></h3>'
+        + _facts(_model_facts(model))
+        for k, model in enumerate(audit.models)
+    )
+    data = dict(audit.data)
+    skipped: Sequence[Mapping[str, Any]] = data.pop("skipped", ())
+    listed = "".join(
+        f"<li>{escape(str(entry['path']))}: {escape(str(entry['reason']))}</li>"
+        for entry in skipped[:20]
+    )
+    more = f"<li>and {len(skipped) - 20} more</li>" if len(skipped) > 20 else ""
+    left = (
+        f"<details><summary>{len(skipped)} files could not be used</summary><ul>{listed}{more}</ul>"
+        "</details>"
+        if skipped
+        else ""
+    )
+    return section(
+        "Models, data, configuration",
+        models,
+        f"<h3>Data</h3>{_facts(data)}{left}",
+        f"<h3>Configuration</h3>{_facts(dict(audit.configuration) | {'unscene': __version__})}",
+        paragraph("Every number stands in `audit.json` beside this file."),
+    )
+
+
+def _model_facts(model: ModelAudit) -> dict[str, Any]:
+    spec = model.spec
+    return {
+        "what it is": model.note,
+        "trained": "yes" if model.trained else "no: its weights are random",
+        "sees": f"{spec.frames} frames, every {spec.stride}. of the video, {spec.size} px",
+        "feature": f"{spec.dim} numbers",
+        "clips shown to it": model.forwards,
+        "seconds": round(model.seconds),
+    }
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    items = "".join(
+        f"<div><dt>{escape(str(key).replace('_', ' '))}</dt><dd>{escape(_plain(value))}</dd></div>"
+        for key, value in facts.items()
+    )
+    return f'<dl class="facts">{items}</dl>'
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_plain, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
