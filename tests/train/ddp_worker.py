@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
 from unscene.video.clip import ClipBatch
 from unscene.video.loading import Batch
+from unscene.video.motion import MotionBatch
 
 STEPS, GLOBAL, FRAMES, SIDE = 3, 4, 4, 32
 
@@ -30,7 +32,16 @@ def global_batch(step: int) -> Batch:
         sizes = torch.tensor([[SIDE, SIDE]] * GLOBAL)
         return ClipBatch(plane(SIDE), plane(SIDE // 2), plane(SIDE // 2), sizes, flags, flags)
 
-    return Batch({"clip": clip(), "shifted": clip()}, torch.arange(GLOBAL))
+    def motion() -> ClipBatch:
+        field = torch.randint(-9, 10, (GLOBAL, FRAMES, 4, 4, 2), generator=generator).half()
+        valid = torch.ones(field.shape[:-1], dtype=torch.bool)
+        frames = torch.arange(FRAMES).expand(GLOBAL, -1)
+        sizes = torch.tensor([[SIDE, SIDE]] * GLOBAL)
+        exact = torch.ones(GLOBAL, dtype=torch.bool)
+        return replace(clip(), motion=MotionBatch(field, valid, frames, sizes, exact, 8))
+
+    clips = {"clip": clip(), "shifted": clip(), "key": clip()}
+    return Batch(clips | {"motion": motion(), "other0": motion()}, torch.arange(GLOBAL))
 
 
 def share(batch: Batch, rank: int, world: int) -> Batch:
@@ -47,7 +58,9 @@ def train(name: str, rank: int, world: int) -> dict[str, Any]:
         "default",
         {
             "frames": FRAMES, "size": SIDE, "augmentation": "none", "warp": False,
-            "flow_scaling": False, "queue": 6, "dim": 8, "head": "linear",
+            "flow_scaling": False, "queue": 6, "dim": 8, "head": "linear", "predictor_dim": 16,
+            "predictor_hidden": 12, "side_encoders": "narrow", "motion_negatives": 1,
+            "motion_frames": FRAMES,
         },
     )  # fmt: skip
     encoder = create_encoder("r3d-narrow", width=8, stages=2)

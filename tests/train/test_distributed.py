@@ -16,15 +16,17 @@ import torch
 from unscene.encoders import load_encoder
 
 
-def test_two_processes_give_the_loss_and_weights_of_one(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(ddp_worker.main, (2, "dsm", str(tmp_path)), nprocs=2)
+@pytest.mark.parametrize("method", ["dsm", "cmd"])
+def test_two_processes_give_the_loss_and_weights_of_one(method: str, tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(ddp_worker.main, (2, method, str(tmp_path)), nprocs=2)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
-    alone = ddp_worker.train("dsm", 0, 1)
+    alone = ddp_worker.train(method, 0, 1)
     together = [sum(pair) / 2 for pair in zip(first["losses"], second["losses"], strict=True)]
     assert together == pytest.approx(alone["losses"], rel=1e-5)
     assert first["losses"] != second["losses"]  # each saw its own half
     # Not only equal: the same bytes, in the order of the ranks, as one process would push.
-    for key in ("queue.features", "queue.position"):
+    queue = {"dsm": ("queue.features", "queue.position"), "cmd": ()}
+    for key in queue[method]:
         assert torch.equal(first["state"][key], second["state"][key])
     for key, value in alone["state"].items():
         torch.testing.assert_close(first["state"][key], value, rtol=1e-4, atol=1e-5)
