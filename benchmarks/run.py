@@ -24,6 +24,7 @@ RESULTS = HERE / "results.jsonl"
 CORES = len(os.sched_getaffinity(0))
 TOPICS = {
     "reading": 1,
+    "motion": 1,
     "views": 1,
     "training": CORES,
     "memory": 1,

@@ -1,7 +1,8 @@
-"""Maps of forward motion: sign and scale under views, against slow loops and coded pans."""
+"""Forward motion under views, along strides, and what it leaves; slow loops and coded pans."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import media
-from unscene.video.clip import ClipBatch, Motion, MotionBatch
+from unscene.video.clip import Clip, ClipBatch, Motion, MotionBatch
 from unscene.video.decode import read_clips
 from unscene.video.sampling import Request
 from unscene.views import geometry
-from unscene.views.motion import motion_maps
+from unscene.views.motion import accumulated, motion_maps, residual
 
 
 def constant(x: float, y: float, size: tuple[int, int] = (48, 64), frames: int = 2) -> MotionBatch:
@@ -178,3 +179,75 @@ def test_what_does_not_fit_is_refused() -> None:
         motion_maps(moved, geometry.identity(1), (8, 8), unit="inch")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="limit must be"):
         motion_maps(moved, geometry.identity(1), (8, 8), limit=0)
+
+
+@pytest.mark.parametrize("stride", [1, 3, 4])
+def test_motion_adds_up_over_a_stride(tmp_path: Path, stride: int) -> None:
+    options = {**media.PAN, "g": "50"}
+    path = media.write(tmp_path / "a.mp4", media.pan(26, (96, 160), (2, -1)), options=options)
+    request = Request(0.04, {"clip": tuple(range(0, 5 * stride, stride))}, motion=("clip",))
+    clip = read_clips(path, request)["clip"]
+    assert clip.motion is not None
+    total, valid = accumulated(MotionBatch.of([clip.motion, clip.motion]))
+    assert total.shape == (2, 4, 12, 20, 2)
+    for t in range(4):
+        inner = valid[1, t, 2:-2, 2:-2]
+        assert inner.float().mean() > 0.8
+        seen = total[1, t, 2:-2, 2:-2][inner].median(dim=0).values
+        assert seen.tolist() == [-2 * stride, stride]
+
+
+def test_a_path_is_valid_if_all_its_steps_are() -> None:
+    vectors, valid = torch.zeros(5, 1, 2, 2), torch.ones(5, 1, 2, dtype=torch.bool)
+    vectors[3, 0, 0, 0] = 8.0  # block 0 came from where block 1 stands
+    valid[2, 0, 1] = False
+    window = Motion(vectors, valid, torch.tensor([0, 1, 3, 0]), (8, 16), 8, True)
+    total, has = accumulated(MotionBatch.of([window]))
+    assert has[0, :, 0].tolist() == [[True, True], [False, False], [False, False]]
+    assert total[0, 1, 0, :, 0].tolist() == [8, 0]
+
+
+def moving(make_clip: Callable[..., Clip], step: tuple[int, int], **more: int) -> Clip:
+    """A pan whose vectors are known, 3 px lighter in its last frame."""
+    clip = make_clip(step=step, **more)
+    height, width = clip.size
+    rows, columns = -(-height // 8), -(-width // 8)
+    vectors = -torch.tensor(step).float().expand(len(clip), rows, columns, 2)
+    valid = torch.ones(len(clip), rows, columns, dtype=torch.bool)
+    valid[1] = False
+    motion = Motion(vectors, valid, torch.arange(len(clip)), (height, width), 8, True)
+    y = clip.y.clone()
+    y[-1] += 3
+    return clip.replace(y=y, motion=motion)
+
+
+@pytest.mark.parametrize("step", [(2, 0), (-3, 1)])
+def test_what_motion_explains_leaves_no_residual_and_light_does(
+    make_clip: Callable[..., Clip], step: tuple[int, int]
+) -> None:
+    batch = ClipBatch.of([moving(make_clip, step), moving(make_clip, step, size=(40, 100))])
+    left, valid = residual(batch)
+    assert left.shape == valid.shape == (2, 3, 64, 100)
+    assert left[:, 0].abs().max() == 0  # frame 1 has no vectors
+    assert not valid[:, 0].any()
+    for b, (height, width) in enumerate(batch.sizes.tolist()):
+        assert valid[b, 1:, :height, :width].all()
+        assert not valid[b, :, height:].any()
+        assert not valid[b, :, :, width:].any()
+        inner = left[b, :, 4 : height - 4, 4 : width - 4]
+        assert inner[1].abs().max() < 1e-3
+        torch.testing.assert_close(inner[2], torch.full_like(inner[2], 3.0), atol=1e-3, rtol=0)
+    with pytest.raises(ValueError, match=r"Request\.motion"):
+        residual(ClipBatch.of([make_clip()]))
+
+
+def test_a_coded_pan_has_less_residual_than_difference(tmp_path: Path) -> None:
+    options = {**media.PAN, "g": "50"}
+    path = media.write(tmp_path / "a.mp4", media.pan(12, (96, 128), (3, 1)), options=options)
+    request = Request(0.04, {"clip": tuple(range(0, 10, 3))}, motion=("clip",))
+    batch = ClipBatch.of([read_clips(path, request, short_side=48)["clip"]])
+    left, valid = residual(batch)
+    inner = valid[..., 8:-8, 8:-8]
+    difference = (batch.y[:, 1:].float() - batch.y[:, :-1].float())[..., 8:-8, 8:-8]
+    assert inner.float().mean() > 0.8
+    assert left[..., 8:-8, 8:-8][inner].abs().mean() < 0.3 * difference[inner].abs().mean()

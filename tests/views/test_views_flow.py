@@ -106,8 +106,10 @@ def test_source_of_flow(make_clip: MakeClip) -> None:
     loose = plain.replace(motion=motion(vectors, [0, 1, 2, 3], exact=False))
 
     def read(clip: Clip, source: str) -> float:
-        flow = add_flow(clip, source, grid=32).flow  # type: ignore[arg-type]
+        flowing = add_flow(clip, source, grid=32)  # type: ignore[arg-type]
+        flow = flowing.flow
         assert flow is not None
+        assert flowing.motion is None  # it need not travel to the training process
         return float(flow[..., 0].median()) * 32
 
     assert read(exact, "auto") == read(exact, "codec") == read(loose, "codec") == 4

@@ -20,8 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unscene.errors import UnsceneError
-from unscene.video.clip import Clip, Motion
+from unscene.video.clip import Clip, Motion, MotionBatch
 from unscene.views import geometry
+from unscene.views.motion import accumulated
 
 Preset = Literal["ultrafast", "fast", "medium"]
 Source = Literal["dis", "codec", "auto"]
@@ -83,9 +84,7 @@ def dis_flow(clip: Clip, grid: int = 112, preset: Preset = "fast") -> Tensor:
 def codec_flow(motion: Motion, grid: int = 112) -> Tensor:
     """The codec's vectors, chained from each sampled frame back to the one before it.
 
-    Vectors of consecutive frames add up along the path: V_a..b(x) = v_b(x) + V_a..b-1(x + v_b(x)).
-    All pairs are chained at once, in as many steps as the largest stride. Blocks without a vector
-    count as still, and so does a step to an earlier frame (a window that loops to the beginning).
+    See `motion.accumulated`; what has no vector counts as still.
 
     Args:
         motion: vectors of L consecutive frames, T of which are sampled.
@@ -96,18 +95,7 @@ def codec_flow(motion: Motion, grid: int = 112) -> Tensor:
     """
     height, width = motion.size
     rows, columns = motion.vectors.shape[1:3]
-    vectors = motion.vectors.float() * motion.valid[..., None]
-    last = motion.frames[1:]
-    strides = last - motion.frames[:-1]
-    x = (torch.arange(columns) + 0.5) * motion.block
-    y = (torch.arange(rows) + 0.5) * motion.block
-    start = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)  # block centres, pixels
-    total = torch.zeros(len(last), rows, columns, 2)
-    for step in range(int(strides.max()) if len(strides) else 0):
-        where = ((start + total) / motion.block).floor().long()
-        column, row = where[..., 0].clamp(0, columns - 1), where[..., 1].clamp(0, rows - 1)
-        frame = (last - step).clamp(min=0)[:, None, None]
-        total += vectors[frame, row, column] * (step < strides)[:, None, None, None]
+    total = accumulated(MotionBatch.of([motion]))[0][0]
     # The blocks may reach beyond the frame: positions of the frame within the blocks' extent.
     extent = torch.tensor([columns * motion.block, rows * motion.block])
     points = (geometry.pixel_centres((grid, grid)) + 1) * (torch.tensor([width, height]) / extent)
@@ -123,7 +111,7 @@ def codec_flow(motion: Motion, grid: int = 112) -> Tensor:
 def add_flow(
     clip: Clip, source: Source = "auto", *, grid: int = 112, preset: Preset = "fast"
 ) -> Clip:
-    """The clip with its `flow` filled in.
+    """The clip with its `flow` filled in, and without the motion that it may be made of.
 
     Args:
         clip: with `motion` if source is "codec".
@@ -145,8 +133,8 @@ def add_flow(
             "`unscene prepare` on the folder"
         )
     if motion is not None and (source == "codec" or (source == "auto" and motion.exact)):
-        return clip.replace(flow=codec_flow(motion, grid))
-    return clip.replace(flow=dis_flow(clip, grid, preset))
+        return clip.replace(flow=codec_flow(motion, grid), motion=None)
+    return clip.replace(flow=dis_flow(clip, grid, preset), motion=None)
 
 
 def view_flow(flow: Tensor, affine: Tensor, size: tuple[int, int]) -> Tensor:

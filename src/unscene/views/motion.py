@@ -25,8 +25,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from unscene.video.clip import ClipBatch
 from unscene.video.motion import MotionBatch
 from unscene.views import geometry
+from unscene.views.sample import sample_dense
 
 Unit = Literal["view", "source"]
 
@@ -83,6 +85,86 @@ def motion_maps(
     return maps, valid
 
 
+def accumulated(motion: MotionBatch) -> tuple[Tensor, Tensor]:
+    """Vectors chained from each sampled frame back to the one before it.
+
+    Vectors of consecutive frames add up along the path: V_a..b(x) = v_b(x) + V_a..b-1(x + v_b(x)).
+    All pairs are chained at once, in as many steps as the largest stride. Blocks without a vector
+    count as still, and so does a step to an earlier frame (a window that loops to the beginning).
+
+    Args:
+        motion: B windows of L frames, T of which are sampled.
+
+    Returns:
+        float32 (B, T-1, Hb, Wb, 2), pointing back, in luma pixels, where the block stands in the
+        later frame; and bool (B, T-1, Hb, Wb), True where every step of the path had a vector.
+    """
+    batch, _, rows, columns, _ = motion.vectors.shape
+    device = motion.device
+    vectors = motion.vectors.float() * motion.valid[..., None]
+    last = motion.frames[:, 1:]
+    strides = last - motion.frames[:, :-1]
+    total = torch.zeros(*last.shape, rows, columns, 2, device=device)
+    valid = (strides > 0)[..., None, None].expand(*last.shape, rows, columns).clone()
+    start = torch.stack(
+        torch.meshgrid(
+            torch.arange(columns, device=device), torch.arange(rows, device=device), indexing="xy"
+        ),
+        dim=-1,
+    )
+    sample = torch.arange(batch, device=device)[:, None, None, None]
+    edge = torch.tensor([columns - 1, rows - 1], device=device)
+    for step in range(int(strides.max()) if strides.numel() else 0):
+        where = (start + 0.5 + total / motion.block).floor().long().clamp(min=edge * 0, max=edge)
+        frame = (last - step).clamp(min=0)[..., None, None]
+        at = sample, frame, where[..., 1], where[..., 0]
+        goes = (step < strides)[..., None, None]
+        total += vectors[at] * goes[..., None]
+        valid &= motion.valid[at] | ~goes
+    return total, valid
+
+
+def residual(batch: ClipBatch) -> tuple[Tensor, Tensor]:
+    """What motion does not explain: each frame minus the frame before it, moved along the vectors.
+
+    FFmpeg does not hand out the residuals that a codec stores; this comes close to them (bilinear
+    instead of the codec's filters, and for a stride of several frames along the chain).
+
+    Args:
+        batch: B clips of T frames with `motion`.
+
+    Returns:
+        float32 (B, T-1, H, W), luma of frames 1..T-1 minus what it was predicted to be, -255..255;
+        and bool of the same shape. Not valid, and 0, is what has no vector (an I-frame) and the
+        padding of the batch.
+
+    Raises:
+        ValueError: the batch has no motion.
+    """
+    motion = batch.motion
+    if motion is None:
+        raise ValueError("residuals need motion: ask for it in `Request.motion`")
+    total, has = accumulated(motion)
+    size = batch.y.shape[-2], batch.y.shape[-1]
+    true = batch.sizes.flip(1).float()  # (W, H)
+    # The padded frame as a view of the true one.
+    low = -torch.ones_like(true)
+    padded = true.new_tensor([size[1], size[0]])
+    affine = geometry.crop(torch.cat([low, padded * 2 / true - 1], dim=1))
+    grid = geometry.grid(affine, size)
+    index = _blocks(motion, affine, size)
+    steps, shape = total.shape[1], (len(batch), total.shape[1], *size)
+    back = total * (2 / motion.sizes.flip(1).float())[:, None, None, None]
+    channels = back.permute(0, 4, 1, 2, 3).flatten(3).flatten(1, 2)
+    moved = _gather(channels, index).view(len(batch), 2, steps, *size).permute(0, 2, 3, 4, 1)
+    frames = torch.arange(steps, device=batch.device)
+    predicted = sample_dense(
+        [batch.y], grid[:, None] + moved, batch.sizes, frames, chroma=False, pool=1
+    )[:, 0]
+    valid = _gather(has.flatten(2), index).view(shape) & (grid < 1).all(dim=-1)[:, None]
+    return (batch.y[:, 1:].float() - predicted) * valid, valid
+
+
 def _turn(affine: Tensor, sizes: Tensor, size: geometry.Size, unit: Unit) -> Tensor:
     """(B, 2, 2): from motion in pixels of the source to motion in the view."""
     source = sizes.flip(1).to(affine)  # (W, H)
@@ -95,11 +177,14 @@ def _turn(affine: Tensor, sizes: Tensor, size: geometry.Size, unit: Unit) -> Ten
 
 def _blocks(motion: MotionBatch, affine: Tensor, size: geometry.Size) -> Tensor:
     """Which block every pixel of the view shows, int64 (B, h * w)."""
-    extent = motion.sizes.flip(1).to(affine)[:, None, None]  # (W, H) in luma pixels
-    place = (geometry.grid(affine, size) + 1) * (extent / 2)
-    last = ((extent - 1) / motion.block).floor().long()  # block that holds the last pixel
-    block = (place / motion.block).floor().long().clamp(min=torch.zeros_like(last), max=last)
-    return (block[..., 1] * motion.valid.shape[3] + block[..., 0]).flatten(1)
+    extent = motion.sizes.flip(1).to(affine)  # (W, H) in luma pixels
+    half = extent / (2 * motion.block)
+    to_blocks = torch.diag_embed(torch.cat([half, torch.ones_like(half[:, :1])], dim=1))
+    to_blocks[:, :2, 2] = half
+    place = geometry.grid(geometry.compose(to_blocks, affine), size)
+    last = ((extent - 1) / motion.block).floor()[:, :, None, None]  # block of the last pixel
+    column, row = (torch.minimum(place[..., k].floor().clamp_(min=0), last[:, k]) for k in (0, 1))
+    return row.mul_(motion.valid.shape[3]).add_(column).long().flatten(1)
 
 
 def _gather(channels: Tensor, index: Tensor) -> Tensor:

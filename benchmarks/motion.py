@@ -1,0 +1,171 @@
+"""Motion as data: files to block fields without pixels, and block fields to maps of a view.
+
+mv-extractor is asked where $UNSCENE_MVEXTRACTOR names a Python that has it (it must not share an
+environment with this library: it brings its own FFmpeg and OpenCV).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import cv2
+import numpy as np
+import torch
+from harness import Options, Row, footage, frames_of, turns
+from reading import bare
+
+from unscene.video.decode import read_clips
+from unscene.video.motion import Motion, MotionBatch
+from unscene.video.sampling import Request
+from unscene.views import geometry
+from unscene.views.motion import motion_maps
+
+LITERATURE = 500  # frames/s on a CPU, which CMD's paper names for reading vectors
+_EXTRACTOR = """
+import sys
+from mvextractor.videocap import VideoCap
+for line in sys.stdin:
+    frames, *paths = line.split("\\t")
+    count = 0
+    for path in paths:
+        video = VideoCap()
+        video.open(path.strip())
+        video.set_decode_frames(frames == "frames")
+        while video.read()[0]:
+            count += 1
+        video.release()
+    print(count, flush=True)
+"""
+
+
+def run(options: Options) -> Iterator[Row]:
+    with footage() as (paths, kind):
+        yield from _fields(paths, kind, options.times(15, 3))
+    yield _maps(options.times(15, 3))
+
+
+def _fields(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
+    lengths = {path: frames_of(path) for path in paths}
+    total = sum(lengths.values())
+    requests = {
+        path: Request(0.0, {"motion": tuple(range(n))}, motion_only=("motion",))
+        for path, n in lengths.items()
+    }
+
+    def ours() -> None:
+        for path, request in requests.items():
+            read_clips(path, request)
+
+    def decoded() -> None:
+        for path, n in lengths.items():
+            bare(path, 0.0, n)
+
+    few = {path: range(0, lengths[path], 24) for path in paths[:2]}
+
+    def opened_anew() -> None:
+        for path, indices in few.items():
+            for index in indices:
+                bare(path, index / 25, 1, vectors=True, touch=True)
+
+    with _extractor(paths) as extractor:
+        mine, plain, anew, *others = turns(
+            ours, decoded, opened_anew, *extractor, repetitions=repetitions
+        )
+    note = f"{total} frames of {len(paths)} whole {kind}; one thread"
+    single = sum(map(len, few.values()))
+    against = [
+        ("motion.fields", "bare PyAV: decode, no vectors", total / plain, "ours >= 5,000"),
+        ("motion.anew", "a file opened anew for every frame", single / anew, ""),
+        ("motion.literature", "what CMD's paper claims", LITERATURE, ""),
+    ]
+    names = ("mv-extractor, vectors only", "mv-extractor, frames too")
+    for number, (name, seconds) in enumerate(zip(names, others, strict=False)):
+        against.append((f"motion.extractor{number}", name, total / seconds, ""))
+    for name, other, rate, target in against:
+        yield Row(
+            name=name,
+            what="file to block fields, no pixels",
+            ours=total / mine,
+            alternative=rate,
+            against=other,
+            unit="frames/s",
+            ratio=total / mine / rate,
+            target=target,
+            repetitions=repetitions,
+            note=note,
+        )
+
+
+@contextmanager
+def _extractor(paths: list[str]) -> Iterator[list[Callable[[], None]]]:
+    """mv-extractor in a process that waits between its turns, its import not counted."""
+    python = os.environ.get("UNSCENE_MVEXTRACTOR")
+    if not python:
+        yield []
+        return
+    with subprocess.Popen(
+        [python, "-c", _EXTRACTOR], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def ask(what: str) -> None:
+            process.stdin.write("\t".join([what, *paths]) + "\n")
+            process.stdin.flush()
+            if not process.stdout.readline().strip():
+                raise RuntimeError("mv-extractor stopped")
+
+        ask("vectors")
+        yield [lambda: ask("vectors"), lambda: ask("frames")]
+        process.stdin.close()
+
+
+def _maps(repetitions: int) -> Row:
+    """CMD's targets: for 8 videos a future and three others, 8 frames each, at 112 x 112."""
+    videos, windows, frames, size = 8, 4, 8, 112
+    generator = torch.Generator().manual_seed(0)
+    shape = (frames, 30, 40)
+    motions = [
+        Motion(
+            torch.randint(-40, 40, (*shape, 2), generator=generator) / 4,
+            torch.rand(shape, generator=generator) > 0.1,
+            torch.arange(frames),
+            (240, 320),
+            8,
+            True,
+        )
+        for _ in range(videos * windows)
+    ]
+    batch = MotionBatch.of(motions)
+    box = torch.tensor([[-0.5, -0.6, 0.4, 0.7]]).repeat(len(batch), 1)
+    affine = geometry.compose(geometry.crop(box), geometry.flip(torch.ones(len(batch)) > 0))
+
+    def ours() -> None:
+        motion_maps(batch, affine, (size, size), limit=10)
+
+    def a_frame_at_a_time() -> None:
+        left, top, right, bottom = 80, 48, 224, 204
+        for motion in motions:
+            fields = (-motion.vectors * motion.valid[..., None]).numpy()
+            for field in fields:
+                pixels = field.repeat(8, axis=0).repeat(8, axis=1)[top:bottom, left:right]
+                view = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_NEAREST)
+                np.clip(view[:, ::-1] * np.float32([-size / 144, size / 156]), -10, 10) / 10
+
+    mine, other = turns(ours, a_frame_at_a_time, repetitions=repetitions)
+    total = videos * windows * frames
+    return Row(
+        name="motion.maps",
+        what="block fields to maps of a view, 112 x 112, cropped and flipped",
+        ours=total / mine,
+        alternative=total / other,
+        against="a frame at a time: paint blocks, crop, cv2.resize",
+        unit="frames/s",
+        ratio=other / mine,
+        target="",
+        repetitions=repetitions,
+        note=f"{videos} videos x {windows} windows x {frames} frames; one thread",
+    )
