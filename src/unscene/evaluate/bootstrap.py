@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+_DRAWN = 1 << 20  # videos drawn at once, in all resamples together
+
 
 @dataclass(frozen=True)
 class Score:
@@ -92,9 +94,11 @@ def interval(
         _, place = np.unique(videos, return_inverse=True)
     sums, counts = np.bincount(place, scores), np.bincount(place)
     means = np.empty(resamples)
-    for i in range(resamples):
-        drawn = rng.integers(len(sums), size=len(sums))
-        means[i] = sums[drawn].sum() / counts[drawn].sum()
+    together = max(1, _DRAWN // len(sums))
+    for start in range(0, resamples, together):
+        part = slice(start, min(start + together, resamples))
+        drawn = rng.integers(len(sums), size=(part.stop - start, len(sums)))
+        means[part] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
