@@ -1,0 +1,259 @@
+"""`unscene audit`, from DATA and models to audit.json."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import controls
+import pytest
+from controls import Control
+
+from media import pan, write
+from unscene.audit.footage import Footage
+from unscene.audit.measure import Measured
+from unscene.audit.result import Audit, ModelAudit, Verdict
+from unscene.audit.run import MEASURES, audit
+from unscene.audit.verdict import verdict
+from unscene.cli import main
+from unscene.encoders import EncoderSpec
+from unscene.encoders.opening import Opened
+from unscene.errors import UnsceneError
+from unscene.evaluate.bootstrap import Score
+
+_MODELS = """
+from dataclasses import replace
+import torch
+from unscene.encoders import create_encoder
+def narrow():
+    torch.manual_seed(0)
+    encoder = create_encoder("r3d-narrow", width=4)
+    encoder.spec = replace(encoder.spec, frames=8, stride=2, size=36)
+    return encoder
+def pixels():
+    return lambda x: x.mean(dim=2)[..., ::6, ::6].flatten(1), {"frames": 8, "stride": 2, "size": 36}
+"""
+
+
+@pytest.fixture
+def work(places: Footage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Ten videos in class folders, one of them broken, and two models beside them."""
+    for k, video in enumerate(places.videos[:10]):
+        folder = tmp_path / "videos" / video.columns["motion"]
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(video.path, folder / f"{k}.mp4")
+    (tmp_path / "videos" / "up" / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "auditmodels.py").write_text(_MODELS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_command(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["audit", "videos", "--encoder", "auditmodels:narrow"]
+    arguments += ["--encoder", "px=auditmodels:pixels", "--out", "out", "--workers", "0"]
+    assert main(arguments) == 0
+    shown = capsys.readouterr()
+    assert "1 skipped" in shown.err
+    found = json.loads((work / "out" / "audit.json").read_text())
+    assert (found["format"], found["unscene"]) == (1, "0.1.0")
+    assert found["data"]["videos"] == 10
+    assert [Path(s["path"]).name for s in found["data"]["skipped"]] == ["broken.mp4"]
+    assert (found["data"]["label"], found["data"]["classes"]) == ("label", 4)
+    assert found["configuration"]["seed"] == 0
+    narrow, pixels = found["models"]
+    assert (narrow["name"], pixels["name"]) == ("narrow", "px")
+    for model in (narrow, pixels):
+        measures = {measured["name"]: measured for measured in model["measures"]}
+        assert list(measures) == list(MEASURES)
+        assert all("pictures" not in measured for measured in measures.values())
+        swap = measures["swap"]["scores"]
+        weaker = min(swap.values(), key=lambda score: score["value"])
+        assert model["verdict"]["value"] == weaker["value"]
+        assert model["verdict"]["measure"] == "swap"
+        assert model["verdict"]["sentence"] in shown.out
+        assert model["forwards"] == sum(m["forwards"] for m in measures.values())
+        assert model["seconds"] > 0
+        EncoderSpec.from_json(model["spec"])
+    assert pixels["measures"][0]["scores"]["order"]["value"] == 0.5
+    page = (work / "out" / "report.html").read_text()
+    assert "narrow" in page
+    assert "px" in page
+
+
+@pytest.mark.parametrize(("below", "status"), [("0", 0), ("0.6", 3), ("1", 3)])
+def test_fail_below(
+    below: str, status: int, work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The average of frames has a verdict of at most a half."""
+    arguments = ["audit", "videos", "--encoder", "auditmodels:pixels", "--workers", "0"]
+    arguments += ["--measures", "[swap]", "--out", "out", "--fail-below", below]
+    assert main(arguments) == status
+    assert ("a verdict is below" in capsys.readouterr().err) == bool(status)
+    assert (work / "out" / "audit.json").exists()
+
+
+def test_no_verdict_is_below_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "videos").mkdir()
+    write(tmp_path / "videos" / "pan.mp4", pan(40))
+    (tmp_path / "auditmodels.py").write_text(_MODELS)
+    monkeypatch.chdir(tmp_path)
+    arguments = ["audit", "videos", "--encoder", "auditmodels:pixels", "--workers", "0"]
+    arguments += ["--measures", "[swap]", "--out", "out", "--fail-below", "0"]
+    assert main(arguments) == 3
+    verdict = json.loads((tmp_path / "out" / "audit.json").read_text())["models"][0]["verdict"]
+    assert verdict["value"] is None
+    assert "only 0 clips could be swapped" in verdict["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--encoder", "nothing"], "no such file or folder"),
+        (["--encoder", "auditmodels:pixels", "--fail-below", "3"], "from 0 to 1"),
+        (
+            ["--encoder", "auditmodels:pixels", "--measures", "[look]"],
+            "measures look: choose from swap, time",
+        ),
+        (["--encoder", "auditmodels:pixels", "--videos", "0"], "videos 0: must be at least 1"),
+        (["--encoder", "auditmodels:pixels", "--label", "mood"], "no label column 'mood'"),
+        (
+            ["--encoder", "auditmodels:pixels", "--batch_size", "1"],
+            "batch_size 1: must be at least 2",
+        ),
+    ],
+)
+def test_mistakes_show_at_once(
+    more: list[str], message: str, work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["audit", "videos", "--out", "out", *more]) == 1
+    assert message in capsys.readouterr().err
+    assert not (work / "out").exists()
+
+
+def test_models_of_one_name_and_one_window(places: Footage) -> None:
+    catalog = replace(places.catalog, videos=places.videos[:6])
+    read: list[int] = []
+    shown: list[int] = []
+
+    def counted(clip: Any) -> Any:
+        shown.append(len(clip))
+        return clip.mean(dim=(2, 3, 4))
+
+    encoders = [Control(counted), Control(counted), Control(counted, size=40)]
+    opened = [Opened(encoder, "same", "") for encoder in encoders]
+    original = Footage.batches
+
+    def batches(footage: Footage, spec: EncoderSpec) -> Any:
+        read.append(spec.size)
+        return original(footage, spec)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Footage, "batches", batches)
+        found = audit(catalog, opened, measures=["time"], videos=4, seed=1)
+    assert [model.name for model in found.models] == ["same", "same (2)", "same (3)"]
+    assert read == [48, 40]  # once for both that want the same windows
+    assert found.data["videos"] == 4
+    assert sum(model.forwards for model in found.models) == sum(shown)
+    assert found.models[0].measures == found.models[1].measures
+    assert found.data["label"] == "label"
+
+
+def test_files_that_vanish_are_counted(work: Path) -> None:
+    from unscene.video.catalog import open_catalog
+
+    catalog = open_catalog("videos")
+    broken = sorted(work.glob("videos/*/*.mp4"))
+    Path(catalog.videos[0].path).write_bytes(b"gone")
+    found = audit(catalog, [Control(controls.constant)], measures=["swap"])
+    assert found.data["videos"] == 9
+    assert len(found.data["skipped"]) == 2
+    for path in broken:
+        path.write_bytes(b"gone")
+    with pytest.raises(UnsceneError, match="none of 10 videos could be read"):
+        audit(catalog, [Control(controls.constant)], measures=["swap"])
+
+
+def test_a_feature_that_is_no_number_stops_the_audit(places: Footage) -> None:
+    def broken(clip: Any) -> Any:
+        return clip.mean(dim=(2, 3, 4)) * float("nan")
+
+    with pytest.raises(UnsceneError, match="broken: its features are not finite"):
+        audit(places.catalog, [Control(broken)], measures=["swap"])
+
+
+def score(value: float, low: float, high: float) -> Score:
+    return Score(value, (low, high), 40)
+
+
+def measured(name: str, **scores: Score) -> Measured:
+    return Measured(name, scores=scores, absent="" if scores else "nothing moves")
+
+
+@pytest.mark.parametrize(
+    ("swap", "begins", "value"),
+    [
+        (
+            {"motion_share": score(0.9, 0.8, 1), "order": score(0.8, 0.7, 0.9)},
+            "It watches the m",
+            0.8,
+        ),
+        (
+            {"motion_share": score(0.1, 0, 0.2), "order": score(0.8, 0.7, 0.9)},
+            "It watches the s",
+            0.1,
+        ),
+        (
+            {"motion_share": score(0.9, 0.8, 1), "order": score(0.5, 0.3, 0.7)},
+            "It follows what",
+            0.5,
+        ),
+        ({"motion_share": score(0.9, 0.8, 1), "order": score(0.1, 0, 0.2)}, "It follows what", 0.1),
+        ({"motion_share": score(0.6, 0.4, 0.7), "order": score(0.9, 0.8, 1)}, "Neither", 0.6),
+        ({"motion_share": score(0.55, 0.4, 0.7), "order": score(0.5, 0.4, 0.6)}, "Neither", 0.5),
+        ({"motion_share": score(0.9, 0.8, 1)}, "It watches the m", 0.9),
+    ],
+)
+def test_the_verdict_is_the_weaker_share(swap: dict[str, Score], begins: str, value: float) -> None:
+    found = verdict([measured("time", motion=score(0.3, 0.2, 0.4)), measured("swap", **swap)])
+    assert found.sentence.startswith(begins)
+    assert (found.value, found.measure) == (value, "swap")
+    assert found.ci95 in {one.ci95 for one in swap.values()}
+    for one in swap.values():
+        assert f"{100 * one.value:.0f} %" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("time", "begins"),
+    [
+        (score(0.3, 0.2, 0.4), "It watches the scene"),
+        (score(0.7, 0.6, 0.8), "It watches the motion"),
+        (score(0.5, 0.4, 0.6), "Neither"),
+    ],
+)
+def test_time_stands_in_where_nothing_can_be_swapped(time: Score, begins: str) -> None:
+    found = verdict([measured("swap"), measured("time", motion=time)])
+    assert found.sentence.startswith(begins)
+    assert "No motion could be swapped: nothing moves" in found.sentence
+    assert (found.value, found.measure) == (time.value, "time")
+
+
+def test_no_verdict() -> None:
+    found = verdict([measured("swap"), measured("reliance", gain=score(1, 0, 2))])
+    assert found == Verdict(None, None, 0, "", "No verdict. swap: nothing moves.")
+
+
+def test_results_as_json() -> None:
+    spec = EncoderSpec("any", {}, 1)
+    found = Measured("swap", details={"a": (1, 2)}, pictures={"p.png": b"\x89"})
+    concluded = Verdict(None, None, 0, "", "No verdict.")
+    model = ModelAudit("m", "", spec, concluded, [found])
+    content = Audit({"source": "x"}, {}, [model]).to_json()
+    assert content["models"][0]["measures"][0]["details"] == {"a": [1, 2]}
+    assert json.loads(json.dumps(content)) == content
+    assert found.pictures  # what was given is as it was
+    nan = replace(model, measures=[Measured("swap", details={"a": float("nan")})])
+    with pytest.raises(ValueError, match="JSON"):
+        Audit({}, {}, [nan]).to_json()
