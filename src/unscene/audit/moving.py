@@ -26,6 +26,7 @@ from unscene.views.flow import view_flow
 _CROWDED = 0.5  # share of the picture; where more moves, it is the camera
 _STRAYS = 0.01  # of the frame's side a step: less is noise of the flow ...
 _NOISE = 4.0  # ... and so is less than this many times what the picture strays in the middle
+_BORDER = 0.1  # of half the frame's side
 _ROUNDS = 4  # fits of the camera's flow, each without what strays from the last
 
 
@@ -104,5 +105,7 @@ def against_camera(flow: Tensor) -> Tensor:
         middle = strays.median(dim=1, keepdim=True).values
         weight = (strays <= 2 * middle.clamp(min=_STRAYS)).float()
     least = (_NOISE * middle).clamp(min=2 * _STRAYS)
-    mask = (strays / least - 1).clamp(0, 1).view(batch, pairs, h, w)
+    # What comes in at the border was not there to be followed: its flow is a guess.
+    inside = (places[:, 1:].abs() <= 1 - _BORDER).all(dim=1)
+    mask = ((strays / least - 1).clamp(0, 1) * inside).view(batch, pairs, h, w)
     return F.pad(mask, (0, 0, 0, 0, 1, 0), mode="replicate") if pairs else mask

@@ -10,17 +10,16 @@ Every sentence is drawn from the numbers; a measure that does not apply says why
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-from unscene import __version__
 from unscene.audit.measure import Measured
 from unscene.audit.report_chart import SHARES, Line, color, lines
 from unscene.audit.report_says import says
 from unscene.audit.report_sections import charts
+from unscene.audit.report_tables import about, numbers
 from unscene.audit.report_words import Tone, measured, score_words, side, words_of
 from unscene.audit.result import Audit, ModelAudit
 from unscene.evaluate.bootstrap import Score
@@ -47,7 +46,7 @@ def render(audit: Audit) -> str:
     if first is not None:
         head, title, rest = parts[first].partition("</h2>\n")
         parts[first] = f"{head}{title}{PAUSE}\n{rest}"
-    body = "\n".join([_opening(audit), _glance(audit, names), *parts, _about(audit)])
+    body = "\n".join([_opening(audit), _glance(audit, names), *parts, about(audit)])
     return document(f"unscene audit: {_headline(audit.models)}", body, style=style)
 
 
@@ -127,7 +126,12 @@ def _glance(audit: Audit, names: Sequence[str]) -> str:
     )
     rows = []
     for name in names:
-        cells = "".join(f"<td>{_cell(_of(model, name))}</td>" for model in audit.models)
+        # Where a row becomes a list, on narrow screens, each cell says whose it is.
+        cells = "".join(
+            f'<td class="{color(k)}"><span class="named whose">{escape(model.name)}</span>'
+            f"<span>{_cell(_of(model, name))}</span></td>"
+            for k, model in enumerate(audit.models)
+        )
         title = words_of(name).title
         rows.append(
             f'<tr><th scope="row"><a href="#{escape(name)}">{escape(title)}</a></th>{cells}</tr>'
@@ -140,8 +144,8 @@ def _glance(audit: Audit, names: Sequence[str]) -> str:
         f'<span class="kicker">question</span></th>{head}</tr></thead><tbody>{"".join(rows)}'
         "</tbody></table></div>",
         paragraph(
-            "● speaks for the motion, ○ for the scene or for looks, ◐ cannot be told. Numbers in "
-            "brackets are 95 % intervals: resampling the videos would put the number there."
+            "● speaks for the motion, ○ for the scene or for looks, ◐ cannot be told. In brackets, "
+            "95 % intervals: where the number would lie with other videos of this kind."
         ),
     )
 
@@ -158,9 +162,11 @@ def _cell(found: Measured | None) -> str:
     one = found.scores[score]
     known = score_words(found.name, score, one)
     text = prose(measured(one, known.kind))
+    if found.absent:
+        text += '<br><span class="absent">with limits, see below</span>'
     if score != words.telling or not words.outcomes:
         return f'<span class="what">{escape(known.name)}</span><br>{text}'
-    said, tone = words.outcomes[1 - side(one, found.chance.get(score, 0.0))]
+    said, tone = words.outcomes[1 - side(found.name, score, one, found.chance.get(score, 0.0))]
     return f'<span class="what {tone}">{_MARKS[tone]} {escape(said)}</span><br>{text}'
 
 
@@ -189,100 +195,8 @@ def _measure(name: str, models: Sequence[ModelAudit]) -> str:
     ]
     if more:
         blocks.append(f"<details><summary>More of it</summary>{more}</details>")
-    numbers = _numbers(asked)
-    if numbers:
-        blocks.append(f"<details><summary>All numbers</summary>{numbers}</details>")
+    table = numbers(asked)
+    if table:
+        blocks.append(f"<details><summary>All numbers</summary>{table}</details>")
     made = section(words.title, *blocks)
     return made.replace("<section>", f'<section id="{escape(name)}">', 1)
-
-
-def _numbers(asked: Sequence[tuple[int, str, Measured]]) -> str:
-    """Every score of a measure, and what was left out."""
-    rows = []
-    for _, model, one in asked:
-        for name, found in one.scores.items():
-            words = score_words(one.name, name, found)
-            chance = one.chance.get(name)
-            guess = "" if chance is None else f"{chance:.3g}"
-            cells = (
-                model,
-                words.name,
-                measured(found, words.kind),
-                guess,
-                str(found.n),
-                words.note,
-            )
-            rows.append("<tr>" + "".join(f"<td>{prose(cell)}</td>" for cell in cells) + "</tr>")
-    head = "".join(
-        f'<th scope="col">{name}</th>'
-        for name in ("model", "score", "value [95 %]", "chance", "n", "what it is")
-    )
-    table = (
-        f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>'
-        f"{''.join(rows)}</tbody></table></div>"
-        if rows
-        else ""
-    )
-    left = "".join(
-        f"<li>{escape(model)}: {prose(f'{reason} ({count})')}</li>"
-        for _, model, one in asked
-        for reason, count in one.details.get("left_out", {}).items()
-        if count
-    )
-    return table + (f"<h3>Left out</h3><ul>{left}</ul>" if left else "")
-
-
-def _about(audit: Audit) -> str:
-    models = "".join(
-        f'<h3 class="{color(k)}"><span class="named">{escape(model.name)}</span></h3>'
-        + _facts(_model_facts(model))
-        for k, model in enumerate(audit.models)
-    )
-    data = dict(audit.data)
-    skipped: Sequence[Mapping[str, Any]] = data.pop("skipped", ())
-    listed = "".join(
-        f"<li>{escape(str(entry['path']))}: {escape(str(entry['reason']))}</li>"
-        for entry in skipped[:20]
-    )
-    more = f"<li>and {len(skipped) - 20} more</li>" if len(skipped) > 20 else ""
-    left = (
-        f"<details><summary>{len(skipped)} files could not be used</summary><ul>{listed}{more}</ul>"
-        "</details>"
-        if skipped
-        else ""
-    )
-    return section(
-        "Models, data, configuration",
-        models,
-        f"<h3>Data</h3>{_facts(data)}{left}",
-        f"<h3>Configuration</h3>{_facts(dict(audit.configuration) | {'unscene': __version__})}",
-        paragraph("Every number stands in `audit.json` beside this file."),
-    )
-
-
-def _model_facts(model: ModelAudit) -> dict[str, Any]:
-    spec = model.spec
-    return {
-        "what it is": model.note,
-        "trained": "yes" if model.trained else "no: its weights are random",
-        "sees": f"{spec.frames} frames, every {spec.stride}. of the video, {spec.size} px",
-        "feature": f"{spec.dim} numbers",
-        "clips shown to it": model.forwards,
-        "seconds": round(model.seconds),
-    }
-
-
-def _facts(facts: Mapping[str, Any]) -> str:
-    items = "".join(
-        f"<div><dt>{escape(str(key).replace('_', ' '))}</dt><dd>{escape(_plain(value))}</dd></div>"
-        for key, value in facts.items()
-    )
-    return f'<dl class="facts">{items}</dl>'
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_plain, value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

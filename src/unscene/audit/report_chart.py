@@ -92,7 +92,7 @@ def lines(
     """Values with their intervals, one below the other.
 
     Args:
-        chance: where the dashed line stands; lines fill from there, or else from the left.
+        chance: where the dashed line stands; lines fill from there, or else from 0.
         legend: what the hollow dot is.
     """
     if not shown:
@@ -110,7 +110,7 @@ def lines(
 def _row(line: Line, scale: Scale, chance: float | None) -> str:
     found = line.found
     low, mid, high = (scale.place(v) for v in (found.ci95[0], found.value, found.ci95[1]))
-    start = scale.place(scale.low if chance is None else chance)
+    start = scale.place(0 if chance is None else chance)
     dashed = _dashed(chance, scale)
     if line.hollow is None:
         begin, kind, other = start, "fill", ""

@@ -51,12 +51,13 @@ def where_films(found: Found) -> str:
     return "".join(rows)
 
 
-def adversarial_films(found: Found) -> str:
-    """The clips made to mislead, each as it is and with where each model looks."""
+def adversarial_films(found: Found) -> list[str]:
+    """Of every video the clips made to mislead, each as it is and with where each model looks."""
     told = {"static": "frozen", "paste": "with a still thing", "noise": "with a still as noise"}
-    rows = []
+    cases = []
     for video, shown in _cases(found).items():
         first, entry = shown[0]
+        rows = []
         for kind, words in told.items():
             films = [
                 Film(f"{kind}-{entry['number']}-clip.png", first[1], "the clip", f"clip {words}")
@@ -71,7 +72,8 @@ def adversarial_films(found: Found) -> str:
                 for (model, measured), own in shown
             ]
             rows.append(_row(f"{title(video, entry)}, {words}", films))
-    return "".join(rows)
+        cases.append("".join(rows))
+    return cases
 
 
 def strips(found: Found) -> str:
@@ -124,7 +126,8 @@ def _row(title: str, films: Sequence[Film]) -> str:
         for one in films
         if one.name in one.measured.pictures
     )
-    return f'<article class="case"><h4>{escape(title)}</h4><div class="films">{figures}</div></article>'
+    head = f"<h4>{escape(title)}</h4>"
+    return f'<article class="case">{head}<div class="films">{figures}</div></article>'
 
 
 def frames_of(strip: bytes) -> Image:

@@ -12,7 +12,7 @@ from unscene.page.chart import ticks
 
 def scatter(name: str, model: int, points: Mapping[str, tuple[float, float]]) -> str:
     """Classes by accuracy with static (x) and with moving clips (y): Figure 1 of the DSM paper."""
-    width, left, top = 300, 44, 10
+    width, left, top = 240, 44, 10
     side = width - left - 14
 
     def x(value: float) -> float:
@@ -25,7 +25,8 @@ def scatter(name: str, model: int, points: Mapping[str, tuple[float, float]]) ->
         f'<line class="grid" x1="{x(0):.1f}" x2="{x(1):.1f}" y1="{y(v):.1f}" y2="{y(v):.1f}"/>'
         f'<text class="tick" x="{left - 6}" y="{y(v) + 4:.1f}" text-anchor="end">'
         f"{v * 100:g} %</text>"
-        f'<text class="tick" x="{x(v):.1f}" y="{top + side + 17}" text-anchor="middle">'
+        f'<text class="tick" x="{x(v) + 9 * (v == 0):.1f}" y="{top + side + 17}" '
+        'text-anchor="middle">'
         f"{v * 100:g} %</text>"
         for v in (0, 0.5, 1)
     ]
@@ -66,7 +67,7 @@ def curves(
     title: str, times: Sequence[float], motion: Sequence[float], shown: Sequence[Curve]
 ) -> str:
     """Responses over time, each above the motion (the grey ground, from 0 up)."""
-    width, height, left, right, top, bottom = 360, 170, 8, 8, 8, 26
+    width, height, left, right, top, bottom = 280, 140, 10, 10, 8, 26
     begin, end = times[0], max(times[-1], times[0] + 1e-6)
     most = max([*motion, 1e-6])
     values = [v for curve in shown for v in curve.values] or [0.0]

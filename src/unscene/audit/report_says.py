@@ -27,34 +27,20 @@ def _kind(found: Measured, name: str) -> Kind:
 
 def _verdict(found: Measured, name: str, above: str, level: str, below: str) -> str:
     """What a score says, by where its interval lies, and the score."""
-    said = {1: above, 0: level, -1: below}[side(found.scores[name], found.chance.get(name, 0.0))]
+    chance = found.chance.get(name, 0.0)
+    said = {1: above, 0: level, -1: below}[side(found.name, name, found.scores[name], chance)]
     return f"{said} ({_text(found, name)})"
 
 
 def _swap(found: Measured) -> str:
-    text = _verdict(
-        found,
-        "motion_share",
-        "puts the mixed clips nearer to their motion than to their background",
-        "puts the mixed clips as near to their motion as to their background",
-        "puts the mixed clips nearer to their background than to their motion",
-    )
-    if "order" in found.scores:
-        text += ", " + _verdict(
-            found,
-            "order",
-            "and tells the motion from its frames in random order",
-            "and does not tell the motion from its frames in random order",
-            "and takes its frames in random order for nearer than the motion",
-        )
     nearest = found.details.get("nearest")
-    if nearest:
-        text += (
-            f". Of all clips, the nearest is the motion's in {nearest['motion'] * 100:.0f} %, the "
-            f"background's in {nearest['background'] * 100:.0f} % and a third one's in "
-            f"{nearest['other'] * 100:.0f} % of cases"
-        )
-    return text + "."
+    if not nearest:
+        return ""
+    return (
+        f"puts the motion's own clip nearest of all in {number(nearest['motion'], 'share')}, the "
+        f"background's in {number(nearest['background'], 'share')} and a third one in "
+        f"{number(nearest['other'], 'share')} of {found.scores['motion_share'].n} cases."
+    )
 
 
 def _time(found: Measured) -> str:
@@ -68,7 +54,7 @@ def _time(found: Measured) -> str:
     altered: dict[str, Any] = found.details.get("altered", {})
     if altered:
         order = sorted(altered, key=lambda name: float(altered[name]["rank"]))
-        text += f". The furthest it is moved by: {order[-1]}; the least by: {order[0]}"
+        text += f". Of all alterations, {order[-1]} moves it furthest and {order[0]} least"
     return text + "."
 
 
@@ -84,10 +70,6 @@ def _reliance(found: Measured) -> str:
             f". Its classifier names {number(normal.value, 'share')} of the videos if it was "
             f"taught with moving clips, {number(static.value, 'share')} if with static ones"
         )
-        guess = found.chance.get("accuracy_normal")
-        if guess is not None and normal.ci95[0] <= guess:
-            text += f": hardly more than guessing ({number(guess, 'share')}), so the classes that "
-            text += "gain or do not gain tell little here"
     return text + "."
 
 
@@ -100,12 +82,12 @@ def _where(found: Measured) -> str:
         "looks at still pixels rather than at moving ones",
     )
     if "gain" in found.scores:
-        text += ", " + _verdict(
+        text += "; " + _verdict(
             found,
             "gain",
-            "and seeing it move has a part in that",
-            "but no more than with the middle frame alone",
-            "but less than with the middle frame alone: it looks at how things look",
+            "seeing it move adds to that",
+            "seeing it move adds hardly anything to its middle frame alone",
+            "its middle frame alone does better: it looks at how things look",
         )
     return text + "."
 
@@ -118,15 +100,16 @@ def _response(found: Measured) -> str:
         "does not clearly respond to how much moves",
         "responds the less, the more moves",
     )
+    text += f", over {found.scores['spearman'].n} videos"
     if "gain" in found.scores:
-        text += ", " + _verdict(
+        text += "; " + _verdict(
             found,
             "gain",
-            "more than it responds to stills of the same moments",
-            "not clearly more than to stills of the same moments",
-            "less than to stills of the same moments",
+            "seeing the motion adds to that",
+            "seeing the motion adds nothing certain to stills of the same moments",
+            "stills of the same moments do better",
         )
-    return f"{text}, over {found.scores['spearman'].n} videos."
+    return text + "."
 
 
 def _adversarial(found: Measured) -> str:

@@ -108,7 +108,7 @@ def _time(found: Found) -> tuple[str, str]:
     extra = _pair(
         score_chart(found, "decoupling_untrained"), score_chart(found, "decoupling_trained")
     )
-    return _pair(score_chart(found, "motion"), chart if rows else ""), extra
+    return _pair(score_chart(found, "motion")) + _pair(chart if rows else ""), extra
 
 
 def _reliance(found: Found) -> tuple[str, str]:
@@ -222,11 +222,11 @@ def _adversarial(found: Found) -> tuple[str, str]:
         scale_for(ends),
     )
     named = [(model, one) for _, model, one in found]
-    shown = films.adversarial_films(named)
+    first, *rest = [*films.adversarial_films(named), ""]
     names = ("static_response", "paste_on_motion", "noise_on_motion", "paste_share")
     extra = _pair(*(score_chart(found, name) for name in names))
     chart = _pair(score_chart(found, "drawn"), moved if rows else "")
-    return chart + shown + (_HEAT if shown else ""), extra
+    return chart + first + (_HEAT if first else ""), extra + "".join(rest)
 
 
 def _unknown(found: Found) -> str:

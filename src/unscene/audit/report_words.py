@@ -20,11 +20,13 @@ class ScoreWords:
         note: what it means.
         kind: "share" 0..1 and "change" around 0, both shown in percent; "number" 0..1; "signed"
             around 0; "ratio" from 0.
+        least: difference from chance that is too small to speak of, however sure it is.
     """
 
     name: str
     note: str = ""
     kind: Kind = "share"
+    least: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,11 @@ class Words:
     outcomes: tuple[tuple[str, Tone], ...] = ()
 
 
+_SLIGHT = 0.05
+
 WORDS = {
     "swap": Words(
-        "Whose neighbour is a clip with another background?",
+        "Does it follow the motion or the background?",
         "What moves in one video was cut out and laid over the background of another. If the model "
         "puts the mixed clip nearer to the video it has its motion from, it follows what moves; if "
         "nearer to the video it has its background from, it follows the scene.",
@@ -134,6 +138,7 @@ WORDS = {
                 "Gained by seeing it move",
                 "Looks at what moves, less the same for its middle frame held still.",
                 "signed",
+                _SLIGHT,
             ),
             "share": ScoreWords("Saliency on moving pixels", "By chance their share of the area."),
             "area": ScoreWords("Pixels that move"),
@@ -189,7 +194,10 @@ WORDS = {
         "video.",
         {
             "drawn": ScoreWords(
-                "Drawn to the still thing", "0: not at all. 0.5: before anything else.", "signed"
+                "Drawn to the still thing",
+                "0: not at all. 0.5: before anything else.",
+                "signed",
+                _SLIGHT,
             ),
             "paste": ScoreWords("Looks at the still thing", "By chance 0.5.", "number"),
             "paste_before": ScoreWords("Looked at the place before", kind="number"),
@@ -258,7 +266,10 @@ def measured(found: Score, kind: Kind) -> str:
     return f"{number(found.value, kind)} [{ends[0]}, {ends[1]}]"
 
 
-def side(found: Score, chance: float) -> int:
-    """1 above chance, -1 below, 0 if the interval holds it."""
+def side(measure: str, name: str, found: Score, chance: float) -> int:
+    """Where a score stands: 1 above chance, -1 below, 0 if its interval holds chance, or if it is
+    too near to chance to speak of."""
     low, high = found.ci95
+    if abs(found.value - chance) < score_words(measure, name, found).least:
+        return 0
     return int(low > chance) - int(high < chance)

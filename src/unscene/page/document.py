@@ -43,7 +43,7 @@ def paragraph(text: str) -> str:
 
 def prose(text: str) -> str:
     """Text as HTML in which a number keeps its unit, and an interval its ends, on one line."""
-    kept = re.sub(r"\[([-−]?[\d.]+), ([-−]?[\d.]+)\]", "[\\1,\u00a0\\2]", text)
+    kept = re.sub(r"\[([-−+]?[\d.]+), ([-−+]?[\d.]+)\]", "[\\1,\u00a0\\2]", text)
     kept = escape(re.sub(r"(?<=\d) (?=[%[])", "\u00a0", kept))
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", kept)
 
