@@ -78,7 +78,7 @@ def _headline(models: Sequence[ModelAudit]) -> str:
     if not good:
         return f"None of {len(models)} models is shown to watch the motion."
     if len(good) == len(models):
-        return f"All {len(models)} models watch the motion."
+        return f"{'Both' if len(models) == 2 else f'All {len(models)}'} models watch the motion."
     return f"Of {len(models)} models, {_listed(good)} watch{'es' * (len(good) == 1)} the motion."
 
 
