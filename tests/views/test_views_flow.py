@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from unscene.errors import UnsceneError
 from unscene.video.clip import Clip, Motion
 from unscene.views import add_flow, codec_flow, dis_flow, geometry, view_flow
+from unscene.views.flow import hold
 
 MakeClip = Callable[..., Clip]
 
@@ -86,8 +87,19 @@ def test_chain_with_holes_loops_and_uneven_strides() -> None:
     valid[4] = False  # an intra frame: no vectors
     frames = torch.tensor([0, 1, 4, 8, 0])
     given = Motion(vectors, valid, frames, size=(48, 64), block=8, exact=True)
-    flow = codec_flow(given, grid=8).float()[..., 0] * 32
-    torch.testing.assert_close(flow.mean(dim=(1, 2)), torch.tensor([2.0, 4.0, 8.0, 0.0]))
+    for held, wanted in ((False, [2.0, 4.0, 8.0, 0.0]), (True, [2.0, 6.0, 8.0, 0.0])):
+        flow = codec_flow(given, grid=8, held=held).float()[..., 0] * 32
+        torch.testing.assert_close(flow.mean(dim=(1, 2)), torch.tensor(wanted))
+
+
+def test_frames_without_vectors_move_as_the_next_or_else_the_last_one_does() -> None:
+    vectors = torch.arange(6.0)[:, None, None, None].expand(6, 1, 1, 2).clone()
+    valid = torch.tensor([False, True, False, False, True, False])[:, None, None]
+    given = Motion(vectors, valid, torch.tensor([0, 5]), size=(8, 8), block=8, exact=True)
+    assert hold(given).vectors[:, 0, 0, 0].tolist() == [1, 1, 1, 4, 4, 4]
+    assert hold(given).valid.all()
+    nothing = Motion(vectors, valid & False, torch.tensor([0, 5]), size=(8, 8), block=8, exact=True)
+    assert hold(nothing) is nothing
 
 
 def test_blocks_may_reach_beyond_the_frame() -> None:

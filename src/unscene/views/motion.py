@@ -99,28 +99,26 @@ def accumulated(motion: MotionBatch) -> tuple[Tensor, Tensor]:
         float32 (B, T-1, Hb, Wb, 2), pointing back, in luma pixels, where the block stands in the
         later frame; and bool (B, T-1, Hb, Wb), True where every step of the path had a vector.
     """
-    batch, _, rows, columns, _ = motion.vectors.shape
+    batch, length, rows, columns, _ = motion.vectors.shape
     device = motion.device
     vectors = motion.vectors.float() * motion.valid[..., None]
+    pairs = vectors.view(torch.float64).flatten()  # x and y travel as one number
+    known = motion.valid.flatten()
     last = motion.frames[:, 1:]
     strides = last - motion.frames[:, :-1]
     total = torch.zeros(*last.shape, rows, columns, 2, device=device)
     valid = (strides > 0)[..., None, None].expand(*last.shape, rows, columns).clone()
-    start = torch.stack(
-        torch.meshgrid(
-            torch.arange(columns, device=device), torch.arange(rows, device=device), indexing="xy"
-        ),
-        dim=-1,
-    )
-    sample = torch.arange(batch, device=device)[:, None, None, None]
-    edge = torch.tensor([columns - 1, rows - 1], device=device)
+    x = torch.arange(columns, device=device) + 0.5
+    y = torch.arange(rows, device=device)[:, None] + 0.5
+    window = torch.arange(batch, device=device)[:, None] * length
     for step in range(int(strides.max()) if strides.numel() else 0):
-        where = (start + 0.5 + total / motion.block).floor().long().clamp(min=edge * 0, max=edge)
-        frame = (last - step).clamp(min=0)[..., None, None]
-        at = sample, frame, where[..., 1], where[..., 0]
+        column = (total[..., 0] / motion.block).add_(x).floor_().clamp_(0, columns - 1)
+        row = (total[..., 1] / motion.block).add_(y).floor_().clamp_(0, rows - 1)
+        frame = (window + (last - step).clamp(min=0)) * (rows * columns)
+        at = row.mul_(columns).add_(column).long().add_(frame[..., None, None])
         goes = (step < strides)[..., None, None]
-        total += vectors[at] * goes[..., None]
-        valid &= motion.valid[at] | ~goes
+        total += pairs[at].view(torch.float32).view(total.shape) * goes[..., None]
+        valid &= known[at] | ~goes
     return total, valid
 
 
