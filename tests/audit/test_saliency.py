@@ -17,6 +17,7 @@ from seeing import (
     brightness,
     constant,
     edges,
+    measured,
     motion,
     no_maps,
     noise,
@@ -29,7 +30,8 @@ from unscene.audit.footage import Footage
 from unscene.audit.measure import Measured, Watcher
 from unscene.audit.moving import against_camera, moving
 from unscene.audit.saliency import Saliency
-from unscene.audit.saliency_map import auc, energy, grad_cam, share, similarity, upsample
+from unscene.audit.saliency_map import auc, class_cam, energy, grad_cam, share, similarity, upsample
+from unscene.encoders.foreign import adapt
 from unscene.errors import UnsceneError
 from unscene.video.catalog import open_catalog
 from unscene.video.loading import Batch
@@ -240,3 +242,44 @@ def test_the_order_of_maps_holds_over_seeds(seed: int, tmp_path: Path) -> None:
     footage = Footage(open_catalog(made.train), batch_size=4)
     aucs = [where(maps, footage, size=48).scores["auc"].value for maps in (motion, edges, constant)]
     assert aucs[0] > aucs[1] > aucs[2] == 0.5
+
+
+# -- models with classes ---------------------------------------------------------------------------
+
+
+class Classifier(torch.nn.Module):
+    """Two classes, by what moves and by how bright it is."""
+
+    def __init__(self, favourite: int) -> None:
+        super().__init__()
+        self.mix = torch.nn.Conv3d(2, 2, 1, bias=False)
+        self.fc = torch.nn.Linear(2, 2)
+        with torch.no_grad():
+            self.mix.weight.copy_(torch.eye(2)[:, :, None, None, None])
+            self.fc.weight.copy_(torch.eye(2))
+            self.fc.bias.zero_()[favourite] = 100
+
+    def forward(self, clip: torch.Tensor) -> torch.Tensor:
+        maps = self.mix(torch.cat([motion(clip), brightness(clip)], dim=1))
+        return self.fc(maps.mean(dim=(2, 3, 4)))
+
+
+def test_grad_cam_of_a_model_with_logits(scenes: Footage) -> None:
+    aucs = []
+    for favourite in (0, 1):
+        encoder = adapt(Classifier(favourite), frames=8, stride=2, size=64)
+        watcher = Watcher(encoder)
+        found = measured(Saliency(watcher, scenes), scenes, watcher)
+        assert found.chance["class"] == 0.5
+        assert found.forwards == watcher.forwards == 3 * 16
+        aucs.append(found.scores["class"].value)
+    # Of the same map, what speaks for the class of motion lies on what moves.
+    assert aucs[0] > 0.9
+    assert aucs[1] < 0.7
+
+
+def test_without_logits_there_is_no_class(scenes: Footage) -> None:
+    watcher = Watcher(Known(motion))
+    clips = torch.rand(2, 3, 8, 64, 64)
+    assert class_cam(watcher.encoder, clips) is None
+    assert "class" not in where(motion, scenes).scores

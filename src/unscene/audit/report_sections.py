@@ -165,7 +165,8 @@ def _where(found: Found) -> tuple[str, str]:
     chart = score_chart(found, "auc", hollow="frozen", legend="its middle frame alone, held still")
     shown = films.where_films(named)
     heat = _HEAT if shown else ""
-    return _pair(chart, score_chart(found, "gain")) + note + shown + heat, films.strips(named)
+    charts_ = _pair(chart, score_chart(found, "gain"), score_chart(found, "class"))
+    return charts_ + note + shown + heat, films.strips(named)
 
 
 _HEAT = '<p class="heat"><span>looks little</span><i></i><span>looks most</span></p>'

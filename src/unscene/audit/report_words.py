@@ -154,6 +154,11 @@ WORDS = {
                 "What looking where things usually move would earn.",
                 "number",
             ),
+            "class": ScoreWords(
+                "Speaks for its class",
+                "Grad-CAM of the class that the clip is taken for, on what moves.",
+                "number",
+            ),
         },
         "gain",
         (("motion draws its eye", "good"), ("looks alone", "open"), ("looks alone", "bad")),

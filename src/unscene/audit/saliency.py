@@ -33,6 +33,7 @@ from unscene.audit.moving import moving
 from unscene.audit.saliency_map import (
     MapScore,
     auc,
+    class_cam,
     energy,
     frozen,
     grad_cam,
@@ -48,7 +49,7 @@ from unscene.video.loading import Batch
 GRID = 56  # px; saliency is coarse, and a finer mask would only take longer to sort
 _CENTRE = 0.5  # standard deviation of the blob in the middle, in half frames
 _SHOWN = 4  # windows with pictures
-_SCORES = ("auc", "gain", "share", "area", "frozen", "ceiling", "centre", "elsewhere")
+_SCORES = ("auc", "gain", "share", "area", "frozen", "ceiling", "centre", "elsewhere", "class")
 
 
 class Saliency:
@@ -56,8 +57,9 @@ class Saliency:
 
     Scores, each the mean over windows with an interval over videos: "auc" (chance 0.5), "gain" (its
     distance from "frozen", -1..1, by chance 0), "share" (chance: the mean of "area", the share of
-    the pixels that move), and the yardsticks "frozen", "ceiling", "centre" and "elsewhere". Windows
-    in which nothing moves, or everything does, are left out.
+    the pixels that move), and the yardsticks "frozen", "ceiling", "centre" and "elsewhere". For
+    models with logits, "class" is the AUC of Grad-CAM for the class that the clip is taken for
+    (chance 0.5). Windows in which nothing moves, or everything does, are left out.
 
     Pictures, of the first windows of up to four classes: "video-1.png", "moves-1.png", "film-1.png"
     (frames side by side: as they are, with what moves, with saliency) and "strip-1.png" (all three,
@@ -110,16 +112,26 @@ class Saliency:
         self.map_size = list(maps.shape[2:])
         self.kinds.add(_kind(maps, self.explained))
         looked, unmoved = self._saliency(maps), self._saliency(still)
+        named = class_cam(self.watcher.encoder, self.watcher.centre(batch)[chosen])
+        self.forwards += 0 if named is None else len(chosen)
+        self.watcher.forwards += 0 if named is None else len(chosen)
         view, mask = self.watcher.centre(batch), moves.mask.cpu()
-        for k in chosen:
+        for place, k in enumerate(chosen):
             video, one = int(batch.index[k]), slice(k, k + 1)
-            self._score(video, view[k].cpu(), looked[one], unmoved[one], mask[k])
+            speaks = None if named is None else named[place : place + 1]
+            self._score(video, view[k].cpu(), looked[one], unmoved[one], speaks, mask[k])
 
     def _saliency(self, maps: Tensor) -> Tensor:
         return energy(maps) if self.explained is None else grad_cam(maps, self.explained)
 
     def _score(
-        self, video: int, view: Tensor, looked: Tensor, unmoved: Tensor, mask: Tensor
+        self,
+        video: int,
+        view: Tensor,
+        looked: Tensor,
+        unmoved: Tensor,
+        named: Tensor | None,
+        mask: Tensor,
     ) -> None:
         frames, side = mask.shape[0], min(GRID, mask.shape[-1])
         small = F.interpolate(mask[None], size=(side, side), mode="area")[0]
@@ -140,6 +152,7 @@ class Saliency:
             auc(best, small),
             auc(_blob(side).expand_as(small), small),
             float("nan") if other is None else auc(saliency, other),
+            float("nan") if named is None else auc(upsample(named, (frames, side, side))[0], small),
         ]
         self.rows.append(found)
         self.index.append(video)
@@ -182,7 +195,8 @@ class Saliency:
         return Measured(
             self.name,
             scores=scores,
-            chance={"auc": 0.5, "gain": 0.0, "share": scores["area"].value},
+            chance={"auc": 0.5, "gain": 0.0, "share": scores["area"].value}
+            | ({"class": 0.5} if "class" in scores else {}),
             details=details
             | {
                 "map": self.map_size,

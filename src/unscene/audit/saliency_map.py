@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unscene.audit.measure import Watcher
+from unscene.encoders import VideoEncoder
+from unscene.encoders.foreign import ForeignEncoder
 from unscene.video.loading import Batch
 
 MapScore = Callable[[Tensor], Tensor]
@@ -53,6 +55,37 @@ def grad_cam(maps: Tensor, score: MapScore) -> Tensor:
         leaf = maps.detach().clone().requires_grad_()
         (gradient,) = torch.autograd.grad(score(leaf).sum(), leaf)
     return (gradient.mean(dim=(2, 3, 4), keepdim=True) * maps).sum(dim=1).clamp(min=0)
+
+
+def class_cam(encoder: VideoEncoder, clips: Tensor) -> Tensor | None:
+    """Grad-CAM of the class that each clip is taken for.
+
+    Clip by clip, as gradients hold on to all that lies between maps and logits.
+
+    Args:
+        encoder: with logits, if any is (`foreign.ForeignEncoder`).
+        clips: float (B, C, T, h, w), on the encoder's device.
+
+    Returns:
+        (B, T', H', W'), at least 0, on the CPU; None for a model without logits or without maps,
+        and where the map that it hands out is a copy that its logits are not computed from.
+    """
+    if not (isinstance(encoder, ForeignEncoder) and encoder.has_logits):
+        return None
+    found = []
+    with torch.inference_mode(False), torch.enable_grad():
+        for clip in clips.clone().split(1):
+            # Weights may be frozen: a gradient to the pixels keeps the graph.
+            read = encoder._read(clip.requires_grad_())
+            if read.maps is None or read.logits is None:
+                return None
+            best = read.logits.max(dim=1).values.sum()
+            (gradient,) = torch.autograd.grad(best, read.maps, allow_unused=True)
+            if gradient is None:
+                return None
+            weights = gradient.mean(dim=(2, 3, 4), keepdim=True)
+            found.append((weights * read.maps).sum(dim=1).clamp(min=0).detach().float().cpu())
+    return torch.cat(found)
 
 
 def similarity(query: Tensor) -> MapScore:
