@@ -76,7 +76,7 @@ def class_cam(encoder: VideoEncoder, clips: Tensor) -> Tensor | None:
     with torch.inference_mode(False), torch.enable_grad():
         for clip in clips.clone().split(1):
             # Weights may be frozen: a gradient to the pixels keeps the graph.
-            read = encoder._read(clip.requires_grad_())
+            read = encoder.read(clip.requires_grad_())
             if read.maps is None or read.logits is None:
                 return None
             best = read.logits.max(dim=1).values.sum()

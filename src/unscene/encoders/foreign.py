@@ -59,22 +59,23 @@ class ForeignEncoder(VideoEncoder):
 
     def forward(self, clip_BCTHW: Tensor) -> Tensor:
         """(B, D)."""
-        return self._read(clip_BCTHW).features
+        return self.read(clip_BCTHW).features
 
     def logits(self, clip_BCTHW: Tensor) -> Tensor:
         """(B, K), one number a class, before any softmax. Raises UnsceneError if it has none."""
-        found = self._read(clip_BCTHW).logits
+        found = self.read(clip_BCTHW).logits
         if found is None:
             raise UnsceneError(f"{self.spec.name}: has no logits; its output is a feature")
         return found
 
     def _stages(self, clip_BCTHW: Tensor) -> list[Tensor]:
-        read = self._read(clip_BCTHW)
+        read = self.read(clip_BCTHW)
         if read.maps is None:
             raise NoMapsError(f"{self.spec.name}: {read.why}")
         return [read.maps]
 
-    def _read(self, clip: Tensor) -> Read:
+    def read(self, clip: Tensor) -> Read:
+        """Features, maps and logits of one run. Raises UnsceneError as `forward` does."""
         self._check(clip)
         try:
             read = self._reader(clip)
@@ -165,7 +166,7 @@ def _tried(model: object, spec: EncoderSpec, reader: Reader) -> ForeignEncoder:
     encoder = ForeignEncoder(model, spec, reader)
     try:
         with torch.no_grad():
-            read = encoder._read(torch.zeros(shape, device=device))
+            read = encoder.read(torch.zeros(shape, device=device))
     except UnsceneError:
         raise
     except Exception as error:

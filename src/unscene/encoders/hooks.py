@@ -159,7 +159,10 @@ class Hooks:
                 "pass grid=(T', H', W')"
             )
         if map_ is None:
-            return None, "puts out no feature map: pass layer= with the name of a submodule"
+            return None, (
+                "puts out no feature map: pass layer= with the name of a submodule, or return a "
+                'mapping with "maps"'
+            )
         return map_, ""
 
     def _placed(self, name: str, out: Tensor, dim: int) -> _Place | None:
