@@ -255,6 +255,23 @@ def test_sentences_turn_with_the_numbers() -> None:
     assert says(Measured("unheard of", {"x": score(0.1)})) == ""
 
 
+@pytest.mark.parametrize(
+    ("value", "half", "words", "mark"),
+    [
+        (0.2, 0.03, "is drawn to", "○ drawn to stills"),
+        (0.02, 0.01, "is not drawn to", "● not drawn to stills"),
+        (0.02, 0.2, "is not clearly drawn to", "◐ not clearly drawn to stills"),
+        (-0.2, 0.05, "is not drawn to", "● not drawn to stills"),
+    ],
+)
+def test_nothing_is_settled_by_a_wide_interval(
+    value: float, half: float, words: str, mark: str
+) -> None:
+    found = Measured("adversarial", {"drawn": score(value, half)}, {"drawn": 0.0})
+    assert f"{words} a thing that stands still" in says(found)
+    assert mark in Page(render(audit(model("a", 0.8, found)))).text
+
+
 def test_numbers_as_text() -> None:
     assert number(0.624, "share") == "62 %"
     assert number(0.624, "number") == "0.62"

@@ -118,9 +118,18 @@ def test_a_response_to_looks_gains_nothing_from_motion(pacing: Footage) -> None:
 
 def test_a_constant_response_is_absent(pacing: Footage) -> None:
     found = follow(constant, pacing)
-    assert found.absent == "its response is the same whatever it is shown"
+    assert found.absent == "the mean of its features is the same whatever it is shown"
     assert not found.scores
     assert found.details["flat"] == 4
+
+
+def test_layer_normalisation_leaves_no_response(pacing: Footage) -> None:
+    def normed(clip: torch.Tensor) -> torch.Tensor:
+        found = layout(clip)
+        return torch.nn.functional.layer_norm(found, found.shape[1:])
+
+    absent = follow(normed, pacing).absent
+    assert absent == "the length of its features is the same whatever it is shown"
 
 
 def test_the_motion_it_reports_is_that_of_the_video(tmp_path: Path) -> None:

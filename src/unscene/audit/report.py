@@ -20,7 +20,7 @@ from unscene.audit.report_chart import SHARES, Line, color, lines
 from unscene.audit.report_says import says
 from unscene.audit.report_sections import charts
 from unscene.audit.report_tables import about, numbers
-from unscene.audit.report_words import Tone, measured, score_words, side, words_of
+from unscene.audit.report_words import Tone, measured, score_words, settled, side, words_of
 from unscene.audit.result import Audit, ModelAudit
 from unscene.evaluate.bootstrap import Score
 from unscene.files import write_text
@@ -166,7 +166,10 @@ def _cell(found: Measured | None) -> str:
         text += '<br><span class="absent">with limits, see below</span>'
     if score != words.telling or not words.outcomes:
         return f'<span class="what">{escape(known.name)}</span><br>{text}'
-    said, tone = words.outcomes[1 - side(found.name, score, one, found.chance.get(score, 0.0))]
+    chance = found.chance.get(score, 0.0)
+    said, tone = words.outcomes[1 - side(found.name, score, one, chance)]
+    if words.settled is not None and settled(found.name, score, one, chance):
+        said, tone = words.settled
     return f'<span class="what {tone}">{_MARKS[tone]} {escape(said)}</span><br>{text}'
 
 

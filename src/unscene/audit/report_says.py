@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from unscene.audit.measure import Measured
-from unscene.audit.report_words import Kind, measured, number, score_words, side
+from unscene.audit.report_words import Kind, measured, number, score_words, settled, side
 from unscene.evaluate.bootstrap import Score
 
 
@@ -115,15 +115,10 @@ def _response(found: Measured) -> str:
 def _adversarial(found: Measured) -> str:
     parts = []
     if "drawn" in found.scores:
-        parts.append(
-            _verdict(
-                found,
-                "drawn",
-                "is drawn to a thing that stands still",
-                "is not drawn to a thing that stands still",
-                "is not drawn to a thing that stands still",
-            )
-        )
+        thing = "drawn to a thing that stands still"
+        sure = settled("adversarial", "drawn", found.scores["drawn"], 0.0)
+        level = f"is {'not' if sure else 'not clearly'} {thing}"
+        parts.append(_verdict(found, "drawn", f"is {thing}", level, f"is not {thing}"))
     if {"static_moved", "paste_moved"} <= set(found.scores):
         static, paste = (found.scores[f"{kind}_moved"] for kind in ("static", "paste"))
         parts.append(

@@ -40,6 +40,7 @@ class Words:
         scores: by name.
         telling: the score that speaks for motion or scene most plainly, or "".
         outcomes: what it says above chance, at chance and below, each with its tone.
+        settled: what it says at chance if the interval has no room for more; None: as at chance.
     """
 
     title: str
@@ -48,6 +49,7 @@ class Words:
     scores: dict[str, ScoreWords] = field(default_factory=dict)
     telling: str = ""
     outcomes: tuple[tuple[str, Tone], ...] = ()
+    settled: tuple[str, Tone] | None = None
 
 
 _SLIGHT = 0.05
@@ -226,9 +228,10 @@ WORDS = {
         "drawn",
         (
             ("drawn to stills", "bad"),
-            ("not drawn to stills", "good"),
+            ("not clearly drawn to stills", "open"),
             ("not drawn to stills", "good"),
         ),
+        ("not drawn to stills", "good"),
     ),
 }
 
@@ -278,3 +281,10 @@ def side(measure: str, name: str, found: Score, chance: float) -> int:
     if abs(found.value - chance) < score_words(measure, name, found).least:
         return 0
     return int(low > chance) - int(high < chance)
+
+
+def settled(measure: str, name: str, found: Score, chance: float) -> bool:
+    """Whether a score is at chance and its interval has no room for anything else to speak of."""
+    room = 2 * score_words(measure, name, found).least
+    low, high = found.ci95
+    return side(measure, name, found, chance) == 0 and low > chance - room and high < chance + room

@@ -124,6 +124,7 @@ class Response:
         self.curves: list[dict[str, object]] = []
         self.index: list[int] = []
         self.flat = 0
+        self.kind = "mean"
         self.left_out: Counter[str] = Counter()
         self.forwards = 0
 
@@ -143,7 +144,7 @@ class Response:
         if not self.curves or self.flat == len(self.curves):
             reasons = ", ".join(f"{reason} in {n}" for reason, n in self.left_out.items())
             absent = (
-                "its response is the same whatever it is shown"
+                f"the {self.kind} of its features is the same whatever it is shown"
                 if self.curves
                 else f"no video has a curve to follow ({reasons or 'none was read'})"
             )
@@ -245,7 +246,9 @@ class Response:
                 starts = range(first, min(first + size, plan.windows))
                 windows = torch.stack([view[:, j * plan.hop + shown] for j in starts])
                 features.append(self.watcher.features(windows))
-            found.append(response(torch.cat(features)).double().numpy())
+            whole = torch.cat(features)
+            self.kind = "mean" if bool((whole >= 0).all()) else "length"
+            found.append(response(whole).double().numpy())
         return found[0], found[1]
 
 
