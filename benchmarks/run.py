@@ -29,6 +29,7 @@ TOPICS = {
     "training": CORES,
     "memory": 1,
     "retrieval": CORES,
+    "audit": CORES,
 }  # and its threads
 
 
