@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from noise import noise
 from torch import Tensor
 
 from unscene.encoders import create_encoder
@@ -31,15 +32,7 @@ def method(*, pool: str = "max", **changes: Any) -> HDC:
 
 
 def clips(seed: int, count: int = B) -> ClipBatch:
-    generator = torch.Generator().manual_seed(seed)
-
-    def plane(side: int) -> Tensor:
-        shape = (count, T, side, side)
-        return torch.randint(40, 200, shape, dtype=torch.uint8, generator=generator)
-
-    flags = torch.zeros(count, dtype=torch.bool)
-    sizes = torch.tensor([[SIDE, SIDE]] * count)
-    return ClipBatch(plane(SIDE), plane(SIDE // 2), plane(SIDE // 2), sizes, flags, flags)
+    return noise(seed, count, T, SIDE)
 
 
 def batch(index: tuple[int, ...] = (0, 1, 2, 1)) -> Batch:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from noise import noise
 from torch import Tensor
 
 from unscene.encoders import create_encoder
@@ -42,17 +43,12 @@ def method(**changes: Any) -> CMD:
 
 
 def pixels(seed: int, frames: int, flow: bool = False) -> ClipBatch:
+    clip = noise(seed, B, frames, SIDE)
+    if not flow:
+        return clip
     generator = torch.Generator().manual_seed(seed)
-
-    def plane(side: int) -> Tensor:
-        shape = (B, frames, side, side)
-        return torch.randint(40, 200, shape, dtype=torch.uint8, generator=generator)
-
-    flags = torch.zeros(B, dtype=torch.bool)
-    sizes = torch.tensor([[SIDE, SIDE]] * B)
     moved = torch.randn(B, frames - 1, 32, 32, 2, generator=generator).half() * 0.05
-    luma, chroma = plane(SIDE), plane(SIDE // 2)
-    return ClipBatch(luma, chroma, chroma, sizes, flags, flags, moved if flow else None)
+    return replace(clip, flow=moved)
 
 
 def vectors(seed: int) -> ClipBatch:
@@ -298,7 +294,7 @@ def test_short_videos_and_those_without_vectors_are_refused(moving: ScenesReport
     assert video.info is not None
     assert method().refuses(video) is None
     long = method(frames=64, stride=4)
-    assert "CMD needs" in str(long.refuses(video))
+    assert "are needed" in str(long.refuses(video))
     vp9 = replace(video, info=replace(video.info, codec="vp9", vectors=False))
     assert "vp9 carries no motion vectors" in str(method().refuses(vp9))
     assert method(motion_from="flow").refuses(vp9) is None
@@ -319,7 +315,7 @@ def test_pretraining_leaves_out_what_is_too_short(moving: ScenesReport, tmp_path
         "encoder": "r3d-narrow", "encoder_options": {"width": 8}, "workers": 0, "frames": 64,
         "accelerator": "cpu",
     }  # fmt: skip
-    with pytest.raises(UnsceneError, match=r"no video is of use to this method.*CMD needs"):
+    with pytest.raises(UnsceneError, match=r"no video is of use to this method.*are needed"):
         pretrain(build(given))
     outcome = pretrain(build(given | {"frames": 4}), report=lambda *_: None)
     assert outcome.finished
