@@ -65,14 +65,18 @@ def _headline(models: Sequence[ModelAudit]) -> str:
     known = [model for model in models if model.verdict.value is not None]
     good = [model.name for model in known if _tone(model) == "good"]
     if len(models) == 1:
-        name = models[0].name
-        if models[0].verdict.value is None:
+        name, found = models[0].name, models[0].verdict
+        if found.value is None:
             return f"No verdict on {name}."
-        return {
-            "good": f"{name} watches the motion.",
-            "open": f"{name}: neither the motion nor the scene clearly prevails.",
-            "bad": f"{name} does not watch the motion.",
-        }[_tone(models[0])]
+        # "It watches the motion: 98 % of ..." says it already, and what stands between the two.
+        said, colon, _ = found.sentence.partition(": ")
+        if not colon:
+            return f"{name}: {found.value * 100:.0f} % motion."
+        return (
+            f"{name} {said[3:]}."
+            if said.startswith("It ")
+            else f"{name}: {said[0].lower()}{said[1:]}."
+        )
     if not known:
         return f"No verdict on any of {len(models)} models."
     if not good:
