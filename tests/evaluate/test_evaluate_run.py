@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from media import pan, write
 from unscene.encoders import VideoEncoder, create_encoder, save_encoder
 from unscene.errors import UnsceneError
 from unscene.evaluate.features import extract
 from unscene.evaluate.rows import read_rows
-from unscene.evaluate.run import evaluate
+from unscene.evaluate.run import evaluate, evaluate_decoupling
 from unscene.video.catalog import Catalog, open_catalog
 from unscene.video.clip import ClipBatch
 from unscene.video.decode import read_clips
@@ -199,6 +201,32 @@ def test_videos_without_the_label_are_skipped_and_told(
     assert "nowhere.mp4" in said
 
 
+def test_what_a_test_has_of_its_gallery_is_told(
+    saved: Path, moving: ScenesReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "mixed.csv"
+    videos = open_catalog(moving.train).videos[:2]
+    lines = [f"{videos[0].path},{videos[0].label}", f"{videos[1].path},sideways"]
+    table.write_text("\n".join(["path,label", *lines]) + "\n")
+    evaluate("retrieve", str(table), saved, train=str(moving.train), clips=1)
+    said = capsys.readouterr().err
+    assert "1 videos of the test count as missed" in said
+    assert "(sideways)" in said
+    assert "2 videos of the test are used in training too" in said
+
+
+def test_windows_without_a_disturbance_are_told(
+    saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    for name, frames in (("short", 5), ("long", 20)):
+        write(tmp_path / "data" / f"{name}.mp4", pan(frames, (48, 48), (2, 0)))
+    found = evaluate_decoupling(str(tmp_path / "data"), saved)[0].test["left_out"]
+    assert found["shift: video too short"] == 1
+    said = capsys.readouterr().err
+    assert all(f"left out: {reason} ({count} windows)" in said for reason, count in found.items())
+
+
 def test_mistakes_are_told_before_anything_is_encoded(
     saved: Path, moving: ScenesReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,5 +250,18 @@ def test_mistakes_are_told_before_anything_is_encoded(
         evaluate("retrieve", seen, saved, apart="place")
     with pytest.raises(UnsceneError, match="clips 0"):
         evaluate("retrieve", seen, saved, clips=0)
+    for protocol in (partial(evaluate, "retrieve"), evaluate_decoupling):
+        with pytest.raises(UnsceneError, match="workers -1: must be at least 0"):
+            protocol(seen, saved, workers=-1)
+        with pytest.raises(IsADirectoryError):
+            protocol(seen, saved, out=tmp_path)
+        (tmp_path / "file").touch()
+        with pytest.raises(OSError, match="file"):
+            protocol(seen, saved, out=tmp_path / "file" / "rows.jsonl")
+    other = tmp_path / "other.csv"
+    other.write_text(f"path,label\n{open_catalog(seen).videos[0].path},down\n")
+    for name in ("retrieve", "probe"):
+        with pytest.raises(UnsceneError, match=r"none of its classes \(down\) is one of those"):
+            evaluate(name, str(other), saved, train=seen)  # type: ignore[arg-type]
     with pytest.raises(UnsceneError, match=r"encoder\.json"):
         evaluate("retrieve", seen, tmp_path / "nothing")

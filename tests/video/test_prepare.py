@@ -249,6 +249,15 @@ def test_the_command_tells_what_it_found_and_did(
     assert "nothing is left to do, 4 are done already" in said
 
 
+def test_a_check_that_finds_nothing_to_use_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.mp4").write_text("buy milk")
+    (tmp_path / "folder.mp4").mkdir()
+    assert main(["prepare", str(tmp_path), "--check", "--workers", "0"]) == 1
+    assert "\n  folder.mp4   is a directory" in capsys.readouterr().out
+
+
 def test_what_a_killed_run_left_is_swept_away(data: Path, out: Path) -> None:
     go(data, out)
     gone = subprocess.Popen([sys.executable, "-c", ""])

@@ -68,7 +68,7 @@ def _frozen_flags(parser: ArgumentParser, protocol: str) -> None:
     parser.add_argument("--out", type=str | None, help="write the rows to this .jsonl file")
 
 
-def _frozen(protocol: str, given: Namespace) -> list[Any]:
+def _frozen(protocol: Any, given: Namespace) -> list[Any]:
     from unscene.evaluate.run import evaluate, evaluate_decoupling
 
     measure: Any = evaluate_decoupling if protocol == "decouple" else partial(evaluate, protocol)

@@ -103,7 +103,7 @@ def _check(values: Namespace) -> int:
     if file is not None:
         write_csv(file, list(asdict(every[0])), map(asdict, every))
         print(f"a line for every file: {file}")
-    return 0
+    return 0 if any(one.verdict != "unreadable" for one in every) else 1
 
 
 def _skipped(catalog: Catalog) -> list[Inspection]:

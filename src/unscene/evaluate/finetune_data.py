@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from unscene.errors import UnsceneError
 from unscene.evaluate.finetune_config import FinetuneConfig
 from unscene.evaluate.lowshot import holdout, subset
+from unscene.evaluate.overlap import overlap
 from unscene.evaluate.run import labelled
 from unscene.video.catalog import Catalog, Video, label_index
 
@@ -51,12 +52,6 @@ def prepare(
             f"{train.source}: all videos are {names[0]!r} in column {config.label!r}; "
             "there is nothing to tell apart in fewer than two classes"
         )
-    tested = Counter(video.value(config.label) for video in test.videos)
-    if not tested.keys() & set(names):
-        raise UnsceneError(
-            f"{test.source}: none of its classes ({_some(sorted(tested))}) is one of those in "
-            f"{train.source} ({_some(names)}); is {config.label!r} the right column in both?"
-        )
     used = subset(labels, config.labels, config.seed)
     learn, choose = holdout([labels[i] for i in used], config.validation, config.seed)
     videos = [train.videos[i] for i in used]
@@ -68,8 +63,7 @@ def prepare(
         test=test,
         notes=(
             _labels(config, labels, used, len(choose)),
-            *_unknown(tested, names),
-            *_shared(videos, test),
+            *overlap(train, test, config.label, videos),
         ),
     )
 
@@ -88,27 +82,3 @@ def _labels(config: FinetuneConfig, labels: list[str], used: list[int], choose: 
         f"{len(used)} of {len(labels)} labels used, {each} in each of {len(set(labels))} classes; "
         f"{choice}"
     )
-
-
-def _unknown(tested: Counter[str], names: list[str]) -> list[str]:
-    missing = sorted(tested.keys() - set(names))
-    count = sum(tested[name] for name in missing)
-    if not missing:
-        return []
-    return [
-        f"{count} videos of the test count as missed: their classes are not in the training set "
-        f"({_some(missing)})"
-    ]
-
-
-def _shared(videos: list[Video], test: Catalog) -> list[str]:
-    known = {(video.path, video.start, video.end) for video in videos}
-    count = sum((video.path, video.start, video.end) in known for video in test.videos)
-    if not count:
-        return []
-    return [f"{count} videos of the test are used in training too: the result flatters"]
-
-
-def _some(names: list[str], shown: int = 5) -> str:
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more

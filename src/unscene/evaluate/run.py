@@ -14,9 +14,11 @@ from unscene.errors import UnsceneError
 from unscene.evaluate.decouple import decouple
 from unscene.evaluate.decouple import rows as decouple_rows
 from unscene.evaluate.features import Features, Mode, extract
+from unscene.evaluate.overlap import overlap
 from unscene.evaluate.probe import probe
 from unscene.evaluate.retrieve import retrieve
 from unscene.evaluate.rows import Row, rows_of, write_rows
+from unscene.files import check_writable
 from unscene.progress import counting
 from unscene.video.catalog import Catalog, Skipped, Video, open_catalog
 
@@ -60,8 +62,9 @@ def evaluate(
         out: .jsonl file that the rows are also written to.
 
     Raises:
-        UnsceneError: no usable video, no such column, a probe without `train`, an encoder that
-            cannot be loaded.
+        UnsceneError: no usable video, no such column, a probe without `train`, no class of the
+            test in `train`, an encoder that cannot be loaded.
+        OSError: `out` cannot be written.
     """
     if protocol not in get_args(Protocol):
         raise UnsceneError(f"protocol {protocol!r}: must be one of {', '.join(get_args(Protocol))}")
@@ -71,14 +74,17 @@ def evaluate(
         raise UnsceneError(f"mode {mode!r}: must be one of {', '.join(get_args(Mode))}")
     if protocol == "probe" and mode == "clip":
         raise UnsceneError("a probe reads one feature a video: leave out --mode clip")
-    for name, value in (("clips", clips), ("batch_size", batch_size)):
-        if value < 1:
-            raise UnsceneError(f"{name} {value}: must be at least 1")
+    _check_numbers(clips, batch_size, workers)
+    if out is not None:
+        check_writable(out)
     encoder = load_encoder(encoder_path)
     where = pick_device(device)
     # All catalogs and labels before the first feature: a mistake should show at once.
     test = labelled(data, label, apart)
     gallery = labelled(train, label, apart, group) if train is not None else None
+    if gallery is not None:
+        for note in overlap(gallery, test, label):
+            print(note, file=sys.stderr)
 
     def features(catalog: Catalog) -> Features:
         with counting(catalog.source, len(catalog)) as progress:
@@ -136,6 +142,9 @@ def evaluate_decoupling(
     Raises:
         UnsceneError: no usable video, nothing moves, an encoder that cannot be loaded.
     """
+    _check_numbers(clips, batch_size, workers)
+    if out is not None:
+        check_writable(out)
     encoder, where = load_encoder(encoder_path), pick_device(device)
     catalog = open_catalog(data)
     _tell(catalog)
@@ -149,6 +158,9 @@ def evaluate_decoupling(
             device=where,
             progress=progress,
         )
+    for reason, count in found.left_out.items():
+        print(f"left out: {reason} ({count} windows)", file=sys.stderr)
+    _tell(replace(catalog, skipped=found.skipped))
     rows = decouple_rows(found, encoder.spec, catalog, split="all", clips=clips)
     if out is not None:
         write_rows(out, rows)
@@ -165,6 +177,16 @@ def pick_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UnsceneError(f"device {name!r}: {reason}; try --device cpu") from error
+
+
+def _check_numbers(clips: int, batch_size: int, workers: int) -> None:
+    for name, value, least in (
+        ("clips", clips, 1),
+        ("batch_size", batch_size, 1),
+        ("workers", workers, 0),
+    ):
+        if value < least:
+            raise UnsceneError(f"{name} {value}: must be at least {least}")
 
 
 def labelled(data: str | Catalog, *wanted: str | None) -> Catalog:

@@ -117,6 +117,8 @@ def read_table(path: Path) -> dict[str, Any]:
     """A YAML file that is a table. Raises UnsceneError if it cannot be read as one."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UnsceneError(f"{path}: no such file; a configuration is a YAML file") from error
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise UnsceneError(f"{path}: cannot be read as a configuration ({error})") from error
     if not isinstance(content, dict):

@@ -188,7 +188,8 @@ def _list_folder(root: Path) -> Catalog:
         label = None if Path(folder) == root else Path(folder).name
         for name in below:
             if Path(name).suffix.lower() in SUFFIXES:
-                skipped.append(Skipped(str(Path(folder, name)), "is a directory, not a video file"))
+                path = str(Path(folder, name).absolute())
+                skipped.append(Skipped(path, "is a directory, not a video file"))
         for name in sorted(names):
             if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
                 videos.append(Video(str(Path(folder, name).absolute()), label))
@@ -224,6 +225,8 @@ def _list_csv(path: Path) -> Catalog:
     for line, row in enumerate(rows, start=2):
         outcome = _csv_row(path, line, row)
         (videos if isinstance(outcome, Video) else skipped).append(outcome)  # type: ignore[arg-type]
+    if not rows:
+        raise UnsceneError(f"{path}: no row can be used: there is none below its first line")
     if not videos:
         account = Catalog("", (), tuple(skipped)).account()
         raise UnsceneError(f"{path}: no row can be used.\n{account}")
