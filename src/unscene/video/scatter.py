@@ -2,7 +2,7 @@
 
 A dozen passes of NumPy over records of 40 bytes take several times as long as one compiled loop.
 Numba compiles it once and keeps the result beside this file (or, where that cannot be written, in
-the user's cache); importing it takes a second and 115 MB, so `vectors` does that when it first has to.
+the user's cache); importing it takes a second and 115 MB, so `vectors` does that only when needed.
 """
 
 from __future__ import annotations
