@@ -14,7 +14,7 @@ From then on only the submodules that matter are listened to.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -26,6 +26,7 @@ from unscene.errors import UnsceneError
 
 Axes = Literal["BCTHW", "BTCHW", "BCHW"]
 Grid = tuple[int, int, int]
+_Shape = tuple[str, tuple[int, ...]]  # of what a submodule puts out, and the submodule's name
 _HEADS = ("fc", "head", "heads", "classifier")
 _CLASS_TOKENS = 8  # at most, registers among them
 
@@ -89,21 +90,21 @@ class Hooks:
         if self.why is None:
             self._explore(clip_BCTHW)
         wanted = [] if self.place is None else [self.place.layer]
-        output, heard, given = self._run(clip_BCTHW, wanted)
+        heard: list[Tensor] = []
+        output, given = self._run(clip_BCTHW, wanted, lambda name, out: heard.append(out))
         return self._understand(len(clip_BCTHW), output, heard, given)
 
     def _run(
-        self, clip: Tensor, layers: list[str]
-    ) -> tuple[Any, list[tuple[str, Tensor]], Tensor | None]:
-        """The output, what the named submodules put out in the order of time, and what the head
-        was given."""
-        heard: list[tuple[str, Tensor]] = []
+        self, clip: Tensor, layers: list[str], hear: Callable[[str, Tensor], None]
+    ) -> tuple[Any, Tensor | None]:
+        """The output, and what the head was given; `hear` is called with what the named submodules
+        put out, in the order of time."""
         given: list[Tensor] = []
 
         def listen(name: str) -> Callable[..., None]:
             def hook(module: nn.Module, inputs: Any, output: Any) -> None:
                 if isinstance(output, Tensor) and output.is_floating_point():
-                    heard.append((name, output))
+                    hear(name, output)
 
             return hook
 
@@ -117,7 +118,7 @@ class Hooks:
             if self.head is not None:
                 hooks.callback(self.modules[self.head].register_forward_pre_hook(note).remove)
             output = self.model(self._arranged(clip))
-        return output, heard, given[-1] if given else None
+        return output, given[-1] if given else None
 
     def _arranged(self, clip: Tensor) -> Tensor:
         if self.axes == "BCTHW":
@@ -128,18 +129,19 @@ class Hooks:
     def _explore(self, clip: Tensor) -> None:
         """Find out where maps come out, on one clip."""
         names = [name for name in self.modules if name] if self.layer is None else [self.layer]
-        output, heard, given = self._run(clip, names)
+        heard: list[_Shape] = []  # not the outputs themselves: of a large model they are many GB
+        output, given = self._run(clip, names, lambda n, out: heard.append((n, tuple(out.shape))))
         features = self._pooled(len(clip), self._feature(output, given))
         dim = features.shape[1]
         places = [p for name, out in heard if (p := self._placed(name, out, dim)) is not None]
-        tokens = [(name, out) for name, out in heard if out.ndim == 3 and out.shape[1] > 1]
+        tokens = [(name, out) for name, out in heard if len(out) == 3 and out[1] > 1]
         self.place, self.why = self._choose(places, tokens, heard, dim)
 
     def _choose(
         self,
         places: list[_Place],
-        tokens: list[tuple[str, Tensor]],
-        heard: list[tuple[str, Tensor]],
+        tokens: Sequence[_Shape],
+        heard: list[_Shape],
         dim: int,
     ) -> tuple[_Place | None, str]:
         last = {name: k for k, (name, _) in enumerate(heard)}
@@ -151,11 +153,11 @@ class Hooks:
         if after:
             grid = self.grid or (self._grid(map_, heard) if map_ is not None else None)
             for name, out in reversed(after):
-                extra = out.shape[1] - math.prod(grid) if grid is not None else -1
+                extra = out[1] - math.prod(grid) if grid is not None else -1
                 if 0 <= extra <= _CLASS_TOKENS:
                     return _Place(name, "tokens", grid), ""
             return None, (
-                f"{after[-1][1].shape[1]} tokens, and not known how they lie in time and space: "
+                f"{after[-1][1][1]} tokens, and not known how they lie in time and space: "
                 "pass grid=(T', H', W')"
             )
         if map_ is None:
@@ -165,28 +167,28 @@ class Hooks:
             )
         return map_, ""
 
-    def _placed(self, name: str, out: Tensor, dim: int) -> _Place | None:
+    def _placed(self, name: str, out: tuple[int, ...], dim: int) -> _Place | None:
         """How an output can be read as a map, if it has places side by side."""
-        if out.ndim != (4 if self.axes == "BCHW" else 5):
+        if len(out) != (4 if self.axes == "BCHW" else 5):
             return None
         kind: Literal["first", "last"] = "first"
-        if out.shape[1] != dim and out.shape[-1] == dim:
+        if out[1] != dim and out[-1] == dim:
             kind = "last"
-        space = out.shape[-2:] if kind == "first" else out.shape[-3:-1]
+        space = out[-2:] if kind == "first" else out[-3:-1]
         return _Place(name, kind) if math.prod(space) > 1 else None
 
-    def _channels(self, place: _Place, heard: list[tuple[str, Tensor]]) -> int:
+    def _channels(self, place: _Place, heard: list[_Shape]) -> int:
         out = dict(heard)[place.layer]
-        return int(out.shape[1] if place.kind == "first" else out.shape[-1])
+        return out[1] if place.kind == "first" else out[-1]
 
-    def _grid(self, place: _Place, heard: list[tuple[str, Tensor]]) -> Grid:
+    def _grid(self, place: _Place, heard: list[_Shape]) -> Grid:
         out = dict(heard)[place.layer]
-        space = list(out.shape[2:] if place.kind == "first" else out.shape[1:-1])
-        t, h, w = [1, *space] if len(space) == 2 else space
+        space = out[2:] if place.kind == "first" else out[1:-1]
+        t, h, w = (1, *space) if len(space) == 2 else space
         return t, h, w
 
     def _understand(
-        self, batch: int, output: Any, heard: list[tuple[str, Tensor]], given: Tensor | None
+        self, batch: int, output: Any, heard: list[Tensor], given: Tensor | None
     ) -> Read:
         features = self._pooled(batch, self._feature(output, given))
         logits = None
@@ -196,7 +198,7 @@ class Hooks:
             logits = self._pooled(batch, _tensor(output))
         maps = output.get("maps") if isinstance(output, Mapping) else None
         if maps is None and self.place is not None and heard:
-            maps = self._map(batch, self.place, heard[-1][1])
+            maps = self._map(batch, self.place, heard[-1])
         elif maps is None and self.head is None and _tensor(output).ndim == 5:
             maps = _tensor(output)
         return Read(features, maps, logits, self.why or "")
