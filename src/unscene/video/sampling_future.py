@@ -96,7 +96,9 @@ class FutureWindows:
             begins["key"] = context
         first = min(begins.values())
         moving = tuple(name for name in begins if name not in ("clip", "key"))
-        offsets = {name: (begin - first,) for name, begin in begins.items()}
+        offsets: dict[str, tuple[int, ...]] = {
+            name: (begin - first,) for name, begin in begins.items()
+        }
         sampled = window(self.frames, self.stride)
         offsets["clip"] = tuple(clip - first + offset for offset in sampled)
         if self.shift is not None:
@@ -117,11 +119,16 @@ class FutureWindows:
 
     def _motion(self, clip: int, total: int, rng: np.random.Generator) -> dict[str, int]:
         """Where the motion windows begin (their pixels one frame earlier)."""
-        count, early = self.motion_frames, int(self.pixels)
+        count, early, last = self.motion_frames, int(self.pixels), total - self.motion_frames
         motion = clip + self._motion_at
-        low = max(early, clip - self.reach)
-        high = min(total - count, clip + self._span + self.reach)
-        free = [s for s in range(low, high + 1) if abs(s - motion) >= count]
+
+        def beside(low: int, high: int) -> list[int]:
+            low, high = max(early, low), min(last, high)
+            return [s for s in range(low, high + 1) if abs(s - motion) >= count]
+
+        near = beside(clip - self.reach, clip + self._span + self.reach)
+        # Of a short clip the motion may fill all that is near.
+        free = near or beside(motion - count, motion + count)
         begins, left = {"motion": motion - early}, free
         for other in range(self.others):
             begin = int(rng.choice(left or free or [motion]))
