@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from seeing import Known, edges, measured, motion, no_maps
+from seeing import Known, asked, edges, measured, motion, no_maps
 
 from unscene.audit.adversarial import Adversarial
 from unscene.audit.footage import Footage
@@ -130,11 +130,7 @@ def seen(scenes: Footage) -> Audit:
     """Two encoders with known maps, through the real measures."""
     models = []
     for name, maps, value in (("follows", motion, 0.9), ("stares", edges, 0.2)):
-        watcher = Watcher(Known(maps))
-        found = [
-            measured(kind(watcher, scenes), scenes, watcher)
-            for kind in (Saliency, Response, Adversarial)
-        ]
+        found = [asked(kind, maps, scenes) for kind in (Saliency, Response, Adversarial)]
         models.append(model(name, value, swap(value, 0.8), time(value), reliance(0.5), *found))
     return audit(*models)
 
