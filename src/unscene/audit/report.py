@@ -169,7 +169,7 @@ def _cell(found: Measured | None) -> str:
     if found.absent:
         text += '<br><span class="absent">with limits, see below</span>'
     if score != words.telling or not words.outcomes:
-        return f'<span class="what">{escape(known.name)}</span><br>{text}'
+        return f'<span class="what">{prose(known.name)}</span><br>{text}'
     chance = found.chance.get(score, 0.0)
     said, tone = words.outcomes[1 - side(found.name, score, one, chance)]
     if words.settled is not None and settled(found.name, score, one, chance):
