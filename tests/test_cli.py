@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -77,6 +78,14 @@ def test_a_wrong_value_is_one_line(line: list[str], said: str, capsys: Captured)
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_shell_completion_knows_every_command_and_its_flags(capsys: Captured) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--print_completion=shtab-bash"])
+    assert left.value.code == 0
+    script = capsys.readouterr().out
+    assert {"--temperature", "--fail-below", "--plot"} <= set(re.findall(r"--[\w-]+", script))
 
 
 def test_no_command_and_missing_arguments(capsys: Captured) -> None:

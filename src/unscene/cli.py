@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
 from unscene import __version__
 from unscene.errors import UnsceneError
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if argv is None else argv)
     wanted = next((a for a in arguments if not a.startswith("-")), "")
-    completion = any(a.startswith("--print_shtab") for a in arguments)
+    completion = any(a.startswith("--print_completion") for a in arguments)
     parser = _parser(None if completion else wanted)
     try:
         config = parser.parse_args(arguments)
@@ -82,6 +82,7 @@ _COMMANDS = (
 
 def _parser(wanted: str | None) -> ArgumentParser:
     """The parser; only the wanted command gets its flags, or for None all of them."""
+    set_parsing_settings(add_print_completion_argument=True)
     parser = ArgumentParser(
         prog="unscene",
         exit_on_error=False,

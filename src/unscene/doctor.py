@@ -106,6 +106,6 @@ def _completion() -> tuple[str, bool]:
     except metadata.PackageNotFoundError:
         return "shell completion: pip install 'unscene[completion]'", True
     return (
-        "shell completion: unscene --print_shtab=bash > "
+        "shell completion: unscene --print_completion=shtab-bash > "
         "~/.local/share/bash-completion/completions/unscene (or zsh)"
     ), True
