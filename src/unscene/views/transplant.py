@@ -83,7 +83,7 @@ def part(view: Tensor, *, std: Sequence[float] = IMAGENET_STD) -> Parted:
     scale = view.shape[-1] / _WIDTH
     # Of a frame that was repeated by `expand`, torch 2.13 finds a wrong median.
     scene = view.contiguous().median(dim=2, keepdim=True).values
-    change = _blur(((view - scene).float() * weights).norm(dim=1), _BLUR * scale)  # (B, T, h, w)
+    change = _blur(_length((view - scene).float() * weights), _BLUR * scale)  # (B, T, h, w)
     still = change.mean(dim=1).flatten(1)
     contrast = (scene.float() * weights).flatten(2).std(dim=2).norm(dim=1)
     least = (_FAINT * contrast).clamp(max=_LEAST).clamp(min=_FAINT * _DARK)
@@ -174,7 +174,7 @@ def _drift(scene: Tensor, change: Tensor) -> Tensor:
         scene: (B, C, h, w), RGB.
         change: (B, h * w), mean distance of the frames from the scene.
     """
-    slopes = torch.stack(torch.gradient(scene, dim=(2, 3))).norm(dim=(0, 2))  # (B, h, w)
+    slopes = _length(torch.cat(torch.gradient(scene, dim=(2, 3)), dim=1))  # (B, h, w)
     slopes = _blur(slopes, scene.shape[-1] / _WIDTH).flatten(1)
     edges = slopes >= slopes.quantile(1 - _EDGES, dim=1, keepdim=True)
     moved = torch.where(edges, change / slopes.clamp(min=_EDGE), torch.nan)
@@ -188,6 +188,11 @@ def _clean(mask: Tensor, scale: float) -> Tensor:
     mask = _shrink(_grow(mask, holes), holes)
     mask = _grow(_shrink(mask, specks), specks)
     return _blur(mask, _FEATHER * scale).clamp(0, 1)
+
+
+def _length(colors: Tensor) -> Tensor:
+    """Over the channels of (B, C, ...); `norm` takes many times as long along an inner axis."""
+    return colors.square().sum(dim=1).sqrt()
 
 
 def _blur(frames: Tensor, sigma: float) -> Tensor:
