@@ -27,6 +27,7 @@ TOPICS = {
     "motion": 1,
     "views": 1,
     "training": CORES,
+    "methods": CORES,
     "memory": 1,
     "retrieval": CORES,
     "audit": CORES,

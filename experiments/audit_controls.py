@@ -92,7 +92,7 @@ def _rows(found: ModelAudit, videos: Catalog, seed: int, args: argparse.Namespac
         fingerprint=videos.fingerprint(),
         views=1,
         seed=seed,
-        test={"note": args.note, "videos": args.videos, "sentence": verdict.sentence},
+        test={"note": args.note, "videos": args.videos},
     )
 
 

@@ -19,8 +19,9 @@ INTRO = """# Results
 Drawn from the rows in `experiments/` by `experiments/write_results.py`; nothing here is typed.
 Cells are means over seeds with 95 % intervals: Student's t over three or more seeds (never narrower
 than what the test videos alone leave open), both seeds' bootstrap intervals for two, the bootstrap
-over test videos for one. All encoders are r3d-narrow on two CPU cores, trained without labels for
-the same number of steps. What was tried and did not work is in [log.md](log.md).
+over test videos for one. All encoders are r3d-narrow on two CPU cores, trained for the same number
+of steps, without labels where nothing else is said. What was tried and did not work is in
+[log.md](log.md).
 """
 # Heading, what it is, rows, metrics.
 SECTIONS = (
@@ -30,7 +31,8 @@ SECTIONS = (
         "each in a place of its own; 600 steps. Motion is asked of 800 videos in scenes that "
         "training never showed (chance 0.125), the scene of 160 in scenes that it did: the first "
         "should be high, the second says how much of the scene is kept. `moco-time` trained as "
-        "long as `dsm` did, in seconds; `moco+...` are the rows of the DSM paper's Table 4.",
+        "long as `dsm` did, in seconds; `moco+...` are the rows of the DSM paper's Table 4, "
+        "`triplet+...` the parts of `unscene`, each alone beside DSM's triplet.",
         ("moving_scenes.jsonl",),
         ("retrieval_r1", "probe_top1"),
     ),
@@ -41,6 +43,26 @@ SECTIONS = (
         "scene with another motion, for the disturbances that DSM trains on and for others.",
         ("moving_scenes.jsonl",),
         ("decoupling_trained", "decoupling_untrained"),
+    ),
+    (
+        "The audit of encoders whose answer is known",
+        "`unscene audit` on 200 videos of unseen scenes (experiments/audit_controls.py). `scene` "
+        "and `motion` were taught these labels, so they stand at the ends; the others are those "
+        "from above. The verdict is the weaker of two shares: swap/motion_share, how often what "
+        "moves in one video over the background of another is nearer to the motion's video than "
+        "to the background's, and swap/order, how often it is nearer to that video than to its "
+        "frames in random order. Chance is 0.5 for both.",
+        ("audit_controls.jsonl",),
+        ("audit/verdict", "audit/swap/motion_share", "audit/swap/order", "audit/time/motion"),
+    ),
+    (
+        "The codec's vectors against computed flow",
+        "Error against the known motion of moving scenes, in pixels, on what moves and on what is "
+        "still (experiments/codec_flow.py; 112 x 112, GOP 12; what it costs is in the log). `held`: "
+        "what a key frame does not say is taken from the frame after it. `still` claims that "
+        "nothing moves.",
+        ("codec_flow.jsonl",),
+        ("endpoint_error_px",),
     ),
     (
         "Real footage, other scenes",
