@@ -58,7 +58,7 @@ SECTIONS = (
     (
         "The codec's vectors against computed flow",
         "Error against the known motion of moving scenes, in pixels, on what moves and on what is "
-        "still (experiments/codec_flow.py; 112 x 112, GOP 12; what it costs is in the log). `held`: "
+        "still (experiments/codec_flow.py; 112 x 112, GOP 12; costs are in the log). `held`: "
         "what a key frame does not say is taken from the frame after it. `still` claims that "
         "nothing moves.",
         ("codec_flow.jsonl",),

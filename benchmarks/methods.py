@@ -1,0 +1,83 @@
+"""What a step of each method costs, against MoCo's: reading and views, forward and backward."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from harness import Options, Row, footage, turns
+
+from unscene.encoders import create_encoder
+from unscene.methods.base import Method
+from unscene.methods.presets import resolve
+from unscene.methods.registry import create_method
+from unscene.video.catalog import Video
+from unscene.video.loading import Batch, WindowDataset
+from unscene.video.probe import probe
+
+BATCH = 4
+OTHERS = ("dsm", "dsm-triplet", "hdc", "cmd", "unscene")
+
+
+@dataclass
+class Side:
+    """One method with a batch of its own windows."""
+
+    method: Method
+    data: WindowDataset
+    batch: Batch
+
+    @classmethod
+    def of(cls, name: str, paths: list[str]) -> Side:
+        torch.manual_seed(0)
+        encoder = create_encoder("r3d18").to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        method = create_method(name, encoder, resolve(name, "default", {"queue": 64}))
+        videos = [Video(path, info=probe(path)) for path in paths]
+        data = WindowDataset(videos, method.sampler(), transforms=method.transforms())
+        return cls(method, data, Batch.of([data[0, index] for index in range(BATCH)]))
+
+    def read(self) -> None:
+        """One item, as a worker reads it."""
+        self.data[0, 0]
+
+    def step(self) -> None:
+        """Views, forward and backward."""
+        self.method(self.batch, torch.Generator().manual_seed(0)).loss.backward()
+        self.method.zero_grad()
+
+
+def run(options: Options) -> Iterator[Row]:
+    with footage(BATCH) as (paths, kind):
+        moco = Side.of("moco", paths)
+        threads = os.environ.get("OMP_NUM_THREADS", "?")
+        note = f"default presets, R3D-18, 16x112x112, batch {BATCH}, {threads} thread(s), {kind}"
+        for name in OTHERS:
+            side = Side.of(name, paths)
+            yield _row(name, "step", side.step, moco.step, options.times(5), note)
+            yield _row(name, "read", side.read, moco.read, options.times(9), note)
+
+
+def _row(
+    name: str,
+    part: str,
+    ours: Callable[[], None],
+    theirs: Callable[[], None],
+    repetitions: int,
+    note: str,
+) -> Row:
+    seconds, against = turns(ours, theirs, repetitions=repetitions)
+    what = {"step": "views, forward, backward of", "read": "reading an item of"}[part]
+    return Row(
+        name=f"methods.{name}-{part}",
+        what=f"{what} {name}",
+        ours=seconds,
+        alternative=against,
+        against="moco",
+        unit="s",
+        ratio=seconds / against,
+        target="",
+        repetitions=repetitions,
+        note=note,
+    )
