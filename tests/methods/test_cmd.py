@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from noise import noise
+from noise import noise, vectors
 from torch import Tensor
 
 from unscene.encoders import create_encoder
@@ -22,7 +22,6 @@ from unscene.train.preview import preview
 from unscene.video.catalog import open_catalog
 from unscene.video.clip import ClipBatch
 from unscene.video.loading import Batch
-from unscene.video.motion import MotionBatch
 from unscene.video.scenes import ScenesReport
 from unscene.views.augment import BasicAugmentation
 
@@ -30,7 +29,7 @@ SMALL: dict[str, Any] = {
     "size": 32, "frames": 4, "stride": 1, "dim": 8, "batch_size": 4, "predictor_dim": 16,
     "predictor_hidden": 12, "side_encoders": "narrow", "motion_frames": 4, "motion_negatives": 2,
 }  # fmt: skip
-B, SIDE, BLOCKS = 4, 40, 5
+B, SIDE = 4, 40
 INDEX = (0, 1, 2, 1)  # the second and the fourth are of the same video
 
 
@@ -51,23 +50,11 @@ def pixels(seed: int, frames: int, flow: bool = False) -> ClipBatch:
     return replace(clip, flow=moved)
 
 
-def vectors(seed: int) -> ClipBatch:
-    generator = torch.Generator().manual_seed(seed)
-    field = torch.randint(-12, 13, (B, 4, BLOCKS, BLOCKS, 2), generator=generator).half()
-    motion = MotionBatch(
-        field,
-        torch.ones(B, 4, BLOCKS, BLOCKS, dtype=torch.bool),
-        torch.arange(4).expand(B, -1),
-        torch.tensor([[SIDE, SIDE]] * B),
-        torch.ones(B, dtype=torch.bool),
-        8,
-    )
-    return replace(_without_pixels(seed), motion=motion)
-
-
-def _without_pixels(seed: int) -> ClipBatch:
+def moving_only(seed: int) -> ClipBatch:
+    """Vectors without pixels, as `Request.motion_only` reads them."""
     whole = pixels(seed, 1)
-    return replace(whole, y=whole.y[:, :0], u=whole.u[:, :0], v=whole.v[:, :0])
+    none = {name: getattr(whole, name)[:, :0] for name in ("y", "u", "v")}
+    return replace(whole, motion=vectors(seed, B, 4, SIDE), **none)
 
 
 def batch(model: CMD, index: tuple[int, ...] = INDEX) -> Batch:
@@ -77,7 +64,9 @@ def batch(model: CMD, index: tuple[int, ...] = INDEX) -> Batch:
         clips["key"] = pixels(2, 1)
     source = model.settings.motion_from
     for seed, name in enumerate(model.windows, 3):
-        clips[name] = vectors(seed) if source == "vectors" else pixels(seed, 5, source == "flow")
+        clips[name] = (
+            moving_only(seed) if source == "vectors" else pixels(seed, 5, source == "flow")
+        )
     return Batch(clips, torch.tensor(index))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from noise import vectors
 from torch import Tensor
 
 from unscene.encoders import create_encoder
@@ -22,7 +23,8 @@ from unscene.views.color import ColorFactors
 
 SMALL: dict[str, Any] = {
     "size": 32, "frames": 4, "stride": 1, "dim": 8, "queue": 6, "batch_size": 3,
-    "shift_range": [1, 3], "stages": 2,
+    "shift_range": [1, 3], "stages": 2, "side_encoders": "narrow", "predictor_dim": 16,
+    "predictor_hidden": 12, "motion_frames": 4,
 }  # fmt: skip
 B, T = 3, 4
 
@@ -49,7 +51,9 @@ def clips(seed: int, *, still: bool = False, level: int | None = None) -> ClipBa
 
 
 def batch(**named: ClipBatch) -> Batch:
-    drawn = {"clip": clips(1), "shifted": clips(2), "second": clips(3)}
+    drawn = {"clip": clips(1), "shifted": clips(2), "second": clips(3), "key": clips(4)}
+    for seed, name in enumerate(("motion", "other0", "other1", "other2")):
+        drawn[name] = replace(clips(seed), motion=vectors(seed, B, T, 40))
     return Batch(named or drawn, torch.arange(B))
 
 
@@ -159,7 +163,8 @@ def test_shapes_and_metrics(name: str) -> None:
     result = model(batch(), torch.Generator().manual_seed(0))
     assert result.loss.shape == ()
     assert all(not value.requires_grad for value in result.metrics.values())
-    assert ("negative" in result.metrics) == name.startswith("dsm")
+    own_negative = name in ("dsm", "dsm-triplet", "unscene")
+    assert ("negative" in result.metrics) == own_negative
     result.loss.backward()
     trained = [p for p in model.parameters() if p.requires_grad]
     assert all(p.grad is not None for p in trained)
