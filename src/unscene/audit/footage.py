@@ -108,23 +108,17 @@ class Footage:
 
 
 @dataclass(frozen=True)
-class TempoWindows:
+class TempoWindows(ShiftedWindows):
     """`count` windows spread evenly, each with its neighbours in time; see the head of this file.
 
     "clip" and "shifted" are those of `evaluate.decouple_views.ShiftedWindows`. "slow" lies in the
     middle of "clip"; "fast" lies around it, moved as far as the video's ends ask for.
     """
 
-    frames: int
-    stride: int
-    count: int = 1
-
     def draw(
         self, duration: float, fps: float, rng: np.random.Generator, number: int = 0
     ) -> Request:
-        drawn = ShiftedWindows(self.frames, self.stride, self.count).draw(
-            duration, fps, rng, number
-        )
+        drawn = super().draw(duration, fps, rng, number)
         clip = drawn.offsets["clip"]
         made = {"clip": clip, "shifted": drawn.offsets.get("shifted", clip)}
         middle = (clip[0] + clip[-1]) / 2

@@ -20,7 +20,7 @@ from unscene.evaluate.retrieve import retrieve
 from unscene.evaluate.rows import Row, rows_of, write_rows
 from unscene.files import check_writable
 from unscene.progress import counting
-from unscene.video.catalog import Catalog, Skipped, Video, open_catalog
+from unscene.video.catalog import Catalog, Video, open_catalog
 
 Protocol = Literal["retrieve", "probe"]
 
@@ -200,8 +200,9 @@ def labelled(data: str | Catalog, *wanted: str | None) -> Catalog:
 
 
 def _with(catalog: Catalog, label: str) -> Catalog:
-    with_label = [video for video in catalog.videos if _has(video, label)]
-    if not with_label:
+    reason = f"has no value in column {label!r}"
+    left = catalog.without(lambda video: None if _has(video, label) else reason)
+    if not left.videos:
         columns = {name for video in catalog.videos for name in video.columns}
         if any(video.label is not None for video in catalog.videos):
             columns.add("label")
@@ -213,9 +214,7 @@ def _with(catalog: Catalog, label: str) -> Catalog:
                 else "its videos carry no labels: use class folders or a CSV (path,label)"
             )
         )
-    without = [video for video in catalog.videos if not _has(video, label)]
-    skipped = tuple(Skipped(v.path, f"has no value in column {label!r}") for v in without)
-    return replace(catalog, videos=tuple(with_label), skipped=catalog.skipped + skipped)
+    return left
 
 
 def _has(video: Video, label: str) -> bool:

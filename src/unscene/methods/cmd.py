@@ -44,6 +44,7 @@ from unscene.methods.contrast import gather_with_gradient, info_nce, same_video
 from unscene.methods.foretell import (
     MotionPrediction,
     NormHead,
+    future_windows,
     map_shape,
     motion_view,
     refusal,
@@ -63,10 +64,9 @@ from unscene.views.flow import add_flow
 class ContextMatching(nn.Module):
     """Key-frame encoder and two heads: clips' maps and key frames -> (B, dim) each, normalised."""
 
-    def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
+    def __init__(self, channels: int, settings: Settings) -> None:
         super().__init__()
         s = settings
-        channels, *_ = map_shape(encoder, s.frames, s.size, scales=2)
         self.encoder = create_encoder("r2d-narrow" if s.side_encoders == "narrow" else "r2d10")
         self.query = NormHead(channels, s.dim, s.predictor_hidden)
         self.key = NormHead(self.encoder.dim, s.dim, s.predictor_hidden)
@@ -80,10 +80,11 @@ class CMDNetwork(Network):
 
     def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
         super().__init__(encoder)
+        shape = map_shape(encoder, settings.frames, settings.size, scales=2)
         if settings.tasks != "motion":
-            self.context = ContextMatching(encoder, settings)
+            self.context = ContextMatching(shape[0], settings)
         if settings.tasks != "context":
-            self.motion = MotionPrediction(encoder, settings)
+            self.motion = MotionPrediction(shape, settings)
 
     def clip_maps(self, clip_BCTHW: Tensor) -> Tensor:
         """Clips -> (B, C, T', H', W') of two scales."""
@@ -108,19 +109,8 @@ class CMD(Method):
         return () if self.settings.tasks == "context" else windows_of(self.settings)
 
     def sampler(self) -> FutureWindows:
-        s = self.settings
-        return FutureWindows(
-            s.frames,
-            s.stride,
-            motion_frames=s.motion_frames,
-            gap=s.motion_gap if s.motion_at == "future" else None,
-            others=max(0, len(self.windows) - 1),
-            reach=s.motion_reach,
-            key_only=s.context_from == "key",
-            context=s.tasks != "motion",
-            motion=s.tasks != "context",
-            pixels=s.motion_from != "vectors",
-        )
+        tasks = self.settings.tasks
+        return future_windows(self.settings, context=tasks != "motion", motion=tasks != "context")
 
     def transforms(self) -> dict[str, Callable[[Clip], Clip]]:
         if self.settings.motion_from != "flow":

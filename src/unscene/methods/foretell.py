@@ -26,6 +26,7 @@ from unscene.methods.contrast import gather_with_gradient, rank
 from unscene.methods.settings import Settings
 from unscene.video.catalog import Video
 from unscene.video.loading import Batch
+from unscene.video.sampling_future import FutureWindows
 from unscene.views.augment import ViewParameters, make_view
 from unscene.views.flow import view_flow
 from unscene.views.motion import motion_maps
@@ -37,18 +38,17 @@ class MotionPrediction(nn.Module):
     """Predictor, motion encoder and heads; the encoder of clips is the caller's.
 
     Args:
-        encoder: of clips.
-        settings: resolved; `frames`, `size` and `motion_frames` decide how many tokens and
-            positions there are.
+        shape: (C, T', H', W') of the clips' maps of two scales, from `map_shape`.
+        settings: resolved; `size` and `motion_frames` decide how many positions there are.
 
     Attributes:
         positions: (T', H', W') of the future motion.
     """
 
-    def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
+    def __init__(self, shape: tuple[int, ...], settings: Settings) -> None:
         super().__init__()
         self.settings = s = settings
-        channels, *tokens = map_shape(encoder, s.frames, s.size, scales=2)
+        channels, *tokens = shape
         motion_encoder = _motion_encoder(s)
         of_motion, *positions = map_shape(motion_encoder, s.motion_frames, s.size, scales=1)
         self.tokens, self.positions = tuple(tokens), tuple(positions)
@@ -205,6 +205,32 @@ def windows_of(settings: Settings) -> tuple[str, ...]:
     """Names of the clips that are motion windows, the true one first."""
     others = settings.motion_negatives if settings.motion_loss == "nce" else 0
     return ("motion", *(f"other{k}" for k in range(others)))
+
+
+def future_windows(
+    settings: Settings,
+    *,
+    context: bool = False,
+    motion: bool = True,
+    shift: tuple[int, int] | None = None,
+    vectors: tuple[str, ...] = (),
+) -> FutureWindows:
+    """The windows that settings ask for; the further ones as FutureWindows has them."""
+    s = settings
+    return FutureWindows(
+        s.frames,
+        s.stride,
+        motion_frames=s.motion_frames,
+        gap=s.motion_gap if s.motion_at == "future" else None,
+        others=len(windows_of(s)) - 1,
+        reach=s.motion_reach,
+        key_only=s.context_from == "key",
+        context=context,
+        motion=motion,
+        pixels=s.motion_from != "vectors",
+        shift=shift,
+        vectors=vectors,
+    )
 
 
 def refusal(video: Video, least: int, *, vectors: bool) -> str | None:

@@ -32,6 +32,8 @@ from unscene.methods.contrast import same_video, triplet
 from unscene.methods.dsm import TripletViews
 from unscene.methods.foretell import (
     MotionPrediction,
+    future_windows,
+    map_shape,
     motion_view,
     refusal,
     two_scales,
@@ -55,7 +57,8 @@ class UnsceneNetwork(StageEmbedder):
     def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
         super().__init__(encoder, settings, (_CONTRAST,))
         if settings.foretell:
-            self.motion = MotionPrediction(encoder, settings)
+            shape = map_shape(encoder, settings.frames, settings.size, scales=2)
+            self.motion = MotionPrediction(shape, settings)
 
 
 class Unscene(TripletViews):
@@ -78,17 +81,7 @@ class Unscene(TripletViews):
         s, plain = self.settings, self.windows()
         if not s.foretell:
             return plain
-        return FutureWindows(
-            s.frames,
-            s.stride,
-            motion_frames=s.motion_frames,
-            gap=s.motion_gap if s.motion_at == "future" else None,
-            others=len(windows_of(s)) - 1,
-            reach=s.motion_reach,
-            context=False,
-            shift=plain.shift,
-            vectors=plain.motion,
-        )
+        return future_windows(s, shift=plain.shift, vectors=plain.motion)
 
     def refuses(self, video: Video) -> str | None:
         sampler = self.sampler()

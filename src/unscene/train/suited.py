@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from unscene.errors import UnsceneError
 from unscene.methods.base import Method
-from unscene.video.catalog import Catalog, Skipped
+from unscene.video.catalog import Catalog
 
 
 def suited(catalog: Catalog, method: Method) -> Catalog:
@@ -15,12 +13,10 @@ def suited(catalog: Catalog, method: Method) -> Catalog:
     Raises:
         UnsceneError: it refuses all of them.
     """
-    reasons = [method.refuses(video) for video in catalog.videos]
-    if catalog.videos and all(reasons):
+    left = catalog.without(method.refuses)
+    if catalog.videos and not left.videos:
+        first = method.refuses(catalog.videos[0])
         raise UnsceneError(
-            f"{catalog.source}: no video is of use to this method; the first: {reasons[0]}"
+            f"{catalog.source}: no video is of use to this method; the first: {first}"
         )
-    judged = list(zip(catalog.videos, reasons, strict=True))
-    videos = tuple(video for video, why in judged if why is None)
-    skipped = tuple(Skipped(video.path, why) for video, why in judged if why is not None)
-    return replace(catalog, videos=videos, skipped=catalog.skipped + skipped)
+    return left

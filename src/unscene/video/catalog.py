@@ -97,6 +97,13 @@ class Catalog:
         """What to call this part of the data: "ucf101-1-test", or the name of the folder or CSV."""
         return self.source.partition(":")[0] if self.root else Path(self.source).stem
 
+    def without(self, why: Callable[[Video], str | None]) -> Catalog:
+        """Without the videos for which `why` has a reason, which are skipped with it."""
+        reasons = [(video, why(video)) for video in self.videos]
+        skipped = tuple(Skipped(video.path, reason) for video, reason in reasons if reason)
+        videos = tuple(video for video, reason in reasons if not reason)
+        return replace(self, videos=videos, skipped=self.skipped + skipped)
+
     def fingerprint(self) -> str:
         """16 hex digits over names, sizes, labels and segments: has the data changed?"""
         root = Path(self.root or self.source)
