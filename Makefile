@@ -5,13 +5,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test search lint format bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/unscene demo
 
 test: $(VENV)/.tested lint
 	$(BIN)/python -m pytest
+
+# Property tests on examples that `make test` does not draw.
+search: $(VENV)/.tested
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=search
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .

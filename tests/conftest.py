@@ -1,4 +1,4 @@
-"""Where tests find real footage."""
+"""Where tests find real footage, and which examples Hypothesis draws."""
 
 from __future__ import annotations
 
@@ -6,8 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tiny_runs import flags, moving, tiny  # noqa: F401
+
+# A test run judges a change, so it draws the same examples every time; new ones are looked for with
+# `make search`, and what that finds stays as an @example.
+_SLOW = [HealthCheck.too_slow]  # says something about the machine only
+settings.register_profile("fixed", derandomize=True, deadline=None, suppress_health_check=_SLOW)
+settings.register_profile("search", max_examples=2000, deadline=None, suppress_health_check=_SLOW)
+settings.load_profile("fixed")
 
 
 @pytest.fixture(scope="session")

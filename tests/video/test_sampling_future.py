@@ -27,6 +27,7 @@ def test_a_video_needs_71_frames_with_the_authors_numbers() -> None:
 
 
 @example(frames=1, stride=1, count=2, gap=None, more=0, reach=0, pixels=False, seed=0)
+@example(frames=1, stride=1, count=1, gap=None, more=0, reach=0, pixels=True, seed=0)
 @given(
     frames=st.integers(1, 20),
     stride=st.integers(1, 4),

@@ -80,7 +80,7 @@ class FutureWindows:
         if not self.motion:
             return self._span
         whole = max(self._span, self._motion_at + self.motion_frames)
-        if self.others and self._motion_at < self.motion_frames:
+        if self.others and self._motion_at < self.motion_frames + self.pixels:
             whole += self.motion_frames  # the others would find no room before the motion
         return whole
 
