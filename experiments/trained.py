@@ -45,6 +45,10 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "cmd": ("cmd", _NARROW | {"dim": 128}),
     "cmd-context": ("cmd", _NARROW | {"dim": 128, "tasks": "context"}),
     "cmd-motion": ("cmd", _NARROW | {"dim": 128, "tasks": "motion"}),
+    "cmd-motion+residual": (
+        "cmd",
+        _NARROW | {"dim": 128, "tasks": "motion", "motion_from": "vectors+residual"},
+    ),
     "triplet+codec": ("dsm-triplet", {"flow": "codec"}),
     "triplet+scene": ("unscene", _BARE | {"other_scene": 0.5}),
     "triplet+stages": ("unscene", _BARE | {"stages": 2}),

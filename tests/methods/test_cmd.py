@@ -195,7 +195,7 @@ def test_differences_and_flow_stand_in_for_vectors() -> None:
         assert views["motion"].shape == (B, channels, 4, 32, 32)
         assert views["motion"].abs().amax() > 0
         assert torch.isfinite(run(model, data).loss)
-        assert model.sampler().pixels
+        assert model.sampler().motion_as == "frames"
 
 
 # -- networks ------------------------------------------------------------------------------------

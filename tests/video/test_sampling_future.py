@@ -49,7 +49,12 @@ def test_windows_lie_inside_the_video_and_the_others_beside_the_motion(
     seed: int,
 ) -> None:
     sampler = FutureWindows(
-        frames, stride, motion_frames=count, gap=gap, reach=reach, pixels=pixels
+        frames,
+        stride,
+        motion_frames=count,
+        gap=gap,
+        reach=reach,
+        motion_as="frames" if pixels else "vectors",
     )
     length = sampler.least + more
     found, key = begins(sampler, length, seed)
@@ -88,7 +93,12 @@ def test_what_is_not_wanted_is_not_read() -> None:
     assert any_frame.key_frame is None
     vectors = FutureWindows().draw(9.0, 25.0, rng)
     assert set(vectors.motion_only) == {"motion", "other0", "other1", "other2"}
-    assert FutureWindows(pixels=True).draw(9.0, 25.0, rng).motion_only == ()
+    frames = FutureWindows(motion_as="frames").draw(9.0, 25.0, rng)
+    assert frames.motion_only == frames.motion == ()
+    both = FutureWindows(motion_as="both").draw(9.0, 25.0, rng)
+    assert both.motion == vectors.motion_only
+    assert both.motion_only == ()
+    assert both.offsets == frames.offsets or len(both.offsets["motion"]) == 9
 
 
 def test_clips_reach_the_whole_video() -> None:

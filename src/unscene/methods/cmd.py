@@ -13,7 +13,8 @@
               query -> key, negatives from all processes, keys with gradient. Their sum.
 
 Each ablation is one flag away: `--tasks context` or motion; `--motion_at present`; `--motion_loss
-l2`; `--predictor linear`; `--context_from any`; `--motion_from flow` or difference.
+l2`; `--predictor linear`; `--context_from any`; `--motion_from flow`, difference or
+vectors+residual (the vectors, and as third channel what they leave unexplained).
 
 Sources: the summary of the paper, the authors' public code and model card as methods.md, section 3,
 describes them. What is ours:
@@ -120,7 +121,7 @@ class CMD(Method):
 
     def refuses(self, video: Video) -> str | None:
         s = self.settings
-        vectors = s.tasks != "context" and s.motion_from == "vectors"
+        vectors = s.tasks != "context" and s.motion_from.startswith("vectors")
         return refusal(video, self.sampler().least, vectors=vectors)
 
     def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:

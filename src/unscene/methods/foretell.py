@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -29,9 +30,11 @@ from unscene.video.loading import Batch
 from unscene.video.sampling_future import FutureWindows
 from unscene.views.augment import ViewParameters, make_view
 from unscene.views.flow import view_flow
-from unscene.views.motion import motion_maps
+from unscene.views.motion import motion_maps, residual_maps
 
 _HEADS = 8  # of attention
+_CHANNELS = {"vectors": 2, "vectors+residual": 3, "flow": 2, "difference": 3}
+_READ_AS: dict[str, Literal["vectors", "both"]] = {"vectors": "vectors", "vectors+residual": "both"}
 
 
 class MotionPrediction(nn.Module):
@@ -59,7 +62,7 @@ class MotionPrediction(nn.Module):
             self.query = NormHead(s.predictor_dim, s.dim, s.predictor_hidden)
             self.key = NormHead(of_motion, s.dim, s.predictor_hidden)
         else:
-            self.values = nn.Linear(s.predictor_dim, _channels(s))
+            self.values = nn.Linear(s.predictor_dim, _CHANNELS[s.motion_from])
 
     def features(self, motion_BCTHW: Tensor) -> Tensor:
         """Motion windows -> their features at every position, (B, N, dim), normalised."""
@@ -227,7 +230,7 @@ def future_windows(
         key_only=s.context_from == "key",
         context=context,
         motion=motion,
-        pixels=s.motion_from != "vectors",
+        motion_as=_READ_AS.get(s.motion_from, "frames"),
         shift=shift,
         vectors=vectors,
     )
@@ -249,12 +252,13 @@ def motion_view(batch: Batch, name: str, params: ViewParameters, settings: Setti
     """A motion window as the clip's view crops and flips it.
 
     Args:
-        batch: with the clip `name`: vectors, frames with flow, or frames (`motion_from`).
+        batch: with the clip `name`: vectors, frames with vectors or with flow, or frames
+            (`motion_from`).
         params: of the view of the clip that the motion belongs to.
 
     Returns:
-        float32 (B, 2, F, size, size), forward motion as a share of `motion_limit`; or, of
-        differences of frames, 3 channels.
+        float32 (B, 2, F, size, size), forward motion as a share of `motion_limit`; with residuals a
+        third channel (`views.residual_maps`); of differences of frames 3 channels.
     """
     s, clip = settings, batch.clips[name]
     if s.motion_from == "difference":
@@ -266,15 +270,15 @@ def motion_view(batch: Batch, name: str, params: ViewParameters, settings: Setti
         forward = -pixels.clamp(-s.motion_limit, s.motion_limit) / s.motion_limit
         return forward.permute(0, 4, 1, 2, 3)
     assert clip.motion is not None
-    corrected = s.motion_corrected
-    return motion_maps(clip.motion, affine, size, limit=s.motion_limit, corrected=corrected)[0]
-
-
-def _channels(s: Settings) -> int:
-    return 3 if s.motion_from == "difference" else 2
+    limit, corrected = s.motion_limit, s.motion_corrected
+    maps = motion_maps(clip.motion, affine, size, limit=limit, corrected=corrected)[0]
+    if s.motion_from == "vectors":
+        return maps
+    # The frame in front is there for the first residual only.
+    return torch.cat([maps[:, :, 1:], residual_maps(clip, affine, size)[:, None]], dim=1)
 
 
 def _motion_encoder(s: Settings) -> VideoEncoder:
     if s.side_encoders == "narrow":
-        return create_encoder("r3d-narrow", in_channels=_channels(s))
-    return create_encoder("r3d10", stem="motion", in_channels=_channels(s))
+        return create_encoder("r3d-narrow", in_channels=_CHANNELS[s.motion_from])
+    return create_encoder("r3d10", stem="motion", in_channels=_CHANNELS[s.motion_from])

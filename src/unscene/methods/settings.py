@@ -51,8 +51,9 @@ class Settings:
         tasks: CMD's: "context" (which key frame belongs to the clip), "motion" (what moves where,
             `motion_gap` frames later), or "both"; their losses weigh the same.
         motion_at: CMD predicts the motion of the "future", or of the "present" (the clip's end).
-        motion_from: what CMD's motion is: the codec's "vectors", optical "flow" (DIS), or the
-            "difference" of neighbouring frames.
+        motion_from: what CMD's motion is: the codec's "vectors", those and what they leave
+            unexplained ("vectors+residual"), optical "flow" (DIS), or the "difference" of
+            neighbouring frames.
         motion_loss: "nce" (find the motion's feature), or "l2" (its values).
         context_from: what CMD's context is: a "key" frame of the stream, or "any" frame.
         predictor: CMD's, "transformer" or "linear".
@@ -105,7 +106,7 @@ class Settings:
     crop_reach: int = 250
     tasks: Literal["both", "context", "motion"] = "both"
     motion_at: Literal["future", "present"] = "future"
-    motion_from: Literal["vectors", "flow", "difference"] = "vectors"
+    motion_from: Literal["vectors", "vectors+residual", "flow", "difference"] = "vectors"
     motion_loss: Literal["nce", "l2"] = "nce"
     context_from: Literal["key", "any"] = "key"
     predictor: Literal["transformer", "linear"] = "transformer"

@@ -70,7 +70,7 @@ class Unscene(TripletViews):
         super().__init__(encoder, settings)
         if not self.has_negative:
             raise UnsceneError("unscene needs a negative: --flow_scaling true or --shift true")
-        if settings.foretell and settings.motion_from != "vectors":
+        if settings.foretell and not settings.motion_from.startswith("vectors"):
             raise UnsceneError("unscene foretells the codec's vectors only: --motion_from vectors")
         self.basic = BasicAugmentation.of(settings.augmentation, settings.size)
 

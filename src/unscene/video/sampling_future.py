@@ -7,6 +7,7 @@ other moments may lie is ours: theirs are anywhere in the video, which has to be
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -36,7 +37,8 @@ class FutureWindows:
         near: how far from the clip the key frame is looked for.
         key_only: "key" is the last key frame before a frame drawn so; False: that very frame.
         context, motion: whether "key", whether the motion windows are wanted at all.
-        pixels: motion windows are read as frames, one more in front, instead of codec's vectors.
+        motion_as: what motion windows are read as: the codec's "vectors"; "frames", one more in
+            front; or "both", all of those frames with their vectors.
         shift: also "shifted", as of RandomWindow.
         vectors: clips that want motion vectors beside their frames.
     """
@@ -51,7 +53,7 @@ class FutureWindows:
     key_only: bool = True
     context: bool = True
     motion: bool = True
-    pixels: bool = False
+    motion_as: Literal["vectors", "frames", "both"] = "vectors"
     shift: tuple[int, int] | None = None
     vectors: tuple[str, ...] = ()
 
@@ -62,6 +64,11 @@ class FutureWindows:
                 f"motion of {self.motion_frames} frames, {self.gap} after the clip: both must be "
                 "at least 1"
             )
+
+    @property
+    def _front(self) -> int:
+        """Frames in front of a motion window that are read with it."""
+        return int(self.motion_as != "vectors")
 
     @property
     def _span(self) -> int:
@@ -80,7 +87,7 @@ class FutureWindows:
         if not self.motion:
             return self._span
         whole = max(self._span, self._motion_at + self.motion_frames)
-        if self.others and self._motion_at < self.motion_frames + self.pixels:
+        if self.others and self._motion_at < self.motion_frames + self._front:
             whole += self.motion_frames  # the others would find no room before the motion
         return whole
 
@@ -106,20 +113,20 @@ class FutureWindows:
             offsets["shifted"] = tuple(offset + tau for offset in offsets["clip"])
         for name in moving:
             begin = begins[name] - first
-            offsets[name] = tuple(range(begin, begin + self.motion_frames + self.pixels))
+            offsets[name] = tuple(range(begin, begin + self.motion_frames + self._front))
         end = max(shown[-1] for shown in offsets.values())
         wanted = self.context and self.key_only
         return Request(
             first / fps,
             offsets,
-            motion=self.vectors,
-            motion_only=() if self.pixels else moving,
+            motion=self.vectors + (moving if self.motion_as == "both" else ()),
+            motion_only=moving if self.motion_as == "vectors" else (),
             key_frame=min(max(context - first, 0), end) if wanted else None,
         )
 
     def _motion(self, clip: int, total: int, rng: np.random.Generator) -> dict[str, int]:
         """Where the motion windows begin (their pixels one frame earlier)."""
-        count, early, last = self.motion_frames, int(self.pixels), total - self.motion_frames
+        count, early, last = self.motion_frames, self._front, total - self.motion_frames
         motion = clip + self._motion_at
 
         def beside(low: int, high: int) -> list[int]:

@@ -5,7 +5,7 @@ from unscene.views.color import ColorFactors
 from unscene.views.disturb import draw_offsets, draw_phi, scale_flow, warp
 from unscene.views.flow import NoVectorsError, add_flow, codec_flow, dis_flow, view_flow
 from unscene.views.geometry import ThinPlateSpline, tps_grid
-from unscene.views.motion import accumulated, motion_maps, residual
+from unscene.views.motion import accumulated, motion_maps, residual, residual_maps
 from unscene.views.render import render
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "motion_maps",
     "render",
     "residual",
+    "residual_maps",
     "scale_flow",
     "tps_grid",
     "view_flow",

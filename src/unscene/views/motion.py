@@ -28,6 +28,7 @@ from torch import Tensor
 from unscene.video.clip import ClipBatch
 from unscene.video.motion import MotionBatch
 from unscene.views import geometry
+from unscene.views.render import pool_of
 from unscene.views.sample import sample_dense
 
 Unit = Literal["view", "source"]
@@ -161,6 +162,26 @@ def residual(batch: ClipBatch) -> tuple[Tensor, Tensor]:
     )[:, 0]
     valid = _gather(has.flatten(2), index).view(shape) & (grid < 1).all(dim=-1)[:, None]
     return (batch.y[:, 1:].float() - predicted) * valid, valid
+
+
+def residual_maps(
+    batch: ClipBatch, affine: Tensor, size: geometry.Size, *, limit: float = 64.0
+) -> Tensor:
+    """The residual as an affine view shows it: a channel beside `motion_maps`.
+
+    Args:
+        batch: B clips of T frames with `motion`.
+        affine, size: of the view, as in `motion_maps`.
+        limit: steps of luma; the residual is clamped to -limit..limit and divided by it. 64: most
+            are within 10, and an edge that comes out of nowhere is a hundred.
+
+    Returns:
+        float32 (B, T-1, h, w), -1..1.
+    """
+    left = residual(batch)[0].clamp_(-limit, limit).div_(limit)
+    grid = geometry.grid(affine.to(left), size)
+    pool = pool_of(grid, batch.sizes)
+    return sample_dense([left], grid, batch.sizes, None, chroma=False, pool=pool)[:, 0]
 
 
 def _turn(affine: Tensor, sizes: Tensor, size: geometry.Size, unit: Unit) -> Tensor:
