@@ -24,7 +24,8 @@ describes them. What is ours:
 - The other moments begin within `motion_reach` frames of the clip; where a video has no room for
   three windows apart, they overlap each other, never the true motion.
 - The present, where it is asked for, are the last F frames that the clip spans.
-- l2: the mean vector of each position (over F and the pixels that fall there), without a feature.
+- l2: the mean vector of each position (over F and the pixels that fall there), without a feature;
+  the squared error as a share of the batch's mean squared motion.
 - A window of the same video that is in a batch twice is no negative.
 - Vectors of I-frames and of intra blocks are zero, as with the authors; streams with B-frames are
   taken with the vectors they have (`unscene prepare` makes exact ones).

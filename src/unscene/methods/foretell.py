@@ -33,6 +33,7 @@ from unscene.views.flow import view_flow
 from unscene.views.motion import motion_maps, residual_maps
 
 _HEADS = 8  # of attention
+_LEAST = 1e-5  # of mean squared motion, where hardly anything moves
 _CHANNELS = {"vectors": 2, "vectors+residual": 3, "flow": 2, "difference": 3}
 _READ_AS: dict[str, Literal["vectors", "both"]] = {"vectors": "vectors", "vectors+residual": "both"}
 
@@ -83,7 +84,10 @@ class MotionPrediction(nn.Module):
         predicted = self.predictor(maps_BCTHW)
         if self.settings.motion_loss == "l2":
             target = at_positions(windows[0], self.positions)
-            loss = F.mse_loss(self.values(predicted).float(), target)
+            # A share of what moves at all, 1 for a prediction of nothing: a few pixels on a few
+            # blocks would weigh next to nothing beside another loss.
+            error = F.mse_loss(self.values(predicted).float(), target)
+            loss = error / target.square().mean().clamp(min=_LEAST)
             return loss, {"motion": loss.detach()}
         # One pass for all windows, so that batch norm sees them alike.
         true, *others = self.features(torch.cat(windows)).chunk(len(windows))
