@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from cost import seconds_a_step
 
 from unscene.encoders import VideoEncoder, create_encoder, load_encoder
 from unscene.evaluate.finetune import finetune
@@ -54,8 +55,11 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "triplet+stages": ("unscene", _BARE | {"stages": 2}),
     "triplet+future": ("unscene", _BARE | _NARROW | {"foretell": 1.0}),
     "unscene": ("unscene", _NARROW),
-    "moco-time": ("moco", {}),  # as many steps as fit into the time of "dsm"
+    "moco-time": ("moco", {}),
+    "triplet-time": ("dsm-triplet", {}),
 }
+# As many steps as fit into the time that the other method takes.
+_AS_LONG_AS = {"moco-time": "dsm", "triplet-time": "unscene"}
 
 
 @dataclass(frozen=True)
@@ -87,9 +91,11 @@ class Training:
         name, changes = METHODS[method]
         given = self.settings | changes
         given |= {"data": videos.source, "out": str(run), "method": name, "seed": seed}
-        if method == "moco-time":
-            seconds = {m: self._summary(m, seed)["seconds"] for m in ("moco", "dsm")}
-            given["max_steps"] = round(given["max_steps"] * seconds["dsm"] / seconds["moco"])
+        if method in _AS_LONG_AS:
+            other, others = METHODS[_AS_LONG_AS[method]]
+            rival = given | self.settings | others | {"method": other}
+            ratio = seconds_a_step(rival, videos.videos) / seconds_a_step(given, videos.videos)
+            given["max_steps"] = round(given["max_steps"] * ratio)
         if not pretrain(build(given), catalog=videos, report=lambda *_: None).finished:
             shutil.rmtree(run)
             raise KeyboardInterrupt
@@ -110,10 +116,6 @@ class Training:
 
     def _folder(self, method: str, seed: int) -> Path:
         return self.work / f"{method}-{self.name}-{seed}"
-
-    def _summary(self, method: str, seed: int) -> dict[str, Any]:
-        path = self._folder(method, seed) / "summary.json"
-        return json.loads(path.read_text(encoding="utf-8"))
 
 
 def known(path: Path, *names: str) -> set[tuple[Any, ...]]:
