@@ -137,6 +137,8 @@ def test_the_l2_loss_is_the_share_of_the_mean_vectors_that_is_missed() -> None:
     model = method(tasks="motion", motion_loss="l2").eval()
     data = batch(model)
     assert model.windows == ("motion",)
+    assert run(model, data).loss.item() == pytest.approx(1.0)  # it begins by predicting nothing
+    torch.nn.init.normal_(model.embedder.motion.values.weight)
     result = run(model, data)
     views = model.views(data, torch.Generator().manual_seed(7))
     maps = model.embedder.clip_maps(views["anchor"])

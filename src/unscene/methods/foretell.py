@@ -64,6 +64,10 @@ class MotionPrediction(nn.Module):
             self.key = NormHead(of_motion, s.dim, s.predictor_hidden)
         else:
             self.values = nn.Linear(s.predictor_dim, _CHANNELS[s.motion_from])
+            # Begins by predicting nothing: chance values are far larger than most motion, and
+            # unlearning them is all that an encoder would do at first.
+            nn.init.zeros_(self.values.weight)
+            nn.init.zeros_(self.values.bias)
 
     def features(self, motion_BCTHW: Tensor) -> Tensor:
         """Motion windows -> their features at every position, (B, N, dim), normalised."""
