@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,12 @@ def test_scores_are_logged_and_training_is_the_same(
     assert rows
     for row in rows:
         assert all(0 <= float(row[name]) <= 1 for name in names)
+    told = json.loads((watched.out / "summary.json").read_text())["monitor"]
+    assert set(told) == names | {"seconds"}
+    assert told[min(names)] == pytest.approx(float(rows[-1][min(names)]))
+    assert told["seconds"] > 0
+    assert f"{min(names)} {told[min(names)]:.2f}" in watched.account
+    assert "monitor" not in plain.account
     encoders = [(run.out / "encoder.safetensors").read_bytes() for run in (plain, watched)]
     assert encoders[0] == encoders[1]
 

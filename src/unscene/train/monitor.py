@@ -43,6 +43,11 @@ class Monitor(L.Callback):
         self._begun = 0.0
         self._off = False
 
+    def account(self, seconds: float) -> str:
+        """What was measured last, and the share of so many seconds that measuring took."""
+        scores = ", ".join(f"{name} {value:.2f}" for name, value in self.told.items())
+        return f"monitor: {scores} ({self.spent / max(seconds, 1e-9):.1%} of the time)"
+
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._begun = time.perf_counter()
 

@@ -118,6 +118,7 @@ def pretrain(
     with stop.listening(), quiet():
         progress, saver = _callbacks(config, module, catalog, report)
         callbacks: list[L.Callback] = [stop, progress, saver]
+        watch = None
         if monitor is not None:
             watch = Monitor(monitor(catalog, config.settings, config.seed))
             progress.beside = watch.told
@@ -132,7 +133,7 @@ def pretrain(
         if trainer.is_global_zero:
             save_config(config.out, flat(config), "unscene pretrain")
         engine.fit(trainer, module, stop, checkpoint)
-    return _conclude(config, module, catalog, trainer, progress)
+    return _conclude(config, module, catalog, trainer, progress, watch)
 
 
 def pretrain_once(
@@ -205,6 +206,7 @@ def _conclude(
     catalog: Catalog,
     trainer: L.Trainer,
     progress: Progress,
+    watch: Monitor | None,
 ) -> Outcome:
     out = Path(config.out)
     steps = trainer.global_step
@@ -222,6 +224,7 @@ def _conclude(
     rate = progress.clips / max(seconds, 1e-9)
     lines += [
         f"{duration(seconds)}, {rate:.1f} clips/s, {progress.waiting:.0%} of it waiting for data",
+        *([watch.account(seconds)] if watch and watch.told else []),
         f"encoder: {out / 'encoder.safetensors'} (and .json)",
         f"run:     {out} (config.yaml, metrics.csv, tensorboard/, {CHECKPOINT})",
     ]
@@ -234,6 +237,7 @@ def _conclude(
         "seconds": round(seconds, 3),
         "clips_per_second": round(rate, 3),
         "waiting": round(progress.waiting, 4),
+        "monitor": {"seconds": round(watch.spent, 3), **watch.told} if watch else None,
         "videos": len(catalog),
         "skipped": [{"path": s.path, "reason": s.reason} for s in catalog.skipped],
         "failed": [{"path": s.path, "reason": s.reason} for s in failures],
