@@ -29,6 +29,7 @@ DATA = Path(os.environ.get("UNSCENE_DATA", HERE.parent.parent / "shared" / "data
 _OFF = {"warp": False, "flow_scaling": False, "shift": False}
 _NARROW = {"side_encoders": "narrow", "predictor_dim": 128, "predictor_hidden": 256}
 _BARE = {"other_scene": 0.0, "foretell": 0.0, "stages": 1}
+_NCE = {"motion_loss": "nce", "predictor": "transformer"}
 # Name in the rows -> method and what is changed: the rows of the DSM paper's Table 4, the other two
 # systems with their halves, and the parts of unscene.
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -54,7 +55,10 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "triplet+scene": ("unscene", _BARE | {"other_scene": 0.5}),
     "triplet+stages": ("unscene", _BARE | {"stages": 2}),
     "triplet+future": ("unscene", _BARE | _NARROW | {"foretell": 1.0}),
+    "triplet+future-nce": ("unscene", _BARE | _NARROW | _NCE | {"foretell": 1.0}),
     "unscene": ("unscene", _NARROW),
+    "unscene-flat": ("unscene", _NARROW | {"stages": 1}),
+    "unscene-nce": ("unscene", _NARROW | _NCE),
     "moco-time": ("moco", {}),
     "triplet-time": ("dsm-triplet", {}),
 }

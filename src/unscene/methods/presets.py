@@ -61,7 +61,14 @@ _CMD: dict[str, Any] = {
     "batch_size": 64,
 }
 
-_UNSCENE = {"other_scene": 0.5, "foretell": 1.0, "stages": 2}
+# Regression of the future's vectors beat finding their feature at half the cost (docs/log.md).
+_UNSCENE = {
+    "other_scene": 0.5,
+    "foretell": 1.0,
+    "stages": 2,
+    "motion_loss": "l2",
+    "predictor": "linear",
+}
 
 _TABLE: dict[str, dict[str, dict[str, Any]]] = {
     "moco": {
