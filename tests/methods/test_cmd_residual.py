@@ -82,7 +82,7 @@ def test_the_vectors_beside_it_are_those_read_alone(moving: ScenesReport) -> Non
 
 @pytest.mark.parametrize("method", ["cmd", "unscene"])
 def test_it_trains(method: str, moving: ScenesReport) -> None:
-    model, batch = read(method, moving, shift_range=(1, 2), foretell=1.0)
+    model, batch = read(method, moving, shift_range=(1, 2), motion_loss="nce")
     result = model(batch, torch.Generator().manual_seed(0))
     result.loss.backward()
     assert torch.isfinite(result.loss)

@@ -3,14 +3,17 @@
     views     anchor    basic augmentation
               positive  the same motion: warped (DSM), or over another video's scene (`other_scene`)
               negative  the same scene: shifted, flow scaled (DSM eq. 3, 4)
-              motion    what moves after the clip, and at other moments (CMD)
+              motion    what moves after the clip (CMD)
     encoder   any; one for all views; its last `stages` (HDC)
-    head      one for every stage, D = 128, L2; CMD's predictor and motion encoder (foretell.py)
+    head      one for every stage, D = 128, L2; one layer that foretells vectors (foretell.py)
     loss      mean over stages, weighed as HDC's, of max(|a-p| - |a-n| + margin, 0), plus
-              `foretell` times CMD's motion prediction
+              `foretell` times the share of the future motion that is not foretold: the vectors
+              themselves, at every position (CMD's ablation "regression")
 
-Every part is one flag away from being gone: `--other_scene 0`, `--foretell 0`, `--stages 1`,
-`--flow dis`; without all of them it is DSM (Triplet). docs/results.md says which parts help.
+Every part is one flag away from being gone: `--other_scene 0`, `--foretell 0`, `--stages 1`;
+without all of them it is DSM (Triplet). docs/results.md says which parts help. CMD's own way to
+foretell, by finding the motion's feature, is `--motion_loss nce --predictor transformer`; here it
+was worse and took twice the time (docs/log.md).
 
 Why these: the triplet within a video learned most of what moves in our experiments, while negatives
 from other videos brought the scene back in (docs/log.md). The positive over another scene is what
