@@ -51,6 +51,10 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
         "cmd",
         _NARROW | {"dim": 128, "tasks": "motion", "motion_from": "vectors+residual"},
     ),
+    "cmd-motion-l2": (
+        "cmd",
+        {"tasks": "motion", "motion_loss": "l2", "predictor": "linear", "predictor_dim": 128},
+    ),
     "triplet+codec": ("dsm-triplet", {"flow": "codec"}),
     "triplet+scene": ("unscene", _BARE | {"other_scene": 0.5}),
     "triplet+stages": ("unscene", _BARE | {"stages": 2}),
