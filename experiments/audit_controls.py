@@ -2,8 +2,8 @@
 
 At the two ends stand encoders that learnt labels on moving scenes whose motion and scene are
 independent: "scene" was taught the scene, "motion" the motion. Between them, untrained or trained
-without labels where motion and scene are 90 % correlated: random, moco, dsm, dsm-triplet. All are
-audited on the same videos, of scenes that none of them has seen.
+without labels where motion and scene are 90 % correlated: random, moco, dsm, dsm-triplet, unscene.
+All are audited on the same videos, of scenes that none of them has seen.
 
     python experiments/audit_controls.py --seeds 0 1 2
 
@@ -31,7 +31,7 @@ from unscene.video.catalog import Catalog, open_catalog
 from unscene.video.scenes import SPLITS, generate
 
 TAUGHT = ("scene", "motion")
-METHODS = ("scene", "random", "moco", "dsm", "dsm-triplet", "motion")
+METHODS = ("scene", "random", "moco", "dsm", "dsm-triplet", "unscene", "motion")
 ASKED = ("swap", "time", "reliance")
 
 

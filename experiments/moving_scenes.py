@@ -1,9 +1,10 @@
 """Moving scenes, biased in training, independent in the test: does motion get learnt, or the scene?
 
 Every method trains for the same number of steps on the same footage without labels; `moco-time`
-for as many as fit into DSM's time and `triplet-time` into unscene's (CPU seconds). Motion is read
-on scenes that training never showed, the scene on scenes that it did ("leakage"). `supervised`
-learns the biased motion labels instead, in as many steps: how much of the scene do labels take in?
+for as many as fit into DSM's time, `triplet-time` into that of unscene-nce, twice unscene's (CPU
+seconds). Motion is read on scenes that training never showed, the scene on scenes that it did
+("leakage"). `supervised` learns the biased motion labels instead, in as many steps: how much of the
+scene do labels take in?
 
     python experiments/moving_scenes.py --seeds 0 1 2 --correlations 0.9
     python experiments/moving_scenes.py --methods random moco dsm --correlations 0 0.5 1

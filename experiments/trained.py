@@ -67,7 +67,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "triplet-time": ("dsm-triplet", {}),
 }
 # As many steps as fit into the time that the other method takes.
-_AS_LONG_AS = {"moco-time": "dsm", "triplet-time": "unscene"}
+_AS_LONG_AS = {"moco-time": "dsm", "triplet-time": "unscene-nce"}
 
 
 @dataclass(frozen=True)

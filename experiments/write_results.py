@@ -31,8 +31,10 @@ SECTIONS = (
         "each in a place of its own; 600 steps. Motion is asked of 800 videos in scenes that "
         "training never showed (chance 0.125), the scene of 160 in scenes that it did: the first "
         "should be high, the second says how much of the scene is kept. `moco-time` trained as "
-        "long as `dsm` did, in seconds; `moco+...` are the rows of the DSM paper's Table 4, "
-        "`triplet+...` the parts of `unscene`, each alone beside DSM's triplet.",
+        "long as `dsm` did, `triplet-time` as long as `unscene-nce`, which is twice as long as "
+        "`unscene`; `moco+...` are the rows of the DSM paper's Table 4, `triplet+...` the parts of "
+        "`unscene`, each alone beside DSM's triplet. `unscene-flat` has one stage; `...-nce` "
+        "foretells as CMD does, by finding the motion's feature, instead of its vectors.",
         ("moving_scenes.jsonl",),
         ("retrieval_r1", "probe_top1"),
     ),
