@@ -30,6 +30,7 @@ _OFF = {"warp": False, "flow_scaling": False, "shift": False}
 _NARROW = {"side_encoders": "narrow", "predictor_dim": 128, "predictor_hidden": 256}
 _BARE = {"other_scene": 0.0, "foretell": 0.0, "stages": 1}
 _NCE = {"motion_loss": "nce", "predictor": "transformer"}
+_VALUES = {"tasks": "motion", "motion_loss": "l2", "predictor": "linear", "predictor_dim": 128}
 # Name in the rows -> method and what is changed: the rows of the DSM paper's Table 4, the other two
 # systems with their halves, and the parts of unscene.
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -47,14 +48,8 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "cmd": ("cmd", _NARROW | {"dim": 128}),
     "cmd-context": ("cmd", _NARROW | {"dim": 128, "tasks": "context"}),
     "cmd-motion": ("cmd", _NARROW | {"dim": 128, "tasks": "motion"}),
-    "cmd-motion+residual": (
-        "cmd",
-        _NARROW | {"dim": 128, "tasks": "motion", "motion_from": "vectors+residual"},
-    ),
-    "cmd-motion-l2": (
-        "cmd",
-        {"tasks": "motion", "motion_loss": "l2", "predictor": "linear", "predictor_dim": 128},
-    ),
+    "cmd-motion-l2": ("cmd", _VALUES),
+    "cmd-motion-l2+residual": ("cmd", _VALUES | {"motion_from": "vectors+residual"}),
     "triplet+codec": ("dsm-triplet", {"flow": "codec"}),
     "triplet+scene": ("unscene", _BARE | {"other_scene": 0.5}),
     "triplet+stages": ("unscene", _BARE | {"stages": 2}),
@@ -65,9 +60,10 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "unscene-nce": ("unscene", _NARROW | _NCE),
     "moco-time": ("moco", {}),
     "triplet-time": ("dsm-triplet", {}),
+    "cmd-motion-l2-time": ("cmd", _VALUES),
 }
 # As many steps as fit into the time that the other method takes.
-_AS_LONG_AS = {"moco-time": "dsm", "triplet-time": "unscene-nce"}
+_AS_LONG_AS = {"moco-time": "dsm", "triplet-time": "unscene-nce", "cmd-motion-l2-time": "unscene"}
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ of steps, without labels where nothing else is said. What was tried and did not 
 SYSTEMS = ("random", "moco", "hdc", "cmd", "dsm", "dsm-triplet", "unscene", "supervised")
 PARTS = (
     *("moco", "moco-time", "moco+warp", "moco+warp+flow", "moco+warp+shift", "moco+disturb", "dsm"),
-    *("cmd-motion", "cmd-motion+residual", "cmd-motion-l2"),
+    *("cmd-motion-l2", "cmd-motion-l2-time", "cmd-motion-l2+residual"),
     *("dsm-triplet", "triplet-time", "triplet+codec", "triplet+stages", "triplet+scene"),
     *("triplet+future-nce", "triplet+future", "unscene-nce", "unscene-flat", "unscene"),
 )
@@ -87,7 +87,7 @@ SECTIONS = (
         "each alone beside DSM's triplet. `...-nce` foretells as CMD does, by finding the motion's "
         "feature, `cmd-motion-l2` and the others foretell its vectors; `unscene-flat` has one "
         "stage. `moco-time` trained as long as `dsm` did, `triplet-time` as long as `unscene-nce`, "
-        "twice as long as `unscene`.",
+        "twice as long as `unscene`, and `cmd-motion-l2-time` as long as `unscene`.",
         ("moving_scenes.jsonl",),
         ("retrieval_r1", "probe_top1"),
         PARTS,
