@@ -97,7 +97,8 @@ class Training:
         given |= {"data": videos.source, "out": str(run), "method": name, "seed": seed}
         if method in _AS_LONG_AS:
             other, others = METHODS[_AS_LONG_AS[method]]
-            rival = given | self.settings | others | {"method": other}
+            run_of = {name: given[name] for name in ("data", "out", "seed")}
+            rival = self.settings | others | run_of | {"method": other}
             ratio = seconds_a_step(rival, videos.videos) / seconds_a_step(given, videos.videos)
             given["max_steps"] = round(given["max_steps"] * ratio)
         if not pretrain(build(given), catalog=videos, report=lambda *_: None).finished:
