@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,6 +17,7 @@ from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
 from unscene.train.config import build
 from unscene.train.pretrain import pretrain
+from unscene.train.preview import preview
 from unscene.video.catalog import open_catalog
 from unscene.video.loading import Batch, WindowDataset
 from unscene.video.scenes import ScenesReport
@@ -131,3 +133,24 @@ def test_it_trains(flow: str, moving: ScenesReport, tmp_path: Path) -> None:
         "accelerator": "cpu", "flow": flow,
     }  # fmt: skip
     assert pretrain(build(given), report=lambda *_: None).finished
+
+
+def test_its_picture_shows_what_is_to_be_foretold(
+    moving: ScenesReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page: dict[str, Any] = {}
+
+    def draw(path: Path, sheets: Any, titles: dict[str, str], **words: str) -> None:
+        page.update(words, titles=titles, flows=sheets[0].flows)
+        path.touch()
+
+    monkeypatch.setattr("unscene.views.picture_page.draw", draw)
+    small = {"size": 32, "frames": 4, "stride": 1, "motion_frames": 3, "shift_range": (1, 2)}
+    preview(str(moving.train), tmp_path / "v.png", method="unscene", videos=1, overrides=small)
+    assert list(page["titles"]) == ["anchor", "positive", "negative", "flow", "motion"]
+    flow, shown = page["flows"]["motion"]
+    assert flow.shape == (3, 32, 32, 2)
+    assert shown.shape == (4, 32, 32, 3)
+    assert np.abs(flow).max() > 0
+    assert page["caption"].startswith("Training pulls the positive to the anchor")
+    assert len(page["caption"]) <= 200  # longer ones are cut

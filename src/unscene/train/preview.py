@@ -21,7 +21,6 @@ from unscene.methods.registry import create_method
 from unscene.methods.settings import Settings
 from unscene.train.suited import suited
 from unscene.video.catalog import Catalog, Video, open_catalog
-from unscene.video.clip import ClipBatch
 from unscene.video.loading import Batch, WindowDataset
 from unscene.views import picture, picture_page
 from unscene.views.augment import IMAGENET_MEAN, IMAGENET_STD, BasicAugmentation, make_view
@@ -105,7 +104,7 @@ def _sheets(
 ) -> list[picture_page.VideoViews]:
     """Views and, by the same random draws, graph paper at the size of the picture's tiles."""
     drawn = method.views(batch, torch.Generator().manual_seed(seed))
-    flow = _flow(batch, drawn, method.settings)
+    flows = _flows(batch, drawn, method.settings)
     drawn = {name: view for name, view in drawn.items() if name in _PICTURES}
     paper = Batch({k: picture.graph_paper(clip) for k, clip in batch.clips.items()}, batch.index)
     ruled = large.views(paper, torch.Generator().manual_seed(seed))
@@ -117,28 +116,30 @@ def _sheets(
             name,
             {k: view[b] for k, view in views.items()},
             {k: view[b] for k, view in papers.items()},
-            *(() if flow is None else (flow[0][b], flow[1][b])),
+            {k: (flow[b], shown[b]) for k, (flow, shown) in flows.items()},
         )
         for b, name in enumerate(names)
     ]
 
 
-def _flow(
+def _flows(
     batch: Batch, views: dict[str, Tensor], settings: Settings
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """The flow that workers computed, and its clip, as the centre view of the frame shows them; or
-    CMD's motion, as it is shown to the network, over the anchor's last frame."""
-    size, motion = settings.size, views.get("motion")
-    if motion is not None and motion.shape[1] == 2 and "positive" not in views:
-        back = -motion.permute(0, 2, 3, 4, 1) * (settings.motion_limit * 2 / size)
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Flow by the name of its row, and what it is painted over: that of the workers, with its clip,
+    as the centre view of the frame shows them; and the motion that is to be foretold, as it is
+    shown to the network, over the anchor's last frame."""
+    size, found = settings.size, {}
+    clip = next((c for c in batch.clips.values() if c.flow is not None), None)
+    if "negative" in views and clip is not None and clip.flow is not None and clip.frames > 1:
+        params = BasicAugmentation.none(size).center(clip.sizes)
+        shown = picture.to_rgb(make_view(clip, params, size=size), params.mean, params.std)
+        found["flow"] = view_flow(clip.flow, params.affine, (size, size)).numpy(), shown
+    motion = views.get("motion")
+    if motion is not None and settings.motion_from != "difference":
+        back = -motion[:, :2].permute(0, 2, 3, 4, 1) * (settings.motion_limit * 2 / size)
         still = views["anchor"][:, :, -1:].expand(-1, -1, motion.shape[2] + 1, -1, -1)
-        return back.numpy(), picture.to_rgb(still, IMAGENET_MEAN, IMAGENET_STD)
-    clip: ClipBatch | None = next((c for c in batch.clips.values() if c.flow is not None), None)
-    if clip is None or clip.flow is None or clip.frames < 2:
-        return None
-    params = BasicAugmentation.none(size).center(clip.sizes)
-    shown = picture.to_rgb(make_view(clip, params, size=size), params.mean, params.std)
-    return view_flow(clip.flow, params.affine, (size, size)).numpy(), shown
+        found["motion"] = back.numpy(), picture.to_rgb(still, IMAGENET_MEAN, IMAGENET_STD)
+    return found
 
 
 def _names(videos: list[Video]) -> list[str]:
@@ -174,22 +175,18 @@ def _titles(settings: Settings, sheet: picture_page.VideoViews) -> dict[str, str
     if "key" in sheet.views:
         sentences["key"] = "a key frame: which context belongs to the clip?"
     titles = {name: text for name, text in sentences.items() if name in sheet.views}
-    if sheet.flow is not None:
+    if "flow" in sheet.flows:
         titles["flow"] = "what moves where in the clip the negative is made of"
-        if not {"positive", "second"} & set(titles):
-            when = {"future": "after the clip", "present": "as the clip ends"}
-            titles["flow"] = f"motion {when[settings.motion_at]}, to be foretold"
+    if "motion" in sheet.flows:
+        when = {"future": "after the clip", "present": "as the clip ends"}
+        titles["motion"] = f"motion {when[settings.motion_at]}, to be foretold"
     return titles
 
 
 def _caption(settings: Settings, titles: dict[str, str]) -> str:
     every = {1: "in a row", 2: "every 2nd", 3: "every 3rd"}
     stride = every.get(settings.stride, f"every {settings.stride}th")
-    odd = (
-        ""
-        if settings.augmentation == "none"
-        else " Odd colours belong to it: each view has its own."
-    )
+    odd = "" if settings.augmentation == "none" else " Odd colours belong to it."
     return (
         f"{_aim(titles)} Shown as the network sees it: {settings.frames} frames, {stride}, "
         f"{settings.size} \u00d7 {settings.size} pixels.{odd}"
@@ -199,9 +196,11 @@ def _caption(settings: Settings, titles: dict[str, str]) -> str:
 def _aim(titles: dict[str, str]) -> str:
     pulled = [f"the {name}" for name in ("positive", "second") if name in titles]
     if not pulled:
-        what = {"flow": "what will move where", "key": "which key frame is its own"}
+        what = {"motion": "what will move where", "key": "which key frame is its own"}
         asked = " and ".join(text for name, text in what.items() if name in titles)
         return f"Asked of the anchor: {asked}."
     away = "the negative" if "negative" in titles else "other videos"
     near = pulled[0] if len(pulled) == 1 else "both other views"
+    if "motion" in titles:
+        return f"Training pulls {near} to the anchor, pushes {away} away, foretells the motion."
     return f"Training pulls {near} towards the anchor and pushes {away} away."

@@ -42,6 +42,7 @@ from unscene.views.picture import (
 _LEFT, _SPACE, _HEAD, _NAME, _EDGE = 214, 16, 128, 44, 24  # px of the page around the tiles
 _INK, _FAINT = "#1b1f24", "#5d6670"
 COLORS = {"anchor": "#3d4852", "positive": "#1f7a4d", "negative": "#b3362b", "flow": "#6b4fa0"}
+COLORS["motion"] = COLORS["flow"]
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,15 @@ class VideoViews:
         name: shown above its rows.
         views: uint8 (T, h, w, 3) by name ("anchor", "positive", "negative"), see `to_rgb`.
         papers: uint8 (T, TILE, TILE, 3) by the same names: graph paper in the place of the clip.
-        flow: float (T-1, h, w, 2) of the clip that the negative was made from, or None.
-        clip: uint8 (T, h, w, 3), that clip in the frame of the flow; the flow is painted over it.
+        flows: by name ("flow": of the clip that the negative was made from; "motion": to be
+            foretold) float (F, h, w, 2), as `view_flow` has it, and uint8 (F + 1, h, w, 3), the
+            pictures that it is painted over.
     """
 
     name: str
     views: dict[str, Image]
     papers: dict[str, Image] = field(default_factory=dict)
-    flow: NDArray[np.float32] | None = None
-    clip: Image | None = None
+    flows: dict[str, tuple[NDArray[np.float32], Image]] = field(default_factory=dict)
 
 
 def printable(text: str, limit: int = 60) -> str:
@@ -88,7 +89,7 @@ def draw(
     Args:
         path: .png.
         videos: at least one.
-        titles: one sentence for each row that is drawn, in order; "flow" among them.
+        titles: one sentence for each row that is drawn, in order; those of flow among them.
         heading, caption: above the rows.
     """
     page = _Page(titles, videos)
@@ -115,7 +116,7 @@ class _Page:
 
     @staticmethod
     def _has(video: VideoViews, name: str) -> bool:
-        return video.flow is not None if name == "flow" else name in video.views
+        return name in video.views or name in video.flows
 
     def put(self, image: Image, x: int) -> None:
         self.canvas[self.y : self.y + image.shape[0], x : x + image.shape[1]] = image
@@ -135,9 +136,8 @@ class _Page:
         for name in self.titles:
             if not self._has(video, name):
                 continue
-            if name == "flow":
-                assert video.flow is not None
-                self._flow_row(video.flow, video.clip)
+            if name in video.flows:
+                self._flow_row(*video.flows[name])
             else:
                 self._view_row(views[name], video.papers.get(name))
             self.say(_EDGE, self.y + 26, name, color=COLORS.get(name, _INK), weight="bold", size=15)
@@ -159,13 +159,13 @@ class _Page:
         for x in (self.strip_x - 7, self.strip_x + self.strip_width + 2):
             self.canvas[mark - 1 : mark + 1, x : x + 5] = (40, 40, 40)
 
-    def _flow_row(self, flow: NDArray[np.float32], clip: Image | None) -> None:
+    def _flow_row(self, flow: NDArray[np.float32], clip: Image) -> None:
         reach = reach_of(flow)
         self.put(flow_wheel(), self.paper_x)
         colors = flow_colors(flow, reach)
-        row = busiest_row(colors if clip is None else clip)
-        if clip is not None:
-            colors = under_flow(brighten({"clip": clip})[0]["clip"], colors)
+        still = bool((clip == clip[:1]).all())
+        row = busiest_row(colors if still else clip)
+        colors = under_flow(brighten({"clip": clip})[0]["clip"], colors)
         # Under every frame the motion that led to it (under the first, the one that follows it).
         shown = [max(0, frame - 1) for frame in steps(len(colors) + 1)]
         self.put(filmstrip(colors[shown]), self.strip_x)
