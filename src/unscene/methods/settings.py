@@ -54,7 +54,8 @@ class Settings:
         motion_from: what CMD's motion is: the codec's "vectors", those and what they leave
             unexplained ("vectors+residual"), optical "flow" (DIS), or the "difference" of
             neighbouring frames.
-        motion_loss: "nce" (find the motion's feature), or "l2" (its values).
+        motion_loss: "nce" (find the motion's feature), or "l2" (its values; the squared error as a
+            share of the mean squared motion).
         context_from: what CMD's context is: a "key" frame of the stream, or "any" frame.
         predictor: CMD's, "transformer" or "linear".
         predictor_dim, predictor_hidden: width of the predictor, and of the hidden layer of heads.
