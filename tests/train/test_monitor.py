@@ -72,7 +72,7 @@ def test_it_keeps_to_its_share(tmp_path: Path, tiny: Tiny, monkeypatch: pytest.M
     def measure(encoder: VideoEncoder, videos: int, device: torch.device) -> dict[str, float]:
         asked.append((clock[0], videos))
         clock[0] += 0.5 * videos
-        return {}
+        return {"score": float(videos)}
 
     watch = file.Monitor(measure, videos=10)
     machine: Any = type("Machine", (), {"is_global_zero": True, "loggers": [], "global_step": 0})()
@@ -85,6 +85,7 @@ def test_it_keeps_to_its_share(tmp_path: Path, tiny: Tiny, monkeypatch: pytest.M
         clock[0] += 1.0
         watch.on_train_batch_end(machine, module, None, None, 0)
         assert watch.spent <= 0.05 * clock[0] + 1.0  # the pilot cannot know what it costs
+        assert watch.told == ({"score": 10.0} if len(asked) > 1 else {})  # nor is it a score
     assert [videos for _, videos in asked[:2]] == [2, 10]
     assert watch.spent > 0.04 * clock[0]
 

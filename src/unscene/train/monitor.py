@@ -65,6 +65,7 @@ class Monitor(L.Callback):
         if self._each is None:
             if allowed > 0:
                 self._each = self._timed(trainer, module, _PILOT) / _PILOT
+                self.told.clear()  # two videos are no score
             return
         if allowed >= self._each * self.videos:
             self._each = self._timed(trainer, module, self.videos) / self.videos
