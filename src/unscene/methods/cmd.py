@@ -49,6 +49,7 @@ from unscene.methods.foretell import (
     future_windows,
     map_shape,
     motion_view,
+    reads_vectors,
     refusal,
     two_scales,
     windows_of,
@@ -122,7 +123,7 @@ class CMD(Method):
 
     def refuses(self, video: Video) -> str | None:
         s = self.settings
-        vectors = s.tasks != "context" and s.motion_from.startswith("vectors")
+        vectors = s.tasks != "context" and reads_vectors(s)
         return refusal(video, self.sampler().least, vectors=vectors)
 
     def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:

@@ -244,6 +244,11 @@ def future_windows(
     )
 
 
+def reads_vectors(settings: Settings) -> bool:
+    """Whether the motion comes from the codec, so that a video without vectors has none."""
+    return settings.motion_from in _READ_AS
+
+
 def refusal(video: Video, least: int, *, vectors: bool) -> str | None:
     """Why a video has no motion to foretell: shorter than `least` frames, or without vectors."""
     assert video.info is not None

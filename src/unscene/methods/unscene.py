@@ -38,6 +38,7 @@ from unscene.methods.foretell import (
     future_windows,
     map_shape,
     motion_view,
+    reads_vectors,
     refusal,
     two_scales,
     windows_of,
@@ -73,7 +74,7 @@ class Unscene(TripletViews):
         super().__init__(encoder, settings)
         if not self.has_negative:
             raise UnsceneError("unscene needs a negative: --flow_scaling true or --shift true")
-        if settings.foretell and not settings.motion_from.startswith("vectors"):
+        if settings.foretell and not reads_vectors(settings):
             raise UnsceneError("unscene foretells the codec's vectors only: --motion_from vectors")
         self.basic = BasicAugmentation.of(settings.augmentation, settings.size)
 
