@@ -86,7 +86,8 @@ SECTIONS = (
         "`moco+...` are the rows of the DSM paper's Table 4, `triplet+...` the parts of `unscene`, "
         "each alone beside DSM's triplet. `...-nce` foretells as CMD does, by finding the motion's "
         "feature, `cmd-motion-l2` and the others foretell its vectors; `unscene-flat` has one "
-        "stage. `moco-time` trained as long as `dsm` did, `triplet-time` as long as `unscene-nce`, "
+        "stage. `moco-time` trained as long as `dsm` did by the clock, the others by CPU seconds: "
+        "`triplet-time` as long as `unscene-nce`, "
         "twice as long as `unscene`, and `cmd-motion-l2-time` as long as `unscene`.",
         ("moving_scenes.jsonl",),
         ("retrieval_r1", "probe_top1"),
