@@ -11,7 +11,10 @@ on the folder that is asked about alone; then
     python experiments/real_scenes.py --seeds 0 1 2       # rows in real_scenes.jsonl
     python experiments/real_scenes.py --pretrain arid6-train --stride 4
     python experiments/real_scenes.py --pretrain tabletennis8 --stride 1
+    python experiments/real_scenes.py --pretrain arid6-train --stride 4 --footage brightened
 
+`--footage` says what is read, in training and in the evaluation: the files as they are, or what
+`unscene prepare` makes of them, as they are lit or brightened.
 What stands in the file already is not run again. Labels are read in the evaluation only.
 """
 
@@ -20,7 +23,9 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +38,10 @@ from unscene.evaluate.features import Features, extract
 from unscene.evaluate.probe import probe
 from unscene.evaluate.retrieve import retrieve
 from unscene.evaluate.rows import Row, rows_of
+from unscene.video import prepare
 from unscene.video.catalog import Catalog, open_catalog
+from unscene.video.prepare_plan import make_plan
+from unscene.video.transcode import Recipe
 
 SETTINGS: dict[str, Any] = {
     **{"encoder": "r3d-narrow", "frames": 8, "size": 56, "batch_size": 16},
@@ -49,10 +57,12 @@ def main() -> None:
         return
     torch.set_num_threads(args.threads)
     args.work.mkdir(parents=True, exist_ok=True)
+    args.note = args.note or ("" if args.footage == "original" else args.footage)
+    place = _footage(args)
     settings = SETTINGS | {"stride": args.stride, "max_steps": args.steps}
     settings |= json.loads(args.changes)
     training = Training(args.work, f"{args.pretrain}-{args.stride}-{args.note}", settings)
-    tables = {name: open_catalog(_table(name, args.work)) for name in _TABLES}
+    tables = {name: open_catalog(_table(name, place, args.work)) for name in _TABLES}
     for seed in args.seeds:
         for method in args.methods:
             setting = (args.pretrain, args.stride, args.note)
@@ -116,20 +126,32 @@ def _of(features: Features, column: str, value: str) -> Features:
     )
 
 
-def _arid(part: str) -> list[dict[str, str]]:
+def _footage(args: argparse.Namespace) -> Path:
+    """The folder of the real folders, prepared if that is asked for."""
+    if args.footage == "original":
+        return DATA
+    place: Path = args.work / args.footage
+    recipe = Recipe(short_side=80, brighten=args.footage == "brightened")
+    for name in ("arid6", "tabletennis8", "ucf101_pool", "hmdb51_pool"):
+        plan = make_plan(DATA / name, place / name, recipe)
+        prepare.run(plan, prepare.check_plan(plan, workers=1), workers=1)
+    return place
+
+
+def _arid(place: Path, part: str) -> list[dict[str, str]]:
     """Columns label and scene; in the training part the scene is in the name: Class_scene_take."""
     rows = []
-    for path in sorted((DATA / "arid6" / part).rglob("*.mp4")):
+    for path in sorted((place / "arid6" / part).rglob("*.mp4")):
         pieces = path.stem.split("_")
         scene = pieces[1] if len(pieces) == 3 else "elsewhere"
         rows.append({"path": str(path), "label": path.parent.name, "scene": scene})
     return rows
 
 
-def _tennis() -> list[dict[str, str]]:
+def _tennis(place: Path) -> list[dict[str, str]]:
     """Columns side, hand and stroke, from folders side_hand_stroke_shot."""
     rows = []
-    for path in sorted((DATA / "tabletennis8").rglob("*.*")):
+    for path in sorted((place / "tabletennis8").glob("*/*.*")):
         side, hand, stroke = path.parent.name.split("_")[:3]
         rows.append(
             {"path": str(path), "label": path.parent.name, "side": side, "hand": hand}
@@ -138,23 +160,23 @@ def _tennis() -> list[dict[str, str]]:
     return rows
 
 
-def _all() -> list[dict[str, str]]:
-    pools = [p for name in ("ucf101_pool", "hmdb51_pool") for p in (DATA / name).rglob("*.*")]
-    paths = [row["path"] for row in _arid("train") + _tennis()] + sorted(map(str, pools))
-    return [{"path": path} for path in paths]
+def _all(place: Path) -> list[dict[str, str]]:
+    pools = [p for name in ("ucf101_pool", "hmdb51_pool") for p in (place / name).glob("*/*.*")]
+    paths = [row["path"] for row in _arid(place, "train") + _tennis(place)]
+    return [{"path": path} for path in paths + sorted(map(str, pools))]
 
 
-_TABLES = {
+_TABLES: dict[str, Callable[[Path], list[dict[str, str]]]] = {
     "all": _all,
-    "arid6-train": lambda: _arid("train"),
-    "arid6-test": lambda: _arid("test"),
+    "arid6-train": partial(_arid, part="train"),
+    "arid6-test": partial(_arid, part="test"),
     "tabletennis8": _tennis,
 }
 
 
-def _table(name: str, work: Path) -> Path:
+def _table(name: str, place: Path, work: Path) -> Path:
     """One of the tables above as a CSV, which is DATA."""
-    rows, path = _TABLES[name](), work / f"{name}.csv"
+    rows, path = _TABLES[name](place), work / f"{place.name}-{name}.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
@@ -168,6 +190,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pretrain", choices=["all", "arid6-train", "tabletennis8"], default="all")
     parser.add_argument("--stride", type=int, default=2)
     parser.add_argument("--clips", type=int, default=4)
+    parser.add_argument(
+        "--footage", choices=["original", "prepared", "brightened"], default="original"
+    )
     return parser.parse_args()
 
 

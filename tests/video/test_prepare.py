@@ -120,6 +120,15 @@ def test_a_second_run_does_only_what_is_missing(data: Path, out: Path) -> None:
     assert go(data, out).done == 0
 
 
+def test_a_folder_that_is_older_than_a_setting_goes_on(data: Path, out: Path) -> None:
+    first = go(data, out)
+    record = out / "prepare.jsonl"
+    text = record.read_text(encoding="utf-8")
+    assert ', "brighten": false' in text
+    record.write_text(text.replace(', "brighten": false', ""), encoding="utf-8")
+    assert (first.done > 0, go(data, out).done) == (True, 0)
+
+
 def test_other_settings_are_refused(data: Path, out: Path) -> None:
     go(data, out)
     before = tree(out)

@@ -164,6 +164,8 @@ def _forecast(needs: Estimate, plan: Plan, workers: int) -> str:
     how = f"{size}, {recipe.codec} {quality}, a key frame every {recipe.gop} frames"
     if recipe.fps:
         how += f", {recipe.fps:g} fps"
+    if recipe.brighten:
+        how += ", brightened"
     if not needs.files:
         return f"nothing is left to do{kept}; {how}"
     if needs.bytes is None:

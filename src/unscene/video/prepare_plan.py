@@ -168,7 +168,8 @@ def read_record(out: Path, recipe: Recipe) -> dict[str, dict[str, Any]]:
 
 
 def _same_settings(out: Path, line: dict[str, Any], recipe: Recipe) -> None:
-    have, want = line.get("settings", {}), asdict(recipe)
+    # A setting that is younger than the folder was at its default.
+    have, want = asdict(Recipe()) | line.get("settings", {}), asdict(recipe)
     other = [f"{k} {have.get(k)} (now {want[k]})" for k in want if have.get(k) != want[k]]
     if line.get("format") != _FORMAT or other:
         raise UnsceneError(

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +26,7 @@ from av.video.reformatter import VideoReformatter
 
 from unscene.errors import UnsceneError, VideoError
 from unscene.files import replacing
+from unscene.video.levels import Levels
 from unscene.video.packets import open_container
 from unscene.video.probe import check_file, quarter_turns, why
 from unscene.video.timed import TimedFrames, evenly
@@ -46,6 +48,7 @@ class Recipe:
         codec: h264 (libx264) or mpeg4 (MPEG-4 part 2).
         quality: crf of H.264 or qscale of MPEG-4, lower is better; None: 18 and 3.
         fps: resample to this rate; None keeps every frame and its time.
+        brighten: spread dark or flat pictures over the whole range, one curve a video (`levels`).
     """
 
     short_side: int = 128
@@ -53,6 +56,7 @@ class Recipe:
     codec: Literal["h264", "mpeg4"] = "h264"
     quality: float | None = None
     fps: float | None = None
+    brighten: bool = False
 
     def __post_init__(self) -> None:
         low, high = (0, 51) if self.codec == "h264" else (1, 31)
@@ -118,12 +122,13 @@ def transcode(
     check_file(source)
     try:
         with replacing(Path(target)) as temporary:
+            levels = _levels(source, recipe, start, end) if recipe.brighten else None
             with open_container(source) as container:
                 pictures = TimedFrames(container, source)
                 frames = pictures.segment(start, end)
                 if recipe.fps is not None:
                     frames = evenly(frames, recipe.fps, 1 / pictures.fps)
-                count = _encode(temporary, frames, pictures, recipe, stop)
+                count = _encode(temporary, frames, pictures, recipe, levels, stop)
             if not count:
                 damage = pictures.packets.damage
                 because = "" if damage is None else f": {why(damage)}"
@@ -145,6 +150,7 @@ def _encode(
     frames: Iterator[tuple[VideoFrame, float]],
     source: TimedFrames,
     recipe: Recipe,
+    levels: Levels | None,
     stop: Callable[[], bool],
 ) -> int:
     rate = Fraction(recipe.fps or source.fps).limit_denominator(1001)
@@ -156,7 +162,7 @@ def _encode(
             if stop():
                 raise Stopped
             if draw is None or stream is None:
-                draw = _Drawer(frame, source, recipe)
+                draw = _Drawer(frame, source, recipe, levels)
                 stream = _stream(out, draw, rate, Fraction(1, ticks), recipe)
                 latest, gap = time - 1 / float(rate), -time
             if time < latest - 1:  # a clock that was set back goes on where it was
@@ -170,6 +176,26 @@ def _encode(
         if stream is not None:
             _mux(out, stream.encode(None), length)
     return count
+
+
+def _levels(source: str, recipe: Recipe, start: float, end: float | None) -> Levels:
+    """Of the key frames, or of the first frame where a segment has none."""
+
+    def lumas(frames: Iterator[tuple[VideoFrame, float]]) -> Iterator[np.ndarray]:
+        draw = None
+        for frame, _ in frames:
+            draw = draw or _Drawer(frame, pictures, recipe)
+            luma = draw(frame).planes[0]
+            yield _rows(luma)[: luma.height, : luma.width]
+
+    for options, most in (({"skip_frame": "nokey"}, None), ({}, 1)):
+        with open_container(source) as container:
+            pictures = TimedFrames(container, source, options)
+            found = lumas(islice(pictures.segment(start, end), most))
+            first = next(found, None)
+            if first is not None:
+                return Levels.of(chain([first], found))
+    return Levels.of([])
 
 
 def _mux(out: av.container.OutputContainer, packets: list[Packet], length: int) -> None:
@@ -204,7 +230,10 @@ def _stream(
 class _Drawer:
     """Frames -> upright yuv420p of one size, which the first frame decides."""
 
-    def __init__(self, frame: VideoFrame, source: TimedFrames, recipe: Recipe) -> None:
+    def __init__(
+        self, frame: VideoFrame, source: TimedFrames, recipe: Recipe, levels: Levels | None = None
+    ) -> None:
+        self.tables = (levels.luma, levels.chroma, levels.chroma) if levels else (None,) * 3
         self.turns = quarter_turns(frame.rotation)
         wanted = recipe.size(frame.width, frame.height)
         self.size = wanted[:: -1 if self.turns % 2 else 1]
@@ -238,8 +267,9 @@ class _Drawer:
         )
         # A new picture: the old one would hand its type and side data to the encoder.
         picture = VideoFrame(self.size[0], self.size[1], "yuv420p")
-        for old, new in zip(small.planes, picture.planes, strict=True):
+        for old, new, table in zip(small.planes, picture.planes, self.tables, strict=True):
             upright = np.rot90(_rows(old)[: old.height, : old.width], self.turns)
+            upright = upright if table is None else table[upright]
             _rows(new)[: new.height, : new.width] = upright[: new.height, : new.width]
         return picture
 
