@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
-from harness import Options, Row, footage
+from harness import Options, Row, footage, forget_peak, memory
 
 from unscene.audit.run import MEASURES, audit
 from unscene.encoders import VideoEncoder, create_encoder
@@ -45,9 +46,17 @@ def run(options: Options) -> Iterator[Row]:
         # Classes by turns: the measure that needs labels is to be paid for too.
         videos = tuple(Video(path, label="ab"[k % 2]) for k, path in enumerate(paths))
         catalog = check(Catalog("benchmark", videos))
+        idle = memory()
+        with torch.inference_mode():
+            encoder(torch.zeros(BATCH, 3, 16, 112, 112))
+        alone = _peak() - idle
+        audit(replace(catalog, videos=catalog.videos[:BATCH]), [encoder], batch_size=BATCH)
+        batch = _peak() - idle
+        encoder.seconds, encoder.clips = 0.0, 0
         begun = time.perf_counter()
         found = audit(catalog, [encoder], batch_size=BATCH)
         seconds = time.perf_counter() - begun
+        peak = _peak() - idle
     counted = found.models[0].forwards
     yield Row(
         "audit.all",
@@ -61,6 +70,25 @@ def run(options: Options) -> Iterator[Row]:
         1,
         _note(found.models[0].measures, what, encoder.clips, counted),
     )
+    yield Row(
+        "audit.memory",
+        f"peak of that audit above the idle process, {len(catalog)} clips",
+        peak,
+        batch,
+        f"an audit of one batch, {BATCH} clips",
+        "MB",
+        peak / batch,
+        "<= 1.1",
+        1,
+        f"a forward pass of {BATCH} clips alone: {alone:.0f} MB; the process that encodes",
+    )
+
+
+def _peak() -> float:
+    """MB since the last call."""
+    peak = memory("VmHWM")
+    forget_peak()
+    return peak
 
 
 def _note(measures: list[Any], what: str, clips: int, counted: int) -> str:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -101,6 +104,32 @@ def turns(*sides: Callable[[], Any], repetitions: int, warm: int = 1) -> list[fl
     return [statistics.median(s) for s in seconds]
 
 
+def memory(field: str = "VmRSS") -> float:
+    """MB of this process: what it holds (VmRSS) or held at most (VmHWM)."""
+    found = re.search(field + r":\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) / 1024
+
+
+def forget_peak() -> None:
+    """From now on VmHWM counts anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_of(code: str, *given: str) -> tuple[float, float]:
+    """(idle, peak) MB of a process of its own, which calls `idle()` where it is ready to begin."""
+    begin = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+    begin += "from harness import memory\ndef idle(): print('idle', memory())\n"
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{begin}{code}\nprint('peak', memory('VmHWM'))", *given],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    said = dict(line.split() for line in ran.stdout.splitlines())
+    return float(said["idle"]), float(said["peak"])
+
+
 def machine() -> str:
     """One line that says where numbers come from."""
     import torch
@@ -119,21 +148,23 @@ def machine() -> str:
 
 @contextmanager
 def footage(count: int = 8, seconds: float = 8.0) -> Iterator[tuple[list[str], str]]:
-    """Paths of 320x240 MPEG-4 files and what they are: genuine UCF101 files, else generated ones.
+    """Paths of 320x240 MPEG-4 files and what they are: genuine UCF101 files, then generated ones.
 
-    The folder that holds them is the same for all; files shorter than 100 frames are left out.
+    Files shorter than 100 frames are left out.
     """
     data = Path(os.environ.get("UNSCENE_DATA", ROOT.parent / "shared" / "data")) / "ucf101_pool"
     found = sorted(str(p) for p in data.glob("*/*.avi"))
     real = [p for p in found if frames_of(p) >= 100]
-    if real:
-        yield real[:: max(1, len(real) // count)][:count], "UCF101 files, 320x240 Xvid"
+    chosen = real[:: max(1, len(real) // count)][:count]
+    if len(chosen) == count:
+        yield chosen, "UCF101 files, 320x240 Xvid"
         return
     with tempfile.TemporaryDirectory(prefix="unscene-bench-") as folder:
-        paths = [str(Path(folder) / f"{k}.avi") for k in range(count)]
+        paths = [str(Path(folder) / f"{k}.avi") for k in range(count - len(chosen))]
         for k, path in enumerate(paths):
             generate(path, round(seconds * 25), seed=k)
-        yield paths, f"generated 320x240 MPEG-4 ({data} is absent)"
+        what = f"generated 320x240 MPEG-4{'' if real else f' ({data} is absent)'}"
+        yield chosen + paths, f"{len(chosen)} UCF101 files and {what}" if real else what
 
 
 def frames_of(path: str) -> int:

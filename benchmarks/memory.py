@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness import Options, Row, generate, turns
+from harness import Options, Row, generate, peak_of, turns
 
 from unscene.video.decode import read_clips
 from unscene.video.probe import probe
@@ -21,19 +18,13 @@ WINDOWS = 60
 
 # A process of its own, which does nothing but read: its peak is the reader's.
 READER = """
-import re, sys
-from pathlib import Path
 from unscene.video.decode import read_clips
 from unscene.video.sampling import Request, window
 
-def now(field):
-    return int(re.search(field + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
-
-idle = now("VmRSS")
+idle()
 for k in range(int(sys.argv[2])):
     at = k * 3590 / int(sys.argv[2])
     read_clips(sys.argv[1], Request(at, {"clip": window(16, 4)}, motion=("clip",)))
-print(idle, max(now("VmHWM"), now("VmRSS")))
 """
 
 
@@ -46,13 +37,7 @@ def run(options: Options) -> Iterator[Row]:
         size = Path(path).stat().st_size / 2**20
         kind = f"{info.width}x{info.height} {info.codec}, {info.duration:.0f} s, {size:.0f} MB"
         windows = options.times(WINDOWS, 12)
-        ran = subprocess.run(
-            [sys.executable, "-c", READER, path, str(windows)],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        idle, peak = (int(n) / 1024 for n in re.findall(r"\d+", ran.stdout))
+        idle, peak = peak_of(READER, path, str(windows))
         yield Row(
             name="memory.hour",
             what=f"peak of reading {windows} windows with vectors all over one hour",

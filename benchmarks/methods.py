@@ -1,4 +1,4 @@
-"""What a step of each method costs, against MoCo's: reading and views, forward and backward."""
+"""What a step of each method costs, against MoCo's: time of reading, views and passes; memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from harness import Options, Row, footage, turns
+from harness import Options, Row, footage, peak_of, turns
 
 from unscene.encoders import create_encoder
 from unscene.methods.base import Method
@@ -19,6 +19,14 @@ from unscene.video.probe import probe
 
 BATCH = 4
 OTHERS = ("dsm", "dsm-triplet", "hdc", "cmd", "unscene")
+# A process of its own, whose peak is that of two steps.
+STEPS = """
+from methods import Side
+idle()
+side = Side.of(sys.argv[1], sys.argv[2:])
+side.step()
+side.step()
+"""
 
 
 @dataclass
@@ -53,10 +61,13 @@ def run(options: Options) -> Iterator[Row]:
         moco = Side.of("moco", paths)
         threads = os.environ.get("OMP_NUM_THREADS", "?")
         note = f"default presets, R3D-18, 16x112x112, batch {BATCH}, {threads} thread(s), {kind}"
+        _, base = peak_of(STEPS, "moco", *paths)
         for name in OTHERS:
             side = Side.of(name, paths)
             yield _row(name, "step", side.step, moco.step, options.times(5), note)
             yield _row(name, "read", side.read, moco.read, options.times(9), note)
+            _, peak = peak_of(STEPS, name, *paths)
+            yield _against(name, "memory", peak, base, "MB", 1, note)
 
 
 def _row(
@@ -68,15 +79,25 @@ def _row(
     note: str,
 ) -> Row:
     seconds, against = turns(ours, theirs, repetitions=repetitions)
-    what = {"step": "views, forward, backward of", "read": "reading an item of"}[part]
+    return _against(name, part, seconds, against, "s", repetitions, note)
+
+
+def _against(
+    name: str, part: str, ours: float, moco: float, unit: str, repetitions: int, note: str
+) -> Row:
+    what = {
+        "step": "views, forward, backward of",
+        "read": "reading an item of",
+        "memory": "peak of a process that makes two steps of",
+    }[part]
     return Row(
         name=f"methods.{name}-{part}",
         what=f"{what} {name}",
-        ours=seconds,
-        alternative=against,
+        ours=ours,
+        alternative=moco,
         against="moco",
-        unit="s",
-        ratio=seconds / against,
+        unit=unit,
+        ratio=ours / moco,
         target="",
         repetitions=repetitions,
         note=note,

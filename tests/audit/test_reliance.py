@@ -202,6 +202,13 @@ def test_intervals_draw_videos_within_their_classes() -> None:
     assert _near(gain.ci95, np.quantile(gains, [0.025, 0.975]), 0.15)
 
 
+def test_the_interval_of_a_model_that_is_never_right() -> None:
+    names = np.repeat(["a", "b"], 4)
+    _, gain = _intervals(np.zeros(8), np.zeros(8), names)
+    assert gain is not None
+    assert (gain.value, gain.ci95) == (0, (0, 0))
+
+
 def _near(found: tuple[float, float], expected: NDArray[np.float64], by: float) -> bool:
     return bool(np.abs(np.array(found) - expected).max() <= by)
 

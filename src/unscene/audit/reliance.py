@@ -224,7 +224,7 @@ def _intervals(
     counts = np.array([len(own) for own in classes])
     below = _below(sums[0] / counts, sums[1] / counts)
     some, more = (total.sum(axis=1) for total in sums)
-    gains = np.full(_RESAMPLES, np.nan)
+    gains = np.where(more > 0, np.nan, 0.0)  # as in _gain
     np.divide(more - some, some, out=gains, where=some > 0)
     means = [np.array([hits[own].mean() for own in classes]) for hits in (static, normal)]
     share = Score(float(_below(*means)), _quantiles(below), len(classes))
