@@ -14,21 +14,19 @@ what stands there already is not run again. The settings are the demo's (unscene
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 
 import torch
-from trained import Training, append, flags, known
+from generated import biased, scenes, training
+from trained import append, flags, known
 
 from unscene.audit.result import ModelAudit
 from unscene.audit.run import audit
-from unscene.demo import BUDGET, FOOTAGE
 from unscene.encoders import VideoEncoder
 from unscene.encoders.opening import Opened
 from unscene.evaluate.bootstrap import Score
 from unscene.evaluate.rows import Row, rows_of
-from unscene.video.catalog import Catalog, open_catalog
-from unscene.video.scenes import SPLITS, generate
+from unscene.video.catalog import Catalog
 
 TAUGHT = ("scene", "motion")
 METHODS = ("scene", "random", "moco", "dsm", "dsm-triplet", "unscene", "motion")
@@ -43,7 +41,7 @@ def main() -> None:
         wanted = [m for m in args.methods if (m, seed, args.note) not in done]
         for method in wanted:
             encoder = _encoder(method, seed, args)
-            unseen = _footage(0.9, seed, args)["unseen"]
+            unseen = scenes(args.work, 0.9, seed)["unseen"]
             found = audit(
                 unseen,
                 [Opened(encoder, method, "")],
@@ -59,19 +57,11 @@ def main() -> None:
 
 
 def _encoder(method: str, seed: int, args: argparse.Namespace) -> VideoEncoder:
-    settings = BUDGET | json.loads(args.changes) | {"max_steps": args.steps}
-    if method in TAUGHT:
-        catalogs = _footage(0.0, seed, args)
-        training = Training(args.work, f"0.0-{method}", settings)
-        return training.supervised(catalogs["train"], catalogs["seen"], method, seed)
-    training = Training(args.work, "0.9-", settings)
-    return training.encoder(method, _footage(0.9, seed, args)["train"], seed)
-
-
-def _footage(correlation: float, seed: int, args: argparse.Namespace) -> dict[str, Catalog]:
-    out = args.work / f"footage-{correlation}-{seed}"
-    generate(out, replace(FOOTAGE, correlation=correlation, seed=seed), workers=1)
-    return {split: open_catalog(out / f"{split}.csv") for split in SPLITS}
+    if method not in TAUGHT:
+        return biased(method, seed, args.work)
+    catalogs = scenes(args.work, 0.0, seed)
+    runs = training(args.work, f"0.0-{method}")
+    return runs.supervised(catalogs["train"], catalogs["seen"], method, seed)
 
 
 def _rows(found: ModelAudit, videos: Catalog, seed: int, args: argparse.Namespace) -> list[Row]:
@@ -98,7 +88,6 @@ def _rows(found: ModelAudit, videos: Catalog, seed: int, args: argparse.Namespac
 
 def _arguments() -> argparse.Namespace:
     parser = flags("audit_controls", __doc__, methods=METHODS)
-    parser.set_defaults(steps=BUDGET["max_steps"])
     parser.add_argument("--videos", type=int, default=200, help="drawn from the unseen ones")
     return parser.parse_args()
 

@@ -22,16 +22,16 @@ from itertools import product
 from typing import Any
 
 import torch
-from trained import METHODS, Training, append, flags, known
+from generated import scenes, training
+from trained import METHODS, append, flags, known
 
-from unscene.demo import BUDGET, CLIPS, FOOTAGE, rows_about
+from unscene.demo import BUDGET, CLIPS, rows_about
 from unscene.encoders import VideoEncoder
 from unscene.evaluate.decouple import decouple
 from unscene.evaluate.decouple import rows as decoupling_rows
 from unscene.evaluate.features import extract
 from unscene.evaluate.rows import Row
-from unscene.video.catalog import Catalog, open_catalog
-from unscene.video.scenes import SPLITS, generate
+from unscene.video.catalog import Catalog
 
 DECOUPLED = 100  # videos; each is encoded 11 times
 
@@ -39,21 +39,19 @@ DECOUPLED = 100  # videos; each is encoded 11 times
 def main() -> None:
     args = _arguments()
     torch.set_num_threads(args.threads)
-    settings = BUDGET | json.loads(args.changes) | {"max_steps": args.steps}
+    changes = json.loads(args.changes) | {"max_steps": args.steps}
     for correlation, seed in product(args.correlations, args.seeds):
         done = known(args.out, "correlation", "note")
         wanted = [m for m in args.methods if (m, seed, correlation, args.note) not in done]
         if not wanted:
             continue
-        footage = args.work / f"footage-{correlation}-{seed}"
-        generate(footage, replace(FOOTAGE, correlation=correlation, seed=seed), workers=1)
-        catalogs = {split: open_catalog(footage / f"{split}.csv") for split in SPLITS}
-        training = Training(args.work, f"{correlation}-{args.note}", settings)
+        catalogs = scenes(args.work, correlation, seed)
+        runs = training(args.work, f"{correlation}-{args.note}", changes)
         for method in wanted:
             if method == "supervised":
-                encoder = training.supervised(catalogs["train"], catalogs["unseen"], "motion", seed)
+                encoder = runs.supervised(catalogs["train"], catalogs["unseen"], "motion", seed)
             else:
-                encoder = training.encoder(method, catalogs["train"], seed)
+                encoder = runs.encoder(method, catalogs["train"], seed)
             test = {"correlation": correlation, "note": args.note}
             rows = _rows(encoder, catalogs, seed, test)
             append(args.out, rows, method)

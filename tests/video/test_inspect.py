@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import media
-from unscene.video.inspect import inspect, references_of
+from unscene.video.inspect import inspect
+from unscene.video.parameter_set import references_of
 
 
 def test_a_file_of_the_right_kind_is_ready(tmp_path: Path) -> None:
@@ -20,6 +22,34 @@ def test_a_file_of_the_right_kind_is_ready(tmp_path: Path) -> None:
     assert (found.vectors, found.b_frames, found.references, found.gop) == (True, False, 1, 12)
     assert (found.rotation, found.damaged, found.decoded) == (0, 0, 40)
     assert found.bytes == path.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("level", "full_range", "light", "dark"),
+    [
+        (16, False, 0.0, True),
+        (38, False, 0.1, True),
+        (60, False, 0.2, False),
+        (235, False, 1.0, False),
+        (0, True, 0.0, True),
+        (60, True, 0.2, False),
+    ],
+)
+def test_the_light_is_measured(
+    tmp_path: Path, level: int, full_range: bool, light: float, dark: bool
+) -> None:
+    frames = [np.full((48, 64), level, np.uint8)] * 3
+    kind = "yuvj420p" if full_range else "yuv420p"
+    path = media.write(tmp_path / "a.mp4", frames, pix_fmt=kind, full_range=full_range)
+    found = inspect(path)
+    assert found.light == pytest.approx(light, abs=0.01)
+    assert found.dark == dark
+
+
+def test_the_light_of_other_pictures_is_not_told(tmp_path: Path) -> None:
+    path = media.write(tmp_path / "a.mkv", media.drift(3), pix_fmt="yuv420p10le")
+    assert (inspect(path).light, inspect(path).dark) == (None, False)
+    assert (inspect(tmp_path / "none.mp4").light) is None
 
 
 @pytest.mark.parametrize(

@@ -258,6 +258,23 @@ def test_the_command_tells_what_it_found_and_did(
     assert "nothing is left to do, 4 are done already" in said
 
 
+def test_dark_files_are_told_and_can_be_brightened(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    night = tmp_path / "night"
+    night.mkdir()
+    frames = [np.full((48, 64), 20, np.uint8) + media.texture(48, 64) // 20] * 3
+    media.write(night / "a.mp4", frames)
+    media.write(night / "day.mp4", media.drift(3))
+    check = ["--check", "--workers", "0"]
+    assert main(["prepare", str(night), *check]) == 0
+    assert "1 file so dark that little is to be seen: --brighten true" in capsys.readouterr().out
+    assert main(["prepare", str(night), str(out), "--workers", "0", "--brighten", "true"]) == 0
+    assert "brightened" in capsys.readouterr().out
+    assert main(["prepare", str(out), *check]) == 0
+    assert "dark" not in capsys.readouterr().out
+
+
 def test_a_check_that_finds_nothing_to_use_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

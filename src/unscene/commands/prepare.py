@@ -138,6 +138,9 @@ def _table(found: Sequence[Inspection], root: Path) -> str:
             f"  {_size(sum(one.bytes for one in group)):>8}   {reasons}".rstrip()
         )
         shown = verdict
+    dark = sum(one.dark for one in found)
+    if dark:
+        lines += ["", f"  {_many(dark, 'file')} so dark that little is to be seen: --brighten true"]
     worst = [one for one in found if one.verdict == "unreadable"]
     worst += sorted((one for one in found if one.damaged), key=lambda one: -one.damaged)
     if worst:

@@ -23,8 +23,8 @@ from av.video.frame import PictureType, VideoFrame
 
 from unscene.errors import VideoError
 from unscene.video.clip import Clip, Motion
-from unscene.video.inspect import references_of
 from unscene.video.packets import open_container, rewind, vectors_of
+from unscene.video.parameter_set import references_of
 from unscene.video.planes import FrameStack, PlaneReader
 from unscene.video.probe import VECTOR_CODECS, check_file, quarter_turns, video_stream, why
 from unscene.video.sampling import Request

@@ -1,28 +1,28 @@
-"""What a file offers a reader of motion vectors: a verdict, the facts behind it, and a table.
+"""What a file offers a reader of motion vectors: a verdict and the facts behind it.
 
 ready               a vector is the motion from the frame before: no B-frames, one reference
 needs transcoding   readable, but without vectors or with vectors of another meaning
 unreadable          no frame can be decoded
 
 Packets are counted without decoding; types of frames and damage come from the first frames, unless
-all are to be decoded. H.264 says in its sequence parameter set how many references it may use; the
-other codecs with vectors have one.
+all are to be decoded.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from av.error import FFmpegError
-from av.video.frame import PictureType
+from av.video.frame import PictureType, VideoFrame
 
 from unscene.errors import VideoError
 from unscene.video.packets import Packets, open_container
+from unscene.video.parameter_set import references_of
 from unscene.video.probe import (
     VECTOR_CODECS,
     check_file,
@@ -35,10 +35,9 @@ from unscene.video.probe import (
 
 Verdict = Literal["ready", "needs transcoding", "unreadable"]
 SAMPLE = 60  # frames decoded of each file unless all are
+_GLANCE = 20  # the light of every so many of them is measured
 _PACKETS = 20_000  # counted at most: 11 minutes; further frames are estimated from the duration
-_NAMED = 8  # files named below the table
-# Profiles whose parameter sets describe chroma and scaling (ITU-T H.264, 7.3.2.1.1).
-_HIGH = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
+_DARK = 0.15  # mean luma; of ARID, filmed at night, it is 0.03 to 0.21, of UCF101 0.22 to 0.71
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,7 @@ class Inspection:
             MPEG-2: the reader does not call such vectors exact.
         damaged: packets that were incomplete, failed or gave a frame with errors.
         decoded: how many frames were decoded to know that.
+        light: mean luma of them, 0 black to 1 white; None where it is not 8-bit YUV.
     """
 
     path: str
@@ -78,6 +78,12 @@ class Inspection:
     rotation: int = 0
     damaged: int = 0
     decoded: int = 0
+    light: float | None = None
+
+    @property
+    def dark(self) -> bool:
+        """Whether brightening would show what is hardly to be seen (`levels`)."""
+        return self.light is not None and self.light < _DARK
 
 
 def inspect(path: str | os.PathLike[str], *, thorough: bool = False) -> Inspection:
@@ -125,6 +131,7 @@ def _decoded(path: str, limit: int | None) -> tuple[Inspection, set[str], bool]:
     """What decoding tells: size, damage, types of frames, whether any is interlaced."""
     kinds: set[str] = set()
     interlaced, count, damaged, last, references = False, 0, 0, None, None
+    lights: list[float] = []
     with open_container(path) as container:
         stream = video_stream(container, path)
         context = stream.codec_context
@@ -141,6 +148,8 @@ def _decoded(path: str, limit: int | None) -> tuple[Inspection, set[str], bool]:
                 references = references_of(bytes(packet))
             for frame in frames:
                 first = first or frame
+                if count % _GLANCE == 0 and (light := _light(frame)) is not None:
+                    lights.append(light)
                 count += 1
                 interlaced |= frame.interlaced_frame
                 kinds.add(PictureType(frame.pict_type).name)
@@ -170,8 +179,20 @@ def _decoded(path: str, limit: int | None) -> tuple[Inspection, set[str], bool]:
             decoded=count,
             frames=stream.frames,
             duration=duration_of(container, stream, fps),
+            light=round(sum(lights) / len(lights), 3) if lights else None,
         )
     return found, kinds, interlaced
+
+
+def _light(frame: VideoFrame) -> float | None:
+    kind = frame.format
+    if kind.is_rgb or kind.components[0].bits != 8 or not kind.name.startswith(("yuv", "nv")):
+        return None
+    black, white = (0, 255) if frame.color_range == 2 or "yuvj" in kind.name else (16, 235)
+    plane = frame.planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # type: ignore[call-overload]
+    mean = rows[: plane.height : 4, : plane.width : 4].mean()
+    return float(np.clip((mean - black) / (white - black), 0, 1))
 
 
 def _counted(found: Inspection) -> Inspection:
@@ -204,78 +225,3 @@ def _counted(found: Inspection) -> Inspection:
         gop=(keys[-1] - keys[0]) / (len(keys) - 1) if len(keys) > 1 else count,
         b_frames=found.b_frames or reordered,
     )
-
-
-def references_of(data: bytes) -> int | None:
-    """max_num_ref_frames of the first H.264 sequence parameter set; None if there is none.
-
-    Args:
-        data: an avcC record, as in MP4 and MKV, or a stream with start codes.
-    """
-    if data[:1] == b"\x01" and len(data) > 8 and data[5] & 31:
-        unit = data[8 : 8 + int.from_bytes(data[6:8], "big")]
-    else:
-        found = re.search(rb"\x00\x00\x01[\x07\x27\x47\x67](.{4,256})", data, re.DOTALL)
-        unit = found[0][3:] if found else b""
-    if len(unit) < 5:
-        return None
-    # The byte 3 after two zeros only keeps start codes from appearing by chance.
-    bits = _Bits(unit[1:].replace(b"\0\0\3", b"\0\0"))
-    try:
-        return _references(bits)
-    except IndexError:
-        return None
-
-
-class _Bits:
-    def __init__(self, data: bytes) -> None:
-        self.digits, self.place = "".join(f"{byte:08b}" for byte in data), 0
-
-    def take(self, count: int) -> int:
-        digits = self.digits[self.place : self.place + count]
-        if len(digits) < count:
-            raise IndexError
-        self.place += count
-        return int(digits or "0", 2)
-
-    def golomb(self) -> int:
-        zeros = 0
-        while not self.take(1):
-            zeros += 1
-        return (1 << zeros) - 1 + self.take(zeros)
-
-    def signed(self) -> int:
-        value = self.golomb()
-        return (value + 1) // 2 if value % 2 else -(value // 2)
-
-
-def _references(bits: _Bits) -> int:
-    profile = bits.take(8)
-    bits.take(16)  # constraints, level
-    bits.golomb()
-    if profile in _HIGH:
-        chroma = bits.golomb()
-        if chroma == 3:
-            bits.take(1)
-        bits.golomb(), bits.golomb(), bits.take(1)  # depths, lossless
-        if bits.take(1):
-            for i in range(12 if chroma == 3 else 8):
-                if bits.take(1):
-                    _skip_scaling_list(bits, 16 if i < 6 else 64)
-    bits.golomb()
-    order = bits.golomb()
-    if order == 0:
-        bits.golomb()
-    elif order == 1:
-        bits.take(1), bits.signed(), bits.signed()
-        for _ in range(bits.golomb()):
-            bits.signed()
-    return bits.golomb()
-
-
-def _skip_scaling_list(bits: _Bits, size: int) -> None:
-    last = following = 8
-    for _ in range(size):
-        if following:
-            following = (last + bits.signed()) % 256
-        last = following or last

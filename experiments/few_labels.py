@@ -1,0 +1,78 @@
+"""ARID: six actions in the dark, learnt from a few labels a class, asked in other places.
+
+The encoders of real_scenes.py (trained here if they are not there) are fine-tuned on 1, 5 and 25
+labelled videos of each class, all on the same ones and for as many steps, and asked for the actions
+of arid6/test. `random` begins from nothing: with all 150 labels, what labels alone reach.
+
+    python experiments/few_labels.py --pretrain moving-scenes --stride 4 --footage brightened
+
+Rows go to experiments/few_labels.jsonl; what stands there already is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from real_scenes import SETTINGS, encoder_of, note_of, real_flags
+from real_tables import catalogs
+from trained import append, footage_here, known
+
+from unscene.encoders import VideoEncoder, save_encoder
+from unscene.evaluate.finetune import finetune
+from unscene.evaluate.finetune_config import build
+from unscene.evaluate.rows import Row
+from unscene.video.catalog import Catalog
+
+STEPS = 100
+
+
+def main() -> None:
+    parser = real_flags("few_labels", __doc__)
+    parser.add_argument("--labels", type=int, nargs="+", default=[1, 5, 25])
+    args = parser.parse_args()
+    if not footage_here():
+        return
+    torch.set_num_threads(args.threads)
+    tables = catalogs(args.footage, args.work)
+    for seed in args.seeds:
+        for method in args.methods:
+            encoder = encoder_of(method, seed, args, tables)
+            done = known(args.out, "pretrain", "note", "labels")
+            for labels in args.labels:
+                if (method, seed, args.pretrain, note_of(args), labels) in done:
+                    continue
+                rows = _rows(encoder, tables, labels, seed, args)
+                append(args.out, rows, method)
+                print(f"{method:<12} seed {seed}, {labels} labels: {rows[0].value:.3f}", flush=True)
+
+
+def _rows(
+    encoder: VideoEncoder,
+    tables: dict[str, Catalog],
+    labels: int,
+    seed: int,
+    args: argparse.Namespace,
+) -> list[Row]:
+    shared = {name: SETTINGS[name] for name in ("batch_size", "short_side", "workers")}
+    train, test = tables["arid6-train"], tables["arid6-test"]
+    with TemporaryDirectory(dir=args.work) as folder:
+        save_encoder(encoder, Path(folder, "begun"))
+        config = build(
+            shared
+            | {"data": test.source, "train": train.source, "encoder": f"{folder}/begun"}
+            | {"out": f"{folder}/run", "labels": labels, "validation": 0.0, "seed": seed}
+            | {"max_steps": STEPS, "min_steps": STEPS, "clips": args.clips}
+            | {"accelerator": "cpu", "devices": 1}
+        )
+        found = finetune(config, train=train, test=test, report=lambda *_: None)
+    about = {"pretrain": args.pretrain, "note": note_of(args), "labels": labels}
+    split = f"other places, {labels} labels a class"
+    return [replace(row, data="arid6", split=split, test=row.test | about) for row in found]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""Moving scenes as the demo generates them, and the encoders that methods train on them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from trained import Training
+
+from unscene.demo import BUDGET, FOOTAGE
+from unscene.encoders import VideoEncoder
+from unscene.video.catalog import Catalog, open_catalog
+from unscene.video.scenes import SPLITS, generate
+
+
+def scenes(work: Path, correlation: float, seed: int) -> dict[str, Catalog]:
+    """The splits "train", "seen" and "unseen"; generated if they are not in `work` yet."""
+    out = work / f"footage-{correlation}-{seed}"
+    generate(out, replace(FOOTAGE, correlation=correlation, seed=seed), workers=1)
+    return {split: open_catalog(out / f"{split}.csv") for split in SPLITS}
+
+
+def training(work: Path, name: str, changes: dict[str, Any] | None = None) -> Training:
+    """With the demo's settings; `name` as in the folders of runs, `changes` to the settings."""
+    return Training(work, name, BUDGET | (changes or {}))
+
+
+def biased(method: str, seed: int, work: Path) -> VideoEncoder:
+    """The encoder that a method trains where motion and scene are 90 % correlated."""
+    return training(work, "0.9-").encoder(method, scenes(work, 0.9, seed)["train"], seed)
