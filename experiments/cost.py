@@ -33,7 +33,7 @@ def seconds_a_step(settings: dict[str, Any], videos: Sequence[Video]) -> float:
     torch.manual_seed(0)
     encoder = create_encoder(config.encoder, **config.encoder_options)
     chosen = replace(config.settings, queue=config.settings.queue or 16)
-    encoder = encoder.to(memory_format=torch.channels_last_3d)
+    encoder = encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     method = create_method(config.method, encoder, chosen)
     data = WindowDataset(list(videos), method.sampler(), transforms=method.transforms())
     generator = torch.Generator().manual_seed(0)

@@ -171,6 +171,7 @@ def _codecs(folder: Path) -> tuple[list[Row], list[str]]:
         except VideoError as error:
             failed.append((video.path, error.reason))
             continue
+        assert video.info is not None  # of every video that a catalog holds
         read[video.info.codec] += 1
         vectors[video.info.codec] += video.info.vectors
     total = sum(read.values()) + len(failed)

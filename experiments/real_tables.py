@@ -10,8 +10,8 @@ from typing import Literal
 
 from trained import DATA
 
-from unscene.video import prepare
 from unscene.video.catalog import Catalog, open_catalog
+from unscene.video.prepare import check_plan, run
 from unscene.video.prepare_plan import make_plan
 from unscene.video.transcode import Recipe
 
@@ -35,7 +35,7 @@ def _prepared(place: Path, brighten: bool) -> Path:
     recipe = Recipe(short_side=80, brighten=brighten)
     for name in ("arid6", "tabletennis8", "ucf101_pool", "hmdb51_pool"):
         plan = make_plan(DATA / name, place / name, recipe)
-        prepare.run(plan, prepare.check_plan(plan, workers=1), workers=1)
+        run(plan, check_plan(plan, workers=1), workers=1)
     return place
 
 

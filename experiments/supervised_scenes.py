@@ -85,7 +85,7 @@ def main() -> None:
         ).fill()
     torch.manual_seed(args.seed)
     encoder = create_encoder("r3d-narrow", width=args.width)
-    encoder.to(memory_format=torch.channels_last_3d)
+    encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     classifier = nn.Linear(encoder.dim, len(spec.motions))
     basic = BasicAugmentation(
         args.size, short_side=args.short_side, jitter=(args.jitter,) * 3 + (args.hue,)
