@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import controls
 import pytest
 from controls import ask
@@ -9,6 +11,9 @@ from controls import ask
 from unscene.audit.footage import Footage
 from unscene.audit.measure import Measured
 from unscene.audit.verdict import verdict
+from unscene.evaluate.rows import read_rows
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 
 _ASKED: dict[str, dict[str, Measured]] = {}
 
@@ -118,3 +123,19 @@ def test_the_order_holds_over_seeds_and_sizes(
             for function in functions
         )
         assert place < 0.15 < chance < 0.85 < flow
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_trained_encoders_stand_where_they_were_found(seed: int) -> None:
+    """The rows of experiments/audit_controls.py: too long to train here, and docs rest on them."""
+    rows = read_rows(EXPERIMENTS / "audit_controls.jsonl")
+    said = {
+        row["method"]: row["value"]
+        for row in rows
+        if row["metric"] == "audit/verdict" and row["seed"] == seed
+    }
+    place, motion = said.pop("scene"), said.pop("motion")
+    assert place < 0.1 < min(said.values())
+    assert motion > 0.8
+    assert max(said["random"], said["moco"]) < said["dsm"] < motion
+    assert min(said["dsm-triplet"], said["unscene"]) > 0.9

@@ -248,10 +248,16 @@ def test_the_order_of_maps_holds_over_seeds(seed: int, tmp_path: Path) -> None:
 
 
 class Classifier(torch.nn.Module):
-    """Two classes, by what moves and by how bright it is."""
+    """Two classes, by what moves and by how bright it is.
 
-    def __init__(self, favourite: int) -> None:
+    Args:
+        kind: of its maps: "first" with channels first, "last" with channels last, "tokens", or
+            "class": tokens of which it reads the first alone.
+    """
+
+    def __init__(self, favourite: int, kind: str = "first") -> None:
         super().__init__()
+        self.kind, self.norm = kind, torch.nn.Identity()
         self.mix = torch.nn.Conv3d(2, 2, 1, bias=False)
         self.fc = torch.nn.Linear(2, 2)
         with torch.no_grad():
@@ -261,13 +267,22 @@ class Classifier(torch.nn.Module):
 
     def forward(self, clip: torch.Tensor) -> torch.Tensor:
         maps = self.mix(torch.cat([motion(clip), brightness(clip)], dim=1))
-        return self.fc(maps.mean(dim=(2, 3, 4)))
+        if self.kind == "first":
+            return self.fc(maps.mean(dim=(2, 3, 4)))
+        last = maps.movedim(1, -1)
+        if self.kind == "last":
+            return self.fc(self.norm(last).mean(dim=(1, 2, 3)))
+        tokens = last.flatten(1, 3)
+        if self.kind == "tokens":
+            return self.fc(self.norm(tokens).mean(dim=1))
+        return self.fc(self.norm(torch.cat([tokens.mean(1, keepdim=True), tokens], dim=1))[:, 0])
 
 
-def test_grad_cam_of_a_model_with_logits(scenes: Footage) -> None:
+@pytest.mark.parametrize("kind", ["first", "last", "tokens"])
+def test_grad_cam_of_a_model_with_logits(scenes: Footage, kind: str) -> None:
     aucs = []
     for favourite in (0, 1):
-        encoder = adapt(Classifier(favourite), frames=8, stride=2, size=64)
+        encoder = adapt(Classifier(favourite, kind), frames=8, stride=2, size=64)
         watcher = Watcher(encoder)
         found = measured(Saliency(watcher, scenes), scenes, watcher)
         assert found.chance["class"] == 0.5
@@ -276,6 +291,25 @@ def test_grad_cam_of_a_model_with_logits(scenes: Footage) -> None:
     # Of the same map, what speaks for the class of motion lies on what moves.
     assert aucs[0] > 0.9
     assert aucs[1] < 0.7
+
+
+@pytest.mark.parametrize("kind", ["last", "tokens"])
+def test_grad_cam_does_not_hang_on_the_order_of_axes(kind: str) -> None:
+    clips = torch.rand(2, 3, 8, 16, 16)
+    found = [
+        class_cam(adapt(Classifier(0, k), frames=8, stride=2, size=16), clips)
+        for k in ("first", kind)
+    ]
+    assert found[0] is not None
+    assert found[1] is not None
+    assert found[0].max() > 0
+    torch.testing.assert_close(*found)
+
+
+def test_a_class_token_alone_says_nothing_of_places() -> None:
+    encoder = adapt(Classifier(0, "class"), frames=8, stride=2, size=16)
+    assert encoder.forward_maps(torch.rand(1, 3, 8, 16, 16)).shape == (1, 2, 8, 16, 16)
+    assert class_cam(encoder, torch.rand(1, 3, 8, 16, 16)) is None
 
 
 def test_without_logits_there_is_no_class(scenes: Footage) -> None:

@@ -68,7 +68,8 @@ def class_cam(encoder: VideoEncoder, clips: Tensor) -> Tensor | None:
 
     Returns:
         (B, T', H', W'), at least 0, on the CPU; None for a model without logits or without maps,
-        and where the map that it hands out is a copy that its logits are not computed from.
+        and where its logits do not depend on the map: those of a transformer that reads its class
+        token alone do not, after its last layer (name an earlier one: `adapt(layer=...)`).
     """
     if not (isinstance(encoder, ForeignEncoder) and encoder.has_logits):
         return None
@@ -80,8 +81,9 @@ def class_cam(encoder: VideoEncoder, clips: Tensor) -> Tensor | None:
             if read.maps is None or read.logits is None:
                 return None
             best = read.logits.max(dim=1).values.sum()
-            (gradient,) = torch.autograd.grad(best, read.maps, allow_unused=True)
-            if gradient is None:
+            source = read.maps if read.source is None else read.source
+            (gradient,) = torch.autograd.grad(best, source, allow_unused=True)
+            if gradient is None or not (gradient := read.arrange(gradient)).any():
                 return None
             weights = gradient.mean(dim=(2, 3, 4), keepdim=True)
             found.append((weights * read.maps).sum(dim=1).clamp(min=0).detach().float().cpu())

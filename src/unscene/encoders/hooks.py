@@ -17,6 +17,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -40,12 +41,17 @@ class Read:
         maps: (B, D, T', H', W'), None if there are none.
         logits: (B, K), None if there are none.
         why: why there are no maps, and what to do.
+        source: what the model went on with, where the maps are that in another order (Swin's with
+            channels last, tokens); None: the maps themselves. Grad-CAM asks for its gradient.
+        arrange: what makes maps of a tensor shaped like the source.
     """
 
     features: Tensor
     maps: Tensor | None = None
     logits: Tensor | None = None
     why: str = ""
+    source: Tensor | None = None
+    arrange: Callable[[Tensor], Tensor] = lambda source: source
 
 
 @dataclass(frozen=True)
@@ -198,8 +204,9 @@ class Hooks:
             logits = self._pooled(batch, _tensor(output))
         maps = output.get("maps") if isinstance(output, Mapping) else None
         if maps is None and self.place is not None and heard:
-            maps = self._map(batch, self.place, heard[-1])
-        elif maps is None and self.head is None and _tensor(output).ndim == 5:
+            arrange = partial(self._map, batch, self.place)
+            return Read(features, arrange(heard[-1]), logits, "", heard[-1], arrange)
+        if maps is None and self.head is None and _tensor(output).ndim == 5:
             maps = _tensor(output)
         return Read(features, maps, logits, self.why or "")
 

@@ -107,18 +107,30 @@ class TransformersModel:
         if not 0 <= extra <= 1:
             raise UnsceneError(f"{tokens.shape[1]} tokens do not lie on a grid of {grid}")
         features = self._feature(tokens, extra)
-        t, h, w = grid
-        places = tokens[:, extra:]
-        if self.kind.time_last:
-            maps = places.unflatten(1, (h, w, t)).permute(0, 4, 3, 1, 2)
-        else:
-            maps = places.unflatten(1, grid).movedim(-1, 1)
-        return Read(features, maps, self._logits(features))
+
+        def arrange(tokens: Tensor) -> Tensor:
+            t, h, w = grid
+            places = tokens[:, extra:]
+            if self.kind.time_last:
+                return places.unflatten(1, (h, w, t)).permute(0, 4, 3, 1, 2)
+            return places.unflatten(1, grid).movedim(-1, 1)
+
+        return Read(
+            features, arrange(tokens), self._logits(features), source=tokens, arrange=arrange
+        )
 
     def _frame_by_frame(self, tokens_BTND: Tensor, grid: Grid) -> Read:
+        def arrange(tokens: Tensor) -> Tensor:
+            return tokens[:, :, 1:].unflatten(2, grid[1:]).movedim(-1, 1)
+
         features = tokens_BTND[:, :, 0].mean(dim=1)
-        maps = tokens_BTND[:, :, 1:].unflatten(2, grid[1:]).movedim(-1, 1)
-        return Read(features, maps, self._logits(features))
+        return Read(
+            features,
+            arrange(tokens_BTND),
+            self._logits(features),
+            source=tokens_BTND,
+            arrange=arrange,
+        )
 
     def _feature(self, tokens: Tensor, extra: int) -> Tensor:
         pooler = getattr(self.model, "pooler", None)
