@@ -173,6 +173,12 @@ def frames_of(path: str) -> int:
         return container.streams.video[0].frames
 
 
+def rate_of(path: str) -> float:
+    """Frames a second, as the container claims."""
+    with av.open(path) as container:
+        return float(container.streams.video[0].average_rate or 25)
+
+
 def generate(
     path: str, frames: int, *, size: tuple[int, int] = (240, 320), seed: int = 0, repeat: int = 1
 ) -> None:

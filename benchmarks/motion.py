@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import cv2
 import numpy as np
 import torch
-from harness import Options, Row, footage, frames_of, turns
+from harness import Options, Row, footage, frames_of, rate_of, turns
 from reading import bare
 
 from unscene.video.decode import read_clips
@@ -63,12 +63,12 @@ def _fields(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
         for path, n in lengths.items():
             bare(path, 0.0, n)
 
-    few = {path: range(0, lengths[path], 24) for path in paths[:2]}
+    few = {path: [k / rate_of(path) for k in range(0, lengths[path], 24)] for path in paths[:2]}
 
     def opened_anew() -> None:
-        for path, indices in few.items():
-            for index in indices:
-                bare(path, index / 25, 1, vectors=True, touch=True)
+        for path, times in few.items():
+            for at in times:
+                bare(path, at, 1, vectors=True, touch=True)
 
     with _extractor(paths) as extractor:
         mine, plain, anew, *others = turns(

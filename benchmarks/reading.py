@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import av
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer
-from harness import Options, Row, footage, frames_of, turns
+from harness import Options, Row, footage, frames_of, rate_of, turns
 
 from unscene.video.decode import read_clips
 from unscene.video.sampling import Request, window
@@ -69,7 +69,7 @@ def _windows(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
     rng = np.random.default_rng(0)
     places = []
     for path in paths:
-        room = (frames_of(path) - SPAN - 4) / 25
+        room = (frames_of(path) - SPAN - 4) / rate_of(path)
         places += [(path, float(rng.random() * max(0.0, room))) for _ in range(2)]
     offsets = {"clip": window(FRAMES, STRIDE)}
 
@@ -147,12 +147,12 @@ def _whole(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
 
         return read
 
-    few = {path: range(0, shown[path], 24) for path in paths[:2]}
+    few = {path: [k / rate_of(path) for k in range(0, shown[path], 24)] for path in paths[:2]}
 
     def opened_anew() -> None:
-        for path, indices in few.items():
-            for index in indices:
-                bare(path, index / 25, 1, vectors=True, touch=True)
+        for path, times in few.items():
+            for at in times:
+                bare(path, at, 1, vectors=True, touch=True)
 
     mine, decoded, touched, anew = turns(
         ours, decode(False), decode(True), opened_anew, repetitions=repetitions

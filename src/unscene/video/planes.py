@@ -140,6 +140,5 @@ def _planes(frame: VideoFrame) -> Planes:
 
 
 def _plane(plane: VideoPlane) -> np.ndarray:
-    flat = np.frombuffer(plane, np.uint8)  # type: ignore[call-overload]
-    rows = flat.reshape(-1, plane.line_size)
-    return rows[: plane.height, : plane.width]
+    shape, strides = (plane.height, plane.width), (plane.line_size, 1)
+    return np.ndarray(shape, np.uint8, plane, 0, strides)  # type: ignore[arg-type]
