@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 import torch
@@ -11,9 +12,9 @@ from torch import Tensor
 
 import unscene.views.render  # noqa: F401  (the package exports a function of this name)
 from unscene.video.clip import Clip, ClipBatch
-from unscene.views import color, disturb, geometry, render
+from unscene.views import color, disturb, geometry, render, sample
 from unscene.views.render import gaussian, pool_from, pool_of
-from unscene.views.sample import as_floats, gather, sample_dense, sample_rows
+from unscene.views.sample import affines, gather, sample_clip, sample_dense
 
 Batch = Callable[..., ClipBatch]
 
@@ -52,7 +53,13 @@ def test_odd_sizes(noise: Batch, planes: Tensor) -> None:
 @pytest.mark.parametrize("pool", [1, 2, 4])
 @pytest.mark.parametrize("chroma", [False, True])
 @pytest.mark.parametrize("size", [(48, 64), (49, 63)])
-def test_rows_equal_dense(noise: Batch, pool: int, chroma: bool, size: tuple[int, int]) -> None:
+def test_compiled_loops_equal_torch(
+    noise: Batch,
+    pool: int,
+    chroma: bool,
+    size: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     batch = noise(frames=5, size=size)
     batch = ClipBatch(**{**vars(batch), "sizes": torch.tensor([size, (37, 45)])})
     grid = crooked(batch)
@@ -60,9 +67,12 @@ def test_rows_equal_dense(noise: Batch, pool: int, chroma: bool, size: tuple[int
     frames = torch.tensor([0, 0, 1, 3])
     how = {"chroma": chroma, "pool": pool}
     dense = sample_dense(planes, grid, batch.sizes, frames, **how)
-    for b in range(2):
-        rows = sample_rows([p[b] for p in planes], grid[b], batch.sizes[b], frames, **how)
-        shown = rows.view(*grid.shape[1:3], len(planes), 4).permute(2, 3, 0, 1)
+    affine = affines(batch.sizes, **how)
+    each = grid[:, None].expand(-1, 4, -1, -1, -1).contiguous()
+    for b, maps, large in product((0, 1), (grid, each), (0, 1 << 30)):
+        monkeypatch.setattr(sample, "_LARGE", large)  # 0: frames side by side
+        shown = torch.empty(len(planes), 4, *grid.shape[1:3])
+        sample_clip([p[b] for p in planes], maps[b], affine[b], frames, shown, pool=pool)
         torch.testing.assert_close(shown, dense[b], atol=0.02, rtol=0)
 
 
@@ -79,7 +89,6 @@ def test_one_map_for_each_frame_equals_one_map(noise: Batch, planes: Tensor) -> 
 
 
 def test_large_views_equal_small_ones(noise: Batch) -> None:
-    """Small and large clips go different ways on a CPU."""
     batch = noise(frames=16)
     grid = crooked(batch, (160, 120))
     matrix = color.yuv_to_rgb(batch.full_range, batch.bt709)[:, :3]
@@ -166,25 +175,48 @@ def test_gather_against_a_loop() -> None:
     table = torch.rand(5, 7, 3, generator=generator)
     x = torch.cat([torch.rand(20, generator=generator) * 6, torch.tensor([0.0, 6.0])])
     y = torch.cat([torch.rand(20, generator=generator) * 4, torch.tensor([4.0, 4.0])])
-    shown = gather(table, x, y)
+    shown = torch.empty(3, len(x))
+    gather(table, x, y, shown)
     for k in range(len(x)):
         i, j = int(y[k]), int(x[k])
         fy, fx = y[k] - i, x[k] - j
         below, right = min(i + 1, 4), min(j + 1, 6)
         top = table[i, j] * (1 - fx) + table[i, right] * fx
         bottom = table[below, j] * (1 - fx) + table[below, right] * fx
-        torch.testing.assert_close(shown[k], top * (1 - fy) + bottom * fy)
+        torch.testing.assert_close(shown[:, k], top * (1 - fy) + bottom * fy)
 
 
-def test_scratch_changes_nothing() -> None:
-    values = torch.randint(0, 256, (3, 4, 5), dtype=torch.uint8)
-    for scratch in (None, torch.empty(59), torch.empty(100)):
-        assert torch.equal(as_floats(values, scratch), values.float())
+@pytest.mark.parametrize("per_frame", [False, True])
+def test_what_is_not_a_number_stays_within_the_frame(
+    noise: Batch, planes: Tensor, per_frame: bool
+) -> None:
+    batch = noise()
+    grid = torch.tensor([float("nan"), float("inf"), -float("inf"), 1e30]).view(1, 2, 1, 2)
+    grid = grid.repeat(len(batch), 1, 2, 1)
+    grid = grid[:, None].expand(-1, batch.frames, -1, -1, -1) if per_frame else grid
+    shown = render(batch, grid, planes.repeat(2, 1, 1), clamp=None, pool=1)
+    assert shown.isfinite().all()
+
+
+def test_threads_change_nothing(noise: Batch, planes: Tensor) -> None:
+    batch = noise()
+    grid, colors = crooked(batch), planes.repeat(2, 1, 1)
+    threads, shown = torch.get_num_threads(), []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            shown.append(render(batch, grid, colors, clamp=None))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*shown)
 
 
 def test_wrong_grids_are_refused(noise: Batch, planes: Tensor) -> None:
     batch = noise()
     with pytest.raises(ValueError, match="grid must be"):
         render(batch, torch.zeros(3, 8, 8, 2), planes.repeat(2, 1, 1))
+    colors, frames = planes.repeat(2, 1, 1), torch.tensor([0, 3])
+    with pytest.raises(ValueError, match=r"frames must lie in 0\.\.2, got \[0, 3\]"):
+        render(batch, crooked(batch), colors, frames=frames)
     with pytest.raises(ValueError, match="maps for 2 frames"):
         render(batch, torch.zeros(2, 2, 8, 8, 2), planes.repeat(2, 1, 1))

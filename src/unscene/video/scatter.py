@@ -1,14 +1,14 @@
 """The one loop over blocks, compiled: AVMotionVector records -> cells of a grid.
 
-A dozen passes of NumPy over records of 40 bytes take several times as long as one compiled loop.
-Numba compiles it once and keeps the result beside this file (or, where that cannot be written, in
-the user's cache); importing it takes a second and 115 MB, so `vectors` does that only when needed.
+A dozen passes of NumPy over records of 40 bytes take several times as long.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
+
+from unscene.compiled import compiled
 
 WORDS = 20  # int16 numbers of one record
 
@@ -23,7 +23,8 @@ _SIGNATURE = types.int64(
 )
 
 
-def _scatter(
+@compiled(_SIGNATURE)
+def scatter(
     records: np.ndarray,
     past: float,
     future: float,
@@ -71,9 +72,3 @@ def _scatter(
                     vectors[frame, row, column, 1] = y
                     valid[frame, row, column] = True
     return ahead
-
-
-try:
-    scatter = njit(_SIGNATURE, cache=True, nogil=True)(_scatter)
-except RuntimeError:  # there is no folder to keep the result in
-    scatter = njit(_SIGNATURE, nogil=True)(_scatter)

@@ -18,17 +18,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
 from unscene.video.clip import ClipBatch
-from unscene.views.sample import sample_dense, sample_rows
+from unscene.views.sample import affines, sample_clip, sample_dense
 
 Color = Tensor | Callable[[Tensor], Tensor]
 Bounds = Sequence[tuple[float, float]]
-# Values of a plane of a whole clip that fit a CPU's cache; smaller clips go through together.
-_CACHED = 1 << 18
 
 
 @torch.no_grad()
@@ -73,66 +72,62 @@ def render(
     h, w = grid.shape[-3:-1]
     pool = pool_of(grid, batch.sizes) if pool is None else pool
     out = torch.empty(len(batch), 3, steps, h, w, device=batch.device)
-    large = out.shape[2] * h * w * 2 > _CACHED
-    if batch.device.type == "cpu" and not per_frame and large:
-        _render_rows(batch, grid, color, frames, pool, out)
+    if batch.device.type == "cpu":
+        if frames is not None and not 0 <= int(frames.min()) <= int(frames.max()) < batch.frames:
+            raise ValueError(f"frames must lie in 0..{batch.frames - 1}, got {frames.tolist()}")
+        _sample(batch, grid, frames, pool, out)
     else:
-        _render_dense(batch, grid, color, frames, pool, out)
-    for channel, (low, high) in enumerate(clamp or ()):
-        out[:, channel].clamp_(low, high)
+        half, how = max(1, pool // 2), (grid, batch.sizes, frames)
+        out[:, :1] = sample_dense([batch.y], *how, chroma=False, pool=pool)
+        out[:, 1:] = sample_dense([batch.u, batch.v], *how, chroma=True, pool=half)
+    if not isinstance(color, Tensor):
+        color = color(out.flatten(2).mean(dim=2))
+    _recolour(out, color, clamp)
     if blur_sigma is not None:
         _blur(out, blur_sigma)
     return out
 
 
-def _render_rows(
-    batch: ClipBatch, grid: Tensor, color: Color, frames: Tensor | None, pool: int, out: Tensor
-) -> None:
-    """CPU, one map a clip: rows of frames are gathered and turned into colours clip by clip."""
-    steps = out.shape[2]
-    luma, chroma, half = [], [], max(1, pool // 2)
-    scratch = torch.empty(steps * batch.y[0, 0].numel())
-    for b, size in enumerate(batch.sizes):
-        args = (grid[b], size, frames)
-        luma.append(sample_rows([batch.y[b]], *args, chroma=False, pool=pool, scratch=scratch))
+def _sample(batch: ClipBatch, grid: Tensor, frames: Tensor | None, pool: int, out: Tensor) -> None:
+    """Y, U and V of every clip's view, on the CPU."""
+    half = max(1, pool // 2)
+    luma = affines(batch.sizes, chroma=False, pool=pool)
+    chroma = affines(batch.sizes, chroma=True, pool=half)
+    chosen = torch.arange(batch.frames) if frames is None else frames.contiguous()
+    maps = grid.float().contiguous()
+
+    def work(b: int) -> None:
         both = [batch.u[b], batch.v[b]]
-        chroma.append(sample_rows(both, *args, chroma=True, pool=half, scratch=scratch))
-    if not isinstance(color, Tensor):
-        means = [
-            torch.cat([y.mean(dim=0), uv.mean(dim=0)]).view(3, steps).mean(dim=1)
-            for y, uv in zip(luma, chroma, strict=True)
-        ]
-        color = color(torch.stack(means))
-    # A product with m * identity turns rows back into frames and applies the matrix at once.
-    eye = torch.eye(steps)
-    for b, (y, uv) in enumerate(zip(luma, chroma, strict=True)):
-        pixels = out[b].view(3 * steps, -1)
-        offset = color[b, :, 3:].repeat_interleave(steps, dim=0)
-        torch.addmm(offset, torch.kron(color[b, :, :1].contiguous(), eye), y.T, out=pixels)
-        pixels.addmm_(torch.kron(color[b, :, 1:3].contiguous(), eye), uv.T)
+        sample_clip([batch.y[b]], maps[b], luma[b], chosen, out[b, :1], pool=pool)
+        sample_clip(both, maps[b], chroma[b], chosen, out[b, 1:], pool=half)
+
+    _each(work, len(batch))
 
 
-def _render_dense(
-    batch: ClipBatch, grid: Tensor, color: Color, frames: Tensor | None, pool: int, out: Tensor
-) -> None:
-    """Any device, any grid. One clip at a time stays in a CPU's cache; a GPU wants all at once."""
-    clip = out.shape[2] * max(out[0, 0, 0].numel(), batch.y[0, 0].numel())
-    on_cpu, half = batch.device.type == "cpu", max(1, pool // 2)
-    chunk = min(len(batch), max(1, _CACHED // clip)) if on_cpu else len(batch)
-    scratch = torch.empty(chunk * out.shape[2] * batch.y[0, 0].numel()) if on_cpu else None
-    parts = [slice(start, start + chunk) for start in range(0, len(batch), chunk)]
-    for part in parts:
-        args = (grid[part], batch.sizes[part], frames)
-        both = [batch.u[part], batch.v[part]]
-        out[part, :1] = sample_dense(
-            [batch.y[part]], *args, chroma=False, pool=pool, scratch=scratch
-        )
-        out[part, 1:] = sample_dense(both, *args, chroma=True, pool=half, scratch=scratch)
-    if not isinstance(color, Tensor):
-        color = color(out.flatten(2).mean(dim=2))
-    for part in parts:
-        pixels = out[part].flatten(2)
-        pixels.copy_(torch.baddbmm(color[part, :, 3:], color[part, :, :3], pixels))
+def _recolour(out: Tensor, matrix: Tensor, clamp: Bounds | None) -> None:
+    """In place: (Y, U, V) of every pixel times its sample's matrix."""
+    bounds = torch.tensor(clamp or ((-math.inf, math.inf),) * 3)
+    if out.device.type != "cpu":
+        pixels, bounds = out.flatten(2), bounds.to(out.device)
+        pixels.copy_(torch.baddbmm(matrix[:, :, 3:], matrix[:, :, :3], pixels))
+        pixels.clamp_(bounds[:, :1], bounds[:, 1:])
+        return
+    from unscene.views.gather import recolour
+
+    low, high = (side.contiguous().numpy() for side in bounds.float().unbind(dim=1))
+    matrices = matrix.float().contiguous().numpy()
+    _each(lambda b: recolour(out[b].flatten(1).numpy(), matrices[b], low, high), len(out))
+
+
+def _each(work: Callable[[int], None], count: int) -> None:
+    """For every sample, on as many threads as torch has."""
+    threads = min(torch.get_num_threads(), count)
+    if threads <= 1:
+        for b in range(count):
+            work(b)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(count)))
 
 
 def pool_of(grid: Tensor, sizes: Tensor) -> int:

@@ -1,10 +1,9 @@
 """Bilinear samples of uint8 planes at the positions of a view: the inner loop of `render`.
 
-Two ways to the same numbers. `sample_dense` is torch's grid_sample: any device, a map for every
-frame. `sample_rows` is for the CPU and one map for all frames: it lays the frames of a clip side by
-side, so that the four neighbours of a position are four rows of T numbers each, and gathers whole
-rows (an embedding bag with the bilinear weights). That is several times faster than grid_sample,
-which fetches every number on its own.
+Two ways to the same numbers. `sample_dense` is torch's grid_sample: any device. `sample_clip` is
+for the CPU: compiled loops (`gather`) that read bytes and write where the view will be. Where one
+map serves all frames, these are laid side by side, so that the four neighbours of a position are
+four rows of T numbers each.
 
 Convention
 ----------
@@ -24,6 +23,11 @@ import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+# Gain, shift and last index of one sample, (x, y) each.
+Affine = tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
+# Numbers of a view's plane, all frames, from which on laying the frames side by side pays.
+_LARGE = 1 << 16
 
 
 def affine_of(sizes: Tensor, *, chroma: bool, pool: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -46,6 +50,12 @@ def affine_of(sizes: Tensor, *, chroma: bool, pool: int) -> tuple[Tensor, Tensor
     return gain / pool, shift, ((true / pool).floor() - 1).clamp(min=0)
 
 
+def affines(sizes: Tensor, *, chroma: bool, pool: int) -> list[Affine]:
+    """`affine_of` as numbers, for each sample."""
+    each = [side.tolist() for side in affine_of(sizes, chroma=chroma, pool=pool)]
+    return [(tuple(g), tuple(s), tuple(n)) for g, s, n in zip(*each, strict=True)]
+
+
 def sample_dense(
     planes: Sequence[Tensor],
     grid: Tensor,
@@ -54,7 +64,6 @@ def sample_dense(
     *,
     chroma: bool,
     pool: int,
-    scratch: Tensor | None = None,
 ) -> Tensor:
     """Any device, any grid.
 
@@ -64,7 +73,6 @@ def sample_dense(
         sizes: (B, 2).
         frames: int64 (T',) or None.
         chroma, pool: see `affine_of`.
-        scratch: see `as_floats`.
 
     Returns:
         float32 (B, n, T', h, w), values 0..255.
@@ -75,7 +83,7 @@ def sample_dense(
     per_frame = grid.ndim == 5
     axis = 2 if per_frame else 1
     source = torch.stack(list(planes), dim=axis) if len(planes) > 1 else planes[0].unsqueeze(axis)
-    source = as_floats(source.flatten(0, 1) if per_frame else source.flatten(1, 2), scratch)
+    source = (source.flatten(0, 1) if per_frame else source.flatten(1, 2)).float()
     if pool > 1:
         source = F.avg_pool2d(source, pool, ceil_mode=True)
     cells = torch.tensor([source.shape[-1], source.shape[-2]], device=grid.device)
@@ -96,58 +104,57 @@ def sample_dense(
     return sampled.unflatten(1, (len(planes), steps))
 
 
-def sample_rows(
+def sample_clip(
     planes: Sequence[Tensor],
     grid: Tensor,
-    size: Tensor,
-    frames: Tensor | None,
+    affine: Affine,
+    frames: Tensor,
+    out: Tensor,
     *,
-    chroma: bool,
     pool: int,
-    scratch: Tensor | None = None,
-) -> Tensor:
-    """One clip on the CPU, one map for all its frames.
+) -> None:
+    """One clip on the CPU.
 
     Args:
         planes: n uint8 planes (T, Hp, Wp).
-        grid: float32 (h, w, 2).
-        size: (2,), true (H, W) in luma pixels.
-        frames, chroma, pool, scratch: as in `sample_dense`.
-
-    Returns:
-        float32 (h * w, n * T'), values 0..255: time runs fastest.
+        grid: float32 (h, w, 2), one map for all frames, or (T', h, w, 2).
+        affine: see `affines`.
+        frames: int64 (T',), contiguous, within 0..T-1.
+        pool: see `affine_of`.
+        out: float32 (n, T', h, w), contiguous, written to: values 0..255.
     """
-    gain, shift, last = (t[0].tolist() for t in affine_of(size[None], chroma=chroma, pool=pool))
+    if grid.ndim == 3 and out[0].numel() > _LARGE:
+        _sample_rows(planes, grid, affine, frames, out.flatten(0, 1), pool)
+        return
+    from unscene.views.gather import gather_frames
+
+    source = torch.stack(list(planes)) if len(planes) > 1 else planes[0][None]
+    if pool > 1:
+        source = F.avg_pool2d(source.float(), pool, ceil_mode=True)
+    maps = grid.reshape(-1, out[0, 0].numel(), 2)
+    gather_frames(source.numpy(), frames.numpy(), maps.numpy(), *affine, out.flatten(2).numpy())
+
+
+def _sample_rows(
+    planes: Sequence[Tensor], grid: Tensor, affine: Affine, frames: Tensor, out: Tensor, pool: int
+) -> None:
     # Apart, x and y are contiguous and every step below is vectorised.
+    gain, shift, last = affine
     x, y = ((grid[..., k].reshape(-1) * gain[k]).add_(shift[k]).clamp_(0, last[k]) for k in (0, 1))
-    # Convert, lay out and average only what the view sees.
-    left, right = _window(x, last[0])
+    # Lay out only the rows that the view sees.
     top, bottom = _window(y, last[1])
     rows = slice(top * pool, bottom * pool)
-    seen = [plane[:, rows] if frames is None else plane[frames, rows] for plane in planes]
+    seen = [plane[frames, rows] for plane in planes]
     columns = seen[0].shape[2]
     block = torch.cat(seen).flatten(1) if len(seen) > 1 else seen[0].reshape(len(seen[0]), -1)
     # torch takes some twenty times as long for this transpose.
     table = torch.from_numpy(cv2.transpose(block.numpy())).view(-1, columns, len(block))
-    table = as_floats(table[:, left * pool : right * pool], scratch)
     if pool > 1:
-        pooled = F.avg_pool2d(table.permute(2, 0, 1)[None], pool, ceil_mode=True)
-        table = pooled[0].permute(1, 2, 0).contiguous()
-    return gather(table, x.sub_(left), y.sub_(top))
-
-
-def as_floats(values: Tensor, scratch: Tensor | None) -> Tensor:
-    """`values.float()`, in memory that is there already.
-
-    Fresh megabytes cost more page faults than the conversion costs arithmetic.
-
-    Args:
-        values: any shape, any dtype.
-        scratch: float32 (n,), overwritten; None, or one that is too small, is not used.
-    """
-    if scratch is None or scratch.numel() < values.numel():
-        return values.float()
-    return scratch[: values.numel()].view(values.shape).copy_(values)
+        left, right = _window(x, last[0])
+        floats = table[:, left * pool : right * pool].float()
+        pooled = F.avg_pool2d(floats.permute(2, 0, 1)[None], pool, ceil_mode=True)
+        table, x = pooled[0].permute(1, 2, 0).contiguous(), x.sub_(left)
+    gather(table, x, y.sub_(top), out.flatten(1))
 
 
 def _window(index: Tensor, last: float) -> tuple[int, int]:
@@ -156,33 +163,17 @@ def _window(index: Tensor, last: float) -> tuple[int, int]:
     return int(low), int(min(math.floor(float(high)) + 1, last)) + 1
 
 
-def gather(table: Tensor, x: Tensor, y: Tensor) -> Tensor:
+def gather(table: Tensor, x: Tensor, y: Tensor, out: Tensor) -> None:
     """Bilinear rows of a table on the CPU.
 
     Args:
-        table: float32 (H, W, C), contiguous.
+        table: uint8 or float32 (H, W, C), contiguous.
         x, y: float32 (P,), pixel indices within 0..W-1 and 0..H-1.
-
-    Returns:
-        float32 (P, C).
+        out: float32 (C, P), contiguous, written to.
     """
-    height, width, channels = table.shape
-    column, row = x.int(), y.int()
-    fx, fy = x - column, y - row
-    right = (column + 1).clamp_(max=width - 1)
-    below = (row + 1).clamp_(max=height - 1).mul_(width)
-    row.mul_(width)
-    index = torch.empty(len(x), 4, dtype=torch.int32)
-    weights = torch.empty(len(x), 4)
-    for k, (start, across) in enumerate(((row, column), (row, right), (below, column))):
-        torch.add(start, across, out=index[:, k])
-    torch.add(below, right, out=index[:, 3])
-    both = fx * fy
-    weights[:, 3] = both
-    torch.sub(fy, both, out=weights[:, 2])
-    torch.sub(fx, both, out=weights[:, 1])
-    torch.sub(1 - fx, weights[:, 2], out=weights[:, 0])
-    return F.embedding_bag(index, table.view(-1, channels), per_sample_weights=weights, mode="sum")
+    from unscene.views.gather import gather_rows
+
+    gather_rows(table.numpy(), x.numpy(), y.numpy(), out.numpy())
 
 
 def gather_pairs(pairs: Tensor, grid: Tensor) -> Tensor:
@@ -204,6 +195,6 @@ def gather_pairs(pairs: Tensor, grid: Tensor) -> Tensor:
         (grid[..., k].reshape(-1) * (n / 2)).add_((n - 1) / 2).clamp_(0, n - 1)
         for k, n in enumerate((columns, rows))
     )
-    sampled = gather(table.view(rows, columns, count * 2), x, y)
-    across = cv2.transpose(sampled.view(torch.float64).numpy())
-    return torch.from_numpy(across).view(torch.float32).view(count, *grid.shape)
+    out = torch.empty(count * 2, *grid.shape[:-1])
+    gather(table.view(rows, columns, count * 2), x, y, out.flatten(1))
+    return out.unflatten(0, (count, 2)).movedim(1, -1)
