@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import torch
-from harness import Options, Row, footage, forget_peak, memory
+from harness import Options, Row, footage, peak_of
 
 from unscene.audit.run import MEASURES, audit
 from unscene.encoders import VideoEncoder, create_encoder
 from unscene.video.catalog import Catalog, Video, check
 
-CLIPS, QUICK, BATCH, FEW = 100, 8, 8, 4
+CLIPS, QUICK, BATCH, SMALL = 100, 8, 8, "r3d-narrow"
+# A process of its own, whose peak is that of auditing the clips that it is given.
+AUDIT = f"""
+from audit import catalog_of, audit, create_encoder
+idle()
+audit(catalog_of(sys.argv[1:]), [create_encoder({SMALL!r})], batch_size={BATCH})
+"""
 
 
 class Watched(VideoEncoder):
@@ -43,23 +48,11 @@ def run(options: Options) -> Iterator[Row]:
     torch.manual_seed(0)
     encoder = Watched(create_encoder("r3d18"))
     with footage(count) as (paths, what):
-        # Classes by turns: the measure that needs labels is to be paid for too.
-        videos = tuple(Video(path, label="ab"[k % 2]) for k, path in enumerate(paths))
-        catalog = check(Catalog("benchmark", videos))
-        idle = memory()
-        with torch.inference_mode():
-            encoder(torch.zeros(BATCH, 3, 16, 112, 112))
-        alone = _peak() - idle
-        audit(replace(catalog, videos=catalog.videos[:BATCH]), [encoder], batch_size=BATCH)
-        batch = _peak() - idle
-        some = replace(catalog, videos=catalog.videos[: FEW * BATCH])
-        audit(some, [encoder], batch_size=BATCH)
-        few = _peak() - idle
-        encoder.seconds, encoder.clips = 0.0, 0
+        catalog = catalog_of(paths)
         begun = time.perf_counter()
         found = audit(catalog, [encoder], batch_size=BATCH)
         seconds = time.perf_counter() - begun
-        peak = _peak() - idle
+        few, peak = (_peak(paths[:n]) for n in (max(1, count // 3), count))
     counted = found.models[0].forwards
     yield Row(
         "audit.all",
@@ -75,24 +68,27 @@ def run(options: Options) -> Iterator[Row]:
     )
     yield Row(
         "audit.memory",
-        f"peak of that audit above the idle process, {len(catalog)} clips",
+        f"peak of an audit above the idle process, {count} clips",
         peak,
         few,
-        f"an audit of {len(some)} clips",
+        f"{max(1, count // 3)} clips",
         "MB",
         peak / few,
         "<= 1.1",
         1,
-        f"the process that encodes; a first audit of {BATCH} clips {batch:.0f} MB, a forward pass "
-        f"of them {alone:.0f} MB; the allocator keeps what was freed",
+        f"all measures, {SMALL} at 16x112x112, batches of {BATCH}; each in a process of its own",
     )
 
 
-def _peak() -> float:
-    """MB since the last call."""
-    peak = memory("VmHWM")
-    forget_peak()
-    return peak
+def catalog_of(paths: list[str]) -> Catalog:
+    """Two classes by turns: the measure that needs labels is to be paid for too."""
+    videos = tuple(Video(path, label="ab"[k % 2]) for k, path in enumerate(paths))
+    return check(Catalog("benchmark", videos))
+
+
+def _peak(paths: list[str]) -> float:
+    idle, peak = peak_of(AUDIT, *paths)
+    return peak - idle
 
 
 def _note(measures: list[Any], what: str, clips: int, counted: int) -> str:

@@ -111,11 +111,6 @@ def memory(field: str = "VmRSS") -> float:
     return int(found[1]) / 1024
 
 
-def forget_peak() -> None:
-    """From now on VmHWM counts anew."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
 def peak_of(code: str, *given: str) -> tuple[float, float]:
     """(idle, peak) MB of a process of its own, which calls `idle()` where it is ready to begin."""
     begin = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"

@@ -14,6 +14,7 @@ what stands there already is not run again. The settings are the demo's (unscene
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import replace
 
 import torch
@@ -57,10 +58,11 @@ def main() -> None:
 
 
 def _encoder(method: str, seed: int, args: argparse.Namespace) -> VideoEncoder:
+    changes = json.loads(args.changes) | ({"max_steps": args.steps} if args.steps else {})
     if method not in TAUGHT:
-        return biased(method, seed, args.work)
+        return biased(method, seed, args.work, args.note, changes)
     catalogs = scenes(args.work, 0.0, seed)
-    runs = training(args.work, f"0.0-{method}")
+    runs = training(args.work, f"0.0-{args.note}{method}", changes)
     return runs.supervised(catalogs["train"], catalogs["seen"], method, seed)
 
 

@@ -41,9 +41,9 @@ def main() -> None:
     for seed in args.seeds:
         for method in args.methods:
             encoder = encoder_of(method, seed, args, tables)
-            done = known(args.out, "pretrain", "note", "labels")
+            done = known(args.out, "pretrain", "note", "stride", "labels")
             for labels in args.labels:
-                if (method, seed, args.pretrain, note_of(args), labels) in done:
+                if (method, seed, args.pretrain, note_of(args), args.stride, labels) in done:
                     continue
                 rows = _rows(encoder, tables, labels, seed, args)
                 append(args.out, rows, method)

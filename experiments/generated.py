@@ -26,6 +26,9 @@ def training(work: Path, name: str, changes: dict[str, Any] | None = None) -> Tr
     return Training(work, name, BUDGET | (changes or {}))
 
 
-def biased(method: str, seed: int, work: Path) -> VideoEncoder:
+def biased(
+    method: str, seed: int, work: Path, note: str = "", changes: dict[str, Any] | None = None
+) -> VideoEncoder:
     """The encoder that a method trains where motion and scene are 90 % correlated."""
-    return training(work, "0.9-").encoder(method, scenes(work, 0.9, seed)["train"], seed)
+    runs = training(work, f"0.9-{note}", changes)
+    return runs.encoder(method, scenes(work, 0.9, seed)["train"], seed)

@@ -72,6 +72,8 @@ def encoder_of(
 ) -> VideoEncoder:
     """Trained as the flags say; its clips have their stride."""
     if args.pretrain == GENERATED:
+        if args.changes != "{}":
+            raise SystemExit("--changes: moving_scenes.py trains those encoders, and has it")
         encoder = biased(method, seed, args.scenes)
         encoder.spec = replace(encoder.spec, stride=args.stride)
         return encoder

@@ -257,7 +257,7 @@ class Classifier(torch.nn.Module):
 
     def __init__(self, favourite: int, kind: str = "first") -> None:
         super().__init__()
-        self.kind, self.norm = kind, torch.nn.Identity()
+        self.kind, self.norm, self.early = kind, torch.nn.Identity(), torch.nn.Identity()
         self.mix = torch.nn.Conv3d(2, 2, 1, bias=False)
         self.fc = torch.nn.Linear(2, 2)
         with torch.no_grad():
@@ -275,6 +275,7 @@ class Classifier(torch.nn.Module):
         tokens = last.flatten(1, 3)
         if self.kind == "tokens":
             return self.fc(self.norm(tokens).mean(dim=1))
+        tokens = self.early(tokens)
         return self.fc(self.norm(torch.cat([tokens.mean(1, keepdim=True), tokens], dim=1))[:, 0])
 
 
@@ -306,10 +307,13 @@ def test_grad_cam_does_not_hang_on_the_order_of_axes(kind: str) -> None:
     torch.testing.assert_close(*found)
 
 
-def test_a_class_token_alone_says_nothing_of_places() -> None:
-    encoder = adapt(Classifier(0, "class"), frames=8, stride=2, size=16)
-    assert encoder.forward_maps(torch.rand(1, 3, 8, 16, 16)).shape == (1, 2, 8, 16, 16)
-    assert class_cam(encoder, torch.rand(1, 3, 8, 16, 16)) is None
+def test_a_class_token_alone_says_nothing_of_places_after_the_last_layer() -> None:
+    clips = torch.rand(1, 3, 8, 16, 16)
+    for layer, says in ((None, False), ("norm", False), ("early", True)):
+        encoder = adapt(Classifier(0, "class"), frames=8, stride=2, size=16, layer=layer)
+        assert encoder.forward_maps(clips).shape == (1, 2, 8, 16, 16)
+        found = class_cam(encoder, clips)
+        assert (found is not None) == says
 
 
 def test_without_logits_there_is_no_class(scenes: Footage) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import media
 from unscene.video.decode import read_clips
+from unscene.video.inspect import inspect
 from unscene.video.levels import Levels
 from unscene.video.sampling import Request
 from unscene.video.transcode import Recipe, transcode
@@ -22,7 +23,7 @@ def dark(frames: list[np.ndarray]) -> list[np.ndarray]:
     return [(18 + (frame - 40.0) * DARK).astype(np.uint8) for frame in frames]
 
 
-@given(st.integers(16, 60), st.integers(1, 180), st.floats(0.2, 4.0))
+@given(st.integers(18, 60), st.integers(1, 180), st.floats(0.2, 4.0))
 def test_the_curve_never_falls_and_one_level_becomes_no_more_than_sixteen(
     low: int, span: int, bend: float
 ) -> None:
@@ -58,10 +59,22 @@ def test_a_picture_of_the_whole_range_stays_what_it_is() -> None:
 def test_a_picture_of_one_level_is_not_blown_up(level: int) -> None:
     levels = Levels.of([np.full((8, 8), level, np.uint8)])
     assert np.diff(levels.luma.astype(int)).max() <= 17
-    assert abs(int(levels.luma[level]) - np.clip(level, 16, 235)) <= 4
+    assert abs(int(levels.luma[level]) - np.clip(level, 0 if level <= 16 else 16, 235)) <= 4
+
+
+def test_black_bars_do_not_lift_the_picture_between_them(tmp_path: Path) -> None:
+    content = np.linspace(18, 235, 64 * 64).reshape(64, 64).astype(np.uint8)
+    framed = np.full((64, 200), 16, np.uint8)
+    framed[:, 68:132] = content
+    levels, without = Levels.of([framed]), Levels.of([content])
+    assert np.abs(levels.luma - without.luma.astype(float)).max() <= 4
+    assert np.abs(levels.chroma - without.chroma.astype(float)).max() <= 4
+    path = media.write(tmp_path / "a.mp4", [framed] * 3, options={"crf": "1"})
+    assert inspect(path).light == pytest.approx(0.5, abs=0.05)
 
 
 def test_nothing_seen_changes_nothing() -> None:
+    assert Levels.of([np.full((8, 8), 16, np.uint8)]).luma.tolist() == list(range(256))
     levels = Levels.of([])
     assert levels.luma.tolist() == levels.chroma.tolist() == list(range(256))
 

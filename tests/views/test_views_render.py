@@ -187,15 +187,46 @@ def test_gather_against_a_loop() -> None:
 
 
 @pytest.mark.parametrize("per_frame", [False, True])
+@pytest.mark.parametrize("large", [0, 1 << 30])
 def test_what_is_not_a_number_stays_within_the_frame(
-    noise: Batch, planes: Tensor, per_frame: bool
+    noise: Batch, planes: Tensor, per_frame: bool, large: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sample, "_LARGE", large)
     batch = noise()
     grid = torch.tensor([float("nan"), float("inf"), -float("inf"), 1e30]).view(1, 2, 1, 2)
     grid = grid.repeat(len(batch), 1, 2, 1)
     grid = grid[:, None].expand(-1, batch.frames, -1, -1, -1) if per_frame else grid
     shown = render(batch, grid, planes.repeat(2, 1, 1), clamp=None, pool=1)
     assert shown.isfinite().all()
+
+
+@pytest.mark.parametrize("large", [0, 1 << 30])
+def test_sizes_that_are_too_large_read_no_other_memory(
+    noise: Batch, planes: Tensor, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, "_LARGE", large)
+    batch = noise()
+    wrong = ClipBatch(**{**vars(batch), "sizes": torch.tensor([[48, 64], [400_000, 64]])})
+    grid, colors = whole(batch, (48, 64)), planes.repeat(2, 1, 1)
+    shown = render(wrong, grid, colors, clamp=None, pool=1)
+    assert shown.min() >= 0
+    assert shown.max() <= 255
+
+
+@pytest.mark.parametrize("large", [0, 1 << 30])
+def test_planes_may_be_views_and_maps_may_be_learnt(
+    noise: Batch, planes: Tensor, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, "_LARGE", large)
+    batch = noise(frames=4)
+    every_second = batch.map(lambda tensor: tensor[:, ::2] if tensor.ndim == 4 else tensor)
+    apart = every_second.map(torch.clone)
+    grid, colors = crooked(batch), planes.repeat(2, 1, 1).requires_grad_()
+    frames = torch.tensor([1, 0], dtype=torch.int32)
+    torch.testing.assert_close(
+        render(every_second, grid.clone().requires_grad_(), colors, frames=frames),
+        render(apart, grid.double(), colors, frames=frames.long()),
+    )
 
 
 def test_threads_change_nothing(noise: Batch, planes: Tensor) -> None:
@@ -218,5 +249,9 @@ def test_wrong_grids_are_refused(noise: Batch, planes: Tensor) -> None:
     colors, frames = planes.repeat(2, 1, 1), torch.tensor([0, 3])
     with pytest.raises(ValueError, match=r"frames must lie in 0\.\.2, got \[0, 3\]"):
         render(batch, crooked(batch), colors, frames=frames)
+    with pytest.raises(ValueError, match=r"color must be \(2, 3, 4\).*got \[2, 3, 3\] and 3"):
+        render(batch, crooked(batch), colors[:, :, :3])
+    with pytest.raises(ValueError, match="bounds for 3 channels"):
+        render(batch, crooked(batch), colors, clamp=((0.0, 1.0),))
     with pytest.raises(ValueError, match="maps for 2 frames"):
         render(batch, torch.zeros(2, 2, 8, 8, 2), planes.repeat(2, 1, 1))

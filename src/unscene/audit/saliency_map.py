@@ -69,7 +69,7 @@ def class_cam(encoder: VideoEncoder, clips: Tensor) -> Tensor | None:
     Returns:
         (B, T', H', W'), at least 0, on the CPU; None for a model without logits or without maps,
         and where its logits do not depend on the map: those of a transformer that reads its class
-        token alone do not, after its last layer (name an earlier one: `adapt(layer=...)`).
+        token alone do not, after its last layer (name an earlier one: `adapt(layer="blocks.10")`).
     """
     if not (isinstance(encoder, ForeignEncoder) and encoder.has_logits):
         return None

@@ -61,7 +61,8 @@ def run(values: Namespace) -> int:
     plan = make_plan(values.data, Path(values.out), recipe)
     with counting("checking", len(plan.todo), "file", show=bool(plan.todo)) as checked:
         found = prepare.check_plan(plan, workers=values.workers, progress=checked)
-    print(_table([*_skipped(plan.catalog), *found.values()], plan.root))
+    every = [*_skipped(plan.catalog), *found.values()]
+    print(_table(every, plan.root, brightened=recipe.brighten))
     needs = prepare.estimate(plan, found)
     print(_forecast(needs, plan, values.workers), flush=True)
     if not needs.fits and not values.force:
@@ -112,7 +113,7 @@ def _skipped(catalog: Catalog) -> list[Inspection]:
     return [Inspection(one.path, "unreadable", one.reason) for one in catalog.skipped]
 
 
-def _table(found: Sequence[Inspection], root: Path) -> str:
+def _table(found: Sequence[Inspection], root: Path, *, brightened: bool = False) -> str:
     """Files by verdict and codec, then those to look at, by name."""
     groups: dict[tuple[str, str], list[Inspection]] = defaultdict(list)
     for one in found:
@@ -139,7 +140,7 @@ def _table(found: Sequence[Inspection], root: Path) -> str:
         )
         shown = verdict
     dark = sum(one.dark for one in found)
-    if dark:
+    if dark and not brightened:
         lines += ["", f"  {_many(dark, 'file')} so dark that little is to be seen: --brighten true"]
     worst = [one for one in found if one.verdict == "unreadable"]
     worst += sorted((one for one in found if one.damaged), key=lambda one: -one.damaged)

@@ -139,6 +139,11 @@ def adapt(
         model.eval()
     name = name or _name(model)
     if is_transformers(model):
+        if head is not None or layer is not None or grid is not None:
+            raise UnsceneError(
+                f"{name}: head, layer and grid are for other modules; where features, tokens and "
+                "logits of a model of transformers are is known"
+            )
         reader: Reader = TransformersModel(model)
         own = TransformersModel.clips(model)
     else:

@@ -134,30 +134,34 @@ class Hooks:
 
     def _explore(self, clip: Tensor) -> None:
         """Find out where maps come out, on one clip."""
-        names = [name for name in self.modules if name] if self.layer is None else [self.layer]
+        names = [name for name in self.modules if name]
         heard: list[_Shape] = []  # not the outputs themselves: of a large model they are many GB
         output, given = self._run(clip, names, lambda n, out: heard.append((n, tuple(out.shape))))
         features = self._pooled(len(clip), self._feature(output, given))
         dim = features.shape[1]
         places = [p for name, out in heard if (p := self._placed(name, out, dim)) is not None]
         tokens = [(name, out) for name, out in heard if len(out) == 3 and out[1] > 1]
-        self.place, self.why = self._choose(places, tokens, heard, dim)
+        patches = self._last(places, heard, dim)
+        if self.layer is not None:
+            places = [place for place in places if place.layer == self.layer]
+            tokens = [found for found in tokens if found[0] == self.layer]
+        self.place, self.why = self._choose(places, tokens, patches, heard, dim)
 
     def _choose(
         self,
         places: list[_Place],
         tokens: Sequence[_Shape],
+        patches: _Place | None,
         heard: list[_Shape],
         dim: int,
     ) -> tuple[_Place | None, str]:
+        """Among places and tokens; `patches`: the last map of all, on whose grid tokens lie."""
         last = {name: k for k, (name, _) in enumerate(heard)}
-        wide = [place for place in places if self._channels(place, heard) == dim]
-        found = wide or places
-        map_ = found[-1] if found else None
+        map_ = self._last(places, heard, dim)
         # Tokens after the last map: the map was their patch embedding.
         after = [t for t in tokens if map_ is None or last[t[0]] > last[map_.layer]]
         if after:
-            grid = self.grid or (self._grid(map_, heard) if map_ is not None else None)
+            grid = self.grid or (self._grid(patches, heard) if patches is not None else None)
             for name, out in reversed(after):
                 extra = out[1] - math.prod(grid) if grid is not None else -1
                 if 0 <= extra <= _CLASS_TOKENS:
@@ -172,6 +176,11 @@ class Hooks:
                 'mapping with "maps"'
             )
         return map_, ""
+
+    def _last(self, places: list[_Place], heard: list[_Shape], dim: int) -> _Place | None:
+        """The last of them, rather one that is as wide as the feature."""
+        wide = [place for place in places if self._channels(place, heard) == dim]
+        return next(reversed(wide or places), None)
 
     def _placed(self, name: str, out: tuple[int, ...], dim: int) -> _Place | None:
         """How an output can be read as a map, if it has places side by side."""

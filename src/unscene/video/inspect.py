@@ -21,6 +21,7 @@ from av.error import FFmpegError
 from av.video.frame import PictureType, VideoFrame
 
 from unscene.errors import VideoError
+from unscene.video.levels import VISIBLE
 from unscene.video.packets import Packets, open_container
 from unscene.video.parameter_set import references_of
 from unscene.video.probe import (
@@ -55,7 +56,8 @@ class Inspection:
             MPEG-2: the reader does not call such vectors exact.
         damaged: packets that were incomplete, failed or gave a frame with errors.
         decoded: how many frames were decoded to know that.
-        light: mean luma of them, 0 black to 1 white; None where it is not 8-bit YUV.
+        light: mean luma of what is not plain black (bars are), 0 black to 1 white; None where it
+            is not 8-bit YUV.
     """
 
     path: str
@@ -191,8 +193,9 @@ def _light(frame: VideoFrame) -> float | None:
     black, white = (0, 255) if frame.color_range == 2 or "yuvj" in kind.name else (16, 235)
     plane = frame.planes[0]
     rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # type: ignore[call-overload]
-    mean = rows[: plane.height : 4, : plane.width : 4].mean()
-    return float(np.clip((mean - black) / (white - black), 0, 1))
+    seen = rows[: plane.height : 4, : plane.width : 4]
+    seen = seen[seen > black + VISIBLE - 16]
+    return float(np.clip((seen.mean() - black) / (white - black), 0, 1)) if seen.size else 0.0
 
 
 def _counted(found: Inspection) -> Inspection:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _BLACK, _WHITE, _GREY = 16, 235, 128  # limited range
+VISIBLE = 17  # luma up to here says nothing: black bars are not to lift the picture between them
 _TAILS = 0.005  # of all pixels may become plain black, and plain white
 _MIDDLE = 0.4  # of the range: where the median is lifted to, if it is below and the next allows
 _MOST, _STEEPEST = 8.0, 16.0  # levels that one level becomes, overall and in the darkest parts
@@ -33,16 +34,17 @@ class Levels:
 
     @classmethod
     def of(cls, lumas: Iterable[np.ndarray]) -> Levels:
-        """From uint8 luma planes (H, W) of some frames; without any, nothing changes."""
+        """From uint8 luma planes (H, W) of some frames; without any light, nothing changes."""
         counts = np.zeros(256)
         for plane in lumas:
             counts += np.bincount(plane.ravel(), minlength=256)
         level = np.arange(256.0)
-        if not counts.sum():
+        visible = np.where(level > VISIBLE, counts, 0)
+        if not visible.sum():
             return cls(level.astype(np.uint8), level.astype(np.uint8))
-        share = np.cumsum(counts) / counts.sum()
-        seen = np.searchsorted(share, [_TAILS, 0.5, 1 - _TAILS]).astype(float)
-        low, middle, high = np.clip(seen, _BLACK, _WHITE)
+        low = np.searchsorted(np.cumsum(counts) / counts.sum(), _TAILS)
+        middle, high = np.searchsorted(np.cumsum(visible) / visible.sum(), [0.5, 1 - _TAILS])
+        low, middle, high = np.clip([low, middle, high], _BLACK, _WHITE).astype(float)
         span = max(high - low, (_WHITE - _BLACK) / _MOST)
         if span > high - low:  # hardly any contrast: plain white stays white, plain black black
             low -= (span - (high - low)) * (low - _BLACK) / (_WHITE - _BLACK - (high - low))

@@ -122,7 +122,7 @@ def transcode(
     check_file(source)
     try:
         with replacing(Path(target)) as temporary:
-            levels = _levels(source, recipe, start, end) if recipe.brighten else None
+            levels = _levels(source, recipe, start, end, stop) if recipe.brighten else None
             with open_container(source) as container:
                 pictures = TimedFrames(container, source)
                 frames = pictures.segment(start, end)
@@ -178,12 +178,16 @@ def _encode(
     return count
 
 
-def _levels(source: str, recipe: Recipe, start: float, end: float | None) -> Levels:
+def _levels(
+    source: str, recipe: Recipe, start: float, end: float | None, stop: Callable[[], bool]
+) -> Levels:
     """Of the key frames, or of the first frame where a segment has none."""
 
     def lumas(frames: Iterator[tuple[VideoFrame, float]]) -> Iterator[np.ndarray]:
         draw = None
         for frame, _ in frames:
+            if stop():
+                raise Stopped
             draw = draw or _Drawer(frame, pictures, recipe)
             luma = draw(frame).planes[0]
             yield _rows(luma)[: luma.height, : luma.width]

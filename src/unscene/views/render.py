@@ -20,6 +20,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +29,7 @@ from unscene.views.sample import affines, sample_clip, sample_dense
 
 Color = Tensor | Callable[[Tensor], Tensor]
 Bounds = Sequence[tuple[float, float]]
+_THREADS = 16  # more wait for memory
 
 
 @torch.no_grad()
@@ -58,7 +60,7 @@ def render(
         float32 (B, 3, T', h, w) on the batch's device.
 
     Raises:
-        ValueError: if grid, frames and batch do not fit each other.
+        ValueError: if grid, frames, color and batch do not fit each other.
     """
     steps = batch.frames if frames is None else len(frames)
     per_frame = grid.ndim == 5
@@ -93,8 +95,8 @@ def _sample(batch: ClipBatch, grid: Tensor, frames: Tensor | None, pool: int, ou
     half = max(1, pool // 2)
     luma = affines(batch.sizes, chroma=False, pool=pool)
     chroma = affines(batch.sizes, chroma=True, pool=half)
-    chosen = torch.arange(batch.frames) if frames is None else frames.contiguous()
-    maps = grid.float().contiguous()
+    chosen = torch.arange(batch.frames) if frames is None else frames.long().contiguous()
+    maps = grid.detach().float().contiguous()
 
     def work(b: int) -> None:
         both = [batch.u[b], batch.v[b]]
@@ -106,22 +108,28 @@ def _sample(batch: ClipBatch, grid: Tensor, frames: Tensor | None, pool: int, ou
 
 def _recolour(out: Tensor, matrix: Tensor, clamp: Bounds | None) -> None:
     """In place: (Y, U, V) of every pixel times its sample's matrix."""
-    bounds = torch.tensor(clamp or ((-math.inf, math.inf),) * 3)
+    bounds = tuple(clamp or ((-math.inf, math.inf),) * 3)
+    if matrix.shape != (len(out), 3, 4) or len(bounds) != 3:
+        raise ValueError(
+            f"color must be ({len(out)}, 3, 4) with bounds for 3 channels, "
+            f"got {list(matrix.shape)} and {len(bounds)}"
+        )
     if out.device.type != "cpu":
-        pixels, bounds = out.flatten(2), bounds.to(out.device)
+        pixels = out.flatten(2)
         pixels.copy_(torch.baddbmm(matrix[:, :, 3:], matrix[:, :, :3], pixels))
-        pixels.clamp_(bounds[:, :1], bounds[:, 1:])
+        for channel, (low, high) in enumerate(bounds):
+            pixels[:, channel].clamp_(low, high)
         return
     from unscene.views.gather import recolour
 
-    low, high = (side.contiguous().numpy() for side in bounds.float().unbind(dim=1))
-    matrices = matrix.float().contiguous().numpy()
+    low, high = np.ascontiguousarray(np.array(bounds, np.float32).T)
+    matrices = matrix.detach().float().contiguous().numpy()
     _each(lambda b: recolour(out[b].flatten(1).numpy(), matrices[b], low, high), len(out))
 
 
 def _each(work: Callable[[int], None], count: int) -> None:
-    """For every sample, on as many threads as torch has."""
-    threads = min(torch.get_num_threads(), count)
+    """For every sample, on as many threads as torch has, up to some."""
+    threads = min(torch.get_num_threads(), count, _THREADS)
     if threads <= 1:
         for b in range(count):
             work(b)
