@@ -126,14 +126,14 @@ SECTIONS = (
     ),
     Section(
         "Learnt from generated footage, asked of real footage",
-        "The encoders of the first section, trained without labels on moving scenes alone, as they "
-        "are. ARID: six actions filmed in the dark (chance 0.167), the files as they are or "
-        "brightened (`unscene prepare --brighten true`), 8 frames at stride 4; videos from other "
-        "places are searched for among the 150 of the training part (n = 96), and these among those "
-        "of other scenes (n = 150), where the place misleads. Of five neighbours drawn by chance one is of "
-        "the right class in 0.60; features that find places find one class, and are below. Table "
-        "tennis: forehand or backhand, learnt on one side of the table and asked on the other "
-        "(chance 0.5).",
+        "The encoders of the first section, trained without labels on moving scenes alone, as "
+        "they are. ARID: six actions filmed in the dark (chance 0.167), the files as they are "
+        "or brightened (`unscene prepare --brighten true`), 8 frames at stride 4; videos from "
+        "other places are searched for among the 150 of the training part (n = 96), and these "
+        "among those of other scenes (n = 150), where the place misleads. Of five neighbours "
+        "drawn by chance one is of the right class in 0.60; features that find places find "
+        "one class, and are below. Table tennis: forehand or backhand, learnt on one side of "
+        "the table and asked on the other (chance 0.5).",
         ("real_scenes.jsonl",),
         ("retrieval_r1", "retrieval_r5", "retrieval_map", "probe_top1"),
         SYSTEMS,
