@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
+from typing import Any
 
 import torch
 from generated import biased, scenes, training
@@ -67,6 +68,14 @@ def _encoder(method: str, seed: int, args: argparse.Namespace) -> VideoEncoder:
 
 
 def _rows(found: ModelAudit, videos: Catalog, seed: int, args: argparse.Namespace) -> list[Row]:
+    test = {"note": args.note, "videos": args.videos}
+    return audit_rows(found, videos, seed, data="moving scenes", split="unseen", test=test)
+
+
+def audit_rows(
+    found: ModelAudit, videos: Catalog, seed: int, *, data: str, split: str, test: dict[str, Any]
+) -> list[Row]:
+    """All scores of an audit, the verdict among them."""
     verdict = found.verdict
     scores = {
         f"audit/{measured.name}/{name}": replace(score, classes={})
@@ -78,13 +87,13 @@ def _rows(found: ModelAudit, videos: Catalog, seed: int, args: argparse.Namespac
     return rows_of(
         found.spec,
         scores,
-        data="moving scenes",
-        split="unseen",
+        data=data,
+        split=split,
         label="motion",
         fingerprint=videos.fingerprint(),
         views=1,
         seed=seed,
-        test={"note": args.note, "videos": args.videos},
+        test=test,
     )
 
 
