@@ -112,8 +112,8 @@ SECTIONS = (
     Section(
         "With fewer steps, and with other settings",
         "The same footage. 75 and 150 steps instead of 600 (a schedule of its own for each; what a "
-        "step costs is in the log); default-sgd: SGD with 0.05 instead of AdamW; default-linear: the "
-        "paper's head of one layer.",
+        "step costs is in the log); default-sgd: SGD with 0.05 instead of AdamW; default-linear: "
+        "the paper's head of one layer.",
         ("moving_scenes.jsonl",),
         ("retrieval_r1", "probe_top1"),
         PARTS,
