@@ -26,8 +26,8 @@ _CODE: dict[str, Any] = {
     "weight_decay": 1e-4,
     "drops": (120, 160, 200),
 }
-# What trained best in the trials of docs/log.md (queue, and whose features fill it); the two-layer
-# head, AdamW, tau = 0.1 and augmenting all views were taken over unmeasured.
+# What trained best in the trials of docs/log.md (queue, and whose features fill it, AdamW); the
+# two-layer head made no difference there, tau = 0.1 and augmenting all views are unmeasured.
 _OURS: dict[str, Any] = {
     "augmentation": "paper",
     "basic_on": "all",
