@@ -11,11 +11,11 @@ Rows go to experiments/audit_real.jsonl; what stands there already is not run ag
 
 from __future__ import annotations
 
-import torch
+from itertools import product
+
 from audit_controls import audit_rows
-from real_scenes import GENERATED, encoder_of, note_of, real_flags
-from real_tables import catalogs
-from trained import append, footage_here, known
+from real_scenes import GENERATED, begin, encoder_of, note_of, real_flags
+from trained import append, known
 
 from unscene.audit.run import audit
 from unscene.encoders.opening import Opened
@@ -24,25 +24,20 @@ from unscene.encoders.opening import Opened
 def main() -> None:
     parser = real_flags("audit_real", __doc__)
     parser.set_defaults(methods=["random", "moco", "dsm-triplet", "unscene"], pretrain=GENERATED)
-    args = parser.parse_args()
-    if not footage_here():
-        return
-    torch.set_num_threads(args.threads)
-    tables = catalogs(args.footage, args.work)
+    args, tables = begin(parser)
     videos, test = tables["arid6-train"], {"note": note_of(args), "pretrain": args.pretrain}
-    for seed in args.seeds:
-        for method in args.methods:
-            if (method, seed, args.stride, note_of(args)) in known(args.out, "stride", "note"):
-                continue
-            opened = Opened(encoder_of(method, seed, args, tables), method, "")
-            found = audit(videos, [opened], measures=("swap", "time"), seed=seed, batch_size=16)
-            model = found.models[0]
-            append(
-                args.out,
-                audit_rows(model, videos, seed, data="arid6", split="train", test=test),
-                method,
-            )
-            print(f"seed {seed} {method}: {model.verdict.sentence}", flush=True)
+    for seed, method in product(args.seeds, args.methods):
+        if (method, seed, args.stride, note_of(args)) in known(args.out, "stride", "note"):
+            continue
+        opened = Opened(encoder_of(method, seed, args, tables), method, "")
+        found = audit(videos, [opened], measures=("swap", "time"), seed=seed, batch_size=16)
+        model = found.models[0]
+        append(
+            args.out,
+            audit_rows(model, videos, seed, data="arid6", split="train", test=test),
+            method,
+        )
+        print(f"seed {seed} {method}: {model.verdict.sentence}", flush=True)
 
 
 if __name__ == "__main__":

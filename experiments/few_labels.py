@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
-from real_scenes import SETTINGS, encoder_of, note_of, real_flags
-from real_tables import catalogs
-from trained import append, footage_here, known
+from real_scenes import SETTINGS, begin, encoder_of, note_of, real_flags
+from trained import append, known
 
 from unscene.encoders import VideoEncoder, save_encoder
 from unscene.evaluate.finetune import finetune
@@ -33,21 +32,16 @@ STEPS = 100
 def main() -> None:
     parser = real_flags("few_labels", __doc__)
     parser.add_argument("--labels", type=int, nargs="+", default=[1, 5, 25])
-    args = parser.parse_args()
-    if not footage_here():
-        return
-    torch.set_num_threads(args.threads)
-    tables = catalogs(args.footage, args.work)
-    for seed in args.seeds:
-        for method in args.methods:
-            encoder = encoder_of(method, seed, args, tables)
-            done = known(args.out, "pretrain", "note", "stride", "labels")
-            for labels in args.labels:
-                if (method, seed, args.pretrain, note_of(args), args.stride, labels) in done:
-                    continue
-                rows = _rows(encoder, tables, labels, seed, args)
-                append(args.out, rows, method)
-                print(f"{method:<12} seed {seed}, {labels} labels: {rows[0].value:.3f}", flush=True)
+    args, tables = begin(parser)
+    for seed, method in product(args.seeds, args.methods):
+        encoder = encoder_of(method, seed, args, tables)
+        done = known(args.out, "pretrain", "note", "stride", "labels")
+        for labels in args.labels:
+            if (method, seed, args.pretrain, note_of(args), args.stride, labels) in done:
+                continue
+            rows = _rows(encoder, tables, labels, seed, args)
+            append(args.out, rows, method)
+            print(f"{method:<12} seed {seed}, {labels} labels: {rows[0].value:.3f}", flush=True)
 
 
 def _rows(

@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -50,21 +51,25 @@ GENERATED = "moving-scenes"
 
 
 def main() -> None:
-    args = real_flags("real_scenes", __doc__).parse_args()
+    args, tables = begin(real_flags("real_scenes", __doc__))
+    for seed, method in product(args.seeds, args.methods):
+        setting = (args.pretrain, args.stride, note_of(args))
+        if (method, seed, *setting) in known(args.out, "pretrain", "stride", "note"):
+            continue
+        encoder = encoder_of(method, seed, args, tables)
+        rows = _rows(encoder, tables, seed, args)
+        append(args.out, rows, method)
+        shown = [f"{r.data} {r.split} {r.value:.3f}" for r in rows if r.metric.endswith("r1")]
+        print(f"{method:<12} seed {seed}: {', '.join(shown)}", flush=True)
+
+
+def begin(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, dict[str, Catalog]]:
+    """The flags and the tables; ends the experiment, saying so, where there is no footage."""
+    args = parser.parse_args()
     if not footage_here():
-        return
+        raise SystemExit
     torch.set_num_threads(args.threads)
-    tables = catalogs(args.footage, args.work)
-    for seed in args.seeds:
-        for method in args.methods:
-            setting = (args.pretrain, args.stride, note_of(args))
-            if (method, seed, *setting) in known(args.out, "pretrain", "stride", "note"):
-                continue
-            encoder = encoder_of(method, seed, args, tables)
-            rows = _rows(encoder, tables, seed, args)
-            append(args.out, rows, method)
-            shown = [f"{r.data} {r.split} {r.value:.3f}" for r in rows if r.metric.endswith("r1")]
-            print(f"{method:<12} seed {seed}: {', '.join(shown)}", flush=True)
+    return args, catalogs(args.footage, args.work)
 
 
 def encoder_of(

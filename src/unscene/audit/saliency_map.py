@@ -78,15 +78,15 @@ def class_cam(encoder: VideoEncoder, clips: Tensor) -> Tensor | None:
         for clip in clips.clone().split(1):
             # Weights may be frozen: a gradient to the pixels keeps the graph.
             read = encoder.read(clip.requires_grad_())
-            if read.maps is None or read.logits is None:
+            if read.source is None or read.logits is None:
                 return None
             best = read.logits.max(dim=1).values.sum()
-            source = read.maps if read.source is None else read.source
-            (gradient,) = torch.autograd.grad(best, source, allow_unused=True)
+            (gradient,) = torch.autograd.grad(best, read.source, allow_unused=True)
             if gradient is None or not (gradient := read.arrange(gradient)).any():
                 return None
             weights = gradient.mean(dim=(2, 3, 4), keepdim=True)
-            found.append((weights * read.maps).sum(dim=1).clamp(min=0).detach().float().cpu())
+            spoken = (weights * read.arrange(read.source)).sum(dim=1).clamp(min=0)
+            found.append(spoken.detach().float().cpu())
     return torch.cat(found)
 
 

@@ -38,20 +38,23 @@ class Read:
 
     Attributes:
         features: (B, D).
-        maps: (B, D, T', H', W'), None if there are none.
         logits: (B, K), None if there are none.
-        why: why there are no maps, and what to do.
-        source: what the model went on with, where the maps are that in another order (Swin's with
-            channels last, tokens); None: the maps themselves. Grad-CAM asks for its gradient.
+        source: what the maps are made of and the model went on with (maps, Swin's with channels
+            last, tokens), so that it has a gradient; None if there are none.
         arrange: what makes maps of a tensor shaped like the source.
+        why: why there are no maps, and what to do.
     """
 
     features: Tensor
-    maps: Tensor | None = None
     logits: Tensor | None = None
-    why: str = ""
     source: Tensor | None = None
     arrange: Callable[[Tensor], Tensor] = lambda source: source
+    why: str = ""
+
+    @property
+    def maps(self) -> Tensor | None:
+        """(B, D, T', H', W'), None if there are none."""
+        return None if self.source is None else self.arrange(self.source)
 
 
 @dataclass(frozen=True)
@@ -214,10 +217,10 @@ class Hooks:
         maps = output.get("maps") if isinstance(output, Mapping) else None
         if maps is None and self.place is not None and heard:
             arrange = partial(self._map, batch, self.place)
-            return Read(features, arrange(heard[-1]), logits, "", heard[-1], arrange)
+            return Read(features, logits, heard[-1], arrange)
         if maps is None and self.head is None and _tensor(output).ndim == 5:
             maps = _tensor(output)
-        return Read(features, maps, logits, self.why or "")
+        return Read(features, logits, maps, why=self.why or "")
 
     def _feature(self, output: Any, given: Tensor | None) -> Tensor:
         return given if given is not None else _tensor(output)

@@ -115,22 +115,14 @@ class TransformersModel:
                 return places.unflatten(1, (h, w, t)).permute(0, 4, 3, 1, 2)
             return places.unflatten(1, grid).movedim(-1, 1)
 
-        return Read(
-            features, arrange(tokens), self._logits(features), source=tokens, arrange=arrange
-        )
+        return Read(features, self._logits(features), tokens, arrange)
 
     def _frame_by_frame(self, tokens_BTND: Tensor, grid: Grid) -> Read:
         def arrange(tokens: Tensor) -> Tensor:
             return tokens[:, :, 1:].unflatten(2, grid[1:]).movedim(-1, 1)
 
         features = tokens_BTND[:, :, 0].mean(dim=1)
-        return Read(
-            features,
-            arrange(tokens_BTND),
-            self._logits(features),
-            source=tokens_BTND,
-            arrange=arrange,
-        )
+        return Read(features, self._logits(features), tokens_BTND, arrange)
 
     def _feature(self, tokens: Tensor, extra: int) -> Tensor:
         pooler = getattr(self.model, "pooler", None)

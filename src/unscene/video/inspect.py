@@ -24,6 +24,7 @@ from unscene.errors import VideoError
 from unscene.video.levels import VISIBLE
 from unscene.video.packets import Packets, open_container
 from unscene.video.parameter_set import references_of
+from unscene.video.planes import array_of
 from unscene.video.probe import (
     VECTOR_CODECS,
     check_file,
@@ -191,9 +192,7 @@ def _light(frame: VideoFrame) -> float | None:
     if kind.is_rgb or kind.components[0].bits != 8 or not kind.name.startswith(("yuv", "nv")):
         return None
     black, white = (0, 255) if frame.color_range == 2 or "yuvj" in kind.name else (16, 235)
-    plane = frame.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # type: ignore[call-overload]
-    seen = rows[: plane.height : 4, : plane.width : 4]
+    seen = array_of(frame.planes[0])[::4, ::4]
     seen = seen[seen > black + VISIBLE - 16]
     return float(np.clip((seen.mean() - black) / (white - black), 0, 1)) if seen.size else 0.0
 

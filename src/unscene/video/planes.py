@@ -55,7 +55,7 @@ class PlaneReader:
             if not (same_size and name in _GREY):
                 frame = self._scaler.reformat(frame, width, height, "gray")
             chroma = np.full(((height + 1) // 2, (width + 1) // 2), 128, np.uint8)
-            return _plane(frame.planes[0]), chroma, chroma
+            return array_of(frame.planes[0]), chroma, chroma
         wanted = _FULL if self.full_range else _LIMITED
         frame = self._scaler.reformat(
             frame,
@@ -136,9 +136,10 @@ def yuv_matrix(colorspace: int, height: int) -> Matrix:
 
 def _planes(frame: VideoFrame) -> Planes:
     y, u, v = frame.planes  # every look at them builds them anew
-    return _plane(y), _plane(u), _plane(v)
+    return array_of(y), array_of(u), array_of(v)
 
 
-def _plane(plane: VideoPlane) -> np.ndarray:
+def array_of(plane: VideoPlane) -> np.ndarray:
+    """uint8 (H, W) of an 8-bit plane, without the padding of its rows; it can be written to."""
     shape, strides = (plane.height, plane.width), (plane.line_size, 1)
     return np.ndarray(shape, np.uint8, plane, 0, strides)  # type: ignore[arg-type]

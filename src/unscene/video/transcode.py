@@ -21,13 +21,13 @@ import numpy as np
 from av.error import FFmpegError
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 
 from unscene.errors import UnsceneError, VideoError
 from unscene.files import replacing
 from unscene.video.levels import Levels
 from unscene.video.packets import open_container
+from unscene.video.planes import array_of
 from unscene.video.probe import check_file, quarter_turns, why
 from unscene.video.timed import TimedFrames, evenly
 
@@ -189,8 +189,7 @@ def _levels(
             if stop():
                 raise Stopped
             draw = draw or _Drawer(frame, pictures, recipe)
-            luma = draw(frame).planes[0]
-            yield _rows(luma)[: luma.height, : luma.width]
+            yield array_of(draw(frame).planes[0])
 
     for options, most in (({"skip_frame": "nokey"}, None), ({}, 1)):
         with open_container(source) as container:
@@ -272,14 +271,10 @@ class _Drawer:
         # A new picture: the old one would hand its type and side data to the encoder.
         picture = VideoFrame(self.size[0], self.size[1], "yuv420p")
         for old, new, table in zip(small.planes, picture.planes, self.tables, strict=True):
-            upright = np.rot90(_rows(old)[: old.height, : old.width], self.turns)
+            upright = np.rot90(array_of(old), self.turns)
             upright = upright if table is None else table[upright]
-            _rows(new)[: new.height, : new.width] = upright[: new.height, : new.width]
+            array_of(new)[:] = upright[: new.height, : new.width]
         return picture
-
-
-def _rows(plane: VideoPlane) -> np.ndarray:
-    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # type: ignore[call-overload]
 
 
 def _verify(path: Path, count: int) -> None:
