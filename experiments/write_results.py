@@ -164,8 +164,8 @@ SECTIONS = (
     Section(
         "The same with a few labels",
         "Those encoders fine-tuned on 1, 5 and 25 labelled videos of each of ARID's six classes "
-        "(25: all of them), 100 steps, asked in other places; `random` begins from nothing (at 56 x "
-        "56 as well).",
+        "(25: all of them), 100 steps, asked in other places; `random` begins from nothing (at "
+        "56 x 56 as well).",
         ("few_labels.jsonl",),
         ("finetune_top1",),
         SYSTEMS,
