@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from unscene.errors import UnsceneError
 from unscene.video.clip import Clip, Motion
 from unscene.views import add_flow, codec_flow, dis_flow, geometry, view_flow
-from unscene.views.flow import hold
+from unscene.views.flow import _dis, hold
 
 MakeClip = Callable[..., Clip]
 
@@ -43,6 +43,15 @@ def test_a_pan_reads_its_speed(make_clip: MakeClip, step: tuple[int, int], prese
     median = flow.flatten(0, 2).median(dim=0).values * torch.tensor([160, 120]) / 2
     # Flow points back: content that moves right comes from the left.
     torch.testing.assert_close(median, -torch.tensor(step).float(), atol=0.15, rtol=0)
+
+
+def test_a_small_grid_before_changes_nothing(make_clip: MakeClip) -> None:
+    # OpenCV's object gives up its coarse scales for good once it has seen a small picture.
+    clip = make_clip(size=(112, 112), step=(2, -1))
+    _dis.cache_clear()
+    alone = dis_flow(clip, grid=112)
+    dis_flow(clip, grid=36)
+    torch.testing.assert_close(dis_flow(clip, grid=112), alone, atol=0, rtol=0)
 
 
 def test_flow_is_that_of_equation_2(make_clip: MakeClip) -> None:

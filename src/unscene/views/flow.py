@@ -32,9 +32,10 @@ class NoVectorsError(UnsceneError, ValueError):
     """Codec flow was asked of a clip that carries no motion vectors."""
 
 
-@lru_cache(maxsize=4)
-def _dis(preset: Preset) -> Any:
-    """One DIS object per process and preset: it keeps its buffers between calls."""
+@lru_cache(maxsize=16)
+def _dis(preset: Preset, grid: int) -> Any:
+    """One DIS object per process, preset and grid. It keeps its buffers between calls, but a small
+    picture also changes its scales for good: what came before would change the flow of others."""
     import cv2
 
     if torch.utils.data.get_worker_info() is not None:
@@ -55,7 +56,8 @@ def dis_flow(clip: Clip, grid: int = 112, preset: Preset = "fast") -> Tensor:
     Args:
         clip: T frames.
         grid: G; DIS needs at least 32.
-        preset: about 0.1 (ultrafast), 0.25 (fast), 2.5 ms (medium) a pair at 112 x 112.
+        preset: about 0.2 (ultrafast), 0.5 (fast), 2.5 ms (medium) a pair at 112 x 112. Below
+            that OpenCV works at full size, where fast takes 0.7 (36 x 36) or 2.2 ms (64 x 64).
 
     Returns:
         float16 (T-1, G, G, 2), CPU.
@@ -67,7 +69,7 @@ def dis_flow(clip: Clip, grid: int = 112, preset: Preset = "fast") -> Tensor:
 
     if grid < 32:
         raise ValueError(f"DIS flow needs a grid of at least 32, got {grid}")
-    algorithm = _dis(preset)
+    algorithm = _dis(preset, grid)
     shrinks = min(clip.size) >= grid
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     luma = [
