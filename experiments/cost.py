@@ -29,6 +29,11 @@ def seconds_a_step(settings: dict[str, Any], videos: Sequence[Video]) -> float:
         settings: of the run, as `train.config.build` takes them.
         videos: what is read; at least a batch.
     """
+    return median(each_step(settings, videos))
+
+
+def each_step(settings: dict[str, Any], videos: Sequence[Video]) -> list[float]:
+    """The seconds of those steps, one by one."""
     config = build(settings)
     torch.manual_seed(0)
     encoder = create_encoder(config.encoder, **config.encoder_options)
@@ -44,4 +49,4 @@ def seconds_a_step(settings: dict[str, Any], videos: Sequence[Video]) -> float:
         method(Batch.of(read), generator).loss.backward()
         method.zero_grad()
         took.append(time.process_time() - began)
-    return median(took[1:])  # the first step warms up
+    return took[1:]  # the first step warms up

@@ -110,6 +110,19 @@ SECTIONS = (
         where=_USUAL | {"correlation": 0.9},
     ),
     Section(
+        "What each costs",
+        "CPU seconds of a step (reading 32 clips, views, forward, backward; one thread), clips a "
+        "second of them, the peak memory of that process in GB, and the seconds to a recall at 1 "
+        "of 0.5 for the motion, as trainings of 75, 150 and 600 steps bracket it; empty where 600 "
+        "steps do not reach it (experiments/costs.py; n counts steps). At R3D-18 and 112 x 112, "
+        "against MoCo: docs/log.md.",
+        ("costs.jsonl",),
+        (
+            *("cpu_seconds_a_step", "clips_a_cpu_second", "peak_gb"),
+            "cpu_seconds_to_recall_0.5",
+        ),
+    ),
+    Section(
         "With fewer steps, and with other settings",
         "The same footage. 75 and 150 steps instead of 600 (a schedule of its own for each; what a "
         "step costs is in the log); default-sgd: SGD with 0.05 instead of AdamW; default-linear: "

@@ -1,0 +1,103 @@
+"""What each method costs on moving scenes: CPU seconds a step, clips a second, memory, and seconds
+to a given score.
+
+    python experiments/costs.py --work runs/moving_scenes     # footage and settings are that run's
+
+A step is reading a batch, its views, forward and backward, in one process of one thread; its memory
+is the peak of that process, with everything that it has loaded. "To recall 0.5": the steps of the
+shortest training in moving_scenes.jsonl (seed 0; of 75, 150 and 600 steps) whose recall at 1 of the
+motion is 0.5, times the seconds of a step; the interval begins at the longest that stays below.
+Rows go to experiments/costs.jsonl, which is written anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from cost import each_step
+from generated import scenes
+from trained import HERE, METHODS
+
+from unscene.demo import BUDGET
+from unscene.evaluate.bootstrap import Score, score
+from unscene.evaluate.rows import Row, read_rows, write_rows
+from unscene.methods.presets import resolve
+
+SYSTEMS = ("moco", "hdc", "cmd", "cmd-motion-l2", "dsm", "dsm-triplet", "unscene")
+GOAL = 0.5
+_SEED, _BIAS = 0, 0.9
+_PEAK = "import sys; sys.path.insert(0, sys.argv[1]); import costs; costs.alone(*sys.argv[2:])"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0])
+    parser.add_argument("--work", type=Path, default=Path("runs", "moving_scenes"))
+    parser.add_argument("--out", type=Path, default=HERE / "costs.jsonl")
+    args = parser.parse_args()
+    scenes(args.work, _BIAS, _SEED)  # generated if it is not there yet
+    rows = [row for method in SYSTEMS for row in costs(method, args.work)]
+    write_rows(args.out, rows)
+
+
+def costs(method: str, work: Path) -> list[Row]:
+    """The rows of a method, measured in a process of its own."""
+    command = [sys.executable, "-c", _PEAK, str(HERE), method, str(work)]
+    measured = json.loads(subprocess.check_output(command, text=True))
+    seconds = np.array(measured["seconds"])
+    batch = resolve(METHODS[method][0], "default").batch_size
+    found = {
+        "cpu_seconds_a_step": score(seconds),
+        "clips_a_cpu_second": score(batch / seconds),
+        "peak_gb": Score(measured["peak_gb"], (measured["peak_gb"],) * 2, 1),
+    }
+    reached = steps_to_goal(method)
+    if reached is not None:
+        below, enough = (steps * float(np.median(seconds)) for steps in reached)
+        found["cpu_seconds_to_recall_0.5"] = Score(enough, (below, enough), 1)
+    print(method, {name: round(cell.value, 3) for name, cell in found.items()}, flush=True)
+    return [
+        Row(method, "moving scenes", "train", "none", name, *_told(cell), _SEED, 0.0, "r3d-narrow")
+        for name, cell in found.items()
+    ]
+
+
+def alone(method: str, work: str) -> None:
+    """Print seconds and peak of this process, which does nothing else."""
+    torch.set_num_threads(1)
+    name, changes = METHODS[method]
+    catalog = scenes(Path(work), _BIAS, _SEED)["train"]
+    run = {"data": catalog.source, "out": "nowhere", "method": name, "seed": _SEED}
+    seconds = each_step(BUDGET | changes | run, catalog.videos)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(json.dumps({"seconds": seconds, "peak_gb": peak}))
+
+
+def steps_to_goal(method: str) -> tuple[int, int] | None:
+    """(Steps of the longest training below the goal, of the shortest that reaches it), or None."""
+    wanted = {"method": method, "seed": _SEED, "metric": "retrieval_r1", "label": "motion"}
+    reached = {
+        row["steps"]: row["value"]
+        for row in read_rows(HERE / "moving_scenes.jsonl")
+        if all(row[name] == value for name, value in wanted.items())
+        and row["test"]["correlation"] == _BIAS
+        and row["test"].get("note", "") in ("", "75-steps", "150-steps")
+    }
+    enough = [steps for steps, value in reached.items() if value >= GOAL]
+    if not enough:
+        return None
+    return max((s for s in reached if s < min(enough)), default=0), min(enough)
+
+
+def _told(cell: Score) -> tuple[float, tuple[float, float], int]:
+    return cell.value, cell.ci95, cell.n
+
+
+if __name__ == "__main__":
+    main()
