@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from preparing import BAD
 
+import media
 from media import Plain
 from unscene.video.clip import Clip
 from unscene.video.decode import read_clips
@@ -81,3 +83,21 @@ def text_file(tmp_path: Path) -> Path:
     path = tmp_path / "notes.mp4"
     path.write_text("buy milk\n" * 100)
     return path
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Class folders, with names that meet, a broken file, a hidden one and notes."""
+    root = tmp_path / "data"
+    for name in ("Run/a.mp4", "Run/a.avi", "Sit/deep/b.mkv", "top.mp4"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        codec, options = ("mpeg4", {"g": "9"}) if name.endswith("avi") else ("libx264", BAD)
+        media.write(root / name, media.drift(14, (48, 64)), codec, options=options)
+    (root / "Sit" / "broken.mp4").write_bytes(b"buy milk\n" * 50)
+    (root / "notes.txt").write_text("not a video")
+    return root
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
