@@ -228,3 +228,25 @@ def test_a_method_can_be_copied_after_a_step() -> None:
     model = method("moco")
     model(batch(), torch.Generator().manual_seed(0))
     copy.deepcopy(model)
+
+
+def test_without_the_warp_the_papers_positive_is_mocos() -> None:
+    data = batch(clip=clips(1), shifted=clips(2))
+    unwarped = views(method("dsm", "paper", warp=False), data)["positive"]
+    plain = views(method("moco", "paper"), data)["positive"]
+    torch.testing.assert_close(unwarped, plain)
+    warped = views(method("dsm", "paper"), data)["positive"]
+    assert not torch.allclose(warped, plain)
+
+
+def test_more_stages_than_the_encoder_has_are_refused() -> None:
+    for name in ("hdc", "unscene"):
+        with pytest.raises(UnsceneError, match=r"stages 3: .* has 2; pass --stages 2"):
+            method(name, stages=3)
+
+
+def test_a_queue_left_open_is_told_when_it_is_used() -> None:
+    model = method("moco", queue=0)
+    model(batch(clip=clips(1)), torch.Generator())
+    with pytest.raises(UnsceneError, match="fit_queue"):
+        model.after_step()

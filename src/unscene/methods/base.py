@@ -7,7 +7,8 @@ nothing about devices, epochs or files: that is the trainer's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from unscene.encoders import VideoEncoder
 from unscene.methods.contrast import Head
 from unscene.methods.settings import Settings
+from unscene.precision import exactly
 from unscene.video.catalog import Video
 from unscene.video.clip import Clip
 from unscene.video.loading import Batch
@@ -88,9 +90,29 @@ class Method(nn.Module):
         """The views of a batch by name ("anchor", "positive", "negative"), (B, C, T, H, W)."""
         raise NotImplementedError
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> StepResult:
-        """Loss of a batch; all that is random comes from `generator` (a CPU generator)."""
+    def loss(self, batch: Batch, views: dict[str, Tensor]) -> StepResult:
+        """What the views of a batch cost."""
         raise NotImplementedError
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> StepResult:
+        """Views and loss of a batch; all that is random comes from `generator` (a CPU generator).
+
+        Views are made in fp32 whatever the precision of the networks.
+        """
+        with exactly(batch.index.device):
+            views = self.views(batch, generator)
+        with _drawing_from(generator, batch.index.device):
+            return self.loss(batch, views)
 
     def after_step(self) -> None:
         """Called after every optimiser step."""
+
+
+@contextmanager
+def _drawing_from(generator: torch.Generator, device: torch.device) -> Iterator[None]:
+    """What layers draw by themselves (dropout) comes from `generator` too; torch's own state is
+    left as it was."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

@@ -8,7 +8,7 @@
     head      four, two layers with batch norm, D = 512, L2; a transformer predicts the motion
               (foretell.py)
     loss      motion: each predicted position must find the true motion's feature at that position
-              among all positions of it, of the other moments and of the batch's other videos;
+              among all positions of it and of the other moments of the batch's videos;
               context: the clip must find its key frame among those of the batch. Both InfoNCE,
               query -> key, negatives from all processes, keys with gradient. Their sum.
 
@@ -16,8 +16,10 @@ Each ablation is one flag away: `--tasks context` or motion; `--motion_at presen
 l2`; `--predictor linear`; `--context_from any`; `--motion_from flow`, difference or
 vectors+residual (the vectors, and as third channel what they leave unexplained).
 
-Sources: the summary of the paper, the authors' public code and model card as methods.md, section 3,
-describes them. What is ours:
+Sources: the summary of the paper, the authors' public code (read for what it does) and model card.
+Where methods.md, section 3, leaves it open, the code decides: the maps of two scales are added up,
+what the transformer is (predictor.py), other moments have crops of their own, and those of every
+video are negatives for all. What is ours:
 - A flip negates the x of a vector, a crop rescales vectors, the key frame is RGB. `--preset
   official-code` repeats the authors' slips in the first two.
 - The key frame is the last one at or before a frame drawn from within 5 of the clip.
@@ -29,6 +31,7 @@ describes them. What is ours:
 - A window of the same video that is in a batch twice is no negative.
 - Vectors of I-frames and of intra blocks are zero, as with the authors; streams with B-frames are
   taken with the vectors they have (`unscene prepare` makes exact ones).
+- No SyncBN of its own accord: `--sync_batchnorm true`, which the authors have, is a flag.
 - The default preset takes AdamW with 1e-3 and batches of 32.
 """
 
@@ -45,7 +48,6 @@ from unscene.methods.base import Method, Network, StepResult
 from unscene.methods.contrast import gather_with_gradient, info_nce, same_video
 from unscene.methods.foretell import (
     MotionPrediction,
-    NormHead,
     future_windows,
     map_shape,
     motion_view,
@@ -55,6 +57,7 @@ from unscene.methods.foretell import (
     windows_of,
 )
 from unscene.methods.moco import rank1
+from unscene.methods.predictor import NormHead
 from unscene.methods.settings import Settings
 from unscene.video.catalog import Video
 from unscene.video.clip import Clip
@@ -83,7 +86,8 @@ class CMDNetwork(Network):
 
     def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
         super().__init__(encoder)
-        shape = map_shape(encoder, settings.frames, settings.size, scales=2)
+        shape = map_shape(encoder, settings.frames, settings.size, settings.scales)
+        self.scales = settings.scales
         if settings.tasks != "motion":
             self.context = ContextMatching(shape[0], settings)
         if settings.tasks != "context":
@@ -91,7 +95,7 @@ class CMDNetwork(Network):
 
     def clip_maps(self, clip_BCTHW: Tensor) -> Tensor:
         """Clips -> (B, C, T', H', W') of two scales."""
-        return two_scales(self.encoder, self.encoder.forward_stages(clip_BCTHW))
+        return two_scales(self.encoder, self.encoder.forward_stages(clip_BCTHW), self.scales)
 
 
 class CMD(Method):
@@ -133,10 +137,14 @@ class CMD(Method):
         if s.tasks != "motion":
             key = batch.clips["key"]
             views["key"] = make_view(key, self.basic.draw(key.sizes, generator), size=s.size)
-        return views | {name: motion_view(batch, name, params, s) for name in self.windows}
+        for name in self.windows:
+            if name != self.windows[0]:
+                # Other moments are cropped and flipped by themselves, as with the authors.
+                params = self.basic.draw(clip.sizes, generator)
+            views[name] = motion_view(batch, name, params, s)
+        return views
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> StepResult:
-        views = self.views(batch, generator)
+    def loss(self, batch: Batch, views: dict[str, Tensor]) -> StepResult:
         own = same_video(batch.index.to(views["anchor"].device))
         maps = self.embedder.clip_maps(views["anchor"])
         losses: list[Tensor] = []

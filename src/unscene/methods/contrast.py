@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unscene.errors import UnsceneError
+from unscene.precision import exactly
 
 
 def info_nce(
@@ -42,13 +43,15 @@ def info_nce(
     Returns:
         The mean over B (and R), a scalar.
     """
-    columns = [(query * positive).sum(dim=-1, keepdim=True)]
-    if negative is not None:
-        columns.append((query * negative).sum(dim=-1, keepdim=True))
-    others = query @ queue.mT
-    columns.append(others if hidden is None else others.masked_fill(hidden, -torch.inf))
-    logits = (torch.cat(columns, dim=-1) / temperature).flatten(0, -2)
-    return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=query.device))
+    with exactly(query.device):
+        columns = [(query * positive).sum(dim=-1, keepdim=True)]
+        if negative is not None:
+            columns.append((query * negative).sum(dim=-1, keepdim=True))
+        others = query @ queue.mT
+        columns.append(others if hidden is None else others.masked_fill(hidden, -torch.inf))
+        logits = (torch.cat(columns, dim=-1) / temperature).flatten(0, -2)
+        first = torch.zeros(len(logits), dtype=torch.long, device=query.device)
+        return F.cross_entropy(logits, first)
 
 
 def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, *, margin: float) -> Tensor:
@@ -70,7 +73,7 @@ class Head(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        # Normalising in fp32 keeps cosines exact under bf16 autocast.
+        # In fp32 under bf16 autocast too, as are the products of the losses.
         return F.normalize(self.layers(features).float(), dim=1)
 
 
@@ -88,8 +91,10 @@ class Queue(nn.Module):
     @torch.no_grad()
     def push(self, features: Tensor) -> None:
         """Replace the oldest by (B, D) features of every process, in the order of the ranks."""
-        features = gather(features.detach()).to(self.features.dtype)
         size = len(self.features)
+        if not size:
+            raise UnsceneError("queue 0 leaves its length open: `presets.fit_queue` gives one")
+        features = gather(features.detach()).to(self.features.dtype)
         if len(features) > size:
             features = features[-size:]
         slots = (self.position + torch.arange(len(features), device=features.device)) % size
@@ -143,6 +148,11 @@ def gather(features: Tensor) -> Tensor:
     parts = [torch.empty_like(features) for _ in range(dist.get_world_size())]
     dist.all_gather(parts, features.contiguous())
     return torch.cat(parts)
+
+
+def mean_of_all(value: Tensor) -> Tensor:
+    """The mean of a scalar over all processes, without gradient."""
+    return gather(value.detach()[None]).mean()
 
 
 def gather_with_gradient(features: Tensor) -> Tensor:

@@ -16,14 +16,16 @@ Deviations and choices the paper leaves open:
 - The flow algorithm is not stated: DIS, or the codec's vectors (`--flow codec`).
 - The default preset fills the queue with keys instead of anchors, fits its length to the videos and
   takes the batch's other videos as negatives too (docs/log.md has the evidence), applies the basic
-  augmentation to all three views, and uses a two-layer head, AdamW and tau = 0.1 (not yet measured
-  against the paper's). `--preset paper` does none of this.
+  augmentation to all three views, and uses AdamW, a two-layer head (docs/log.md measures both
+  against the paper's) and tau = 0.1. `--preset paper` does none of this.
+- Eq. 5 is a sum over the batch; here it is the mean.
+- Table 4 does not say how a positive without the warp is augmented: as MoCo's, p = b(c2).
 - Positives and negatives go through the momentum twin in one batch (docs/log.md).
 - `--other_scene` puts what moves in the positive over another video's scene (`views.transplant`);
   it is ours, and off in every preset of DSM.
 - `--preset official-code` takes the published code's numbers (tau, m, weight decay, drops, no flow
-  scaling); its local bump warps on the anchor and the inter-video term of its triplet run are not
-  reproduced.
+  scaling); its local bump warps on the anchor, the inter-video term of its triplet run and its
+  negatives from anywhere in the video (ours begin within `shift_range`) are not reproduced.
 """
 
 from __future__ import annotations
@@ -93,7 +95,8 @@ class TripletViews(Method):
         params = self.basic.draw(clip.sizes, generator)
         views = {"anchor": make_view(clip, params, size=s.size)} | self._beside(batch, params)
         disturbed = self._crop_only() if s.basic_on == "anchor" else self.basic
-        params = disturbed.draw(clip.sizes, generator)
+        # Without the warp the positive is MoCo's, p = b(c2): a bare crop would ask for less.
+        params = (disturbed if s.warp else self.basic).draw(clip.sizes, generator)
         if s.warp:
             offsets = draw_offsets(len(clip), generator, points=s.warp_points, reach=s.warp_reach)
         views["positive"] = make_view(clip, params, size=s.size, warp_offsets=offsets)
@@ -146,8 +149,7 @@ class DSMTriplet(TripletViews):
         if not self.has_negative:
             raise UnsceneError("dsm-triplet needs a negative: --flow_scaling true or --shift true")
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> StepResult:
-        views = self.views(batch, generator)
+    def loss(self, batch: Batch, views: dict[str, Tensor]) -> StepResult:
         # One pass for all three, so that batch norm sees them alike.
         a, p, n = self.embedder(torch.cat(list(views.values()))).chunk(3)
         loss = triplet(a, p, n, margin=self.settings.margin)

@@ -2,19 +2,17 @@
 
     motion    (B, 2, F, H, W)    R3D-10, stem of stride 1    (B, 512, 1, 7, 7): 49 positions
     clip      (B, 3, T, H, W)    encoder, two scales         (B, C, 2, 7, 7): 98 tokens
-              tokens -> transformer, a learned query for every position -> head
+              tokens -> transformer, a learned query for every position -> head (predictor.py)
               each position must find the true motion's feature there, among all others
 
 (Sizes of a 16x112x112 clip and F = 8.) Two scales: a ResNet's last map, brought to the size of the
-one before (nearest), beside the even and the odd time steps of that one; other encoders give their
-last map. methods.md counts 2048 channels there; with the bottlenecks of the authors' public model
-they are 2048 + 2 * 1024.
+one before (nearest), and the even and the odd time steps of that one side by side; their sum
+(2048 channels of R3D-26), or all beside each other (`scales`). Other encoders give their last map.
 """
 
 from __future__ import annotations
 
 import copy
-import math
 from typing import Literal
 
 import torch
@@ -23,8 +21,15 @@ from torch import Tensor, nn
 
 from unscene.encoders import VideoEncoder, create_encoder
 from unscene.encoders.resnet3d import ResNet3D
-from unscene.methods.contrast import gather_with_gradient, rank
+from unscene.methods.contrast import gather_with_gradient, mean_of_all, rank
+from unscene.methods.predictor import (
+    LinearPredictor,
+    NormHead,
+    TransformerPredictor,
+    at_positions,
+)
 from unscene.methods.settings import Settings
+from unscene.precision import exactly
 from unscene.video.catalog import Video
 from unscene.video.loading import Batch
 from unscene.video.sampling_future import FutureWindows
@@ -32,7 +37,6 @@ from unscene.views.augment import ViewParameters, make_view
 from unscene.views.flow import view_flow
 from unscene.views.motion import motion_maps, residual_maps
 
-_HEADS = 8  # of attention
 _LEAST = 1e-5  # of mean squared motion, where hardly anything moves
 _CHANNELS = {"vectors": 2, "vectors+residual": 3, "flow": 2, "difference": 3}
 _READ_AS: dict[str, Literal["vectors", "both"]] = {"vectors": "vectors", "vectors+residual": "both"}
@@ -54,7 +58,7 @@ class MotionPrediction(nn.Module):
         self.settings = s = settings
         channels, *tokens = shape
         motion_encoder = _motion_encoder(s)
-        of_motion, *positions = map_shape(motion_encoder, s.motion_frames, s.size, scales=1)
+        of_motion, *positions = map_shape(motion_encoder, s.motion_frames, s.size)
         self.tokens, self.positions = tuple(tokens), tuple(positions)
         kind = TransformerPredictor if s.predictor == "transformer" else LinearPredictor
         self.predictor = kind(channels, s.predictor_dim, self.tokens, self.positions)
@@ -91,7 +95,7 @@ class MotionPrediction(nn.Module):
             # A share of what moves at all, 1 for a prediction of nothing: a few pixels on a few
             # blocks would weigh next to nothing beside another loss.
             error = F.mse_loss(self.values(predicted).float(), target)
-            loss = error / target.square().mean().clamp(min=_LEAST)
+            loss = error / mean_of_all(target.square().mean()).clamp(min=_LEAST)
             return loss, {"motion": loss.detach()}
         # One pass for all windows, so that batch norm sees them alike.
         true, *others = self.features(torch.cat(windows)).chunk(len(windows))
@@ -99,58 +103,6 @@ class MotionPrediction(nn.Module):
         tau = self.settings.temperature
         loss, found = position_nce(self.query(predicted), true, hard, own, tau)
         return loss, {"motion": loss.detach(), "motion_rank1": found}
-
-
-class NormHead(nn.Module):
-    """(..., D_in) -> normalised (..., D_out): two layers, each with batch norm (over all rows)."""
-
-    def __init__(self, dim_in: int, dim_out: int, hidden: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(dim_in, hidden, bias=False),
-            nn.BatchNorm1d(hidden),
-            nn.ReLU(inplace=True),
-            nn.Linear(hidden, dim_out, bias=False),
-            nn.BatchNorm1d(dim_out),
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        rows = self.layers(features.flatten(0, -2)).float()
-        return F.normalize(rows, dim=1).unflatten(0, features.shape[:-1])
-
-
-class TransformerPredictor(nn.Module):
-    """Maps (B, C, T, H, W) -> (B, N, D): 2 encoder and 4 decoder layers, post-norm, FFN as wide as
-    the model, dropout 0.1; positions of the tokens and queries of the future are learned."""
-
-    def __init__(
-        self, channels: int, dim: int, tokens: tuple[int, ...], positions: tuple[int, ...]
-    ) -> None:
-        super().__init__()
-        self.project = nn.Linear(channels, dim)
-        self.places = nn.Parameter(torch.randn(math.prod(tokens), dim) * 0.02)
-        self.queries = nn.Parameter(torch.randn(math.prod(positions), dim) * 0.02)
-        self.transformer = nn.Transformer(dim, _HEADS, 2, 4, dim, 0.1, batch_first=True)
-
-    def forward(self, maps_BCTHW: Tensor) -> Tensor:
-        tokens = self.project(maps_BCTHW.flatten(2).mT) + self.places
-        out: Tensor = self.transformer(tokens, self.queries.expand(len(tokens), -1, -1))
-        return out
-
-
-class LinearPredictor(nn.Module):
-    """Maps -> (B, N, D) without looking around: the tokens that stand at a position, projected."""
-
-    def __init__(
-        self, channels: int, dim: int, tokens: tuple[int, ...], positions: tuple[int, ...]
-    ) -> None:
-        super().__init__()
-        self.positions = positions
-        self.project = nn.Linear(channels, dim)
-
-    def forward(self, maps_BCTHW: Tensor) -> Tensor:
-        out: Tensor = self.project(at_positions(maps_BCTHW, self.positions))
-        return out
 
 
 def position_nce(
@@ -161,55 +113,60 @@ def position_nce(
     Args:
         query: predicted features (B, N, D), normalised.
         true: features of the true motion (B, N, D).
-        others: of H other moments of the same video (B, H, N, D), or None.
-        own: bool (B, world B), from `same_video`.
+        others: of H other moments of the same videos (B, H, N, D), or None.
+        own: bool (B, world B), from `same_video`: of another place in the batch that shows the
+            same video, nothing is a negative.
         temperature: tau > 0.
 
     Returns:
         The mean loss over videos and positions, and how often a position finds its feature first.
+        Candidates are all positions of all windows of all processes' videos.
     """
     batch, positions, _ = query.shape
+    windows = true[:, None] if others is None else torch.cat([true[:, None], others], dim=1)
     here = torch.arange(batch, device=query.device)
-    every = gather_with_gradient(true)
-    logits = torch.einsum("bnd,cmd->bncm", query, every)
     place = here + rank() * batch
     twin = own.clone()
     twin[here, place] = False
-    logits = logits.masked_fill(twin[:, None, :, None], -torch.inf).flatten(2)
-    if others is not None:
-        hard = torch.einsum("bnd,bhmd->bnhm", query, others).flatten(2)
-        logits = torch.cat([logits, hard], dim=2)
-    target = place[:, None] * positions + torch.arange(positions, device=query.device)
-    loss = F.cross_entropy((logits / temperature).flatten(0, 1), target.flatten())
+    with exactly(query.device):
+        every = gather_with_gradient(windows)  # (world B, 1 + H, N, D)
+        logits = torch.einsum("bnd,chmd->bnchm", query, every)
+        logits = logits.masked_fill(twin[:, None, :, None, None], -torch.inf).flatten(2)
+        first = place[:, None] * windows.shape[1] * positions
+        target = first + torch.arange(positions, device=query.device)
+        loss = F.cross_entropy((logits / temperature).flatten(0, 1), target.flatten())
     found = (logits.detach().argmax(dim=2) == target).float().mean()
     return loss, found
 
 
-def at_positions(maps_BCTHW: Tensor, positions: tuple[int, ...]) -> Tensor:
-    """Maps, averaged over what falls to each of N = T' H' W' positions: (B, N, C)."""
-    t, h, w = positions
-    return F.adaptive_avg_pool3d(maps_BCTHW, (t, h, w)).flatten(2).mT
+def two_scales(encoder: VideoEncoder, stages: list[Tensor], scales: str = "sum") -> Tensor:
+    """An encoder's maps (`forward_stages`) -> what the predictor reads, (B, C, T', H', W').
 
-
-def two_scales(encoder: VideoEncoder, stages: list[Tensor]) -> Tensor:
-    """An encoder's maps (`forward_stages`) -> what the predictor reads, (B, C, T', H', W')."""
+    Args:
+        encoder: that made them.
+        stages: shallow to deep.
+        scales: "sum" (CMD's authors) or "concat".
+    """
     coarse = stages[-1]
     if len(stages) < 2 or not isinstance(encoder, ResNet3D):
         return coarse
     fine = stages[-2]
-    length, each = fine.shape[2], fine.shape[2] // coarse.shape[2]
-    begin = torch.arange(coarse.shape[2], device=fine.device) * each
-    steps = [fine[:, :, (begin + k).clamp(max=length - 1)] for k in range(max(1, each))]
-    size = (coarse.shape[2], *fine.shape[3:])
-    return torch.cat([F.interpolate(coarse, size=size), *steps], dim=1)
+    # As many steps of time as make up for the channels: two, as a stage has twice those before it.
+    each, length = coarse.shape[1] // fine.shape[1], fine.shape[2]
+    begin = torch.arange(coarse.shape[2], device=fine.device) * (length // coarse.shape[2])
+    steps = torch.cat([fine[:, :, (begin + k).clamp(max=length - 1)] for k in range(each)], dim=1)
+    whole = F.interpolate(coarse, size=steps.shape[2:])
+    return whole + steps if scales == "sum" else torch.cat([whole, steps], dim=1)
 
 
-def map_shape(encoder: VideoEncoder, frames: int, size: int, *, scales: int) -> tuple[int, ...]:
-    """(C, T', H', W') of an encoder's maps, of one scale or two, without computing them."""
+def map_shape(
+    encoder: VideoEncoder, frames: int, size: int, scales: str | None = None
+) -> tuple[int, ...]:
+    """(C, T', H', W') of an encoder's last map, or of two scales, without computing them."""
     shadow = copy.deepcopy(encoder).to("meta")
     clip = torch.empty(2, encoder.spec.channels, frames, size, size, device="meta")
     stages = shadow.forward_stages(clip)
-    return tuple((two_scales(shadow, stages) if scales == 2 else stages[-1]).shape[1:])
+    return tuple((two_scales(shadow, stages, scales) if scales else stages[-1]).shape[1:])
 
 
 def windows_of(settings: Settings) -> tuple[str, ...]:

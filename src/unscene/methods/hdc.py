@@ -60,12 +60,20 @@ class StageEmbedder(Network):
         encoder: what is to be trained.
         settings: resolved settings.
         contrasts: their names.
+
+    Raises:
+        UnsceneError: the encoder has fewer stages than are asked for.
     """
 
     def __init__(
         self, encoder: VideoEncoder, settings: Settings, contrasts: tuple[str, ...]
     ) -> None:
         super().__init__(encoder)
+        if settings.stages > len(encoder.stage_dims):
+            raise UnsceneError(
+                f"stages {settings.stages}: encoder {encoder.spec.name} has "
+                f"{len(encoder.stage_dims)}; pass --stages {len(encoder.stage_dims)}"
+            )
         self.stages = settings.stages
         self.stepwise = {"spatial"} if settings.sc_pool == "2d" else set()
         self.heads = nn.ModuleDict(
@@ -110,11 +118,6 @@ class HDC(Method):
 
     def _network(self, encoder: VideoEncoder) -> StageEmbedder:
         s = self.settings
-        if s.stages > len(encoder.stage_dims):
-            raise UnsceneError(
-                f"stages {s.stages}: encoder {encoder.spec.name} has "
-                f"{len(encoder.stage_dims)}; pass --stages {len(encoder.stage_dims)}"
-            )
         if s.contrasts == "entangled" and not s.crop_first:
             raise UnsceneError(
                 "contrasts 'entangled': its views differ in space too, and under --crop_first "
@@ -148,8 +151,7 @@ class HDC(Method):
             views["second"] = make_view(second, params, size=size)
         return views
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> StepResult:
-        views = self.views(batch, generator)
+    def loss(self, batch: Batch, views: dict[str, Tensor]) -> StepResult:
         own = same_video(batch.index.to(views["anchor"].device))
         # One pass for all views, so that batch norm sees them alike.
         seen = self.embedder(torch.cat(list(views.values())))

@@ -46,8 +46,7 @@ class MoCo(Method):
             for name in ("anchor", "positive")
         }
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> StepResult:
-        views = self.views(batch, generator)
+    def loss(self, batch: Batch, views: dict[str, Tensor]) -> StepResult:
         anchor = self.embedder(views["anchor"])
         # One pass for all keys: alone, a batch of negatives would have the very thing that makes
         # them negative normalised away by batch norm.

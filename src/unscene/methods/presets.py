@@ -68,6 +68,7 @@ _UNSCENE = {
     "stages": 2,
     "motion_loss": "l2",
     "predictor": "linear",
+    "scales": "concat",
 }
 
 _TABLE: dict[str, dict[str, dict[str, Any]]] = {

@@ -58,6 +58,7 @@ class Settings:
             share of the mean squared motion).
         context_from: what CMD's context is: a "key" frame of the stream, or "any" frame.
         predictor: CMD's, "transformer" or "linear".
+        scales: how a ResNet's last two maps come together for it: "sum" or "concat".
         predictor_dim, predictor_hidden: width of the predictor, and of the hidden layer of heads.
         motion_frames, motion_gap: F, and frames from the clip's last to the motion's first.
         motion_negatives: motion windows of the same video at other times.
@@ -111,6 +112,7 @@ class Settings:
     motion_loss: Literal["nce", "l2"] = "nce"
     context_from: Literal["key", "any"] = "key"
     predictor: Literal["transformer", "linear"] = "transformer"
+    scales: Literal["sum", "concat"] = "sum"
     predictor_dim: int = 512
     predictor_hidden: int = 2048
     motion_frames: int = 8

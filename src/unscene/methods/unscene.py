@@ -13,13 +13,15 @@
 Every part is one flag away from being gone: `--other_scene 0`, `--foretell 0`, `--stages 1`;
 without all of them it is DSM (Triplet). docs/results.md says which parts help. CMD's own way to
 foretell, by finding the motion's feature, is `--motion_loss nce --predictor transformer`; here it
-was worse and took twice the time (docs/log.md).
+was worse and took twice the time (docs/log.md). The maps of both scales stand beside each other
+(`scales` concat), as they did in all our experiments; CMD adds them.
 
 Why these: the triplet within a video learned most of what moves in our experiments, while negatives
 from other videos brought the scene back in (docs/log.md). The positive over another scene is what
 no crop or warp can give: the place itself is exchanged. What moves is cut out by change over time
 (`views.transplant`), not by the codec's vectors: blocks of 8 px are coarser than what moves in
-small videos. Views of a moving camera, and of a video that is its own neighbour in the batch, stay
+small videos; for the same reason flow is DIS (`--flow codec` was worse at that size). Views of a
+moving camera, and of a video that is its own neighbour in the batch, stay
 what they are.
 """
 
@@ -61,7 +63,7 @@ class UnsceneNetwork(StageEmbedder):
     def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
         super().__init__(encoder, settings, (_CONTRAST,))
         if settings.foretell:
-            shape = map_shape(encoder, settings.frames, settings.size, scales=2)
+            shape = map_shape(encoder, settings.frames, settings.size, settings.scales)
             self.motion = MotionPrediction(shape, settings)
 
 
@@ -97,8 +99,7 @@ class Unscene(TripletViews):
         names = windows_of(s) if s.foretell else ()
         return {name: motion_view(batch, name, params, s) for name in names}
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> StepResult:
-        views = self.views(batch, generator)
+    def loss(self, batch: Batch, views: dict[str, Tensor]) -> StepResult:
         # One pass for all three, so that batch norm sees them alike.
         stacked = torch.cat([views[name] for name in ("anchor", "positive", "negative")])
         maps = self.embedder.encoder.forward_stages(stacked)
@@ -107,7 +108,8 @@ class Unscene(TripletViews):
             windows = [views[name] for name in windows_of(self.settings)]
             count = len(views["anchor"])
             own = same_video(batch.index.to(stacked.device))
-            clips = two_scales(self.embedder.encoder, [m[:count] for m in maps])
+            own_maps = [m[:count] for m in maps]
+            clips = two_scales(self.embedder.encoder, own_maps, self.settings.scales)
             foretold, found = self.embedder.motion(clips, windows, own)
             loss = loss + self.settings.foretell * foretold
             metrics |= found

@@ -16,6 +16,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from unscene.precision import exactly
 from unscene.video.clip import ClipBatch
 from unscene.views import color, disturb, geometry
 from unscene.views.render import pool_from, render
@@ -251,32 +252,35 @@ def make_view(
     """
     if len(params) != len(batch):
         raise ValueError(f"{len(params)} sets of parameters for a batch of {len(batch)}")
-    device = batch.device
-    affine = params.affine.to(device)
-    if warp_offsets is None:
-        grid = geometry.grid(affine, (size, size))
-    else:
-        grid = disturb.warp(affine, warp_offsets.to(device), (size, size))
-    frames = None
-    if phi is not None:
-        if batch.flow is None:
-            raise ValueError("flow scaling needs batch.flow: see `unscene.views.flow.add_flow`")
-        grid, frames = disturb.scale_flow(grid, batch.flow, phi.to(device))
-    factors = params.color.to(device)
-    full_range, bt709 = batch.full_range, batch.bt709
+    with exactly(batch.device):
+        device = batch.device
+        affine = params.affine.to(device)
+        if warp_offsets is None:
+            grid = geometry.grid(affine, (size, size))
+        else:
+            grid = disturb.warp(affine, warp_offsets.to(device), (size, size))
+        frames = None
+        if phi is not None:
+            if batch.flow is None:
+                raise ValueError("flow scaling needs batch.flow: see `unscene.views.flow.add_flow`")
+            grid, frames = disturb.scale_flow(grid, batch.flow, phi.to(device))
+        factors = params.color.to(device)
+        full_range, bt709 = batch.full_range, batch.bt709
 
-    def matrix(mean_yuv: Tensor) -> Tensor:
-        return color.view_matrix(
-            factors, mean_yuv, full_range, bt709, mean=params.mean, std=params.std
+        def matrix(mean_yuv: Tensor) -> Tensor:
+            return color.view_matrix(
+                factors, mean_yuv, full_range, bt709, mean=params.mean, std=params.std
+            )
+
+        shrinkage = geometry.shrinkage(params.affine, batch.sizes.cpu(), (size, size))
+        return render(
+            batch,
+            grid,
+            matrix,
+            frames=frames,
+            blur_sigma=params.blur_sigma.to(device)
+            if bool((params.blur_sigma > 0).any())
+            else None,
+            clamp=color.bounds(params.mean, params.std),
+            pool=pool_from(shrinkage),
         )
-
-    shrinkage = geometry.shrinkage(params.affine, batch.sizes.cpu(), (size, size))
-    return render(
-        batch,
-        grid,
-        matrix,
-        frames=frames,
-        blur_sigma=params.blur_sigma.to(device) if bool((params.blur_sigma > 0).any()) else None,
-        clamp=color.bounds(params.mean, params.std),
-        pool=pool_from(shrinkage),
-    )
