@@ -1,0 +1,71 @@
+"""The table of what each method reads is what each method reads."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+import torch
+from noise import noise, vectors
+from test_precision import SIDE, SMALL, B, T, clip
+
+from unscene.encoders import create_encoder
+from unscene.errors import UnsceneError
+from unscene.methods.presets import METHODS, resolve
+from unscene.methods.reads import READS, TRAINING, check_read
+from unscene.methods.registry import create_method
+from unscene.methods.settings import Settings
+from unscene.video.loading import Batch
+
+# Flags that make a method look at others.
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "cmd": [{"motion_loss": "l2", "predictor": "linear"}, {"motion_from": "flow"}],
+    "unscene": [{"motion_loss": "nce", "predictor": "transformer"}],
+}
+
+
+class Watched:
+    """Settings that note what is asked of them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.read = settings, set[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        self.read.add(name)
+        return getattr(self.settings, name)
+
+
+def batch(flow: bool) -> Batch:
+    clips = {name: clip(seed) for seed, name in enumerate(("clip", "shifted", "second", "key"))}
+    for seed, name in enumerate(("motion", "other0", "other1", "other2"), 4):
+        one = clip(seed, T + 1) if flow else noise(seed, B, T, SIDE)
+        clips[name] = one if flow else replace(one, motion=vectors(seed, B, T, SIDE))
+    return Batch(clips, torch.arange(B))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_a_method_reads(name: str) -> None:
+    read: set[str] = set()
+    for changes in ({}, *VARIANTS.get(name, [])):
+        torch.manual_seed(0)
+        watched = Watched(resolve(name, "default", SMALL | changes))
+        encoder = create_encoder("r3d-narrow", width=8, stages=2)
+        method = create_method(name, encoder, watched)  # type: ignore[arg-type]
+        method.sampler()
+        method.transforms()
+        method(batch(changes.get("motion_from") == "flow"), torch.Generator())
+        method.after_step()
+        read |= watched.read
+    assert read - set(TRAINING) == READS[name] - set(TRAINING)
+    assert READS[name] <= {field.name for field in fields(Settings)}
+
+
+def test_every_setting_is_read_by_some_method() -> None:
+    assert frozenset().union(*READS.values()) == {field.name for field in fields(Settings)}
+
+
+def test_a_flag_that_changes_nothing_is_refused() -> None:
+    check_read("dsm", ["warp", "lr", "temperature"])
+    with pytest.raises(UnsceneError, match=r"--warp changes nothing in moco.*dsm, dsm-triplet"):
+        check_read("moco", ["lr", "warp"])
