@@ -68,6 +68,15 @@ def test_the_loss_is_the_sum_of_both_and_reaches_every_network() -> None:
     assert [name for name in still if not name.endswith("bias") and idle not in name] == []
 
 
+def test_the_two_losses_can_be_weighed() -> None:
+    model = method(task_weights=(0.5, 3.0))
+    result = run(model, batch(model))
+    total = 3 * result.metrics["motion"] + 0.5 * result.metrics["context"]
+    torch.testing.assert_close(result.loss.detach(), total)
+    with pytest.raises(UnsceneError, match="task_weights"):
+        method(task_weights=(0.0, 1.0))
+
+
 def test_the_context_loss_is_info_nce_of_clips_and_key_frames() -> None:
     model = method(tasks="context").eval()
     data = batch(model)

@@ -10,7 +10,8 @@
     loss      motion: each predicted position must find the true motion's feature at that position
               among all positions of it and of the other moments of the batch's videos;
               context: the clip must find its key frame among those of the batch. Both InfoNCE,
-              query -> key, negatives from all processes, keys with gradient. Their sum.
+              query -> key, negatives from all processes, keys with gradient. Their sum, weighed by
+              `task_weights`.
 
 Each ablation is one flag away: `--tasks context` or motion; `--motion_at present`; `--motion_loss
 l2`; `--predictor linear`; `--context_from any`; `--motion_from flow`, difference or
@@ -148,16 +149,18 @@ class CMD(Method):
         own = same_video(batch.index.to(views["anchor"].device))
         maps = self.embedder.clip_maps(views["anchor"])
         losses: list[Tensor] = []
+        weights = self.settings.task_weights
         metrics: dict[str, Tensor] = {}
         if "key" in views:
             query, key = self.embedder.context(maps, views["key"])
             keys, tau = gather_with_gradient(key), self.settings.temperature
-            losses.append(info_nce(query, key, keys, temperature=tau, hidden=own))
-            metrics["context"] = losses[-1].detach()
+            context = info_nce(query, key, keys, temperature=tau, hidden=own)
+            losses.append(weights[0] * context)
+            metrics["context"] = context.detach()
             metrics["context_rank1"] = rank1(query, key, keys, own)
         if self.windows:
             windows = [views[name] for name in self.windows]
             loss, found = self.embedder.motion(maps, windows, own)
-            losses.append(loss)
+            losses.append(weights[1] * loss)
             metrics |= found
         return StepResult(torch.stack(losses).sum(), metrics)

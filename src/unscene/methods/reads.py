@@ -33,7 +33,7 @@ READS: dict[str, frozenset[str]] = {
         "dsm": (_MOCO, _DISTURBED),
         "dsm-triplet": (("head", "margin"), _DISTURBED),
         "hdc": (_STAGES, _HDC),
-        "cmd": (("tasks",), _MOTION),
+        "cmd": (("tasks", "task_weights"), _MOTION),
         "unscene": (("foretell", "margin"), _STAGES, _DISTURBED, _MOTION),
     }.items()
 }

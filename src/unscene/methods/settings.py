@@ -49,7 +49,8 @@ class Settings:
             the video, both windows alike, and cuts then.
         crop_reach: HDC's two windows begin at most so many frames of the video apart.
         tasks: CMD's: "context" (which key frame belongs to the clip), "motion" (what moves where,
-            `motion_gap` frames later), or "both"; their losses weigh the same.
+            `motion_gap` frames later), or "both".
+        task_weights: of CMD's losses, the context's and the motion's.
         motion_at: CMD predicts the motion of the "future", or of the "present" (the clip's end).
         motion_from: what CMD's motion is: the codec's "vectors", those and what they leave
             unexplained ("vectors+residual"), optical "flow" (DIS), or the "difference" of
@@ -107,6 +108,7 @@ class Settings:
     crop_first: bool = True
     crop_reach: int = 250
     tasks: Literal["both", "context", "motion"] = "both"
+    task_weights: tuple[float, float] = (1.0, 1.0)
     motion_at: Literal["future", "present"] = "future"
     motion_from: Literal["vectors", "vectors+residual", "flow", "difference"] = "vectors"
     motion_loss: Literal["nce", "l2"] = "nce"
@@ -147,6 +149,8 @@ class Settings:
         weighed = len(self.stage_weights) >= self.stages and all(w > 0 for w in self.stage_weights)
         remedy = f"must be numbers above 0, one for each of the {self.stages} stages"
         _require(self, "stage_weights", weighed, remedy)
+        positive = all(weight > 0 for weight in self.task_weights)
+        _require(self, "task_weights", positive, "must be two numbers above 0; see --tasks")
         divides = self.predictor_dim % 8 == 0 or self.predictor == "linear"
         _require(self, "predictor_dim", divides, "must be a multiple of 8, the transformer's heads")
         _require(self, "warp_points", self.warp_points >= 2, "must be at least 2")
