@@ -16,6 +16,7 @@ from unscene.errors import UnsceneError
 from unscene.video import prepare
 from unscene.video.catalog import open_catalog
 from unscene.video.inspect import inspect
+from unscene.video.prepare_estimate import estimate
 from unscene.video.prepare_plan import make_plan
 from unscene.video.transcode import Recipe
 
@@ -121,15 +122,19 @@ def test_a_csv_keeps_its_rows_and_its_segments_become_files(data: Path, out: Pat
     )
     account = go(table, out)
     assert (account.done, len(account.failed)) == (3, 2)
-    assert rows(out / "videos.csv") == [
+    assert rows(out / "list.csv") == [
         {"path": "Run/a_0-0.2.mp4", "label": "run", "person": "ann"},
         {"path": "Run/a_0.2-end.mp4", "label": "stop", "person": "bob"},
         {"path": "Run/a_0.2-end.mp4", "label": "halt", "person": ""},
         {"path": "top.mp4", "label": "sit", "person": "cid"},
     ]
-    catalog = open_catalog(out / "videos.csv")
+    catalog = open_catalog(out / "list.csv")
     assert [video.label for video in catalog.videos] == ["run", "stop", "halt", "sit"]
     assert [v.info.frames for v in catalog.videos if v.info] == [5, 9, 9, 14]
+    assert account.before == sum(
+        (data / name).stat().st_size
+        for name in ("Run/a.mp4", "top.mp4")  # once, not per segment
+    )
     assert go(table, out).done == 0  # the CSV is ours too
 
 
@@ -162,7 +167,7 @@ def test_the_estimate_is_near_and_a_small_disk_stops_before_the_start(
     data: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = make_plan(data, out, RECIPE)
-    needs = prepare.estimate(plan, prepare.check_plan(plan, workers=0))
+    needs = estimate(plan, prepare.check_plan(plan, workers=0))
     assert not out.exists()
     written = go(data, out).after
     assert (needs.files, needs.frames) == (4, 56)
@@ -178,6 +183,19 @@ def test_the_estimate_is_near_and_a_small_disk_stops_before_the_start(
     assert not out.exists()
     assert main([*command, "--force"]) == 0
     assert videos(out) == EXPECTED
+
+
+def test_the_estimate_scales_what_it_samples(tmp_path: Path, out: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for i in range(10):  # two of four seconds of the small ones are sampled
+        size = (96, 128) if i % 2 else (48, 64)
+        media.write(data / f"{i}.mp4", media.pan(100 + i, size, (1, 0)), options={"g": "50"})
+    plan = make_plan(data, out, Recipe(short_side=0))
+    needs = estimate(plan, prepare.check_plan(plan, workers=0))
+    account = go(data, out, Recipe(short_side=0))
+    assert needs.frames == account.frames == 1045
+    assert needs.bytes == pytest.approx(account.after, rel=0.5)
 
 
 def test_the_command_tells_what_it_found_and_did(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import av
@@ -67,6 +68,30 @@ def _die(job: str) -> None:
 def test_a_process_that_dies_is_reported() -> None:
     with pytest.raises(UnsceneError, match=r"a working process died(.|\n)*a\.mp4"):
         list(spread(_die, ["a.mp4"], 1))
+
+
+def _sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def test_work_that_writes_nothing_is_cut_off() -> None:
+    with closing(spread(_sleep, [0.0, *[600.0] * 5], 2, abandon=True)) as outcomes:
+        assert next(outcomes)[0] == 0.0
+        began = time.monotonic()
+    assert time.monotonic() - began < 30
+    assert [job for job, _ in spread(_sleep, [0.0, 0.1], 2, abandon=True)] == [0.0, 0.1]
+
+
+def test_the_check_is_cut_off(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, object]] = []
+
+    def noting(*args: object, **options: object) -> object:
+        given.append(options)
+        return spread(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(prepare, "spread", noting)
+    prepare.check([str(data / "top.mp4")], workers=0)
+    assert given == [{"abandon": True}]
 
 
 def test_a_full_disk_stops_and_says_how_to_go_on(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +16,10 @@ from unscene.errors import UnsceneError
 from unscene.progress import bar, counting, duration
 
 if TYPE_CHECKING:
-    from unscene.video.catalog import Catalog
+    from unscene.video.catalog import Catalog, Skipped
     from unscene.video.inspect import Inspection
-    from unscene.video.prepare import Account, Estimate
+    from unscene.video.prepare import Account
+    from unscene.video.prepare_estimate import Estimate
     from unscene.video.prepare_plan import Plan
 
 HELP = "check videos and transcode them for training, with exact motion vectors"
@@ -54,6 +55,7 @@ def run(values: Namespace) -> int:
         if getattr(values, name):
             raise UnsceneError(f"--{name} belongs to --check; OUT/prepare.csv is always written")
     from unscene.video import prepare
+    from unscene.video.prepare_estimate import estimate
     from unscene.video.prepare_plan import make_plan
     from unscene.video.transcode import Recipe
 
@@ -63,7 +65,7 @@ def run(values: Namespace) -> int:
         found = prepare.check_plan(plan, workers=values.workers, progress=checked)
     every = [*_skipped(plan.catalog), *found.values()]
     print(_table(every, plan.root, brightened=recipe.brighten))
-    needs = prepare.estimate(plan, found)
+    needs = estimate(plan, found)
     print(_forecast(needs, plan, values.workers), flush=True)
     if not needs.fits and not values.force:
         raise UnsceneError(
@@ -191,12 +193,8 @@ def _told(account: Account, plan: Plan) -> str:
         f"{_size(account.before)} before, {_size(account.after)} after, "
         f"{account.frames:,} frames in {plan.out}",
     ]
-    reasons = defaultdict(list)
-    for one in account.failed:
-        reasons[one.reason].append(_short(one.path, plan.root))
-    for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1])):
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        lines.append(f"  failed: {reason}: {names[0]}{more}")
+    lines += _by_reason("failed", account.failed, plan.root)
+    lines += _by_reason("stale", account.stale, plan.out)
     if account.damaged:
         damaged = _many(account.damaged, "file")
         lines.append(f"  damaged parts were left out of {damaged}: see prepare.csv")
@@ -208,6 +206,15 @@ def _told(account: Account, plan: Plan) -> str:
     elif finished:
         lines.append(f"train on it: unscene pretrain {plan.out / (plan.table or '')}")
     return "\n".join(lines)
+
+
+def _by_reason(word: str, those: Sequence[Skipped], root: Path) -> Iterator[str]:
+    reasons = defaultdict(list)
+    for one in those:
+        reasons[one.reason].append(_short(one.path, root))
+    for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1])):
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield f"  {word}: {reason}: {names[0]}{more}"
 
 
 def _many(count: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""A folder of videos -> the same folder, transcoded for training: check, estimate, run.
+"""A folder of videos -> the same folder, transcoded for training: check, run.
 
 A run that was stopped goes on where it was: a file that is finished, whose source and settings are
 the same, is not done again. Files that cannot be read are reported, counted and left out.
@@ -7,12 +7,11 @@ the same, is not done again. Files that cannot be read are reported, counted and
 from __future__ import annotations
 
 import csv
-import shutil
-import tempfile
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,33 +20,12 @@ from unscene.errors import UnsceneError, VideoError
 from unscene.files import replacing
 from unscene.video.catalog import Progress, Skipped
 from unscene.video.inspect import Inspection, inspect
-from unscene.video.prepare_plan import REPORT, Job, Plan, Record, stamp, sweep
+from unscene.video.prepare_plan import Job, Plan, orphans, stamp
+from unscene.video.prepare_record import REPORT, Record, sweep
 from unscene.video.processes import spread, stopping
 from unscene.video.transcode import Outcome, Recipe, transcode
 
-_SAMPLES, _SECONDS = 8, 2.0  # transcoded to estimate the rest
-_SPARE = 1.5  # a few seconds of a few files may be easier than the rest
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What is left to do will take so much.
-
-    Attributes:
-        bytes: of the files still to be written; None: no sample could be transcoded.
-        free: bytes free where OUT lies.
-        seconds: of one worker.
-    """
-
-    files: int
-    frames: int
-    bytes: int | None
-    free: int
-    seconds: float
-
-    @property
-    def fits(self) -> bool:
-        return self.bytes is None or self.bytes * _SPARE <= self.free
+_KNOWN = {one.name for one in fields(Inspection)}
 
 
 @dataclass
@@ -58,13 +36,16 @@ class Account:
         done, already: files written now and before.
         failed: files that could not be used, and why.
         damaged: files that were written without their damaged parts.
-        before, after: bytes of all finished files, and of their sources.
+        before, after: bytes of the sources of all finished files, each once, and of the files.
+        stale: finished files in OUT whose source is gone or no longer a video, and what became of
+            them.
         stopped: by Ctrl-C; what is left can be done later.
     """
 
     done: int = 0
     already: int = 0
     failed: list[Skipped] = field(default_factory=list)
+    stale: list[Skipped] = field(default_factory=list)
     damaged: int = 0
     before: int = 0
     after: int = 0
@@ -79,7 +60,8 @@ def check(
     """Inspect every file once; by path, in the order of `paths`."""
     unique = list(dict.fromkeys(paths))
     found: dict[str, Inspection] = {}
-    with closing(spread(partial(inspect, thorough=thorough), unique, workers)) as outcomes:
+    work = partial(inspect, thorough=thorough)
+    with closing(spread(work, unique, workers, abandon=True)) as outcomes:
         for path, outcome in outcomes:
             found[path] = outcome.result()
             if progress:
@@ -91,11 +73,9 @@ def check_plan(
     plan: Plan, *, workers: int, progress: Progress | None = None
 ) -> dict[str, Inspection]:
     """The same for a plan; files that are finished were checked when they were made."""
-    known = {
-        job.source: Inspection(**{**line["inspection"], "path": job.source})
-        for job in plan.jobs
-        if job.target in plan.done and "inspection" in (line := plan.record[job.target])
-    }
+    finished = (job for job in plan.jobs if job.target in plan.done)
+    recorded = ((job.source, _recorded(job, plan.record[job.target])) for job in finished)
+    known = {source: one for source, one in recorded if one is not None}
     new = check(
         (job.source for job in plan.jobs if job.source not in known),
         workers=workers,
@@ -105,43 +85,12 @@ def check_plan(
     return {job.source: found[job.source] for job in plan.jobs}
 
 
-def estimate(plan: Plan, inspections: Mapping[str, Inspection]) -> Estimate:
-    """Transcode seconds of a few files and scale to the rest by pixels."""
-    jobs = [job for job in plan.todo if inspections[job.source].verdict != "unreadable"]
-    there = next(p for p in (plan.out.absolute(), *plan.out.absolute().parents) if p.exists())
-    free = shutil.disk_usage(there).free
-    shapes = {job: _shape(job, inspections[job.source], plan.recipe) for job in jobs}
-    frames = sum(count for count, _, _ in shapes.values())
-    size = cost = pixels = decoded = 0.0
-    with tempfile.TemporaryDirectory() as folder:
-        for job in jobs[:: max(1, -(-len(jobs) // _SAMPLES))]:
-            end = min(job.start + _SECONDS, job.end or float("inf"))
-            began = time.perf_counter()
-            try:
-                outcome = transcode(
-                    job.source, Path(folder, "a.mp4"), plan.recipe, start=job.start, end=end
-                )
-            except VideoError:
-                continue
-            cost += time.perf_counter() - began
-            size += outcome.bytes
-            pixels += outcome.frames * shapes[job][1]
-            decoded += outcome.frames * shapes[job][2]
-    if jobs and not pixels:
-        return Estimate(len(jobs), frames, None, free, 0.0)
-    written = sum(count * drawn for count, drawn, _ in shapes.values()) * size / (pixels or 1)
-    seconds = sum(count * read for count, _, read in shapes.values()) * cost / (decoded or 1)
-    return Estimate(len(jobs), frames, round(written), free, seconds)
-
-
-def _shape(job: Job, found: Inspection, recipe: Recipe) -> tuple[int, int, int]:
-    """Frames of what a job writes, pixels of each, and pixels of each frame of its source."""
-    end = found.duration if job.end is None else min(job.end, found.duration)
-    frames = found.frames
-    if job.start > 0 or end < found.duration or recipe.fps is not None:
-        frames = max(0, round((end - job.start) * (recipe.fps or found.fps)))
-    width, height = recipe.size(found.width, found.height)
-    return frames, width * height, found.width * found.height
+def _recorded(job: Job, line: Mapping[str, Any]) -> Inspection | None:
+    """What the record says, which may be from an older or a newer version."""
+    facts = line.get("inspection")
+    if not isinstance(facts, dict) or "verdict" not in facts:
+        return None
+    return Inspection(**{k: v for k, v in facts.items() if k in _KNOWN} | {"path": job.source})
 
 
 def run(
@@ -160,10 +109,12 @@ def run(
     """
     began, account = time.monotonic(), Account()
     done: dict[str, dict[str, Any]] = {}
+    sources: set[str] = set()  # segments of a file share one
 
     def finish(line: dict[str, Any]) -> None:
         done[line["target"]] = line
-        account.before += line["source_bytes"]
+        account.before += 0 if line["source"] in sources else line["source_bytes"]
+        sources.add(line["source"])
         account.after += line["bytes"]
         account.frames += line["frames"]
         account.damaged += line["damaged"] > 0
@@ -180,9 +131,10 @@ def run(
     account.failed += [Skipped(j.source, failed[j.target]) for j in plan.jobs if j.target in failed]
     jobs = [job for job in plan.todo if job.target not in failed]
     record = Record(plan)
-    sweep(plan.out)
     work = partial(_transcode, plan.root, plan.out, plan.recipe)
     try:
+        sweep(plan.out)
+        account.stale = _stale(plan, failed)
         with closing(spread(work, _begun(jobs, record), workers)) as outcomes:
             for job, future in outcomes:
                 try:
@@ -228,6 +180,23 @@ def _transcode(
         job.source, out / job.target, recipe, start=job.start, end=job.end, stop=stopping
     )
     return outcome, source, round(time.monotonic() - began, 3)
+
+
+def _stale(plan: Plan, failed: Mapping[str, str]) -> list[Skipped]:
+    """Hide what was made from a source that is no longer a video, since OUT is trained on as it is;
+    delete nothing: it may be all that is left of one."""
+    gone = "its source is gone; it stays"
+    found = [Skipped(str(plan.out / target), gone) for target in orphans(plan)]
+    for job in plan.jobs:
+        path = plan.out / job.target
+        if job.target not in failed or not path.is_file():
+            continue
+        if os.path.lexists(job.source):
+            path.replace(path.with_name(f".{path.name}.old"))
+            found.append(Skipped(str(path), "its source is unreadable now; hidden as .NAME.old"))
+        else:
+            found.append(Skipped(str(path), gone))
+    return found
 
 
 def _begun(jobs: Iterable[Job], record: Record) -> Iterator[Job]:

@@ -1,32 +1,31 @@
 """What `prepare` will write where, and what it has written already.
 
 OUT/Run/a.mp4         from DATA/Run/a.avi: the tree is the same, all files are MP4
-OUT/videos.csv        where DATA is a CSV: its rows with the new paths; for an official split it is
-                      called OUT/ucf101-1-train.csv
-OUT/prepare.jsonl     the record: the settings, then a line whenever a file is begun or finished
+OUT/train.csv         where DATA is train.csv: its rows with the new paths; for an official split it
+                      is called OUT/ucf101-1-train.csv
+OUT/prepare.jsonl     the record (`prepare_record`)
 OUT/prepare.csv       what was found in every file of DATA
 
-A file in OUT that the record does not name belongs to somebody else and stops everything.
+A file in OUT that the record does not name, or that has changed since, belongs to somebody else and
+stops everything. So does other DATA than that which OUT was made from: names would meet.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
 from unscene.errors import UnsceneError
-from unscene.files import write_text
 from unscene.video.catalog import Catalog, Video, list_videos
+from unscene.video.prepare_record import RECORD, REPORT, Known, read_record
 from unscene.video.transcode import Recipe
 
-RECORD, REPORT = "prepare.jsonl", "prepare.csv"
-_FORMAT = 1
+Lines = dict[str, dict[str, Any]]
+_LONGEST = 238  # bytes of a name: disks allow 255, and a temporary name is longer
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Plan:
     recipe: Recipe
     jobs: tuple[Job, ...]
     of: tuple[Job, ...]
-    record: dict[str, dict[str, Any]] = field(repr=False)
+    record: Lines = field(repr=False)
     done: frozenset[str]
     table: str | None
 
@@ -75,19 +74,27 @@ def make_plan(data: str | os.PathLike[str], out: Path, recipe: Recipe) -> Plan:
 
     Raises:
         UnsceneError: DATA holds no video; OUT and DATA lie in each other; OUT holds files of
-            somebody else, or was made with other settings.
+            somebody else, or was made from other data or with other settings.
     """
     out, catalog = Path(out).expanduser(), list_videos(data)
     root = _root(catalog)
     _keep_apart(catalog, out)
     of = _jobs(catalog.videos, root)
     jobs = tuple(dict.fromkeys(of))
-    record = read_record(out, recipe)
-    done = frozenset(job.target for job in jobs if _is_done(job, root, out, record))
-    source = Path(catalog.source)
-    listed = catalog.root is not None or source.suffix.lower() == ".csv"
-    table = None if not listed else f"{catalog.split}.csv" if catalog.root else "videos.csv"
-    return Plan(catalog, root, out, recipe, jobs, of, record, done, table)
+    table = _table(catalog)
+    known = read_record(out, recipe)
+    _same_data(jobs, root, out, known)
+    _only_ours(jobs, table, catalog, out, known.lines)
+    _all_kept(jobs, root, out, known.lines)
+    done = frozenset(job.target for job in jobs if _is_done(job, root, out, known.lines))
+    return Plan(catalog, root, out, recipe, jobs, of, known.lines, done, table)
+
+
+def _table(catalog: Catalog) -> str | None:
+    name = f"{catalog.split}.csv"
+    if catalog.root is None and Path(catalog.source).suffix.lower() != ".csv":
+        return None
+    return name if name != REPORT else "videos.csv"
 
 
 def _root(catalog: Catalog) -> Path:
@@ -125,7 +132,7 @@ def _jobs(videos: Sequence[Video], root: Path) -> tuple[Job, ...]:
         part = ""
         if segments[path] > 1:
             part = f"_{start:g}-{'end' if end is None else format(end, 'g')}"
-        for name in _names(relative.stem + part, relative.name + part):
+        for name in _names(relative, part):
             target = relative.with_name(name).as_posix()
             if target.casefold() not in taken:
                 break
@@ -134,48 +141,95 @@ def _jobs(videos: Sequence[Video], root: Path) -> tuple[Job, ...]:
     return tuple(jobs[key] for key in keys)
 
 
-def _names(short: str, long: str) -> Iterator[str]:
-    yield f"{short}.mp4"
-    yield f"{long}.mp4"
+def _names(path: PurePath, part: str) -> Iterator[str]:
+    yield _fitting(path.stem, f"{part}.mp4")
+    yield _fitting(path.name, f"{part}.mp4")
     number = 2
     while True:
-        yield f"{long}_{number}.mp4"
+        yield _fitting(path.name, f"{part}_{number}.mp4")
         number += 1
 
 
-def read_record(out: Path, recipe: Recipe) -> dict[str, dict[str, Any]]:
-    """The latest line of every file in OUT that is ours."""
-    path, lines = out / RECORD, dict[str, dict[str, Any]]()
-    found = _files(out)
-    if path.is_file():
-        for number, text in enumerate(path.read_text(encoding="utf-8").splitlines()):
-            try:
-                line = json.loads(text)
-            except ValueError:  # the end of an interrupted run
-                continue
-            if number == 0:
-                _same_settings(out, line, recipe)
-            elif isinstance(line, dict) and "target" in line:
-                lines[line["target"]] = line
-    others = sorted(found - set(lines) - ({RECORD, REPORT} if path.is_file() else set()))
-    if others:
-        named = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+def _fitting(name: str, end: str) -> str:
+    while len(os.fsencode(name + end)) > _LONGEST:
+        name = name[:-1]
+    return name + end
+
+
+def _same_data(jobs: Sequence[Job], root: Path, out: Path, known: Known) -> None:
+    """Data that has moved is the same: whatever is finished came from a file that is there, too."""
+    if known.root is None or known.root == os.path.realpath(root):
+        return
+    finished = {target for target, line in known.lines.items() if "bytes" in line}
+    same = {job.target for job in jobs if _from_same(job, root, known.lines)}
+    if not finished <= same:
         raise UnsceneError(
-            f"{out}: holds {len(others)} files that `prepare` did not write: {named}; "
+            f"{out}: was made from {known.root}, not from {root}; name another folder for OUT"
+        )
+
+
+def _only_ours(
+    jobs: Sequence[Job], table: str | None, catalog: Catalog, out: Path, record: Lines
+) -> None:
+    """Refuse whatever would overwrite a file that `prepare` has not written."""
+    targets = {job.target for job in jobs}
+    place = out.resolve()
+    for folder in sorted({(out / target).parent for target in targets}):
+        if not folder.resolve().is_relative_to(place):
+            raise UnsceneError(
+                f"{folder}: is a link that leads out of {out}; remove it or name another folder"
+            )
+    # Hidden files are left alone, unless one is in the way.
+    found = _files(out) | {name for name in (*targets, table or "") if _there(out, name)}
+    own = {RECORD, REPORT} if (out / RECORD).is_file() else set()
+    others = sorted(found - set(record) - own)
+    if others:
+        raise UnsceneError(
+            f"{out}: holds {len(others)} files that `prepare` did not write: {_some(others)}; "
             "name a new or an empty folder, or move them away"
         )
-    return lines
-
-
-def _same_settings(out: Path, line: dict[str, Any], recipe: Recipe) -> None:
-    # A setting that is younger than the folder was at its default.
-    have, want = asdict(Recipe()) | line.get("settings", {}), asdict(recipe)
-    other = [f"{k} {have.get(k)} (now {want[k]})" for k in want if have.get(k) != want[k]]
-    if line.get("format") != _FORMAT or other:
+    changed = sorted(target for target in targets if _changed(out / target, record.get(target, {})))
+    if changed:
         raise UnsceneError(
-            f"{out}: was made with {', '.join(other) or 'another version'}; "
-            "give the same settings to go on, or name another folder"
+            f"{out}: holds {len(changed)} files that have changed since `prepare` wrote them: "
+            f"{_some(changed)}; move them away to have them written again"
         )
+    other = record.get(table or "", {}).get("table")
+    if other and other != os.path.realpath(catalog.source) and Path(other).exists():
+        raise UnsceneError(
+            f"{out / str(table)}: has the rows of {other}; name another folder for OUT"
+        )
+
+
+def _all_kept(jobs: Sequence[Job], root: Path, out: Path, record: Lines) -> None:
+    """Another list of the same folder may want another segment, or a.mkv, under the same name."""
+    wanted = {
+        (PurePath(job.source).relative_to(root).as_posix(), job.start, job.end) for job in jobs
+    }
+    for job in jobs:
+        line = record.get(job.target, {})
+        made = line.get("source"), line.get("start"), line.get("end")
+        if "bytes" not in line or made in wanted or not (out / job.target).exists():
+            continue
+        if (root / line["source"]).exists():
+            raise UnsceneError(
+                f"{out / job.target}: was made from {made[0]}, seconds {made[1]:g} to "
+                f"{made[2] or 'the end'}, which this data does not ask for; move it away or name "
+                "another folder for OUT"
+            )
+
+
+def _there(out: Path, name: str) -> bool:
+    return bool(name) and os.path.lexists(out / name)
+
+
+def _changed(path: Path, line: dict[str, Any]) -> bool:
+    # A machine that goes down leaves empty files: these are no one's work.
+    return "bytes" in line and path.is_file() and path.stat().st_size not in (0, line["bytes"])
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _files(out: Path) -> set[str]:
@@ -200,61 +254,26 @@ def stamp(job: Job, root: Path) -> dict[str, Any]:
     }
 
 
-def _is_done(job: Job, root: Path, out: Path, record: dict[str, dict[str, Any]]) -> bool:
+def _is_done(job: Job, root: Path, out: Path, record: Lines) -> bool:
     line, file = record.get(job.target, {}), out / job.target
-    if "bytes" not in line or not file.is_file() or file.stat().st_size != line["bytes"]:
-        return False
+    whole = "bytes" in line and file.is_file() and file.stat().st_size == line["bytes"]
+    return whole and _from_same(job, root, record)
+
+
+def _from_same(job: Job, root: Path, record: Lines) -> bool:
+    line = record.get(job.target, {})
     try:
         return all(line.get(key) == value for key, value in stamp(job, root).items())
     except OSError:
         return False
 
 
-class Record:
-    """OUT/prepare.jsonl, open for adding lines."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        plan.out.mkdir(parents=True, exist_ok=True)
-        path = plan.out / RECORD
-        if not path.exists():
-            head = {"format": _FORMAT, "settings": asdict(plan.recipe)}
-            write_text(path, json.dumps(head) + "\n")
-        torn = not path.read_text(encoding="utf-8").endswith("\n")
-        self.file = path.open("a", encoding="utf-8")
-        self.file.write("\n" if torn else "")
-        if plan.table:
-            self.add({"target": plan.table})
-
-    def begin(self, target: str) -> None:
-        """Claim a file, so that it is ours even if nobody lives to say that it is finished."""
-        self.add({"target": target, "begun": True})
-        if target in self.plan.record:  # made from another source, or not known to be whole
-            (self.plan.out / target).unlink(missing_ok=True)
-
-    def add(self, line: dict[str, Any]) -> None:
-        self.file.write(json.dumps(line) + "\n")
-        self.file.flush()
-
-    def close(self) -> None:
-        self.file.close()
-
-
-def sweep(out: Path) -> None:
-    """Remove what runs that were killed left half-written."""
-    for path in out.rglob(".*.tmp.mp4"):
-        found = re.fullmatch(r"\..*\.(\d+)\.tmp\.mp4", path.name)
-        if found and not _alive(int(found[1])):
-            path.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    if os.name == "nt":  # where signal 0 would end it
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True
+def orphans(plan: Plan) -> list[str]:
+    """Finished files in OUT that DATA does not ask for and whose sources are gone."""
+    targets = {job.target for job in plan.jobs}
+    return [
+        target
+        for target, line in plan.record.items()
+        if target not in targets and "bytes" in line and (plan.out / target).is_file()
+        if not (plan.root / line["source"]).exists()
+    ]

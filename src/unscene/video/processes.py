@@ -9,6 +9,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -26,7 +28,7 @@ _stop: Event | None = None  # of a working process
 
 
 def spread(
-    work: Callable[[Job], Result], jobs: Iterable[Job], workers: int
+    work: Callable[[Job], Result], jobs: Iterable[Job], workers: int, *, abandon: bool = False
 ) -> Generator[tuple[Job, Future[Result]], None, None]:
     """Every job with its outcome, in the order in which they end. To be closed when left early.
 
@@ -36,6 +38,7 @@ def spread(
     Args:
         work: a function of a module, or a partial of one.
         workers: processes; 0: the calling one.
+        abandon: jobs that run when the iterator is closed are cut off: they write nothing.
 
     Raises:
         UnsceneError: a process died.
@@ -51,7 +54,7 @@ def spread(
         return
     context = fork_server("unscene.video.prepare")
     stop = context.Event()
-    with ProcessPoolExecutor(workers, context, _begin, (stop,)) as pool:
+    with ProcessPoolExecutor(workers, context, _begin, (stop, abandon)) as pool:
         waiting, running = iter(jobs), dict[Future[Result], Job]()
         try:
             while True:
@@ -66,7 +69,8 @@ def spread(
         except BrokenProcessPool as error:  # while submitting
             raise UnsceneError(_died(list(running.values()))) from error
         finally:
-            stop.set()
+            if running:
+                stop.set()
             pool.shutdown(cancel_futures=True)
 
 
@@ -98,8 +102,17 @@ def _died(jobs: list[Job]) -> str:
     )
 
 
-def _begin(stop: Event) -> None:
+def _begin(stop: Event, abandon: bool) -> None:
     """Ctrl-C is for the calling process, which then stops the others."""
     global _stop
     _stop = stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if abandon:
+        threading.Thread(target=_end_when_stopped, daemon=True).start()
+
+
+def _end_when_stopped() -> None:
+    # Not `_stop.wait()`: were this process killed while it waits, setting the event would hang.
+    while not stopping():
+        time.sleep(0.1)
+    os._exit(0)
