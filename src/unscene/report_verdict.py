@@ -6,25 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from unscene.evaluate.seeds import Cell, cell
 from unscene.page.document import percent
 
+Score = Cell
 Rows = Sequence[Mapping[str, Any]]
 Tone = Literal["good", "open", "bad"]
-
-
-@dataclass(frozen=True)
-class Score:
-    """A method's number: the mean over seeds, an interval that covers those of all seeds."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-    seeds: int
-
-    def above(self, other: Score) -> bool:
-        """Higher, with intervals that do not overlap."""
-        return self.low > other.high
 
 
 @dataclass(frozen=True)
@@ -43,18 +30,10 @@ class Verdict:
 
 
 def score(rows: Rows, method: str, metric: str, label: str, split: str) -> Score | None:
-    """The rows of one method and measure as one score; None if there are none."""
+    """The rows of one method and measure as one score, as tables have it; None: there are none."""
     wanted = {"method": method, "metric": metric, "label": label, "split": split}
     found = [row for row in rows if all(row.get(key) == value for key, value in wanted.items())]
-    if not found:
-        return None
-    return Score(
-        value=sum(float(row["value"]) for row in found) / len(found),
-        low=min(float(row["ci95"][0]) for row in found),
-        high=max(float(row["ci95"][1]) for row in found),
-        n=int(found[0]["n"]),
-        seeds=len(found),
-    )
+    return cell(found) if found else None
 
 
 def interval(found: Score) -> str:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from scipy import stats
 
 from unscene.errors import UnsceneError
 from unscene.evaluate.results import collect, markdown, plot, tables, text
@@ -36,32 +33,6 @@ def test_one_seed_shows_its_own_interval(tmp_path: Path) -> None:
     )
 
 
-def test_seeds_become_a_mean_with_students_interval(tmp_path: Path) -> None:
-    values = [20.0, 40.0, 90.0]
-    (table,) = shown([row("dsm", v, seed) for seed, v in enumerate(values)], tmp_path)
-    cell = table.lines["dsm"]["retrieval_r1"]
-    low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
-    assert cell.value == pytest.approx(50)
-    assert (cell.low, cell.high) == pytest.approx((low, high), abs=0.2)
-    assert cell.seeds == 3
-    shares = [row("dsm", v / 100, seed) for seed, v in enumerate(values)]
-    (table,) = shown([replace(s, ci95=(0.1, 0.9)) for s in shares], tmp_path)
-    cell = table.lines["dsm"]["retrieval_r1"]
-    assert (cell.low, cell.high) == (0.0, 1.0)  # Student's t alone would leave 0..1
-
-
-def test_seeds_that_agree_are_as_unsure_as_their_videos(tmp_path: Path) -> None:
-    (table,) = shown([row("dsm", 0.5, seed) for seed in range(4)], tmp_path)
-    cell = table.lines["dsm"]["retrieval_r1"]
-    assert cell.high - cell.value == pytest.approx(0.1 / 2)
-
-
-def test_two_seeds_cover_both(tmp_path: Path) -> None:
-    (table,) = shown([row("dsm", 0.2), row("dsm", 0.6, 1)], tmp_path)
-    cell = table.lines["dsm"]["retrieval_r1"]
-    assert (cell.value, cell.low, cell.high) == pytest.approx((0.4, 0.1, 0.7))
-
-
 def test_a_table_for_each_setting_and_its_title_tells_them_apart(tmp_path: Path) -> None:
     rows = [
         row("moco", 0.3, test={"correlation": 0.5, "gallery": 4}),
@@ -87,6 +58,23 @@ def test_a_table_for_each_setting_and_its_title_tells_them_apart(tmp_path: Path)
 def test_encoders_are_told_apart_where_there_are_several(tmp_path: Path) -> None:
     (table,) = shown([row("dsm", 0.4), row("dsm", 0.2, encoder="c3d")], tmp_path)
     assert list(table.lines) == ["dsm, r3d18", "dsm, c3d"]
+
+
+def test_other_experiments_are_no_seeds(tmp_path: Path) -> None:
+    rows = [row("dsm", 0.2 + s / 10, s, steps=steps) for steps in (100, 900) for s in range(3)]
+    rows += [row("dsm", 0.3, 1, steps=900), row("moco", 0.1)]
+    (table,) = shown(rows, tmp_path)
+    write_rows(tmp_path / "copy" / "rows.jsonl", rows)  # as `unscene reproduce` leaves them
+    assert tables(collect([tmp_path])) == [table]
+    seeds = {name: line["retrieval_r1"].seeds for name, line in table.lines.items()}
+    assert seeds == {"dsm, steps 100": 3, "dsm, steps 900": 3, "moco": 1}
+
+
+def test_videos_and_seeds_of_a_line_are_those_of_all_its_cells(tmp_path: Path) -> None:
+    rows = [row("dsm", 0.2 + s / 10, s) for s in range(3)]
+    rows += [row("dsm", 0.3, metric="probe_top1", n=7), row("moco", 0.3)]
+    lines = markdown(shown(rows, tmp_path)).splitlines()
+    assert [line.split(" | ")[-1] for line in lines[4:]] == ["7 to 50, 1 to 3 |", "50, 1 |"]
 
 
 def test_markdown_and_text_hold_every_number(tmp_path: Path) -> None:

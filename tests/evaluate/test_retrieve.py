@@ -14,7 +14,6 @@ from torchmetrics.functional.retrieval import retrieval_average_precision, retri
 
 from unscene.errors import UnsceneError
 from unscene.evaluate import retrieve as file
-from unscene.evaluate.bootstrap import interval, score
 from unscene.evaluate.features import Features
 from unscene.evaluate.retrieve import nearest, retrieve
 from unscene.evaluate.rows import Row, pick, read_rows, write_rows
@@ -138,35 +137,6 @@ def test_memory_does_not_grow_with_gallery_times_queries(monkeypatch: pytest.Mon
     retrieve(data(300, 1), data(400, 2))
     assert max(held) <= 1000
     assert sum(held) == 300 * 400
-
-
-def test_bootstrap_is_deterministic_and_covers() -> None:
-    hits = (np.random.default_rng(0).random(200) < 0.3).astype(np.float64)
-    assert interval(hits) == interval(hits)
-    spread = np.random.default_rng(0).random(20)
-    assert interval(spread) != interval(spread, seed=1)
-    low, high = interval(hits)
-    # The normal approximation is good here.
-    half = 1.96 * np.sqrt(hits.mean() * (1 - hits.mean()) / 200)
-    assert low == pytest.approx(hits.mean() - half, abs=0.015)
-    assert high == pytest.approx(hits.mean() + half, abs=0.015)
-    covered = 0
-    for seed in range(100):
-        sample = (np.random.default_rng(seed).random(60) < 0.4).astype(np.float64)
-        low, high = interval(sample, resamples=200)
-        covered += low <= 0.4 <= high
-    assert 86 <= covered <= 100
-    assert interval(np.ones(5)) == (1.0, 1.0)
-
-
-def test_clips_of_a_video_are_no_independent_evidence() -> None:
-    hits = (np.random.default_rng(0).random(40) < 0.5).astype(np.float64)
-    copied, videos = np.repeat(hits, 10), np.repeat(np.arange(40), 10)
-    alone = interval(hits)
-    together = score(copied, videos=videos)
-    assert together.ci95 == pytest.approx(alone)
-    assert together.n == 400
-    assert interval(copied)[0] > alone[0] + 0.05
 
 
 def test_rows_round_trip(tmp_path: Path) -> None:

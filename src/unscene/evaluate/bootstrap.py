@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,19 +34,22 @@ def score(
     *,
     labels: Sequence[str] | None = None,
     videos: NDArray[np.int64] | None = None,
+    shares: bool = True,
 ) -> Score:
-    """The mean of some scores.
+    """The mean of some scores, with the interval that `interval` gives.
 
     Args:
         scores: (N,), one score a video or clip (1 for a hit, 0 for a miss, say), N at least 1.
         labels: N classes, for the means by class.
         videos: (N,), which video each score belongs to; None: each its own.
+        shares: scores lie in 0..1, as for `interval`.
     """
     classes = {}
     if labels is not None:
         named = np.asarray(labels)
         classes = {str(name): float(scores[named == name].mean()) for name in np.unique(named)}
-    return Score(float(scores.mean()), interval(scores, videos=videos), len(scores), classes)
+    found = interval(scores, videos=videos, shares=shares)
+    return Score(float(scores.mean()), found, len(scores), classes)
 
 
 def share(wins: NDArray[np.float64], videos: NDArray[np.int64]) -> Score:
@@ -63,16 +67,15 @@ def share(wins: NDArray[np.float64], videos: NDArray[np.int64]) -> Score:
     """
     _, owner = np.unique(videos, return_inverse=True)
     means = np.bincount(owner, wins) / np.bincount(owner)
-    p, n, z = float(means.mean()), len(means), 1.959964
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
-    return Score(p, (max(0.0, middle - half), min(1.0, middle + half)), n)
+    p = float(means.mean())
+    return Score(p, _wilson(p, len(means), 0.95), len(means))
 
 
 def interval(
     scores: NDArray[np.float64],
     *,
     videos: NDArray[np.int64] | None = None,
+    shares: bool = True,
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
@@ -80,10 +83,13 @@ def interval(
     """Percentile interval of a mean, by drawing videos with replacement.
 
     Clips of one video are no independent evidence, so that a video is drawn with all its clips.
+    Scores that are all 0 or all 1 would leave nothing open, however few: they have Wilson's
+    interval, as in `share`.
 
     Args:
         scores: (N,), N at least 1.
         videos: (N,), as for `score`.
+        shares: scores lie in 0..1. False for others, errors in pixels say: no Wilson's interval.
         resamples: how many times as many videos as there are are drawn.
         seed: of the drawing.
         level: share of the means inside the interval.
@@ -93,6 +99,8 @@ def interval(
     if videos is not None:
         _, place = np.unique(videos, return_inverse=True)
     sums, counts = np.bincount(place, scores), np.bincount(place)
+    if shares and scores[0] in (0, 1) and (scores == scores[0]).all():
+        return _wilson(float(scores[0]), len(sums), level)
     means = np.empty(resamples)
     together = max(1, _DRAWN // len(sums))
     for start in range(0, resamples, together):
@@ -102,3 +110,12 @@ def interval(
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def _wilson(p: float, n: int, level: float) -> tuple[float, float]:
+    """Interval of a share of n."""
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+    # Rounding must not leave the share itself outside.
+    return max(0.0, min(p, middle - half)), min(1.0, max(p, middle + half))

@@ -1,10 +1,8 @@
 """`unscene results`: tables and plots drawn from rows, never typed.
 
-One table for each (data, split, label, settings of the test); one line a method, one column a
-metric. Several seeds of a method become their mean: with three or more the interval is Student's t
-over seeds, so that it holds what another seed would change (and at least what the videos alone
-leave open); with two it covers both of theirs; with one it is the bootstrap interval over videos
-that the row carries.
+One table for each (data, split, label, settings of the test), one column a metric, one line a
+method; a method whose rows differ in more than the seed has a line for each setting, named by what
+differs (`seeds.lines`). Seeds become their mean, with an interval that `seeds.cell` explains.
 """
 
 from __future__ import annotations
@@ -16,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from unscene.errors import UnsceneError
 from unscene.evaluate.rows import read_rows
+from unscene.evaluate.seeds import Cell, cell, lines
 from unscene.files import replacing
 
 _NEEDED = ("method", "data", "split", "label", "metric", "value", "ci95", "n", "seed")
@@ -29,22 +26,6 @@ _OF_THE_RUN = (
     *("chosen", "gallery", "left_out", "steps", "chosen_step", "validation_top1", "seconds"),
     *("classes", "training_videos", "validation_videos"),
 )
-# Half the width of a 95 % interval in standard errors: Student's t for 2, 3 ... degrees of freedom.
-_STUDENT = (4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A number of a method: mean over seeds, interval, videos of one seed, seeds."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-    seeds: int
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 @dataclass(frozen=True)
@@ -52,7 +33,7 @@ class Table:
     """Attributes:
     title: what the numbers are about.
     metrics: the columns.
-    lines: by method, its cells by metric.
+    lines: by method (and what tells it from others of its name), its cells by metric.
     """
 
     title: str
@@ -157,7 +138,7 @@ def plot(found: Sequence[Table], path: Path) -> None:
             for at, name in enumerate(names):
                 if metric in table.lines[name]:
                     cell = table.lines[name][metric]
-                    axes.plot([cell.low, cell.high], [at, at], color="#8aa4c8", lw=3)
+                    axes.hlines(at, cell.low, cell.high, color="#8aa4c8", lw=3)
                     axes.plot(cell.value, at, "o", color="#1f3f77", ms=5)
             axes.set_title(metric, fontsize=8)
             axes.set_yticks(range(len(names)), names, fontsize=8)
@@ -182,40 +163,33 @@ def _table(
     shown = [f"{name} {values[name]}" for name in told if values.get(name) not in (None, "")]
     column = [] if label in ("label", "none") else [f"label {label}"]  # else there is none to name
     title = ", ".join([str(data), str(split), *column, *shown])
-    by_line: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     several = len({row.get("encoder", "") for row in rows}) > 1
+    by_method: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         name = f"{row['method']}, {row.get('encoder', '')}" if several else row["method"]
-        by_line[name][row["metric"]].append(row)
-    present = tuple(m for m in metrics if any(m in line for line in by_line.values()))
-    lines = {
-        name: {metric: _cell(found) for metric, found in line.items()}
-        for name, line in by_line.items()
+        by_method[name].append(row)
+    made = {
+        ", ".join(filter(None, (name, apart))): {
+            metric: cell(of)
+            for metric in metrics
+            if (of := [row for row in found if row["metric"] == metric])
+        }
+        for name, own in by_method.items()
+        for apart, found in lines(own).items()
     }
-    return Table(title, present, lines)
-
-
-def _cell(rows: list[dict[str, Any]]) -> Cell:
-    values = np.array([float(row["value"]) for row in rows])
-    mean = float(values.mean())
-    if len(rows) < 3:
-        low = min(float(row["ci95"][0]) for row in rows)
-        high = max(float(row["ci95"][1]) for row in rows)
-    else:
-        factor = _STUDENT[min(len(rows) - 3, len(_STUDENT) - 1)]
-        over_videos = np.mean([float(row["ci95"][1]) - float(row["ci95"][0]) for row in rows]) / 2
-        over_seeds = factor * values.std(ddof=1)
-        # Seeds may agree by chance: never narrower than what their videos alone would give.
-        half = float(max(over_seeds, over_videos)) / len(rows) ** 0.5
-        low, high = mean - half, mean + half
-        if all(0 <= end <= 1 for row in rows for end in row["ci95"]):  # shares stay shares
-            low, high = max(low, 0.0), min(high, 1.0)
-    return Cell(mean, low, high, int(rows[0]["n"]), len(rows))
+    present = tuple(m for m in metrics if any(m in line for line in made.values()))
+    return Table(title, present, made)
 
 
 def _counted(cells: dict[str, Cell]) -> str:
-    cell = next(iter(cells.values()))
-    return f"{cell.n}, {cell.seeds}"
+    """ "96, 3"; what the cells of a line do not share is a range."""
+    videos = [n for cell in cells.values() for n in (cell.n, cell.most)]
+    return ", ".join(map(_range, (videos, [cell.seeds for cell in cells.values()])))
+
+
+def _range(numbers: list[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _setting(row: dict[str, Any]) -> str:

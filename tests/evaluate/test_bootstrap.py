@@ -1,0 +1,54 @@
+"""Intervals cover what they say, and are never certain of what a few videos showed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unscene.evaluate.bootstrap import interval, score, share
+
+
+def test_bootstrap_is_deterministic_and_covers() -> None:
+    hits = (np.random.default_rng(0).random(200) < 0.3).astype(np.float64)
+    assert interval(hits) == interval(hits)
+    spread = np.random.default_rng(0).random(20)
+    assert interval(spread) != interval(spread, seed=1)
+    low, high = interval(hits)
+    # The normal approximation is good here.
+    half = 1.96 * np.sqrt(hits.mean() * (1 - hits.mean()) / 200)
+    assert low == pytest.approx(hits.mean() - half, abs=0.015)
+    assert high == pytest.approx(hits.mean() + half, abs=0.015)
+    covered = 0
+    for seed in range(100):
+        sample = (np.random.default_rng(seed).random(60) < 0.4).astype(np.float64)
+        low, high = interval(sample, resamples=200)
+        covered += low <= 0.4 <= high
+    assert 86 <= covered <= 100
+
+
+def test_clips_of_a_video_are_no_independent_evidence() -> None:
+    hits = (np.random.default_rng(0).random(40) < 0.5).astype(np.float64)
+    copied, videos = np.repeat(hits, 10), np.repeat(np.arange(40), 10)
+    alone = interval(hits)
+    together = score(copied, videos=videos)
+    assert together.ci95 == pytest.approx(alone)
+    assert together.n == 400
+    assert interval(copied)[0] > alone[0] + 0.05
+
+
+def test_scores_that_all_agree_have_wilsons_interval_by_video() -> None:
+    # z**2 / (n + z**2) from the end is Wilson's interval there.
+    hits, misses = score(np.ones(5)), score(np.zeros(5))
+    assert hits.ci95 == pytest.approx((5 / (5 + 1.96**2), 1), abs=1e-4)
+    assert misses.ci95 == pytest.approx((0, 1.96**2 / (5 + 1.96**2)), abs=1e-4)
+    videos = np.repeat(np.arange(5), 4)
+    assert score(np.ones(20), videos=videos).ci95 == hits.ci95
+    assert share(np.ones(20), videos).ci95 == hits.ci95
+    assert interval(np.ones(5), level=0.99)[0] < hits.ci95[0]
+    assert hits.value <= hits.ci95[1]
+
+
+def test_errors_are_no_shares() -> None:
+    assert score(np.zeros(5), shares=False).ci95 == (0, 0)
+    assert interval(np.full(5, 2.0)) == (2, 2)
+    assert interval(np.full(5, 0.5)) == (0.5, 0.5)
