@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import resource
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -222,28 +217,6 @@ def test_what_cannot_be_read_leaves_nothing(tmp_path: Path, out: Path, text_file
         transcode(tmp_path / "absent.mp4", out, KEEP)
     with pytest.raises(Stopped):
         transcode(video, out, KEEP, stop=lambda: True)
-    assert list(out.parent.iterdir()) == []
-
-
-@contextmanager
-def small_disk(size: int) -> Iterator[None]:
-    """Files of this process may not grow beyond `size` bytes."""
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limit[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-        signal.signal(signal.SIGXFSZ, handler)
-
-
-def test_a_full_disk_is_no_fault_of_the_video(tmp_path: Path, out: Path) -> None:
-    path = media.write(tmp_path / "a.mp4", media.drift(60, (64, 96)))
-    with small_disk(3000), pytest.raises(UnsceneError, match="cannot be written") as caught:
-        transcode(path, out, Recipe(0, quality=1))
-    assert not isinstance(caught.value, VideoError)
-    assert os.strerror(errno.EFBIG) in str(caught.value)
     assert list(out.parent.iterdir()) == []
 
 

@@ -17,6 +17,8 @@ from av.video.frame import VideoFrame
 from unscene.video.packets import Packets, rewind, tick_of
 from unscene.video.probe import frame_rate, video_stream
 
+_LONGEST = 10.0  # seconds, at least, that one picture is shown before its clock counts as broken
+
 
 class TimedFrames:
     """A file that is open for reading, at its beginning.
@@ -107,19 +109,41 @@ class TimedFrames:
                 yield frame, time
 
 
+def steady(
+    frames: Iterator[tuple[VideoFrame, float]], step: float
+) -> Iterator[tuple[VideoFrame, float]]:
+    """Times that begin at 0 and always grow: a clock that was set goes on one `step` (s) later.
+
+    Where it was set back by less than a second, later gaps make up for it: stamps that are merely
+    out of order look like that.
+    """
+    most = max(_LONGEST, 10 * step)
+    latest, shift, debt = None, 0.0, 0.0
+    for frame, time in frames:
+        if latest is None:
+            latest, shift = -step, -time
+        now, next_ = time + shift, latest + step
+        if not latest < now <= latest + most:
+            back, now = next_ - now, next_
+            shift += back
+            debt = debt + back if 0 < back < 1 + step else 0.0
+        elif debt > 0 and now > next_:
+            paid = min(debt, now - next_)
+            now, shift, debt = now - paid, shift - paid, debt - paid
+        latest = now
+        yield frame, now
+
+
 def evenly(
     frames: Iterator[tuple[VideoFrame, float]], fps: float, length: float
 ) -> Iterator[tuple[VideoFrame, float]]:
-    """At every 1/fps the frame that is shown then; `length`: how long the last one is shown."""
-    shown, origin, count, time = None, 0.0, 0, 0.0
+    """At every 1/fps from 0 on the frame that is shown then; `length`: of the last one (s)."""
+    shown, count, time = None, 0, 0.0
     for frame, time in frames:
-        if shown is None:
-            origin = time
-        else:
-            while count / fps < time - origin - 1e-6:
-                yield shown, count / fps
-                count += 1
+        while shown is not None and count / fps < time - 1e-6:
+            yield shown, count / fps
+            count += 1
         shown = frame
-    while shown is not None and count / fps < time + length - origin - 1e-6:
+    while shown is not None and count / fps < time + length - 1e-6:
         yield shown, count / fps
         count += 1

@@ -1,8 +1,9 @@
 """One file -> one file whose motion vectors are the motion from each frame to the next.
 
 H.264 or MPEG-4 part 2 in MP4: no B-frames, one reference, a key frame every `gop` frames, no sound.
-Frames keep their times, or are drawn from them at an even rate. Rotation is applied, the range
-becomes limited and the matrix is written down: what players guess depends on the height.
+Frames keep their times, or are drawn from them at an even rate; a broken clock is mended first.
+Interlaced pictures are made whole, rotation is applied, the range becomes limited and the matrix is
+written down: what players guess depends on the height.
 """
 
 from __future__ import annotations
@@ -25,15 +26,19 @@ from av.video.reformatter import VideoReformatter
 
 from unscene.errors import UnsceneError, VideoError
 from unscene.files import replacing
+from unscene.video.deinterlace import progressive
 from unscene.video.levels import Levels
 from unscene.video.packets import open_container
 from unscene.video.planes import array_of
 from unscene.video.probe import check_file, quarter_turns, why
-from unscene.video.timed import TimedFrames, evenly
+from unscene.video.timed import TimedFrames, evenly, steady
 
 _LIMITED, _FULL = 1, 2  # AVColorRange
 _BT709, _UNSPECIFIED, _BT601 = 1, 2, 6  # AVColorSpace, AVColorPrimaries, AVColorTransfer...
+# What the next file would meet, too; only what is said of the target counts in the second.
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_WAY = {errno.EROFS, errno.EACCES, errno.EIO}
+_ROOM = 1 << 20  # bytes; more than FFmpeg keeps back before it writes
 _FINEST = 60_000  # ticks a second: whole at 24, 25 and 30 fps; MPEG-4 allows 65535
 _CODED_AS_YUV = {"h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video"}
 
@@ -116,7 +121,7 @@ def transcode(
 
     Raises:
         VideoError: the source cannot be used, or has no frame in the segment.
-        UnsceneError: the target cannot be written (the disk is full, permissions).
+        UnsceneError: no target can be written there (the disk is full, permissions).
     """
     source = os.fspath(source)
     check_file(source)
@@ -125,7 +130,7 @@ def transcode(
             levels = _levels(source, recipe, start, end, stop) if recipe.brighten else None
             with open_container(source) as container:
                 pictures = TimedFrames(container, source)
-                frames = pictures.segment(start, end)
+                frames = steady(progressive(pictures.segment(start, end)), 1 / pictures.fps)
                 if recipe.fps is not None:
                     frames = evenly(frames, recipe.fps, 1 / pictures.fps)
                 count = _encode(temporary, frames, pictures, recipe, levels, stop)
@@ -138,10 +143,13 @@ def transcode(
             written = temporary.stat().st_size
         return Outcome(count, written, pictures.damaged)
     except (FFmpegError, OSError, ValueError) as error:
-        name = getattr(error, "filename", None)
+        name, number = getattr(error, "filename", None), getattr(error, "errno", None)
         about_target = name is not None and Path(os.fsdecode(name)) != Path(source).absolute()
-        if about_target or getattr(error, "errno", None) in _FULL_DISK:
-            raise UnsceneError(f"{target}: cannot be written ({error.strerror})") from error  # type: ignore[union-attr]
+        said = getattr(error, "strerror", None)
+        if number in _FULL_DISK or (about_target and number in _NO_WAY):
+            raise UnsceneError(f"{target}: cannot be written ({said})") from error
+        if about_target:  # a name, or times, that the disk or the format does not take
+            raise VideoError(source, f"cannot be written as {target} ({said})") from error
         raise VideoError(source, why(error)) from error
 
 
@@ -155,7 +163,7 @@ def _encode(
 ) -> int:
     rate = Fraction(recipe.fps or source.fps).limit_denominator(1001)
     ticks = rate.numerator * (_FINEST // rate.numerator) or _FINEST
-    count, place, gap, latest = 0, -1, 0.0, 0.0
+    count, place = 0, -1
     draw, stream, length = None, None, round(ticks / rate)
     with av.open(str(path), "w", format="mp4") as out:
         for frame, time in frames:
@@ -164,12 +172,8 @@ def _encode(
             if draw is None or stream is None:
                 draw = _Drawer(frame, source, recipe, levels)
                 stream = _stream(out, draw, rate, Fraction(1, ticks), recipe)
-                latest, gap = time - 1 / float(rate), -time
-            if time < latest - 1:  # a clock that was set back goes on where it was
-                gap += latest - time + 1 / float(rate)
-            latest = time
             picture = draw(frame)
-            place = max(round((time + gap) * ticks), place + 1)
+            place = max(round(time * ticks), place + 1)
             picture.pts, picture.time_base = place, Fraction(1, ticks)
             _mux(out, stream.encode(picture), length)
             count += 1
@@ -278,8 +282,13 @@ class _Drawer:
 
 
 def _verify(path: Path, count: int) -> None:
-    """What was written must be there: a full disk does not always say so."""
-    with open_container(str(path)) as container:
-        found = sum(1 for packet in container.demux(video=0) if packet.size)
+    """What was written must be there: FFmpeg does not always say that the disk is full."""
+    try:
+        with open_container(str(path)) as container:
+            found = sum(1 for packet in container.demux(video=0) if packet.size)
+    except FFmpegError:
+        found = 0
     if found != count:
-        raise OSError(errno.ENOSPC, f"{found} of {count} frames arrived", str(path))
+        with path.open("ab") as file:  # the disk says so now
+            file.write(bytes(_ROOM))
+        raise OSError(errno.EINVAL, f"{found} of {count} frames arrived", str(path))
