@@ -17,8 +17,8 @@ from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from real_scenes import SETTINGS, begin, encoder_of, note_of, real_flags
-from trained import append, known
+from real_scenes import SETTINGS, begin, encoder_of, note_of, real_flags, training_of
+from trained import append, rows_in
 
 from unscene.encoders import VideoEncoder, save_encoder
 from unscene.evaluate.finetune import finetune
@@ -33,12 +33,11 @@ def main() -> None:
     parser = real_flags("few_labels", __doc__)
     parser.add_argument("--labels", type=int, nargs="+", default=[1, 5, 25])
     args, tables = begin(parser)
-    for seed, method in product(args.seeds, args.methods):
-        encoder = encoder_of(method, seed, args, tables)
-        done = known(args.out, "pretrain", "note", "stride", "labels")
-        for labels in args.labels:
-            if (method, seed, args.pretrain, note_of(args), args.stride, labels) in done:
-                continue
+    known, training = rows_in(args.out), training_of(args)
+    told = {"pretrain": args.pretrain, "stride": args.stride, "note": note_of(args)}
+    for seed, method, labels in product(args.seeds, args.methods, args.labels):
+        if not training.done(known, method, seed, clips=args.clips, labels=labels, **told):
+            encoder = encoder_of(method, seed, args, tables)
             rows = _rows(encoder, tables, labels, seed, args)
             append(args.out, rows, method)
             print(f"{method:<12} seed {seed}, {labels} labels: {rows[0].value:.3f}", flush=True)

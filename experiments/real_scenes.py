@@ -10,13 +10,15 @@ encoders of moving_scenes.py, from the folder `--scenes`); then
     tabletennis8     forehand or backhand, learnt on one side of the table, asked on the other.
 
     python experiments/real_scenes.py --seeds 0 1 2       # rows in real_scenes.jsonl
-    python experiments/real_scenes.py --pretrain arid6-train --stride 4
+    python experiments/real_scenes.py --pretrain arid6-train --stride 4 --steps 200
     python experiments/real_scenes.py --pretrain tabletennis8 --stride 1
-    python experiments/real_scenes.py --pretrain arid6-train --stride 4 --footage brightened
+    python experiments/real_scenes.py --pretrain arid6-train --stride 4 --steps 600 \
+        --footage brightened
 
 `--footage` says what is read, in training and in the evaluation: the files as they are, or what
 `unscene prepare` makes of them, as they are lit or brightened.
-What stands in the file already is not run again. Labels are read in the evaluation only.
+What stands in the file already is not run again; `--note` keeps other settings apart. Labels are
+read in the evaluation only.
 """
 
 from __future__ import annotations
@@ -30,8 +32,9 @@ from typing import Any
 
 import torch
 from generated import biased
+from generated import training as generated
 from real_tables import LIT, catalogs
-from trained import METHODS, Training, append, flags, footage_here, known
+from trained import METHODS, Training, append, flags, footage_here, rows_in
 
 from unscene.encoders import VideoEncoder
 from unscene.evaluate.bootstrap import Score
@@ -46,15 +49,17 @@ SETTINGS: dict[str, Any] = {
     **{"twin_momentum": 0.95, "shift_range": (2, 10), "short_side": 112, "workers": 1},
     **{"accelerator": "cpu", "devices": 1},
 }
+STEPS = 300
 KS = (1, 5, 10)
 GENERATED = "moving-scenes"
 
 
 def main() -> None:
     args, tables = begin(real_flags("real_scenes", __doc__))
+    known, training = rows_in(args.out), training_of(args)
+    told = {"pretrain": args.pretrain, "stride": args.stride, "note": note_of(args)}
     for seed, method in product(args.seeds, args.methods):
-        setting = (args.pretrain, args.stride, note_of(args))
-        if (method, seed, *setting) in known(args.out, "pretrain", "stride", "note"):
+        if training.done(known, method, seed, clips=args.clips, **told):
             continue
         encoder = encoder_of(method, seed, args, tables)
         rows = _rows(encoder, tables, seed, args)
@@ -76,16 +81,24 @@ def encoder_of(
     method: str, seed: int, args: argparse.Namespace, tables: dict[str, Catalog]
 ) -> VideoEncoder:
     """Trained as the flags say; its clips have their stride."""
+    training = training_of(args)
     if args.pretrain == GENERATED:
-        if args.changes != "{}":
-            raise SystemExit("--changes: moving_scenes.py trains those encoders, and has it")
         encoder = biased(method, seed, args.scenes)
         encoder.spec = replace(encoder.spec, stride=args.stride)
         return encoder
-    settings = SETTINGS | {"stride": args.stride, "max_steps": args.steps}
-    name = f"{args.pretrain}-{args.stride}-{note_of(args)}"
-    training = Training(args.work, name, settings | json.loads(args.changes))
     return training.encoder(method, tables[args.pretrain], seed)
+
+
+def training_of(args: argparse.Namespace) -> Training:
+    """What the flags say that encoders are trained with."""
+    if args.pretrain == GENERATED:
+        for name, given in (("changes", args.changes != "{}"), ("steps", args.steps is not None)):
+            if given:
+                raise SystemExit(f"--{name}: moving_scenes.py trains those encoders, and has it")
+        return generated(args.scenes, "0.9-")
+    settings = SETTINGS | {"stride": args.stride, "max_steps": args.steps or STEPS}
+    name = f"{args.pretrain}-{args.stride}-{note_of(args)}"
+    return Training(args.work, name, settings | json.loads(args.changes))
 
 
 def note_of(args: argparse.Namespace) -> str:
@@ -100,13 +113,20 @@ def _rows(
         videos = tables[name].videos
         return extract(encoder, videos, clips=args.clips, workers=1, short_side=112)
 
-    measured: list[tuple[str, str, str, dict[str, Score]]] = []
+    def fingerprint(name: str, *sides: Features) -> str:
+        return "+".join(replace(tables[name], videos=side.videos).fingerprint() for side in sides)
+
+    # With the fingerprints of the queries and, if they are others, of the gallery.
+    measured: list[tuple[str, str, str, str, dict[str, Score]]] = []
     if args.pretrain != "tabletennis8":
         train, test = features("arid6-train"), features("arid6-test")
+        places = fingerprint("arid6-test", test) + "+" + fingerprint("arid6-train", train)
+        scenes = fingerprint("arid6-train", train)
+        apart = retrieve(train, train, ks=KS, apart="scene")
         measured += [
-            ("arid6", "other places", "label", retrieve(test, train, ks=KS)),
-            ("arid6", "other places", "label", probe(train, test, group="scene").scores),
-            ("arid6", "leave one scene out", "label", retrieve(train, train, ks=KS, apart="scene")),
+            ("arid6", "other places", "label", places, retrieve(test, train, ks=KS)),
+            ("arid6", "other places", "label", places, probe(train, test, group="scene").scores),
+            ("arid6", "leave one scene out", "label", scenes, apart),
         ]
     if args.pretrain != "arid6-train":
         strokes = features("tabletennis8")
@@ -117,17 +137,18 @@ def _rows(
         ):
             scores = retrieve(query, gallery, "stroke", ks=KS)
             scores |= probe(gallery, query, "stroke").scores
-            measured.append(("tabletennis8", split, "stroke", scores))
+            both = fingerprint("tabletennis8", query, gallery)
+            measured.append(("tabletennis8", split, "stroke", both, scores))
     return [
         row
-        for data, split, label, scores in measured
+        for data, split, label, videos, scores in measured
         for row in rows_of(
             encoder.spec,
             scores,
             data=data,
             split=split,
             label=label,
-            fingerprint=tables.get(args.pretrain, tables["all"]).fingerprint(),
+            fingerprint=videos,
             views=args.clips,
             seed=seed,
             test={"pretrain": args.pretrain, "note": note_of(args)},
@@ -147,7 +168,7 @@ def _of(features: Features, column: str, value: str) -> Features:
 def real_flags(name: str, text: str | None) -> argparse.ArgumentParser:
     """The flags that say which encoder is asked about which footage."""
     parser = flags(name, text, methods=METHODS)
-    parser.set_defaults(methods=["random", "moco", "dsm"], steps=300)
+    parser.set_defaults(methods=["random", "moco", "dsm"])
     parser.add_argument(
         "--pretrain", choices=["all", "arid6-train", "tabletennis8", GENERATED], default="all"
     )

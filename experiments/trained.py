@@ -1,4 +1,8 @@
-"""What experiments share: encoders, each trained once for a seed and found again; flags; rows."""
+"""What experiments share: encoders, each trained once for a seed and found again; flags; rows.
+
+What is found must be of the settings that are asked for: else it ends with what differs, and how to
+go on. Settings that the code got after a run was made count as if it had been given their defaults.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +22,11 @@ from unscene.encoders import VideoEncoder, create_encoder, load_encoder
 from unscene.evaluate.finetune import finetune
 from unscene.evaluate.finetune_config import FinetuneConfig
 from unscene.evaluate.finetune_config import build as finetuning
+from unscene.evaluate.finetune_config import flat as flat_finetuning
 from unscene.evaluate.rows import Row, read_rows
 from unscene.methods.presets import resolve
-from unscene.train.config import build
-from unscene.train.pretrain import pretrain
+from unscene.train.config import CONFIG, FREE, OWN, build, flat, read_config
+from unscene.train.pretrain import SUMMARY, pretrain
 from unscene.video.catalog import Catalog
 
 HERE = Path(__file__).resolve().parent
@@ -64,6 +69,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # As many steps as fit into the time that the other method takes.
 _AS_LONG_AS = {"moco-time": "dsm", "triplet-time": "unscene-nce", "cmd-motion-l2-time": "unscene"}
+_RIVAL = "rival_steps.txt"  # in the run of such a method: the other's steps, which were asked for
 
 
 @dataclass(frozen=True)
@@ -81,51 +87,162 @@ class Training:
     settings: dict[str, Any]
 
     def encoder(self, method: str, videos: Catalog, seed: int) -> VideoEncoder:
-        """The encoder that a method trains on the videos; from its folder if it did already."""
+        """The encoder that a method trains on the videos; from its folder if it did already.
+
+        Raises SystemExit if it did with other settings.
+        """
         if method == "random":
             torch.manual_seed(seed)
             encoder = create_encoder(self.settings["encoder"])
             clip = {name: self.settings[name] for name in ("frames", "stride", "size")}
             encoder.spec = replace(encoder.spec, **clip)
             return encoder
-        run = self._folder(method, seed)
-        if (run / "summary.json").exists():
+        run, given = self._folder(method, seed), self._given(method, videos.source, seed)
+        steps = given["max_steps"]
+        if _finished(run):
+            saved, asked = read_config(run / CONFIG), run / _RIVAL
+            if method in _AS_LONG_AS:  # its own steps were measured; early runs kept no others
+                saved["max_steps"] = int(asked.read_text()) if asked.exists() else steps
+            _end_if(_differing(saved, given), f"{run}: was trained")
             return load_encoder(run)
-        shutil.rmtree(run, ignore_errors=True)  # cut off half way
-        name, changes = METHODS[method]
-        given = self.settings | changes
-        given |= {"data": videos.source, "out": str(run), "method": name, "seed": seed}
         if method in _AS_LONG_AS:
-            other, others = METHODS[_AS_LONG_AS[method]]
-            run_of = {name: given[name] for name in ("data", "out", "seed")}
-            rival = self.settings | others | run_of | {"method": other}
+            rival = self._given(_AS_LONG_AS[method], videos.source, seed)
             ratio = seconds_a_step(rival, videos.videos) / seconds_a_step(given, videos.videos)
-            given["max_steps"] = round(given["max_steps"] * ratio)
+            given["max_steps"] = round(steps * ratio)
         if not pretrain(build(given), catalog=videos, report=lambda *_: None).finished:
             shutil.rmtree(run)
             raise KeyboardInterrupt
+        if method in _AS_LONG_AS:
+            (run / _RIVAL).write_text(f"{steps}\n")
         return load_encoder(run)
 
     def supervised(self, videos: Catalog, test: Catalog, label: str, seed: int) -> VideoEncoder:
-        """The encoder that learns the labels of the videos, everything trained from nothing."""
+        """The encoder that learns the labels of the videos, everything trained from nothing.
+
+        Raises SystemExit if it did with other settings.
+        """
         run = self._folder("supervised", seed)
-        if not (run / "summary.json").exists():
-            shutil.rmtree(run, ignore_errors=True)
-            names = {field.name for field in fields(FinetuneConfig)}
-            shared = {name: value for name, value in self.settings.items() if name in names}
-            given = {"batch_size": resolve("dsm", "default").batch_size, "validation": 0} | shared
-            given |= {"data": test.source, "train": videos.source, "label": label}
-            config = finetuning(given | {"out": str(run), "seed": seed})
-            finetune(config, train=videos, test=test, report=lambda *_: None)
+        given = self._labelled(test.source, seed) | {"train": videos.source, "label": label}
+        if _finished(run):
+            _end_if(_differing(read_config(run / CONFIG), given), f"{run}: was trained")
+        else:
+            finetune(finetuning(given), train=videos, test=test, report=lambda *_: None)
         return load_encoder(run)
+
+    def done(
+        self,
+        rows: Iterable[dict[str, Any]],
+        method: str,
+        seed: int,
+        *,
+        clips: int | None = None,
+        **test: Any,
+    ) -> bool:
+        """Whether the rows hold those of a method already.
+
+        What a row does not say (the videos that it was trained on, say) passes for the same.
+
+        Args:
+            clips: windows a video that are asked for.
+            test: further settings of the test, which tell rows apart.
+
+        Raises:
+            SystemExit: they do, of an encoder of other settings.
+        """
+        named = [row for row in rows if (row["method"], row["seed"]) == (method, seed)]
+        found = [r for r in named if all(r["test"].get(k) == v for k, v in test.items())]
+        differing = [self._told(row) for row in found]
+        for row, names in zip(found, differing, strict=True):
+            if clips not in (None, row["views"]):
+                names["clips"] = row["views"], clips
+        if differing and all(differing):
+            _end_if(differing[0], f"{method}, seed {seed}: there are rows")
+        return bool(found)
+
+    def _told(self, row: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """How the encoder of a row differs from what is asked for."""
+        method, seed, config = row["method"], row["seed"], row["config"]
+        if method == "random":
+            clip = {name: row["test"][name] for name in ("frames", "size")}
+            now = {name: self.settings[name] for name in ("encoder", *clip)}
+            return _unequal(clip | {"encoder": row["encoder"]}, now)
+        if method not in METHODS:  # by labels: its settings are whole
+            places = {name: config[name] for name in ("train", "label")}
+            return _differing(config, self._labelled(config["data"], seed) | places)
+        given = self._given(method, "rows do not say", seed)
+        said = {"encoder": row["encoder"]} | config.get("pretrained", config)
+        if method not in _AS_LONG_AS:
+            said["max_steps"] = row["steps"]
+        return _differing({k: v for k, v in given.items() if k in OWN} | said, given)
+
+    def _given(self, method: str, data: str, seed: int) -> dict[str, Any]:
+        """The run of a method, as `train.config.build` takes it."""
+        name, changes = METHODS[method]
+        run = {"data": data, "out": str(self._folder(method, seed)), "method": name, "seed": seed}
+        return self.settings | changes | run
+
+    def _labelled(self, data: str, seed: int) -> dict[str, Any]:
+        """The run that learns labels, as `finetune_config.build` takes it, but its videos."""
+        names = {field.name for field in fields(FinetuneConfig)}
+        shared = {name: value for name, value in self.settings.items() if name in names}
+        given = {"batch_size": resolve("dsm", "default").batch_size, "validation": 0} | shared
+        return given | {"data": data, "out": str(self._folder("supervised", seed)), "seed": seed}
 
     def _folder(self, method: str, seed: int) -> Path:
         return self.work / f"{method}-{self.name}-{seed}"
 
 
+def _finished(run: Path) -> bool:
+    """Whether there is such a run; what was cut off half way is removed."""
+    if (run / SUMMARY).exists():
+        return True
+    shutil.rmtree(run, ignore_errors=True)
+    return False
+
+
+def _differing(saved: dict[str, Any], given: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """By name, what a run was made with and what is asked for, where they are not the same.
+
+    Args:
+        saved, given: both for pre-training or both for learning labels. Folders may have moved,
+            and a queue that is left open is fitted to the videos.
+    """
+
+    def resolved(values: dict[str, Any]) -> dict[str, Any]:
+        if "train" in given:
+            return flat_finetuning(finetuning(values))
+        return flat(build(values))
+
+    now = resolved(given)
+    before = resolved({name: value for name, value in saved.items() if name in now})
+    for name in ("data", "train"):
+        for values in (before, now):
+            values[name] = Path(values.get(name, "")).name
+    left_open = {"queue"} if now.get("queue") == 0 else set()
+    return _unequal(before, {k: v for k, v in now.items() if k not in FREE | left_open})
+
+
+def _unequal(before: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    return {name: (before[name], now[name]) for name in now if before[name] != now[name]}
+
+
+def _end_if(differing: dict[str, tuple[Any, Any]], what: str) -> None:
+    if differing:
+        table = "\n".join(f"  {k}: was {was!r}, now {now!r}" for k, (was, now) in differing.items())
+        raise SystemExit(
+            f"{what} with other settings:\n{table}\n"
+            "Ask for those, or name these with --note, which keeps runs and rows apart"
+        )
+
+
+def rows_in(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file; none if there is none yet."""
+    return read_rows(path) if path.exists() else []
+
+
 def known(path: Path, *names: str) -> set[tuple[Any, ...]]:
     """What a file of rows holds already: (method, seed, further settings of the test)."""
-    rows = read_rows(path) if path.exists() else []
+    rows = rows_in(path)
     return {(r["method"], r["seed"], *(r["test"].get(name) for name in names)) for r in rows}
 
 

@@ -187,6 +187,21 @@ def test_numbers_depend_on_the_seed_and_on_nothing_else(
         assert not torch.equal(views[0][name], views[1][name])
 
 
+def test_segments_of_a_file_count_once_and_lend_each_other_nothing(
+    network: VideoEncoder, tmp_path: Path
+) -> None:
+    write(tmp_path / "a.mp4", pan(40, (48, 48), (2, 0)))
+    write(tmp_path / "b.mp4", pan(20, (48, 48), (0, 2)))
+    (tmp_path / "link.mp4").symlink_to("a.mp4")
+    rows = ["a.mp4,0,0.8", "link.mp4,0.8,1.6", "b.mp4,,"]
+    (tmp_path / "v.csv").write_text("\n".join(["path,start,end", *rows]))
+    videos = open_catalog(tmp_path / "v.csv").videos
+    found = decouple(network, videos)
+    assert found.n == 2
+    assert {score.n for score in found.pairs.values()} <= {1, 2}
+    assert decouple(network, videos[:2]).left_out["background, overlay: no other scene"] == 2
+
+
 def test_what_the_views_show(catalog: Catalog) -> None:
     studio = Studio(catalog.videos, Known(constant).spec, 0, "cpu")
     windows = studio.windows(1)

@@ -110,6 +110,16 @@ def test_videos_that_cannot_be_read_are_counted(
     assert encoder.training
 
 
+def test_a_feature_that_is_not_finite_names_its_video(
+    encoder: VideoEncoder, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = encoder.forward
+    third = torch.tensor([0.0, 0.0, float("nan"), 0.0, 0.0])[:, None]
+    monkeypatch.setattr(encoder, "forward", lambda view: whole(view) + third)
+    with pytest.raises(UnsceneError, match=r"00002\.mp4: its feature is not finite \(1 of 5"):
+        extract(encoder, catalog.videos[:5], clips=1)
+
+
 def test_retrieve_leaves_one_out(saved: Path, moving: ScenesReport, tmp_path: Path) -> None:
     out = tmp_path / "rows.jsonl"
     rows = evaluate("retrieve", str(moving.train), saved, clips=2, out=out)
@@ -121,6 +131,34 @@ def test_retrieve_leaves_one_out(saved: Path, moving: ScenesReport, tmp_path: Pa
     assert first.fingerprint == open_catalog(moving.train).fingerprint()
     assert first.split == "leave-one-out"
     assert [record["value"] for record in read_rows(out)] == [row.value for row in rows]
+
+
+def test_rows_are_added_and_replaced_only_by_the_same_measurement(
+    saved: Path, moving: ScenesReport, tmp_path: Path
+) -> None:
+    out, train = tmp_path / "rows.jsonl", str(moving.train)
+
+    def there() -> list[tuple[str, str, int]]:
+        return [(row["metric"], row["label"], row["views"]) for row in read_rows(out)]
+
+    evaluate("retrieve", train, saved, clips=1, out=out)
+    first = there()
+    assert len(first) == 3
+    evaluate("probe", str(moving.seen), saved, train=train, clips=1, out=out)
+    probed = [("probe_top1", "label", 1), ("knn_top1", "label", 1)]
+    assert there() == first + probed
+    evaluate("retrieve", train, saved, clips=1, label="scene", out=out)
+    scenes = [(metric, "scene", 1) for metric, _, _ in first]
+    assert there() == first + probed + scenes
+    evaluate("retrieve", train, saved, clips=1, out=out)  # again
+    assert there() == probed + scenes + first
+    evaluate_decoupling(train, saved, out=out)
+    evaluate_decoupling(train, saved, out=out)
+    assert sum(metric == "decoupling_trained" for metric, _, _ in there()) == 1
+    out.write_text('{"loss": 1}\n')
+    with pytest.raises(UnsceneError, match="holds no rows of results, and is not overwritten"):
+        evaluate("retrieve", train, saved, clips=1, out=out)
+    assert out.read_text() == '{"loss": 1}\n'
 
 
 def test_retrieve_by_clips(saved: Path, moving: ScenesReport) -> None:

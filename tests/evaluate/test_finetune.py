@@ -101,13 +101,12 @@ def test_a_pretrained_encoder_is_where_it_begins(make: Make, tmp_path: Path) -> 
     encoder.spec = replace(encoder.spec, mean=(0.1, 0.2, 0.3))
     save_encoder(encoder, tmp_path / "dsm")
     given = {"encoder": str(tmp_path / "dsm"), "encoder_options": None}
-    config = make(
-        tmp_path / "run", **given, frames=None, stride=None, size=None, max_steps=1, lr=1e-9
-    )
+    clip = ("frames", "stride", "size")
+    config = make(tmp_path / "run", **given, **dict.fromkeys(clip), max_steps=1, lr=1e-9, seed=3)
     (row,) = finetune(config, report=silent)
-    assert (row.method, row.seed, row.steps, row.seconds) == ("dsm", 7, 70, 9.5)
+    assert (row.method, row.seed, row.steps, row.seconds) == ("dsm", 3, 70, 9.5)
     assert (row.config["frames"], row.config["stride"], row.config["size"]) == (3, 2, 24)
-    assert row.config["pretrained"] == {"lr": 0.1}
+    assert row.config["pretrained"] == {"seed": 7, "lr": 0.1}
     tuned = load_encoder(tmp_path / "run")
     assert (tuned.spec.frames, tuned.spec.size, tuned.spec.mean) == (3, 24, (0.1, 0.2, 0.3))
     assert tuned.spec.trained_on["method"] == "dsm+finetuned"
@@ -161,6 +160,10 @@ def test_accuracies_by_hand() -> None:
     assert found["finetune_top1"].value == pytest.approx(2 / 6)
     assert found["finetune_top5"].value == pytest.approx(4 / 6)
     assert found["finetune_top5"].classes == {"a": 1, "b": 1, "c": 0, "f": 1, "g": 1, "z": 0}
+    segments = tuple(replace(video, path="one.mp4") for video in videos)
+    alone = accuracies(Features(values, segments, torch.arange(6)), "abcdefg", "label")
+    assert alone["finetune_top1"].value == pytest.approx(2 / 6)
+    assert alone["finetune_top1"].ci95 != found["finetune_top1"].ci95  # one file, not six
     few = Features(values[:, :5], videos, torch.arange(6))
     assert accuracies(few, "abcde", "label").keys() == {"finetune_top1"}
 

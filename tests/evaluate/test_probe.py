@@ -10,6 +10,7 @@ from features_of import features
 from unscene.errors import UnsceneError
 from unscene.evaluate import probe as file
 from unscene.evaluate.probe import probe
+from unscene.evaluate.retrieve import retrieve
 
 
 def noise(count: int, dim: int = 8) -> torch.Tensor:
@@ -77,6 +78,45 @@ def test_groups_stay_whole() -> None:
     assert not inside & outside
     tied = file.validation_part(np.asarray(["a"] * 5 + ["b"] * 5), ["x"] * 5 + ["y"] * 5, 0)
     assert not tied.any()  # holding either scene back would leave one class
+
+
+def test_segments_of_a_file_stay_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None chooses for another one, and together they are one piece of evidence."""
+    labels, files = [f"c{i // 3 % 2}" for i in range(60)], [i // 3 for i in range(60)]
+    held: list[list[bool]] = []
+    original = file.validation_part
+
+    def watch(*given: object) -> object:
+        held.append(original(*given).tolist())  # type: ignore[arg-type]
+        return held[-1]
+
+    monkeypatch.setattr(file, "validation_part", lambda *given: np.asarray(watch(*given)))
+    segments = features(noise(60), labels, files=files)
+    found = probe(segments, segments).scores["probe_top1"]
+    assert sum(held[0]) == 12
+    assert all(len(set(held[0][i : i + 3])) == 1 for i in range(0, 60, 3))
+    probe(features(noise(60), labels), segments)
+    assert held[1] == original(np.asarray(labels), None, 0).tolist()
+    whole = probe(segments, features(noise(60), labels)).scores["probe_top1"]
+    assert found.value == whole.value
+    assert found.ci95 != whole.ci95
+
+
+def test_features_that_are_not_finite_are_refused() -> None:
+    good, bad = features(noise(6), list("ababab")), features(noise(6), list("ababab"))
+    bad.values[4, 1] = float("nan")
+    for sides in ((good, bad), (bad, good)):
+        with pytest.raises(UnsceneError, match=r"4\.mp4: its feature is not finite"):
+            probe(*sides)
+
+
+def test_neighbours_are_those_of_retrieval() -> None:
+    """By cosine, of features as they are: no axis is scaled to count as much as the others."""
+    values, labels = noise(60) * torch.tensor([9.0] + [1.0] * 7), [f"c{i % 3}" for i in range(60)]
+    train, test = features(values[:40], labels[:40]), features(values[40:], labels[40:])
+    found = file._neighbours(1, train.values.numpy(), np.asarray(labels[:40]), test.values.numpy())
+    r1 = retrieve(test, train, ks=(1,))["retrieval_r1"].value
+    assert (found == np.asarray(labels[40:])).mean() == r1
 
 
 def test_one_video_a_class_spares_none() -> None:

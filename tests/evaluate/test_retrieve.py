@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from features_of import features
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torchmetrics.functional.retrieval import retrieval_average_precision, retrieval_hit_rate
 
 from unscene.errors import UnsceneError
@@ -100,6 +103,46 @@ def test_leave_one_out_never_finds_another_clip_of_the_same_video() -> None:
     assert scores["retrieval_r1"].value == pytest.approx(want)
 
 
+def test_leave_one_out_never_finds_another_segment_of_the_same_file() -> None:
+    """Every video is nearest to the other segment of its file, and the files' classes differ."""
+    angles = torch.tensor([0.0, 0.01, 0.5, 0.51, 1.0, 1.01, 1.5, 1.51])
+    values, files = torch.stack([angles.cos(), angles.sin()], dim=1), [0, 0, 1, 1, 2, 2, 3, 3]
+    segments = features(values, list("aabbccdd"), files=files)
+    scores = retrieve(segments, segments, ks=(1, 5, 6, 7))
+    assert [name for name in scores if "_r" in name] == [
+        *("retrieval_r1", "retrieval_r5", "retrieval_r6"),
+    ]
+    assert {scores[name].value for name in scores} == {0.0}
+    alone = features(values, list("aabbccdd"))
+    assert retrieve(alone, alone, ks=(1,))["retrieval_r1"].value == 1.0
+    one = features(values, list("aabbccdd"), files=[0] * 8)
+    with pytest.raises(UnsceneError, match=r"0 are left .* once those of a query's own file are"):
+        retrieve(one, one)
+
+
+def test_intervals_draw_files() -> None:
+    """Four segments of a file with the same outcome are no more evidence than one."""
+    gallery = features(torch.eye(2), list("ab"))
+    hits = [i % 2 for i in range(20)]
+    values = torch.eye(2)[torch.tensor(hits)]
+    whole = retrieve(features(values, list("a" * 20)), gallery, ks=(1,))["retrieval_r1"]
+    cut = features(
+        values.repeat_interleave(4, 0), list("a" * 80), files=[i // 4 for i in range(80)]
+    )
+    found = retrieve(cut, gallery, ks=(1,))["retrieval_r1"]
+    assert (found.value, found.n) == (whole.value, 80)
+    assert found.ci95 == pytest.approx(whole.ci95)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e30])
+@pytest.mark.parametrize("side", [0, 1])
+def test_features_that_are_not_finite_are_refused(bad: float, side: int) -> None:
+    sides = data(5, 1), data(8, 2)
+    sides[side].values[3, 2] = bad
+    with pytest.raises(UnsceneError, match=r"/nowhere/3\.mp4: its feature is not finite"):
+        retrieve(*sides)
+
+
 def test_apart_never_matches_within_a_scene() -> None:
     values = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.9, 0.5], [0.0, 1.0]])
     some = features(values, list("aaba"), scene=list("xxyy"))
@@ -123,20 +166,30 @@ def test_a_gallery_that_is_too_small() -> None:
         retrieve(one, one)
 
 
-def test_memory_does_not_grow_with_gallery_times_queries(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = []
-    original = file._similarities
+class Largest(TorchDispatchMode):
+    """Elements of the largest tensor that any operation makes."""
 
-    def watch(*sides: object) -> object:
-        for at, similarity in original(*sides):  # type: ignore[arg-type]
-            held.append(similarity.numel())
-            yield at, similarity
+    seen = 0
 
-    monkeypatch.setattr(file, "_similarities", watch)
-    monkeypatch.setattr(file, "_CELLS", 1000)
-    retrieve(data(300, 1), data(400, 2))
-    assert max(held) <= 1000
-    assert sum(held) == 300 * 400
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        made = [part for part in tree_leaves(out) if isinstance(part, Tensor)]
+        self.seen = max([self.seen, *(part.untyped_storage().nbytes() // 8 for part in made)])
+        return out
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_memory_does_not_grow_with_gallery_times_queries(
+    alone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file, "_CELLS", 2000)
+    query, gallery = data(400, 1), data(400, 2)
+    with Largest() as largest:
+        retrieve(query, query if alone else gallery)
+    # A few queries' similarities, or all features: of what is held, none grows with both.
+    assert 1000 <= largest.seen <= 2000 < 400 * 400
 
 
 def test_rows_round_trip(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import media
 from unscene.errors import UnsceneError
-from unscene.video.catalog import Catalog, label_index, list_videos, open_catalog
+from unscene.video.catalog import Catalog, files_of, label_index, list_videos, open_catalog
 from unscene.video.probe import probe
 
 
@@ -132,6 +132,22 @@ def test_a_csv_gives_labels_segments_and_further_columns(
     assert third.duration == 1.0  # `end` is after the end of the file
     with pytest.raises(UnsceneError, match=r"no column 'scene'; it has label"):
         second.value("scene")
+
+
+def test_one_file_is_one_under_all_its_names_and_in_all_its_segments(
+    tmp_path: Path, clip: Path
+) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(clip, tmp_path / name)
+    (tmp_path / "link.mp4").symlink_to("a.mp4")
+    (tmp_path / "below").mkdir()
+    names = ["b.mp4", "a.mp4", "below/../a.mp4", "link.mp4", "b.mp4"]
+    rows = [f"{name},{start},{start + 1}" for start, name in enumerate(names)]
+    table = write_csv(tmp_path / "v.csv", "\n".join(["path,start,end", *rows]))
+    videos = list_videos(table).videos
+    assert [video.path for video in videos] == [str(tmp_path) + f"/{name}" for name in names]
+    assert files_of(videos) == [0, 1, 1, 1, 0]
+    assert {video.file for video in videos[1:4]} == {str((tmp_path / "a.mp4").resolve())}
 
 
 def test_rows_that_cannot_be_used_are_skipped_with_their_reason(tmp_path: Path, clip: Path) -> None:

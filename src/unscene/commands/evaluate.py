@@ -65,7 +65,12 @@ def _frozen_flags(parser: ArgumentParser, protocol: str) -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch_size", type=int, default=16)
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1 ...")
-    parser.add_argument("--out", type=str | None, help="write the rows to this .jsonl file")
+    parser.add_argument(
+        "--out",
+        type=str | None,
+        help="add the rows to this .jsonl file; only those of the same encoder, videos and settings"
+        " are replaced",
+    )
 
 
 def _frozen(protocol: Any, given: Namespace) -> list[Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from unscene.commands import DATA
+from unscene.errors import UnsceneError
 
 HELP = "picture of anchors, positives, negatives and flow"
 
@@ -25,6 +26,8 @@ def flags(parser: ArgumentParser) -> None:
 
 
 def run(values: Namespace) -> None:
+    if values.seed < 0:
+        raise UnsceneError(f"seed {values.seed}: must not be negative")
     from unscene.train.preview import preview
 
     path = preview(

@@ -37,7 +37,7 @@ from unscene.errors import UnsceneError
 from unscene.evaluate.bootstrap import Score, score
 from unscene.evaluate.decouple_views import MOTION, SCENE, Studio
 from unscene.evaluate.rows import Row, rows_of
-from unscene.video.catalog import Catalog, Skipped, Video
+from unscene.video.catalog import Catalog, Skipped, Video, files_of
 from unscene.video.loading import InOrder, loader
 
 PAIRS = tuple(f"{p}>{n}" for p in SCENE for n in MOTION)
@@ -51,11 +51,12 @@ class Decoupling:
     """How often the motion counted for more than the scene.
 
     Attributes:
-        pairs: by "warp>reversed" and so on, over the videos that can show both (the mean over a
-            video's windows is one number); pairs that no video can show are missing.
+        pairs: by "warp>reversed" and so on, over the files that can show both (the mean over the
+            windows of a file and of all its segments is one number, for they are no independent
+            evidence); pairs that no video can show are missing.
         trained, untrained: means over the pairs of `TRAINED` and `UNTRAINED` that are there; None
             if none is.
-        n: videos that are in some pair.
+        n: files that are in some pair: as many as videos where none is cut into segments.
         left_out: "background: the camera moves" and so on -> windows without this disturbance,
             "all: nothing moves" -> windows that are in no pair.
         skipped: videos that could not be read, and why.
@@ -106,6 +107,7 @@ def decouple(
     batches = loader(studio.windows(clips), order, workers=workers)
     was_training = encoder.training
     encoder.eval().to(device)
+    files = files_of(videos)
     index: list[int] = []
     cosines: list[dict[str, float]] = []
     skipped: dict[str, Skipped] = {}
@@ -113,7 +115,7 @@ def decouple(
         for done, ((draw, video), batch) in enumerate(zip(order.keys, batches, strict=True), 1):
             skipped.update({failure.path: failure for failure in batch.failures})
             if len(batch) and (views := studio.views(batch.to(device), draw, video)):
-                index.append(video)
+                index.append(files[video])
                 cosines.append(_cosines(encoder, views, batch_size))
             if progress is not None:
                 progress(done // clips, len(videos))

@@ -186,7 +186,7 @@ class Studio:
         """The scene of a lender drawn at random, of another file and unlike the own scene."""
         alike = likeness(own, self.scenes).tolist() if self.lenders else []
         for place in rng.permutation(len(self.lenders)).tolist():
-            other = self.videos[self.lenders[place]].path != self.videos[index].path
+            other = self.videos[self.lenders[place]].file != self.videos[index].file
             if other and alike[place] < ALIKE:
                 return self.scenes[place : place + 1]
         return None

@@ -19,13 +19,14 @@ from torch import Tensor
 
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
-from unscene.video.catalog import Skipped, Video
+from unscene.video.catalog import Skipped, Video, files_of
 from unscene.video.loading import InOrder, WindowDataset, loader
 from unscene.video.sampling import TiledWindows, UniformWindows
 from unscene.views.augment import BasicAugmentation, make_view
 
 Mode = Literal["video", "clip"]
 POOLED = (2, 7, 7)  # T', H', W' of a clip's feature
+_ROWS = 4096  # checked at once
 _IN_MEMORY = 4 * 2**30  # bytes; more than this lies in a temporary file, mapped into memory
 
 
@@ -49,6 +50,17 @@ class Features:
         """The value of every row's video in a column."""
         values = [video.value(column) for video in self.videos]
         return [values[i] for i in self.owner.tolist()]
+
+    def files(self) -> Tensor:
+        """int64 (M,), the number of every row's file. Segments of one file are no more independent
+        than windows of one video, so that this, not `owner`, tells what is evidence of its own."""
+        return torch.tensor(files_of(self.videos))[self.owner]
+
+    def check(self) -> None:
+        """Raise UnsceneError if a feature is no finite vector: NaN would be nearest to all."""
+        for start in range(0, len(self.values), _ROWS):
+            rows = slice(start, start + _ROWS)
+            _check_finite(self.values[rows], [self.videos[i] for i in self.owner[rows].tolist()])
 
 
 @torch.inference_mode()
@@ -74,7 +86,7 @@ def extract(
         progress: called as progress(done, total) in videos.
 
     Raises:
-        UnsceneError: no video could be read.
+        UnsceneError: no video could be read, or a feature is not finite.
     """
     spec = encoder.spec
     mean, std = _triple(spec.mean), _triple(spec.std)
@@ -103,7 +115,9 @@ def extract(
                 clip = batch.clips["clip"].to(device)
                 view = make_view(clip, basic.center(clip.sizes), size=spec.size)
                 found = _pooled(encoder, view) if mode == "clip" else encoder(view)
-                store.add(batch.index, found.float().cpu())
+                found = found.float().cpu()
+                _check_finite(found, [videos[i] for i in batch.index.tolist()])
+                store.add(batch.index, found)
             if progress is not None:
                 read = int(np.searchsorted(ends, done * batch_size, side="right"))
                 progress(read, len(videos))
@@ -152,6 +166,18 @@ class _Store:
             spans = [torch.arange(int(self.counts[i])) + self.starts[i] for i in read]
             values = values[torch.cat(spans)]
         return Features(values, kept, owner, skipped)
+
+
+def _check_finite(values: Tensor, videos: Sequence[Video]) -> None:
+    """Of features (B, D) of B videos; the length tells, and also if it is too much for a float."""
+    bad = torch.nonzero(~values.float().norm(dim=1).isfinite())[:, 0]
+    if len(bad):
+        raise UnsceneError(
+            f"{videos[int(bad[0])].path}: its feature is not finite ({len(bad)} of {len(values)} "
+            "looked at are not), so that nothing can be compared with it. Most often the training "
+            "of the encoder has diverged: train again with a smaller --lr, or take weights that "
+            "were saved before"
+        )
 
 
 def _tiles(sampler: TiledWindows, video: Video) -> int:

@@ -68,9 +68,9 @@ def finetune(
     Returns:
         "finetune_top1" and, for more than five classes, "finetune_top5": share of the test videos
         whose class is (among) the most probable; classes that training does not know are missed.
-        `row.config` holds the resolved settings and, under "pretrained", those of the encoder's own
-        training; method, seed, steps and seconds are of that training too ("random": none). Empty
-        in all processes but the first.
+        `row.config` holds the resolved settings and, under "pretrained", those and the seed of the
+        encoder's own training; method, steps and seconds are of that training too ("random": none).
+        `row.seed` is of this run. Empty in all processes but the first.
 
     Raises:
         UnsceneError: no usable video, no such label column, one class only, nothing in common
@@ -110,7 +110,10 @@ def finetune(
         seed=config.seed,
         test={"protocol": "finetune"} | facts,
     )
-    rows = [replace(row, config=flat(config) | {"pretrained": row.config}) for row in rows]
+    begun = before.trained_on
+    pretrained = {name: begun[name] for name in ("seed",) if name in begun}
+    told = flat(config) | {"pretrained": pretrained | begun.get("settings", {})}
+    rows = [replace(row, seed=config.seed, config=told) for row in rows]
     failed = tuple(module.failures.values())
     write_results(Path(config.out), data, found, rows, facts, failed)
     _say(

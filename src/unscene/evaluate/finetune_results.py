@@ -28,14 +28,14 @@ def accuracies(found: Features, names: Sequence[str], label: str) -> dict[str, S
         names: the K classes. A video of any other class is missed.
         label: column of the classes.
     """
-    wanted = found.labels(label)
+    wanted, files = found.labels(label), found.files().numpy()
     number = {name: i for i, name in enumerate(names)}
     true = np.array([number.get(name, -1) for name in wanted])
     order = found.values.argsort(dim=1, descending=True, stable=True).numpy()
     hits: NDArray[np.bool_] = order == true[:, None]
     ranks = {"finetune_top1": 1} | ({"finetune_top5": 5} if len(names) > 5 else {})
     return {
-        metric: score(np.asarray(hits[:, :k].any(axis=1), np.float64), labels=wanted)
+        metric: score(np.asarray(hits[:, :k].any(axis=1), np.float64), labels=wanted, videos=files)
         for metric, k in ranks.items()
     }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from unscene.errors import UnsceneError
@@ -42,11 +43,27 @@ def _unknown(tested: Counter[str], names: list[str]) -> list[str]:
 
 
 def _shared(videos: Sequence[Video], test: Catalog) -> list[str]:
-    known = {(video.path, video.start, video.end) for video in videos}
-    count = sum((video.path, video.start, video.end) in known for video in test.videos)
-    if not count:
-        return []
-    return [f"{count} videos of the test are used in training too: the result flatters"]
+    """Files are compared, not their names, and times, not the numbers of segments."""
+    known: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for video in videos:
+        known[video.file].append(_times(video))
+    same = beside = 0
+    for video in test.videos:
+        start, end = _times(video)
+        there = known.get(video.file, [])
+        if any(start < until and since < end for since, until in there):
+            same += 1
+        elif there:
+            beside += 1
+    notes = (
+        (same, "videos of the test are used in training too"),
+        (beside, "videos of the test are other segments of files that are used in training"),
+    )
+    return [f"{count} {what}: the result flatters" for count, what in notes if count]
+
+
+def _times(video: Video) -> tuple[float, float]:
+    return video.start, math.inf if video.end is None else video.end
 
 
 def _some(names: list[str], shown: int = 5) -> str:

@@ -1,8 +1,9 @@
 """What can be read out of frozen features: logistic regression and the nearest neighbours.
 
 The strength of the regularisation and the number of neighbours are chosen on a part of the training
-set, never on the test; the chosen ones are then fitted on all of it. Features are standardised with
-the mean and deviation of what is fitted.
+set, never on the test; the chosen ones are then fitted on all of it. The regression standardises
+features with the mean and deviation of what it is fitted on. Neighbours are those of `retrieve`: by
+the cosine of features as they are.
 """
 
 from __future__ import annotations
@@ -47,16 +48,20 @@ def probe(
         train, test: their labels; classes unknown to the training set count as missed.
         label: column of the classes.
         group: a column; videos of one group are either all fitted or all validated ("scene": what
-            is chosen must work in other scenes). None: a fifth of each class validates.
+            is chosen must work in other scenes). None: a fifth of each class validates, or a
+            fifth of the files where some are there in several segments.
         seed: of the choice of the validation part.
 
     Raises:
-        UnsceneError: fewer than two classes to tell apart, or no such column.
+        UnsceneError: fewer than two classes to tell apart, no such column, or a feature that is
+            not finite.
     """
+    for side in (train, test):
+        side.check()
     names = np.asarray(train.labels(label))
     if len(set(names)) < 2:
         raise UnsceneError("a probe needs at least two classes in its training set")
-    held = validation_part(names, train.labels(group) if group else None, seed)
+    held = validation_part(names, train.labels(group) if group else _segmented(train), seed)
     known, asked = train.values.numpy(), test.values.numpy()
     wanted = test.labels(label)
     scores, chosen = {}, {}
@@ -72,7 +77,7 @@ def probe(
             ]
             best = choices[int(np.argmax(accuracy))]
         hits = (predict(best, known, names, asked) == np.asarray(wanted)).astype(np.float64)
-        scores[metric] = score(hits, labels=wanted, videos=test.owner.numpy())
+        scores[metric] = score(hits, labels=wanted, videos=test.files().numpy())
         chosen[metric] = best
     return Probed(scores, chosen)
 
@@ -109,6 +114,12 @@ def _neighbours(
 
     model = KNeighborsClassifier(min(int(count), len(known)), metric="cosine")
     return model.fit(known, names).predict(asked)
+
+
+def _segmented(train: Features) -> Sequence[str] | None:
+    """The files, if some hold several rows: a segment must not choose for its own file."""
+    files = [str(number) for number in train.files().tolist()]
+    return files if len(set(files)) < len(files) else None
 
 
 def validation_part(

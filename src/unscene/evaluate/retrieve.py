@@ -38,27 +38,33 @@ def retrieve(
     Args:
         query: what is searched for.
         gallery: what is searched in. The same object as `query`: every video is searched for
-            among the others (leave one out), never finding itself or another clip of itself.
+            among the others (leave one out), never finding itself, another clip of itself or
+            another segment of its file. In another gallery they are found: see `overlap`.
         label: column of the classes. A query without any video of its class in its gallery misses.
         ks: those that leave no query without K candidates are reported.
         apart: a column; a query is never shown gallery videos with its own value there ("scene":
-            a match must come from another scene).
+            a match must come from another scene, though maybe of the same file).
         device: where similarities are computed.
 
     Returns:
         "retrieval_r1" ... (share of queries with a hit among the K nearest) and "retrieval_map"
-        (mean over queries of the average precision over the whole gallery).
+        (mean over queries of the average precision over the whole gallery). Intervals draw files,
+        with all their segments and clips.
 
     Raises:
-        UnsceneError: no such column, or the gallery is too small for any K.
+        UnsceneError: no such column, a feature that is not finite, or the gallery is too small
+            for any K.
     """
+    for side in (query, gallery):
+        side.check()
     hidden = _apart(query, gallery, apart)
     room = _room(len(gallery.values), hidden)
     ks = [k for k in ks if k <= room]
     if not ks:
+        own = "" if hidden is None else f" once those of a query's own {apart or 'file'} are not"
         raise UnsceneError(
             f"a gallery of {len(gallery.values)} is too small to search in: "
-            f"{room} are left to compare with"
+            f"{room} are left to compare with{own}"
         )
     wanted, held = _numbered(query.labels(label), gallery.labels(label))
     hits = np.empty((len(query.values), len(ks)))
@@ -72,7 +78,7 @@ def retrieve(
         total = found[:, -1].clamp(min=1)
         precision[at] = ((found / ranks) * match).sum(dim=1).div(total).cpu().numpy()
         hits[at] = torch.stack([found[:, k - 1] > 0 for k in ks], dim=1).cpu().numpy()
-    labels, videos = query.labels(label), query.owner.numpy()
+    labels, videos = query.labels(label), query.files().numpy()
     scores = {
         f"retrieval_r{k}": score(hits[:, i], labels=labels, videos=videos) for i, k in enumerate(ks)
     }
@@ -128,10 +134,13 @@ def _similarities(
 
 
 def _apart(query: Features, gallery: Features, column: str | None) -> Apart | None:
-    """What a query must not be compared with: its own video, or all of its scene, say."""
+    """What a query must not be compared with: its own file, or all of its scene, say."""
     if column is not None:
         return _numbered(query.labels(column), gallery.labels(column))
-    return (query.owner, gallery.owner) if query is gallery else None
+    if query is not gallery:
+        return None
+    files = query.files()
+    return files, files
 
 
 def _room(count: int, apart: Apart | None) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -17,12 +18,15 @@ from unscene.evaluate.features import Features, Mode, extract
 from unscene.evaluate.overlap import overlap
 from unscene.evaluate.probe import probe
 from unscene.evaluate.retrieve import retrieve
-from unscene.evaluate.rows import Row, rows_of, write_rows
-from unscene.files import check_writable
+from unscene.evaluate.rows import Row, read_rows, rows_of
+from unscene.files import check_writable, write_text
 from unscene.progress import counting
 from unscene.video.catalog import Catalog, Video, open_catalog
 
 Protocol = Literal["retrieve", "probe"]
+# What a measurement finds; all else in a row says what was measured.
+_FOUND = ("value", "ci95", "n", "seconds", "classes", "versions")
+_FOUND_IN_TEST = ("chosen", "gallery", "left_out")
 
 
 def evaluate(
@@ -59,11 +63,13 @@ def evaluate(
         workers: reading processes.
         batch_size: windows encoded at once.
         device: "auto" takes a GPU where there is one.
-        out: .jsonl file that the rows are also written to.
+        out: .jsonl file that the rows are also added to. A measurement that is made again (same
+            encoder, videos, protocol and settings) takes the place of its earlier rows.
 
     Raises:
         UnsceneError: no usable video, no such column, a probe without `train`, no class of the
-            test in `train`, an encoder that cannot be loaded.
+            test in `train`, an encoder that cannot be loaded or whose features are not finite,
+            `out` holds something else than rows.
         OSError: `out` cannot be written.
     """
     if protocol not in get_args(Protocol):
@@ -75,8 +81,7 @@ def evaluate(
     if protocol == "probe" and mode == "clip":
         raise UnsceneError("a probe reads one feature a video: leave out --mode clip")
     _check_numbers(clips, batch_size, workers)
-    if out is not None:
-        check_writable(out)
+    earlier = _earlier(out)
     encoder = load_encoder(encoder_path)
     where = pick_device(device)
     # All catalogs and labels before the first feature: a mistake should show at once.
@@ -122,8 +127,7 @@ def evaluate(
         views=0 if mode == "clip" else clips,
         test=settings,
     )
-    if out is not None:
-        write_rows(out, rows)
+    _add(out, earlier, rows)
     return rows
 
 
@@ -140,11 +144,12 @@ def evaluate_decoupling(
     """The decoupling score of a saved encoder on videos without labels; see `decouple`.
 
     Raises:
-        UnsceneError: no usable video, nothing moves, an encoder that cannot be loaded.
+        UnsceneError: no usable video, nothing moves, an encoder that cannot be loaded, `out` holds
+            something else than rows.
+        OSError: `out` cannot be written.
     """
     _check_numbers(clips, batch_size, workers)
-    if out is not None:
-        check_writable(out)
+    earlier = _earlier(out)
     encoder, where = load_encoder(encoder_path), pick_device(device)
     catalog = open_catalog(data)
     _tell(catalog)
@@ -162,8 +167,7 @@ def evaluate_decoupling(
         print(f"left out: {reason} ({count} windows)", file=sys.stderr)
     _tell(replace(catalog, skipped=found.skipped))
     rows = decouple_rows(found, encoder.spec, catalog, split="all", clips=clips)
-    if out is not None:
-        write_rows(out, rows)
+    _add(out, earlier, rows)
     return rows
 
 
@@ -187,6 +191,33 @@ def _check_numbers(clips: int, batch_size: int, workers: int) -> None:
     ):
         if value < least:
             raise UnsceneError(f"{name} {value}: must be at least {least}")
+
+
+def _earlier(out: Path | None) -> list[dict[str, Any]]:
+    """The rows that `out` holds: what stands in its way should show before the work."""
+    if out is None:
+        return []
+    check_writable(out)
+    rows = read_rows(out) if out.exists() else []
+    if not all(isinstance(row, dict) and "metric" in row for row in rows):
+        raise UnsceneError(f"{out}: holds no rows of results, and is not overwritten; give another")
+    return rows
+
+
+def _add(out: Path | None, earlier: list[dict[str, Any]], rows: list[Row]) -> None:
+    """Write the earlier rows and these; what was measured again is there once."""
+    if out is not None:
+        new = {_measured(asdict(row)): asdict(row) for row in rows}
+        kept = [row for row in earlier if _measured(row) not in new]
+        text = (json.dumps(row, ensure_ascii=False) + "\n" for row in [*kept, *new.values()])
+        write_text(out, "".join(text))
+
+
+def _measured(row: dict[str, Any]) -> str:
+    """A row without what was found."""
+    test = {k: v for k, v in row.get("test", {}).items() if k not in _FOUND_IN_TEST}
+    rest = {k: v for k, v in row.items() if k not in _FOUND}
+    return json.dumps(rest | {"test": test}, sort_keys=True)
 
 
 def labelled(data: str | Catalog, *wanted: str | None) -> Catalog:

@@ -35,7 +35,7 @@ class Video:
     """One video, or one segment of a video.
 
     Attributes:
-        path: absolute.
+        path: absolute, as it was written otherwise; `file` tells whether two are the same.
         label: its class, None if unknown.
         start, end: the segment in seconds; end None is the end of the file.
         columns: all further columns of a CSV, as text.
@@ -55,6 +55,11 @@ class Video:
         assert self.info is not None, "ask a checked catalog"
         end = self.info.duration if self.end is None else min(self.end, self.info.duration)
         return end - self.start
+
+    @property
+    def file(self) -> str:
+        """The file itself, links and ".." followed: one for all names and segments of a file."""
+        return os.path.realpath(self.path)
 
     def value(self, column: str) -> str:
         """The text in a label column; "label" is the class."""
@@ -263,6 +268,13 @@ def _seconds(text: str | None) -> float | None:
     if not math.isfinite(value):
         raise ValueError(text)
     return value
+
+
+def files_of(videos: Iterable[Video]) -> list[int]:
+    """Which file each video is in, numbered from 0 as they appear: segments of one file, or its
+    other names, have its number. Where no file comes twice, these are the places of the videos."""
+    number: dict[str, int] = {}
+    return [number.setdefault(video.file, len(number)) for video in videos]
 
 
 def label_index(videos: Iterable[Video], column: str) -> tuple[list[int], list[str]]:
