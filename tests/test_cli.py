@@ -233,6 +233,18 @@ def test_exit_codes(
     assert error.count("\n") == 1
 
 
+def test_names_that_are_no_utf8_are_printed(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.mp4")).write_text("buy milk")
+    done = subprocess.run(
+        [sys.executable, "-m", "unscene", "prepare", str(tmp_path), "--check", "--workers", "0"],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
+        timeout=60,
+    )
+    assert (done.returncode, b"Traceback" in done.stderr) == (1, False)
+    assert b"  caf\\udce9.mp4   is not a video" in done.stdout
+
+
 def test_a_bug_is_not_dressed_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unscene.doctor.doctor", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import sys
@@ -20,6 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Threads of torch that wait by spinning take the cores from the reading processes. It is read
     # when torch is first imported, which is later; whoever has set it knows better.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Names of files need not be UTF-8, and those that are wrong are printed.
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if argv is None else argv)
     wanted = next((a for a in arguments if not a.startswith("-")), "")
     completion = any(a.startswith("--print_completion") for a in arguments)
