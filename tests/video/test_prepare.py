@@ -198,6 +198,15 @@ def test_the_estimate_scales_what_it_samples(tmp_path: Path, out: Path) -> None:
     assert needs.bytes == pytest.approx(account.after, rel=0.5)
 
 
+def test_the_estimate_of_a_segment_knows_how_many_frames_it_has(tmp_path: Path, out: Path) -> None:
+    stamps = [40 * i for i in range(50)]  # in an AVI of 1000 frames a second, most of them empty
+    media.write(tmp_path / "a.avi", media.drift(50), "mpeg4", pts=stamps, rate=1000)
+    (tmp_path / "list.csv").write_text("path,start,end\na.avi,0,1\n")
+    plan = make_plan(tmp_path / "list.csv", out, RECIPE)
+    needs = estimate(plan, prepare.check_plan(plan, workers=0))
+    assert needs.frames == pytest.approx(go(tmp_path / "list.csv", out).frames, abs=1)
+
+
 def test_the_command_tells_what_it_found_and_did(
     data: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,6 +74,15 @@ def test_a_clock_is_made_steady(times: list[float], wanted: list[float]) -> None
     assert [time for _, time in steady(((frame, t) for t in times), 1.0)] == wanted
 
 
+@pytest.mark.parametrize("fps", [None, 25.0])
+def test_an_avi_that_counts_in_milliseconds(tmp_path: Path, out: Path, fps: float | None) -> None:
+    stamps = [40 * i for i in range(20)]  # between them it has empty packets, 1000 a second in all
+    path = media.write(tmp_path / "a.avi", media.drift(20), "mpeg4", pts=stamps, rate=1000)
+    assert transcode(path, out, Recipe(0, fps=fps)).frames == 20
+    np.testing.assert_allclose(media.decode(out).times, np.arange(20) / 25, atol=0.002)
+    assert inspect(out).fps == pytest.approx(25, rel=0.06)
+
+
 @pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
 def test_interlaced_pictures_lose_their_combs(tmp_path: Path, out: Path, codec: str) -> None:
     plain = media.pan(24, (96, 128), (3, 0))

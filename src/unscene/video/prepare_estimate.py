@@ -73,6 +73,8 @@ def _shape(job: Job, found: Inspection, recipe: Recipe) -> tuple[int, int, int]:
     end = found.duration if job.end is None else min(job.end, found.duration)
     frames = found.frames
     if job.start > 0 or end < found.duration or recipe.fps is not None:
-        frames = max(0, round((end - job.start) * (recipe.fps or found.fps)))
+        # Not its frame rate: AVI may count milliseconds.
+        rate = recipe.fps or found.frames / (found.duration or 1)
+        frames = max(0, round((end - job.start) * rate))
     width, height = recipe.size(found.width, found.height)
     return frames, width * height, found.width * found.height
