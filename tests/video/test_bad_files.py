@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -13,6 +15,8 @@ import media
 from unscene.errors import VideoError
 from unscene.video.clip import Clip
 from unscene.video.decode import read_clips
+from unscene.video.inspect import inspect
+from unscene.video.planes import PlaneReader, Planes
 from unscene.video.probe import probe
 from unscene.video.sampling import Request
 
@@ -160,6 +164,69 @@ def test_a_stream_that_begins_with_rubbish_is_read_from_its_first_whole_picture(
     path.write_bytes(data[len(data) // 3 // 188 * 188 :])  # joined a running broadcast
     assert probe(path).width == 64
     assert len(read(path, 0.0, range(8))) == 8
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [("mpeg4", "a.mp4"), ("mpeg4", "a.avi"), ("flv", "a.flv"), ("msmpeg4", "a.avi")],
+)
+def test_pictures_whose_key_frame_is_missing_are_damage(
+    tmp_path: Path, read: Read, assert_frames: Callable[..., None], codec: str, name: str
+) -> None:
+    options, path = {"g": "20"}, tmp_path / name
+    frames = media.drift(60, (64, 96))
+    whole = media.write(tmp_path / f"whole_{name}", frames, codec, options=options)
+    with av.open(str(whole)) as source, av.open(str(path), "w") as out:
+        stream = source.streams.video[0]
+        copy = out.add_stream_from_template(stream)
+        for packet in [packet for packet in source.demux(stream) if packet.size][5:]:
+            packet.pts = packet.pts if packet.pts is None else packet.pts - packet.duration * 5
+            packet.dts = packet.dts if packet.dts is None else packet.dts - packet.duration * 5
+            packet.stream = copy
+            out.mux(packet)
+    clip = read(path)  # FFmpeg would draw them over grey
+    assert_frames(clip, media.decode(whole), [20])
+    found = inspect(path)
+    assert (found.damaged, found.verdict) == (15, "needs transcoding")
+    assert "damaged" in found.reason
+    assert found.decoded == 40
+
+
+def write_two(path: Path, first: tuple[int, int], second: tuple[int, int], count: int) -> Path:
+    """Two streams of pictures, (H, W) each; `count` pictures of the first one, 20 of the second."""
+    with av.open(str(path), "w") as out:
+        streams = [out.add_stream(codec, rate=25) for codec in ("mjpeg", "libx264")]
+        for stream, size, kind in zip(
+            streams, (first, second), ("yuvj420p", "yuv420p"), strict=True
+        ):
+            (stream.height, stream.width), stream.pix_fmt = size, kind
+        for number, stream in enumerate(streams):
+            for i, luma in enumerate(media.drift(20 if number else count, (first, second)[number])):
+                frame = media.picture(luma, stream.pix_fmt)
+                frame.pts, frame.time_base = i, Fraction(1, 25)
+                out.mux(stream.encode(frame))
+            out.mux(stream.encode(None))
+    return path
+
+
+def test_of_several_streams_the_one_is_read_that_players_show(tmp_path: Path, read: Read) -> None:
+    path = write_two(tmp_path / "two.mkv", (32, 32), (64, 96), count=1)
+    assert (probe(path).codec, probe(path).width) == ("h264", 96)
+    assert inspect(path).width == 96
+    assert read(path, 0.4).size == (64, 96)
+    path = write_two(tmp_path / "same.mkv", (32, 32), (32, 32), count=20)
+    assert len(read(path, 0.4)) == 1
+
+
+def test_what_pyav_refuses_as_a_value_is_an_error_of_this_file(
+    video: Path, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses_all(self: PlaneReader, frame: av.VideoFrame) -> Planes:
+        raise ValueError("Invalid format")
+
+    monkeypatch.setattr(PlaneReader, "__call__", refuses_all)
+    with pytest.raises(VideoError, match="Invalid format"):
+        read(video)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])

@@ -12,6 +12,7 @@ import media
 from unscene.errors import VideoError
 from unscene.video.clip import Motion
 from unscene.video.decode import read_clips
+from unscene.video.inspect import inspect
 from unscene.video.probe import VECTOR_CODECS, probe
 from unscene.video.sampling import Request
 
@@ -62,6 +63,30 @@ def test_vectors_turn_with_the_picture(tmp_path: Path, degrees: int) -> None:
     np.testing.assert_array_equal(back, flat.valid.numpy())
     lengths = np.rot90(turned.vectors.norm(dim=-1).numpy(), degrees // 90, axes=(1, 2))
     np.testing.assert_allclose(lengths, flat.vectors.norm(dim=-1).numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_blocks_lie_where_they_are_seen_in_turned_pictures_of_any_size(
+    tmp_path: Path, degrees: int
+) -> None:
+    height, width = 90, 122  # the last blocks are cut, and the first ones once it is turned
+    square, frames = np.zeros((height, width), bool), []
+    for t in range(6):
+        luma = media.texture(height, width, 1)
+        luma[24:56, 40 + 2 * t : 72 + 2 * t] = media.texture(32, 32, 5)
+        frames.append(luma)
+    square[24:56, 46:78] = True  # in frame 3
+    path = media.write(tmp_path / "a.mp4", frames, options=media.PAN)
+    motion = motion_of(media.turn(path, degrees), 0.0, (0, 5))
+    moves = (motion.vectors[3].norm(dim=-1) > 1).numpy().repeat(8, 0).repeat(8, 1)
+    upright = np.rot90(square, -degrees // 90)
+    assert motion.size == upright.shape
+    for axis in (0, 1):
+        seen, true = (np.flatnonzero(each.any(axis)) for each in (moves, upright))
+        # A macroblock around the square may move with it; the middle of all that moves fits.
+        assert abs(seen.mean() - true.mean()) <= 4
+        assert seen[0] - true[0] <= 4
+        assert true[-1] - seen[-1] <= 4
 
 
 def test_five_decodes_give_the_same_vectors(tmp_path: Path) -> None:
@@ -117,6 +142,53 @@ def test_several_references_are_no_measure_either(tmp_path: Path) -> None:
     options = {"bf": "0", "refs": "3", "g": "12"}
     path = media.write(tmp_path / "a.mp4", media.pan(12, (96, 128), (3, 1)), options=options)
     assert not motion_of(path).exact
+
+
+@pytest.mark.parametrize(
+    ("codec", "name", "options"),
+    [
+        ("libx264", "a.mp4", media.PAN),
+        ("libx264", "a.ts", media.PAN),
+        ("libx264", "a.h264", media.PAN),
+        ("libx264", "a.mp4", {**media.PAN, "x264-params": "tff=1"}),
+        ("libx264", "a.mp4", {"bf": "0", "refs": "3", "g": "12"}),
+        ("libx264", "a.mp4", {"bf": "2", "refs": "1", "g": "12"}),
+        ("mpeg4", "a.mp4", {"g": "12", "bf": "0"}),
+        ("mpeg4", "a.mp4", {"g": "12", "bf": "0", "flags": "+ildct+ilme"}),
+        ("mpeg2video", "a.mpg", {"g": "12", "bf": "0"}),
+    ],
+)
+def test_the_reader_calls_exact_what_the_check_calls_ready(
+    tmp_path: Path, codec: str, name: str, options: dict[str, str]
+) -> None:
+    frames = media.pan(20, (96, 128), (2, 0))
+    path = media.write(tmp_path / name, frames, codec, options=options)
+    found = inspect(path)
+    assert motion_of(path).exact == (found.verdict == "ready"), found.reason
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix", "options"),
+    [("libx264", "h264", media.PAN), ("libx264", "ts", media.PAN), ("mpeg4", "m4v", {"g": "12"})],
+)
+def test_vectors_of_pictures_of_two_sizes_have_no_common_grid(
+    tmp_path: Path, codec: str, suffix: str, options: dict[str, str]
+) -> None:
+    path = tmp_path / f"ab.{suffix}"
+    for name, size in (("a", (64, 96)), ("b", (128, 192))):
+        part = tmp_path / f"{name}.{suffix}"
+        kind = "m4v" if suffix == "m4v" else None
+        media.write(part, media.pan(20, size, (2, 0)), codec, options=options, format=kind)
+        with path.open("ab") as file:
+            file.write(part.read_bytes())
+    assert motion_of(path, 0.0, (0, 9)).size == (64, 96)
+    with pytest.raises(VideoError, match="changes size in a window of motion vectors"):
+        motion_of(path, 0.6, tuple(range(12)))
+    if suffix != "ts":  # whose clock is set back: nothing is at 1.4
+        with pytest.raises(VideoError, match="changes size"):
+            motion_of(path, 1.4, tuple(range(12)))  # it goes on at the beginning
+    assert read_clips(path, Request(0.6, {"clip": (0, 11)}))["clip"].size == (64, 96)
+    assert "changes size" in inspect(path).reason
 
 
 @pytest.mark.parametrize(

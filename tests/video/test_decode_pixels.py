@@ -11,7 +11,7 @@ import pytest
 
 import media
 from unscene.video.clip import Clip
-from unscene.video.planes import yuv_matrix
+from unscene.video.planes import PlaneReader, Planes
 from unscene.video.probe import probe
 
 B_FRAMES = {"bf": "3", "g": "20", "sc_threshold": "0"}
@@ -190,9 +190,58 @@ def test_a_display_matrix_turns_pictures_upright(tmp_path: Path, read: Read, deg
         np.testing.assert_array_equal(getattr(turned, name).numpy(), wanted)
 
 
-def test_the_matrix_of_streams_that_name_none_goes_by_height() -> None:
-    assert yuv_matrix(1, 240) == "bt709"
-    assert yuv_matrix(9, 240) == "bt709"
-    assert yuv_matrix(5, 1080) == yuv_matrix(6, 1080) == "bt601"
-    assert yuv_matrix(2, 719) == "bt601"
-    assert yuv_matrix(2, 720) == "bt709"
+@pytest.mark.parametrize("tag", [None, 1, 2])
+@pytest.mark.parametrize("pix_fmt", ["gray", "gray10le", "ya8"])
+@pytest.mark.parametrize("short_side", [None, 32])
+def test_grey_of_a_codec_that_says_its_range_is_believed(
+    tmp_path: Path, read: Read, pix_fmt: str, tag: int | None, short_side: int | None
+) -> None:
+    path = tmp_path / "grey.mkv"
+    level = 60 * (4 if pix_fmt == "gray10le" else 1)
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, pix_fmt
+        if tag is not None:
+            stream.codec_context.color_range = tag
+        frame = av.VideoFrame(96, 64, pix_fmt)
+        np.frombuffer(frame.planes[0], np.uint16 if level > 60 else np.uint8)[:] = level
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    with av.open(str(path)) as container:  # FFV1 invents no tag, as others do
+        assert next(container.decode(video=0)).color_range == (tag or 0)
+    clip = read(path, short_side=short_side)
+    assert clip.full_range is (tag != 1)
+    assert abs(clip.y.float().mean() - 60) <= 0.5
+    assert (clip.u == 128).all()
+
+
+def test_pictures_of_another_size_midway_are_scaled_to_the_first(
+    tmp_path: Path, read: Read
+) -> None:
+    path = tmp_path / "ab.h264"
+    for name, size in (("a", (64, 96)), ("b", (128, 192))):
+        part = media.write(tmp_path / f"{name}.h264", [np.full(size, 90, np.uint8)] * 5)
+        with path.open("ab") as file:
+            file.write(part.read_bytes())
+    clip = read(path, 0.0, range(10))
+    assert clip.size == (64, 96)
+    assert np.abs(clip.y.numpy().astype(int) - 90).max() <= 3
+    assert read(path, 0.28).size == (128, 192)  # the first of the window
+
+
+def test_scaling_starts_no_threads(tmp_path: Path, read: Read) -> None:
+    path = media.write(tmp_path / "a.mp4", media.drift(4, (480, 640)), pix_fmt="yuv444p")
+    seen = []
+
+    def sized(self: PlaneReader, frame: av.VideoFrame) -> Planes:
+        planes = real(self, frame)
+        seen.append(len(list(Path("/proc/self/task").iterdir())))
+        return planes
+
+    real = PlaneReader.__call__
+    before = len(list(Path("/proc/self/task").iterdir()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PlaneReader, "__call__", sized)
+        read(path, 0.0, (0, 1))
+        read(path, 0.0, (0, 1), short_side=128)
+    assert seen == [before] * 4

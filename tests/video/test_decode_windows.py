@@ -67,6 +67,32 @@ def test_a_late_window_of_a_long_file_decodes_from_the_key_frame_before_it(
         assert len(packets_decoded) <= 50 + 8
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "rate", "count", "gop"),
+    [("l.ts", "libx264", 5, 400, 200), ("l.mpg", "mpeg2video", 25, 900, 500)],
+)
+def test_a_key_frame_far_before_the_window_is_found_without_an_index(
+    *, tmp_path: Path, read: Read, assert_frames, name: str, codec: str, rate, count, gop
+) -> None:
+    options = {"g": str(gop), "keyint_min": str(gop), "bf": "0"}
+    options |= {"sc_threshold": "0" if codec == "libx264" else "1000000000"}
+    path = media.write(tmp_path / name, media.drift(count), codec, rate=rate, options=options)
+    plain = media.decode(path)
+    assert [i for i, kind in enumerate(plain.kinds) if kind == "I"] == [0, gop]
+    for first in (gop // 2, gop - 3, gop + gop // 2, count - 5):
+        assert_frames(read(path, first / rate, (0, 1)), plain, (first, first + 1))
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.avi"])
+def test_mpeg_4_is_not_shown_without_its_key_frame(
+    tmp_path: Path, read: Read, assert_frames: Callable[..., None], name: str
+) -> None:
+    path = media.write(tmp_path / name, media.drift(120, (64, 96)), "mpeg4", options={"g": "50"})
+    plain = media.decode(path)
+    for first in (0, 20, 45, 60, 97, 110):  # its decoder draws over grey, and says nothing
+        assert_frames(read(path, first / 25, (0, 3)), plain, (first, first + 3))
+
+
 @pytest.mark.parametrize("offsets", [range(0, 16, 4), range(0, 200, 7), (12,), (100, 101)])
 def test_past_the_end_a_window_goes_on_at_the_beginning(
     short: Path, read: Read, assert_frames: Callable[..., None], offsets: range
@@ -192,6 +218,21 @@ def test_raw_streams_have_no_times_and_are_read_all_the_same(
         assert_frames(clip, plain, [(first + offset) % N for offset in offsets])
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.m1v", "mpeg1video"), ("a.m2v", "mpeg2video"), ("a.h261", "h261")]
+)
+def test_times_of_raw_streams_begin_at_zero(
+    tmp_path: Path, read: Read, assert_frames: Callable[..., None], name: str, codec: str
+) -> None:
+    path = media.write(tmp_path / name, media.drift(N, (144, 176)), codec, options={"g": "10"})
+    plain, info = media.decode(path), probe(path)
+    assert info.duration == pytest.approx(N / info.fps)
+    for first in (0, 5, 17, 28):
+        clip = read(path, first / info.fps, (0, 1, 4))
+        assert_frames(clip, plain, [(first + offset) % N for offset in (0, 1, 4)])
+        assert clip.times[0] == pytest.approx(first / info.fps)
+
+
 @pytest.mark.parametrize(("name", "codec"), [("l.mkv", "libx264"), ("l.webm", "libvpx-vp9")])
 def test_a_live_recording_does_not_say_how_long_it_is(
     tmp_path: Path, read: Read, assert_frames: Callable[..., None], name: str, codec: str
@@ -210,3 +251,15 @@ def test_the_length_of_an_uneven_live_recording_is_measured_in_time(tmp_path: Pa
     options = {"bf": "0", "g": "4"}
     media.write(path, media.drift(12), options=options, pts=VARIABLE, muxer={"live": "1"})
     assert probe(path).duration == pytest.approx(3.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "muxer"),
+    [("s.mkv", {}), ("s.mkv", {"live": "1"}), ("s.flv", {}), ("s.mp4", {}), ("s.ts", {})],
+)
+def test_the_length_is_that_of_the_pictures_not_of_the_sound(
+    tmp_path: Path, name: str, muxer: dict[str, str]
+) -> None:
+    options, path = {"bf": "0", "g": "10"}, tmp_path / name
+    media.write(path, media.drift(25), options=options, muxer=muxer, audio_seconds=6.0)
+    assert probe(path).duration == pytest.approx(1.0, abs=0.05)

@@ -24,6 +24,17 @@ def test_a_file_of_the_right_kind_is_ready(tmp_path: Path) -> None:
     assert found.bytes == path.stat().st_size
 
 
+@pytest.mark.parametrize(("level", "light"), [(20, 0.08), (200, 0.78)])
+def test_the_light_of_grey_is_measured_over_its_whole_range(
+    tmp_path: Path, level: int, light: float
+) -> None:
+    frames = [np.full((48, 64), level, np.uint8)] * 3
+    path = media.write(tmp_path / "a.mkv", frames, "ffv1", pix_fmt="gray")
+    found = inspect(path)
+    assert found.light == pytest.approx(light, abs=0.01)
+    assert found.dark == (light < 0.15)
+
+
 @pytest.mark.parametrize(
     ("level", "full_range", "light", "dark"),
     [
@@ -83,6 +94,18 @@ def test_references_are_read_in_every_container(tmp_path: Path, name: str, refer
     assert found.references == references
     assert found.verdict == ("ready" if references == 1 else "needs transcoding")
     assert found.frames == 14
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.m4v"])
+def test_a_clock_that_was_set_back_is_no_b_frame(tmp_path: Path, name: str) -> None:
+    part, path = tmp_path / f"part_{name}", tmp_path / name
+    codec, kind = ("mpeg4", "m4v") if name.endswith("m4v") else ("libx264", None)
+    options = media.PAN if codec == "libx264" else {"g": "12"}
+    media.write(part, media.drift(20, (64, 96)), codec, options=options, format=kind)
+    path.write_bytes(part.read_bytes() * 2)
+    found = inspect(path)
+    assert found.frames == 40
+    assert not found.b_frames
 
 
 def test_references_of_profiles_with_chroma_formats(tmp_path: Path) -> None:

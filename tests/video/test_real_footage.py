@@ -53,6 +53,15 @@ def test_phone_videos_are_turned_upright(footage_root: Path, degrees: int, turns
     np.testing.assert_array_equal(clip.y[0].numpy(), np.rot90(media.decode(path).y[0], turns))
 
 
+def test_facts_are_those_of_the_stream_that_is_shown(footage_root: Path) -> None:
+    codecs = footage_root / "codecs"
+    largest = probe(codecs / "meta-pytorch+torchcodec" / "nasa_13013.mp4")
+    assert (largest.width, largest.height) == (480, 270)  # 320 x 180 comes first
+    assert largest.duration == pytest.approx(largest.frames / largest.fps, abs=0.01)
+    pictures = probe(codecs / "dmlc+decord" / "flipping_a_pancake.mkv")
+    assert pictures.duration == pytest.approx(10.333)  # the sound's 10.381
+
+
 @pytest.mark.parametrize("pool", ["ucf101_pool", "hmdb51_pool", "arid6", "tabletennis8"])
 def test_windows_of_data_sets_equal_a_plain_decode(footage_root: Path, pool: str) -> None:
     files = sorted(p for p in (footage_root / pool).rglob("*") if p.suffix in SUFFIXES)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unscene.video.vectors import BLOCK, RECORD, BlockFields, joined, rotate_field
+from unscene.video.meaning import Meaning
+from unscene.video.vectors import BLOCK, RECORD, BlockFields, joined, upright_field
 
 
 def block_field(records, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -137,8 +138,9 @@ def test_frames_of_two_passes_join_and_those_without_a_reference_are_empty() -> 
         joined([(head, 3), None])
 
 
-@pytest.mark.parametrize("turns", range(5))
-def test_a_turned_field_turns_places_and_vectors_alike(turns: int) -> None:
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_an_upright_field_turns_places_and_vectors_alike(turns: int, mirrored: bool) -> None:
     """Where a vector's head and tail lie in the picture must not change but for the turn."""
     rows, columns = 3, 5
     vectors = np.zeros((1, rows, columns, 2), np.float32)
@@ -147,13 +149,35 @@ def test_a_turned_field_turns_places_and_vectors_alike(turns: int) -> None:
     valid[0, 0, 1] = True
     head = np.zeros((1, rows, columns), bool)
     head[0, 1, 3] = True
-    turned, turned_valid = rotate_field(vectors, valid, turns)
+    meaning = Meaning(turns=turns, mirrored=mirrored)
+    size = (rows * BLOCK, columns * BLOCK)
+    turned, turned_valid = upright_field(vectors, valid, size, meaning)
+    np.testing.assert_array_equal(turned_valid, meaning.upright(valid))
     (row, column), (head_row, head_column) = (
         np.argwhere(turned_valid[0])[0],
-        np.argwhere(np.rot90(head, turns, (1, 2))[0])[0],
+        np.argwhere(meaning.upright(head)[0])[0],
     )
     assert turned[0, row, column].tolist() == [head_column - column, head_row - row]
     assert turned.flags.c_contiguous
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 3), st.booleans())
+def test_a_block_of_an_upright_field_has_the_vector_of_its_middle(
+    height: int, width: int, turns: int, mirrored: bool
+) -> None:
+    rows, columns = -(-height // BLOCK), -(-width // BLOCK)
+    numbers = np.arange(rows * columns, dtype=np.float32).reshape(rows, columns)
+    field = np.stack([numbers, numbers], axis=-1)[None]
+    meaning = Meaning(turns=turns, mirrored=mirrored)
+    turned, _ = upright_field(field, np.ones((1, rows, columns), bool), (height, width), meaning)
+    pixels = meaning.upright(numbers.repeat(BLOCK, 0).repeat(BLOCK, 1)[:height, :width])
+    upright = meaning.upright_size((height, width))
+    assert turned.shape[1:3] == tuple(-(-side // BLOCK) for side in upright)
+    for row, column in np.ndindex(turned.shape[1:3]):
+        shown = pixels[row * BLOCK : (row + 1) * BLOCK, column * BLOCK : (column + 1) * BLOCK]
+        middle = shown[(shown.shape[0] - 1) // 2 :, (shown.shape[1] - 1) // 2 :][:2, :2]
+        assert abs(turned[0, row, column, 0]) in middle
 
 
 def test_no_motion_is_a_vector_and_not_its_absence() -> None:

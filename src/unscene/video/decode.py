@@ -11,7 +11,7 @@ H.264 decoder exports different vectors on every run (methods.md, section 4).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -23,15 +23,14 @@ from av.video.frame import PictureType, VideoFrame
 
 from unscene.errors import VideoError
 from unscene.video.clip import Clip, Motion
-from unscene.video.packets import open_container, rewind, vectors_of
+from unscene.video.packets import open_container, vectors_of
 from unscene.video.parameter_set import references_of
 from unscene.video.planes import FrameStack, PlaneReader
-from unscene.video.probe import VECTOR_CODECS, check_file, quarter_turns, video_stream, why
+from unscene.video.probe import VECTOR_CODECS, check_file, video_stream, why
 from unscene.video.sampling import Request
 from unscene.video.timed import TimedFrames
-from unscene.video.vectors import BLOCK, BlockFields, joined, rotate_field
+from unscene.video.vectors import BLOCK, BlockFields, inexact, joined, upright_field
 
-_SEEK_BACK = (0.0, 2.0, 12.0)  # seconds; some containers seek to after the wanted time
 _BIDIRECTIONAL = frozenset({int(PictureType.B), int(PictureType.BI)})
 _references = lru_cache(maxsize=64)(references_of)
 
@@ -68,7 +67,7 @@ def read_clips(
 
     Raises:
         VideoError: the file cannot be opened, has no video, no frame in the segment, or motion
-            vectors are wanted and the codec has none.
+            vectors are wanted and the codec has none, or pictures of another size among them.
     """
     path = os.fspath(path)
     check_file(path)
@@ -76,7 +75,7 @@ def read_clips(
         with open_container(path) as container:
             reader = _Reader(container, path, start, end, short_side, request)
             return reader.read()
-    except (FFmpegError, OSError) as error:
+    except (FFmpegError, OSError, ValueError) as error:
         raise VideoError(path, why(error)) from error
 
 
@@ -105,9 +104,10 @@ class _Reader:
         if self.small:
             options["lowres"] = "3"
         self.timed = TimedFrames(container, path, options)
-        self.to_planes = PlaneReader(codec, short_side)
-        self.coded_size = (0, 0)
-        self.turns = 0
+        self.to_planes = PlaneReader(short_side)
+        self.coded_size = (0, 0)  # of the frames whose vectors are wanted, in luma pixels
+        self.shape = (0, 0)  # of what is decoded of them
+        self.interlaced = False
 
     def read(self) -> dict[str, Clip]:
         request = self.request
@@ -176,7 +176,7 @@ class _Reader:
         fields, last = found.fields, max(shown | moving)
         half = 0.5 / self.timed.fps
         index = -1
-        for frame, time in self._frames_from(at):
+        for frame, time in self.timed.around(at - half):
             if self.end is not None and time >= self.end - half:
                 found.frames = index + 1
                 break
@@ -188,16 +188,13 @@ class _Reader:
                 fields.show(bidirectional=frame.pict_type in _BIDIRECTIONAL)
             if early:
                 continue
-            if index == 0:
-                self.coded_size = (frame.height, frame.width)
-                if self.small:
-                    context = self.timed.stream.codec_context
-                    self.coded_size = (context.coded_height, context.coded_width)
-                self.turns = quarter_turns(frame.rotation)
             if index in shown:
                 found.places[index] = len(found.places)
                 found.stack.add(frame, time)
             if index in moving:
+                if (frame.height, frame.width) != self.shape:
+                    self._take_shape(frame)
+                self.interlaced |= frame.interlaced_frame
                 fields.add(index, vectors_of(frame), self.coded_size)
             # Vectors of a B-frame may count from the P-frame that follows.
             if index >= last and not fields.waiting:
@@ -212,22 +209,15 @@ class _Reader:
         wanted = self.request.key_frame
         return wanted is not None and (index <= wanted or not found.key.times)
 
-    def _frames_from(self, at: float) -> Iterator[tuple[VideoFrame, float]]:
-        """Frames in order with their times, missing none that a window at `at` needs."""
-        earliest = at - 0.5 / self.timed.fps
-        for back in _SEEK_BACK:
-            target = max(earliest - back, 0.0)
-            try:
-                self.timed.seek(target)
-            except FFmpegError:
-                rewind(self.timed.container)
-            frames = self.timed.onwards()
-            first = next(frames, None)
-            if target == 0 or (first is not None and first[1] <= earliest):
-                break  # else seeking went too far, or the file ends before its claimed duration
-        if first is not None:
-            yield first
-            yield from frames
+    def _take_shape(self, frame: VideoFrame) -> None:
+        """Of the first frame with vectors; there is no common grid for others."""
+        if self.shape != (0, 0):
+            raise VideoError(self.path, "changes size in a window of motion vectors")
+        self.to_planes.settle(frame)
+        self.shape = self.coded_size = (frame.height, frame.width)
+        if self.small:
+            context = self.timed.stream.codec_context
+            self.coded_size = (context.coded_height, context.coded_width)
 
     def _clip(self, offsets: Sequence[int], place: dict[int, tuple[_Pass, int]]) -> Clip:
         chosen = []
@@ -240,7 +230,7 @@ class _Reader:
 
     def _no_frames(self) -> Clip:
         """Planes of no frame, for a clip of which only the motion is wanted."""
-        height, width = self.coded_size[:: -1 if self.turns % 2 else 1]
+        height, width = self.to_planes.meaning.upright_size(self.coded_size)
         y = torch.empty((0, height, width), dtype=torch.uint8)
         chroma = torch.empty((0, (height + 1) // 2, (width + 1) // 2), dtype=torch.uint8)
         return Clip(y, chroma, chroma.clone(), torch.empty(0, dtype=torch.float64))
@@ -258,14 +248,13 @@ class _Reader:
             each = [stack.planes(place, 1) for stack, place in frames]
             luma, blue, red = (np.concatenate(parts) for parts in zip(*each, strict=True))
             planes = luma, blue, red
+        meaning = self.to_planes.meaning
         y, u, v = (
-            torch.from_numpy(np.ascontiguousarray(np.rot90(plane, self.turns, (1, 2))))
-            for plane in planes
+            torch.from_numpy(np.ascontiguousarray(meaning.upright(plane))) for plane in planes
         )
         times = [stack.times[place] for stack, place in frames]
-        reader = self.to_planes
         seconds = torch.tensor(times, dtype=torch.float64)
-        return Clip(y, u, v, seconds, reader.full_range, reader.matrix)
+        return Clip(y, u, v, seconds, meaning.full_range, meaning.matrix)
 
     def _motion(self, offsets: Sequence[int], place: dict[int, tuple[_Pass, int]]) -> Motion:
         dense = range(offsets[0], offsets[-1] + 1)
@@ -275,21 +264,27 @@ class _Reader:
             for offset, (found, index) in ((o, place[o]) for o in dense)
         ]
         try:
-            vectors, valid = rotate_field(*joined(frames), self.turns)
+            vectors, valid = joined(frames)
         except LookupError as error:
             raise self._nothing() from error
-        height, width = self.coded_size[:: -1 if self.turns % 2 else 1]
+        meaning = self.to_planes.meaning
+        vectors, valid = upright_field(vectors, valid, self.coded_size, meaning)
         return Motion(
             vectors=torch.from_numpy(vectors),
             valid=torch.from_numpy(valid),
             frames=torch.tensor([offset - offsets[0] for offset in offsets]),
-            size=(height, width),
+            size=meaning.upright_size(self.coded_size),
             block=BLOCK,
             exact=self._exact() and all(place[o][0].fields.plain for o in offsets),
         )
 
     def _exact(self) -> bool:
-        """As far as the stream tells: no frame is held back, and there is one reference."""
+        """As far as the stream and its frames so far tell."""
         context = self.timed.stream.codec_context
-        one = self.timed.codec != "h264" or _references(context.extradata or b"") == 1
-        return one and not context.has_b_frames
+        h264 = self.timed.codec == "h264"
+        reasons = inexact(
+            b_frames=bool(context.has_b_frames),
+            references=_references(context.extradata or b"") if h264 else 1,
+            interlaced=self.interlaced,
+        )
+        return not any(reasons)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +22,7 @@ from av.video.frame import PictureType, VideoFrame
 
 from unscene.errors import VideoError
 from unscene.video.levels import VISIBLE
+from unscene.video.meaning import Meaning
 from unscene.video.packets import Packets, open_container
 from unscene.video.parameter_set import references_of
 from unscene.video.planes import array_of
@@ -30,10 +31,10 @@ from unscene.video.probe import (
     check_file,
     duration_of,
     frame_rate,
-    quarter_turns,
     video_stream,
     why,
 )
+from unscene.video.vectors import inexact
 
 Verdict = Literal["ready", "needs transcoding", "unreadable"]
 SAMPLE = 60  # frames decoded of each file unless all are
@@ -52,13 +53,14 @@ class Inspection:
         frames: counted packets; estimated from the duration where `frames_estimated`.
         references: frames that P-frames may refer to; None where the stream does not say.
         gop: mean number of frames from one key frame to the next.
-        rotation: counter-clockwise quarter turns that make the picture upright.
+        rotation: counter-clockwise quarter turns that make the picture upright, as in `VideoInfo`.
         b_frames: there are some, or the decoder keeps frames back for them, as for all MPEG-1 and
             MPEG-2: the reader does not call such vectors exact.
-        damaged: packets that were incomplete, failed or gave a frame with errors.
+        damaged: packets that were incomplete, failed, or gave a frame with errors or one without
+            its reference.
         decoded: how many frames were decoded to know that.
         light: mean luma of what is not plain black (bars are), 0 black to 1 white; None where it
-            is not 8-bit YUV.
+            is not 8-bit YUV or grey.
     """
 
     path: str
@@ -89,6 +91,15 @@ class Inspection:
         return self.light is not None and self.light < _DARK
 
 
+@dataclass
+class _Seen:
+    """What the decoded frames showed."""
+
+    kinds: set[str] = field(default_factory=set)
+    sizes: set[tuple[int, int]] = field(default_factory=set)
+    interlaced: bool = False
+
+
 def inspect(path: str | os.PathLike[str], *, thorough: bool = False) -> Inspection:
     """Check one file; never raises for what is wrong with it.
 
@@ -100,7 +111,7 @@ def inspect(path: str | os.PathLike[str], *, thorough: bool = False) -> Inspecti
         check_file(path)
         size = Path(path).stat().st_size
         try:
-            found, kinds, interlaced = _decoded(path, None if thorough else SAMPLE)
+            found, seen = _decoded(path, None if thorough else SAMPLE)
             found = _counted(found)
         except (FFmpegError, OSError, ValueError) as error:
             raise VideoError(path, why(error)) from error
@@ -108,32 +119,28 @@ def inspect(path: str | os.PathLike[str], *, thorough: bool = False) -> Inspecti
         size = Path(path).stat().st_size if Path(path).is_file() else 0
         return Inspection(path, "unreadable", error.reason, size)
     found = replace(found, bytes=size)
-    reasons = "; ".join(_reasons(found, kinds, interlaced))
+    reasons = "; ".join(_reasons(found, seen))
     return replace(found, verdict="needs transcoding" if reasons else "ready", reason=reasons)
 
 
-def _reasons(found: Inspection, kinds: set[str], interlaced: bool) -> Iterator[str]:
+def _reasons(found: Inspection, seen: _Seen) -> Iterator[str]:
     if found.damaged:
         yield "damaged"
     if not found.vectors:
         yield "codec without motion vectors"
         return
-    if found.b_frames:
-        yield "B-frames"
-    if found.references is None:
-        yield "references unknown"
-    elif found.references > 1:
-        yield "more than one reference"
-    if interlaced:
-        yield "interlaced"
-    if kinds <= {"I"} and found.frames > 1:
+    yield from inexact(
+        b_frames=found.b_frames, references=found.references, interlaced=seen.interlaced
+    )
+    if len(seen.sizes) > 1:
+        yield "changes size"
+    if seen.kinds <= {"I"} and found.frames > 1:
         yield "key frames only"
 
 
-def _decoded(path: str, limit: int | None) -> tuple[Inspection, set[str], bool]:
-    """What decoding tells: size, damage, types of frames, whether any is interlaced."""
-    kinds: set[str] = set()
-    interlaced, count, damaged, last, references = False, 0, 0, None, None
+def _decoded(path: str, limit: int | None) -> tuple[Inspection, _Seen]:
+    """What decoding tells: size, damage, what kinds of frames there are."""
+    seen, count, first, references = _Seen(), 0, None, None
     lights: list[float] = []
     with open_container(path) as container:
         stream = video_stream(container, path)
@@ -142,11 +149,7 @@ def _decoded(path: str, limit: int | None) -> tuple[Inspection, set[str], bool]:
         packets = Packets(container, stream)
         if codec == "h264":
             references = references_of(context.extradata or b"")
-        first = None
         for packet, frames in packets:
-            failed = packets.damage is not last or any(frame.is_corrupt for frame in frames)
-            damaged += failed or packet.is_corrupt
-            last = packets.damage
             if codec == "h264" and references is None and packet.size:
                 references = references_of(bytes(packet))
             for frame in frames:
@@ -154,16 +157,17 @@ def _decoded(path: str, limit: int | None) -> tuple[Inspection, set[str], bool]:
                 if count % _GLANCE == 0 and (light := _light(frame)) is not None:
                     lights.append(light)
                 count += 1
-                interlaced |= frame.interlaced_frame
-                kinds.add(PictureType(frame.pict_type).name)
+                seen.interlaced |= frame.interlaced_frame
+                seen.kinds.add(PictureType(frame.pict_type).name)
+                seen.sizes.add((frame.height, frame.width))
             if limit is not None and count >= limit:
                 break
         if first is None:
-            because = "" if last is None else f": {why(last)}"
+            because = "" if packets.damage is None else f": {why(packets.damage)}"
             raise VideoError(path, f"no frame can be decoded{because}")
         vectors = codec in VECTOR_CODECS
-        turns = quarter_turns(first.rotation)
-        width, height = (first.width, first.height)[:: -1 if turns % 2 else 1]
+        meaning = Meaning.of(first)
+        height, width = meaning.upright_size((first.height, first.width))
         fps = frame_rate(stream)
         found = Inspection(
             path=path,
@@ -175,23 +179,23 @@ def _decoded(path: str, limit: int | None) -> tuple[Inspection, set[str], bool]:
             height=height,
             fps=fps,
             vectors=vectors,
-            b_frames="B" in kinds or bool(context.has_b_frames),
+            b_frames="B" in seen.kinds or bool(context.has_b_frames),
             references=references if codec == "h264" else 1 if vectors else None,
-            rotation=turns,
-            damaged=damaged,
+            rotation=meaning.turns,
+            damaged=packets.damaged,
             decoded=count,
             frames=stream.frames,
             duration=duration_of(container, stream, fps),
             light=round(sum(lights) / len(lights), 3) if lights else None,
         )
-    return found, kinds, interlaced
+    return found, seen
 
 
 def _light(frame: VideoFrame) -> float | None:
     kind = frame.format
-    if kind.is_rgb or kind.components[0].bits != 8 or not kind.name.startswith(("yuv", "nv")):
+    if kind.components[0].bits != 8 or not kind.name.startswith(("yuv", "nv", "gray")):
         return None
-    black, white = (0, 255) if frame.color_range == 2 or "yuvj" in kind.name else (16, 235)
+    black, white = (0, 255) if Meaning.of(frame).full_range else (16, 235)
     seen = array_of(frame.planes[0])[::4, ::4]
     seen = seen[seen > black + VISIBLE - 16]
     return float(np.clip((seen.mean() - black) / (white - black), 0, 1)) if seen.size else 0.0
@@ -200,7 +204,8 @@ def _light(frame: VideoFrame) -> float | None:
 def _counted(found: Inspection) -> Inspection:
     """What the packets tell without decoding: how many there are, key frames, reordering."""
     count, keys = 0, list[int]()
-    latest, reordered, whole = None, False, True
+    latest, sent = -float("inf"), -float("inf")
+    reordered, whole = False, True
     with open_container(found.path) as container:
         stream = video_stream(container, found.path)
         try:
@@ -215,7 +220,10 @@ def _counted(found: Inspection) -> Inspection:
                 count += 1
                 # AVI has no presentation times; what FFmpeg makes up for it runs to and fro.
                 if packet.pts is not None and found.container != "avi":
-                    reordered |= latest is not None and packet.pts < latest
+                    if packet.dts is not None:
+                        latest = latest if packet.dts >= sent else packet.pts  # a clock set back
+                        sent = packet.dts
+                    reordered |= packet.pts < latest
                     latest = packet.pts
         except FFmpegError:
             whole = False

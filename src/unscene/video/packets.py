@@ -13,18 +13,33 @@ from av.sidedata.motionvectors import MotionVectors
 from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 
+# FFmpeg's names of the codecs whose decoders, where a picture's reference is missing, draw over
+# grey. Those of other codecs wait for a picture that needs none.
+H263_FAMILY = frozenset(
+    {"flv1", "h261", "h263", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "rv10", "rv20"}
+    | {"wmv1", "wmv2"}
+)
+_NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS, libavformat/avformat.h
+
 
 def open_container(path: str) -> av.container.InputContainer:
     """av.open that survives metadata which is not UTF-8 and names that look like a protocol."""
     return av.open(str(Path(path).absolute()), mode="r", metadata_errors="replace")
 
 
+def is_raw(container: av.container.InputContainer) -> bool:
+    """Whether a file is nothing but coded pictures: what times FFmpeg makes up for them shift with
+    every rewind."""
+    return bool(container.format.flags & _NO_TIMES)
+
+
 def rewind(container: av.container.InputContainer) -> None:
     """Go to the beginning, also of raw streams, which know bytes but no times."""
+    raw = is_raw(container)
     try:
-        container.seek(0)
+        container.seek(0 if raw else min(container.start_time or 0, 0), unsupported_byte_offset=raw)
     except FFmpegError:
-        container.seek(0, unsupported_byte_offset=True)
+        container.seek(0, unsupported_byte_offset=not raw)
 
 
 def tick_of(stream: av.VideoStream) -> float:
@@ -46,8 +61,12 @@ def vectors_of(frame: VideoFrame) -> MotionVectors | None:
 class Packets:
     """Decodes packet after packet; damage costs the frames it hits, not the file.
 
+    From the beginning or behind a jump, frames are shown from the first one that can be whole.
+
     Attributes:
         damage: the last error that was passed over, None if there was none.
+        damaged: packets that were incomplete, failed, or gave a frame with errors or one without
+            its reference.
     """
 
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream) -> None:
@@ -55,9 +74,12 @@ class Packets:
         stream.thread_type = "NONE"
         stream.codec_context.thread_count = 1
         self.damage: FFmpegError | None = None
+        self.damaged = 0
+        self._draws_over_grey = stream.codec_context.codec.canonical_name in H263_FAMILY
 
     def __iter__(self) -> Iterator[tuple[Packet, list[VideoFrame]]]:
         """Every packet from here to the end with the frames that came out when it went in."""
+        begun, last = not self._draws_over_grey, self.damage
         for packet in self._demux():
             try:
                 frames = packet.decode()
@@ -66,6 +88,13 @@ class Packets:
             except FFmpegError as error:
                 self.damage = error
                 frames = []
+            failed = self.damage is not last or any(frame.is_corrupt for frame in frames)
+            last = self.damage
+            if frames and not begun:
+                keys = [k for k, frame in enumerate(frames) if frame.key_frame]
+                begun, failed = bool(keys), failed or keys[:1] != [0]
+                frames = frames[keys[0] :] if keys else []
+            self.damaged += failed or packet.is_corrupt
             yield packet, frames
 
     def _demux(self) -> Iterator[Packet]:

@@ -1,7 +1,8 @@
-"""Decoded frames -> three uint8 planes (YUV 4:2:0) and what their numbers mean.
+"""Decoded frames -> three uint8 planes (YUV 4:2:0).
 
 8-bit 4:2:0 video, which is nearly all video, is copied as it is. Anything else (10-bit, 4:4:4, RGB)
-is brought to that form by FFmpeg's scaler, whose context is built once a pass and reused.
+is brought to that form by FFmpeg's scaler, whose context is built once a window and reused; on one
+thread, as the decoder (`decode`).
 """
 
 from __future__ import annotations
@@ -13,79 +14,68 @@ from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 
-from unscene.video.clip import Matrix
+from unscene.video.meaning import FULL, LIMITED, Meaning
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
-# FFmpeg's numbers (libavutil/pixfmt.h) for AVColorRange and AVColorSpace.
-_LIMITED, _FULL = 1, 2
-_BT709, _BT2020_NCL, _BT2020_CL = 1, 9, 10
-_UNSPECIFIED = 2
 _GREY = {"gray", "gray8", "y8"}
-_CODED_AS_YUV = {"h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video"}
 
 
 @dataclass(eq=False)
 class PlaneReader:
-    """Turns the frames of one pass into planes of one size.
+    """Turns the frames of one window into planes of one size.
 
     Attributes:
-        codec: FFmpeg's name of the codec.
         short_side: shrink frames whose short side is larger; None keeps the coded size.
+        meaning: of the planes; the first frame decides for all.
     """
 
-    codec: str
     short_side: int | None = None
     size: tuple[int, int] | None = field(default=None, init=False)
-    full_range: bool = field(default=False, init=False)
-    matrix: Matrix = field(default="bt601", init=False)
+    meaning: Meaning = field(default=Meaning(), init=False)
     _scaler: VideoReformatter = field(default_factory=VideoReformatter, init=False)
 
     def __call__(self, frame: VideoFrame) -> Planes:
         """uint8 (H, W), (ceil(H/2), ceil(W/2)) twice: views, to be copied while the frame lives."""
         if self.size is None:
-            self._settle(frame)
+            self.settle(frame)
         assert self.size is not None
         height, width = self.size
         name = frame.format.name
         same_size = (frame.height, frame.width) == self.size
         if same_size and name in ("yuv420p", "yuvj420p"):
             return _planes(frame)
-        if name.startswith("gray"):
+        how = None if same_size else "AREA"
+        if self.meaning.grey:  # not to yuv420p: FFmpeg's scaler takes all grey for full range
             if not (same_size and name in _GREY):
-                frame = self._scaler.reformat(frame, width, height, "gray")
+                frame = self._scaler.reformat(
+                    frame, width, height, "gray", interpolation=how, threads=1
+                )
             chroma = np.full(((height + 1) // 2, (width + 1) // 2), 128, np.uint8)
             return array_of(frame.planes[0]), chroma, chroma
-        wanted = _FULL if self.full_range else _LIMITED
+        wanted = FULL if self.meaning.full_range else LIMITED
         frame = self._scaler.reformat(
             frame,
             width,
             height,
             "yuv420p",
-            interpolation="AREA" if not same_size else None,
+            interpolation=how,
             src_color_range=frame.color_range or wanted,
             dst_color_range=wanted,
+            threads=1,
         )
         return _planes(frame)
 
-    def _settle(self, frame: VideoFrame) -> None:
+    def settle(self, frame: VideoFrame) -> None:
         """The first frame decides for all: a stream that changes size midway is scaled to it."""
+        if self.size is not None:
+            return
         height, width = frame.height, frame.width
         short = min(height, width)
         if self.short_side is not None and short > self.short_side:
             scale = self.short_side / short
             height, width = round(height * scale), round(width * scale)
-        self.size = height, width
-        name = frame.format.name
-        if name.startswith("gray") and frame.color_range not in (_LIMITED, _FULL):
-            # A grey picture format means 0..255; a video codec's monochrome means 16..235.
-            self.full_range = self.codec not in _CODED_AS_YUV
-        else:
-            self.full_range = frame.color_range == _FULL or name.startswith("yuvj")
-        if frame.format.is_rgb:
-            self.full_range, self.matrix = False, "bt601"  # what the scaler makes of RGB
-        else:
-            self.matrix = yuv_matrix(frame.colorspace, frame.height)
+        self.size, self.meaning = (height, width), Meaning.of(frame)
 
 
 @dataclass(eq=False)
@@ -120,18 +110,6 @@ class FrameStack:
         assert self._planes is not None
         y, u, v = (plane[first : first + count] for plane in self._planes)
         return y, u, v
-
-
-def yuv_matrix(colorspace: int, height: int) -> Matrix:
-    """The matrix a stream names or, where it names none, the one players assume for its height.
-
-    BT.2020 is read as BT.709, its nearest neighbour here.
-    """
-    if colorspace in (_BT709, _BT2020_NCL, _BT2020_CL):
-        return "bt709"
-    if colorspace == _UNSPECIFIED and height >= 720:
-        return "bt709"
-    return "bt601"
 
 
 def _planes(frame: VideoFrame) -> Planes:

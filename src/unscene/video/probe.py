@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +13,18 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 from unscene.errors import VideoError
-from unscene.video.packets import Packets, open_container, rewind, tick_of
+from unscene.video.meaning import Meaning
+from unscene.video.packets import (
+    H263_FAMILY,
+    Packets,
+    is_raw,
+    open_container,
+    rewind,
+    tick_of,
+)
 
 # FFmpeg's names of the codecs (not of decoders, such as libdav1d) whose decoders export vectors.
-VECTOR_CODECS = frozenset(
-    {"flv1", "h261", "h263", "h264", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2"}
-    | {"msmpeg4v3", "rv10", "rv20", "wmv1", "wmv2"}
-)
+VECTOR_CODECS = H263_FAMILY | {"h264", "mpeg1video", "mpeg2video"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,8 @@ class VideoInfo:
         frames: as the container claims, None where it does not say.
         vectors: True if FFmpeg exports motion vectors for this codec.
         b_frames: True if the stream announces reordered frames.
-        rotation: counter-clockwise quarter turns that make the picture upright, 0..3.
+        rotation: counter-clockwise quarter turns that make the picture upright, 0..3 (of its
+            mirror image, where the file asks for that).
     """
 
     codec: str
@@ -64,19 +72,19 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
                 raise VideoError(path, "no frame can be decoded; the file is cut short or damaged")
             fps = frame_rate(stream)
             context = stream.codec_context
-            turns = quarter_turns(frame.rotation)
-            upright = (frame.width, frame.height)[:: -1 if turns % 2 else 1]
+            meaning = Meaning.of(frame)
+            height, width = meaning.upright_size((frame.height, frame.width))
             return VideoInfo(
                 codec=context.codec.canonical_name,
                 pixel_format=frame.format.name,
-                width=upright[0],
-                height=upright[1],
+                width=width,
+                height=height,
                 fps=fps,
                 duration=duration_of(container, stream, fps),
                 frames=stream.frames or None,
                 vectors=context.codec.canonical_name in VECTOR_CODECS,
                 b_frames=bool(context.has_b_frames),
-                rotation=turns,
+                rotation=meaning.turns,
             )
     except (FFmpegError, OSError, ValueError) as error:
         raise VideoError(path, why(error)) from error
@@ -98,15 +106,16 @@ def check_file(path: str) -> None:
 
 
 def video_stream(container: av.container.InputContainer, path: str) -> av.VideoStream:
-    """The first stream that is moving pictures (cover art is not)."""
+    """The one that FFmpeg's players would show, or else the first; cover art is none."""
     moving = [
         stream
         for stream in container.streams.video
         if not stream.disposition & Disposition.attached_pic
     ]
-    for stream in moving:
-        if stream.codec_context is not None:
-            return stream
+    usable = [stream for stream in moving if stream.codec_context is not None]
+    if usable:
+        best = container.streams.best("video") if len(usable) > 1 else None
+        return next((stream for stream in usable if stream is best), usable[0])
     reason = "its codec is unknown to this FFmpeg" if moving else "has no video stream"
     raise VideoError(path, reason)
 
@@ -122,29 +131,38 @@ def frame_rate(stream: av.VideoStream) -> float:
 def duration_of(
     container: av.container.InputContainer, stream: av.VideoStream, fps: float
 ) -> float:
-    """Seconds, from the cheapest source that knows."""
-    if (length := stream.duration or 0) > 0:
-        return length * tick_of(stream)
-    if (length := container.duration or 0) > 0:
-        return length / av.time_base
-    if stream.frames:
-        return stream.frames / fps
+    """Seconds, from the cheapest source that knows. A container's length may be its sound's."""
+    if not is_raw(container):
+        if (length := stream.duration or 0) > 0:
+            return length * tick_of(stream)
+        if (seconds := _tagged(stream)) > 0:
+            return seconds
+        if (length := container.duration or 0) > 0 and len(container.streams) == 1:
+            return length / av.time_base
+        if stream.frames:
+            return stream.frames / fps
     # Raw and live streams carry no length: go through the packets, which decodes nothing.
     rewind(container)
     count, stamps = 0, []
-    for packet in container.demux(stream):
-        if packet.size:
-            count += 1
-            if packet.pts is not None:
-                stamps.append(packet.pts)
-    if len(stamps) < count or count < 2:
+    with suppress(FFmpegError):  # what comes before the damage counts
+        for packet in container.demux(stream):
+            if packet.size:
+                count += 1
+                if packet.pts is not None:
+                    stamps.append(packet.pts)
+    if is_raw(container) or len(stamps) < count or count < 2:
         return max(count, 1) / fps
     return (max(stamps) - min(stamps)) * tick_of(stream) + 1 / fps
 
 
-def quarter_turns(rotation: float) -> int:
-    """FFmpeg's display rotation (degrees counter-clockwise) as quarter turns 0..3."""
-    return round(rotation / 90) % 4
+def _tagged(stream: av.VideoStream) -> float:
+    """Seconds that a Matroska file says of this stream alone (DURATION: 00:01:02.5); else 0."""
+    for name, text in stream.metadata.items():
+        found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d*)?)", text)
+        if found and name.upper().startswith("DURATION"):
+            hours, minutes, seconds = found.groups()
+            return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    return 0.0
 
 
 def why(error: Exception) -> str:

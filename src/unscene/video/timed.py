@@ -2,22 +2,25 @@
 
 Time stamps are the stream's presentation times where it has them. AVI stores none, and those FFmpeg
 makes up jump to and fro; decoding times grow evenly, but run late by a delay that only the first
-frame shows. Frames without any stamp follow the one before at the stream's frame rate.
+frame shows. Frames without any stamp follow the one before at the stream's frame rate; raw streams
+have no others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 
 import av
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
-from unscene.video.packets import Packets, rewind, tick_of
+from unscene.video.packets import Packets, is_raw, rewind, tick_of
 from unscene.video.probe import frame_rate, video_stream
 
 _LONGEST = 10.0  # seconds, at least, that one picture is shown before its clock counts as broken
+_SEEK_BACK = (0.0, 2.0, 12.0, 60.0)  # seconds; some containers seek to after the wanted time
 
 
 class TimedFrames:
@@ -31,7 +34,6 @@ class TimedFrames:
     Attributes:
         stream: its video stream.
         fps: average frames a second.
-        damaged: packets that were incomplete, failed or gave a frame with errors so far.
     """
 
     def __init__(
@@ -48,54 +50,64 @@ class TimedFrames:
             self.stream.codec_context.options = options
         self.fps = frame_rate(self.stream)
         self._tick = tick_of(self.stream)  # fractions would take a tenth of the decoding time
-        self.damaged = 0
         self._origin = (self.stream.start_time or 0) * self._tick
         self._decoding_times = container.format.name == "avi"
+        self._raw = is_raw(container)
         if self._decoding_times:
             first = next(self.onwards(), None)
             self._origin += first[1] if first is not None else 0.0
             rewind(container)
-            self.damaged = 0
+            self.packets.damaged = 0
+        self._moved = False  # away from the beginning
 
-    def seek(self, time: float) -> None:
-        """Go to a key frame at or before `time`, as far as the container can tell."""
-        ticks = int((time + self._origin) / self._tick)
-        if time <= 0:
-            ticks = min(ticks, 0)
-        self.container.seek(ticks, stream=self.stream, backward=True)
+    @property
+    def damaged(self) -> int:
+        """Packets that were incomplete, failed or gave a frame with errors so far."""
+        return self.packets.damaged
 
     def segment(self, start: float, end: float | None) -> Iterator[tuple[VideoFrame, float]]:
         """Frames from `start` to before `end`, seconds; None: to the end of the file."""
         half = 0.5 / self.fps
-        for frame, time in self._from(start - half):
+        for frame, time in self.around(start - half):
             if end is not None and time >= end - half:
                 return
             if time >= start - half:
                 yield frame, time
 
-    def _from(self, start: float) -> Iterator[tuple[VideoFrame, float]]:
-        if start > 2:
+    def around(self, time: float) -> Iterator[tuple[VideoFrame, float]]:
+        """All frames from a key frame at or before `time` on; from the first where none is found.
+
+        Containers without an index, or with a wrong one, may go too far: then from further back.
+        """
+        for back in _SEEK_BACK if not self._raw else ():
+            if time <= back:
+                break
+            self._moved = True
             with suppress(FFmpegError):
-                self.seek(start - 2)
+                self._seek(time - back)
                 frames = self.onwards()
                 first = next(frames, None)
-                if first is not None and first[1] <= start:
-                    self.damaged = 0  # behind a jump references may be missing: no damage
-                    yield first
-                    yield from frames
-                    return
+                if first is not None and first[1] <= time:
+                    self.packets.damaged = 0  # behind a jump references may be missing
+                    return chain([first], frames)
+        if self._moved:
             rewind(self.container)
-        yield from self.onwards()
+        self._moved, self.packets.damaged = True, 0
+        return self.onwards()
+
+    def _seek(self, time: float) -> None:
+        ticks = int((time + self._origin) / self._tick)
+        self.container.seek(ticks, stream=self.stream, backward=True)
 
     def onwards(self) -> Iterator[tuple[VideoFrame, float]]:
         """All frames from here on."""
+        if self._raw:
+            shown = (frame for _, frames in self.packets for frame in frames)
+            yield from ((frame, number / self.fps) for number, frame in enumerate(shown))
+            return
         step, time = 1 / self.fps, None
         sent = None  # when the decoder was last fed
-        last = self.packets.damage
         for packet, frames in self.packets:
-            failed = self.packets.damage is not last or any(frame.is_corrupt for frame in frames)
-            self.damaged += failed or packet.is_corrupt
-            last = self.packets.damage
             if packet.dts is not None:
                 sent = packet.dts * self._tick - self._origin
             for frame in frames:

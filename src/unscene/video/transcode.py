@@ -28,19 +28,19 @@ from unscene.errors import UnsceneError, VideoError
 from unscene.files import replacing
 from unscene.video.deinterlace import progressive
 from unscene.video.levels import Levels
+from unscene.video.meaning import FULL, LIMITED, Meaning
 from unscene.video.packets import open_container
 from unscene.video.planes import array_of
-from unscene.video.probe import check_file, quarter_turns, why
+from unscene.video.probe import check_file, why
 from unscene.video.timed import TimedFrames, evenly, steady
 
-_LIMITED, _FULL = 1, 2  # AVColorRange
 _BT709, _UNSPECIFIED, _BT601 = 1, 2, 6  # AVColorSpace, AVColorPrimaries, AVColorTransfer...
 # What the next file would meet, too; only what is said of the target counts in the second.
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_WAY = {errno.EROFS, errno.EACCES, errno.EIO}
 _ROOM = 1 << 20  # bytes; more than FFmpeg keeps back before it writes
 _FINEST = 60_000  # ticks a second: whole at 24, 25 and 30 fps; MPEG-4 allows 65535
-_CODED_AS_YUV = {"h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video"}
+_TO_LIMITED = np.round(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ def _stream(
     stream.pix_fmt = "yuv420p"
     context = stream.codec_context
     context.time_base = tick
-    context.color_range, context.colorspace = _LIMITED, draw.matrix
+    context.color_range, context.colorspace = LIMITED, draw.matrix
     # MP4 names a matrix only beside primaries and a transfer curve.
     context.color_primaries, context.color_trc = draw.primaries, draw.curve
     context.sample_aspect_ratio = draw.aspect
@@ -240,23 +240,23 @@ class _Drawer:
     def __init__(
         self, frame: VideoFrame, source: TimedFrames, recipe: Recipe, levels: Levels | None = None
     ) -> None:
-        self.tables = (levels.luma, levels.chroma, levels.chroma) if levels else (None,) * 3
-        self.turns = quarter_turns(frame.rotation)
+        self.meaning = Meaning.of(frame)
+        self.grey = self.meaning.grey
+        luma, chroma = (levels.luma, levels.chroma) if levels else (None, None)
+        if self.grey and self.meaning.full_range:  # the scaler leaves grey as it is
+            luma = _TO_LIMITED if luma is None else luma[_TO_LIMITED]
+        self.tables = (luma, chroma, chroma)
         wanted = recipe.size(frame.width, frame.height)
-        self.size = wanted[:: -1 if self.turns % 2 else 1]
+        self.size = self.meaning.upright_size(wanted)
         # Where nothing shrinks, an odd size loses a row or column instead of being blurred.
         shrinks = min(frame.width, frame.height) > min(wanted) + 1
         self.inner = wanted if shrinks else (frame.width, frame.height)
         aspect = source.stream.sample_aspect_ratio or Fraction(1)
-        self.aspect = 1 / aspect if self.turns % 2 else aspect
-        grey, codec = frame.format.name.startswith("gray"), source.codec
-        # As in planes.py: a grey picture is 0..255, a codec's monochrome 16..235.
-        full = frame.format.name.startswith("yuvj") or (grey and codec not in _CODED_AS_YUV)
-        self.range = frame.color_range or (_FULL if full else _LIMITED)
+        self.aspect = 1 / aspect if self.meaning.turns % 2 else aspect
+        self.range = frame.color_range or (FULL if self.meaning.full_range else LIMITED)
         self.matrix = frame.colorspace
-        if frame.format.is_rgb or grey or self.matrix == _UNSPECIFIED:
-            plain = frame.format.is_rgb or grey or frame.height < 720
-            self.matrix = _BT601 if plain else _BT709
+        if frame.format.is_rgb or self.grey or self.matrix == _UNSPECIFIED:
+            self.matrix = _BT709 if self.meaning.matrix == "bt709" else _BT601
         usual = _BT601 if self.matrix == _BT601 else _BT709
         known = (frame.color_primaries, frame.color_trc)
         self.primaries, self.curve = (usual if n in (0, _UNSPECIFIED) else n for n in known)
@@ -266,18 +266,20 @@ class _Drawer:
         small = self.scaler.reformat(
             frame,
             *self.inner,
-            "yuv420p",
+            "gray" if self.grey else "yuv420p",
             interpolation="AREA" if (frame.width, frame.height) != self.inner else None,
             src_color_range=self.range,
-            dst_color_range=_LIMITED,
+            dst_color_range=self.range if self.grey else LIMITED,
             threads=1,
         )
         # A new picture: the old one would hand its type and side data to the encoder.
         picture = VideoFrame(self.size[0], self.size[1], "yuv420p")
-        for old, new, table in zip(small.planes, picture.planes, self.tables, strict=True):
-            upright = np.rot90(array_of(old), self.turns)
+        for old, new, table in zip(small.planes, picture.planes, self.tables, strict=False):
+            upright = self.meaning.upright(array_of(old))
             upright = upright if table is None else table[upright]
             array_of(new)[:] = upright[: new.height, : new.width]
+        for new in picture.planes[1:] if self.grey else ():
+            array_of(new)[:] = 128
         return picture
 
 

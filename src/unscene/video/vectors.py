@@ -23,10 +23,12 @@ out the direct blocks of MPEG-4's B-frames as if they stood still.)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+
+from unscene.video.meaning import Meaning
 
 BLOCK = 8
 _SHIFT = 3
@@ -158,12 +160,55 @@ def joined(frames: Sequence[tuple[BlockFields, int] | None]) -> tuple[np.ndarray
     return vectors, valid
 
 
-def rotate_field(
-    vectors: np.ndarray, valid: np.ndarray, quarter_turns: int
+def upright_field(
+    vectors: np.ndarray, valid: np.ndarray, size: tuple[int, int], meaning: Meaning
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Turn a block field counter-clockwise with its frame, the vectors turning along."""
-    for _ in range(quarter_turns % 4):
-        vectors = np.rot90(vectors, axes=(1, 2))
-        vectors = np.stack([vectors[..., 1], -vectors[..., 0]], axis=-1)
-        valid = np.rot90(valid, axes=(1, 2))
+    """Mirror and turn a block field with its picture, the vectors turning along.
+
+    Where the coded size is no multiple of a block's, the blocks of the upright picture lie
+    elsewhere: each has the vector of the coded block that shows its middle, half a block off at
+    most.
+
+    Args:
+        vectors, valid: (L, Hb, Wb, 2) and (L, Hb, Wb) of the coded picture.
+        size: its (H, W) in luma pixels.
+        meaning: of its frames.
+    """
+    if not (meaning.turns or meaning.mirrored):
+        return vectors, valid
+    # A turn is at most two flips, and x and y changing places.
+    flips = meaning.turns in (2, 3), meaning.mirrored != (meaning.turns in (1, 2))
+    rows, columns = (_blocks_along(*axis) for axis in zip(size, flips, strict=True))
+    chosen = np.ix_(np.arange(len(valid)), rows, columns)
+    vectors = vectors[chosen] * np.where(flips[::-1], np.float32(-1), np.float32(1))
+    valid = valid[chosen]
+    if meaning.turns % 2:
+        vectors, valid = vectors.swapaxes(1, 2)[..., ::-1], valid.swapaxes(1, 2)
     return np.ascontiguousarray(vectors), np.ascontiguousarray(valid)
+
+
+def _blocks_along(length: int, flipped: bool) -> np.ndarray:
+    """Of each block along an axis of `length` pixels which block it was before the flip."""
+    first = np.arange(0, length, BLOCK)
+    if not flipped:
+        return first // BLOCK
+    middle = (first + np.minimum(first + BLOCK, length)) / 2  # of what the picture shows of it
+    return ((length - middle) // BLOCK).astype(int)
+
+
+def inexact(*, b_frames: bool, references: int | None, interlaced: bool) -> Iterator[str]:
+    """Why a stream's vectors are not the motion from the frame before; nothing: they are.
+
+    Args:
+        b_frames: there are some, or the decoder keeps frames back for them.
+        references: frames that P-frames may refer to; None: the stream does not say.
+        interlaced: a vector may lead from one field to the other, half a frame away.
+    """
+    if b_frames:
+        yield "B-frames"
+    if references is None:
+        yield "references unknown"
+    elif references > 1:
+        yield "more than one reference"
+    if interlaced:
+        yield "interlaced"
