@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from small_recipe import file_with
+from unscene import reproduce as file_of_reproduce
 from unscene.cli import main
 from unscene.encoders import VideoEncoder, create_encoder, registry
 from unscene.errors import UnsceneError
-from unscene.evaluate.rows import read_rows
-from unscene.methods.presets import resolve
-from unscene.reproduce import Recipe, markdown, read_recipe, reproduce
+from unscene.evaluate.results import collect
+from unscene.evaluate.rows import Row
+from unscene.recipe import read_recipe
+from unscene.reproduce import means, reproduce
+from unscene.train.config import RunConfig
 from unscene.video.scenes import MovingScenes, generate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,108 +103,136 @@ def test_two_steps_of_every_recipe(
     for protocol, metric in (("retrieve", "retrieval_r1"), ("finetune", "finetune_top1")):
         wanted = [stage for stage in short.evaluate if stage["protocol"] == protocol]
         assert len([row for row in rows if row.metric == metric]) == len(wanted)
-    assert [record["value"] for record in read_rows(tmp_path / "results.jsonl")] == [
-        row.value for row in rows
-    ]
+    # Every number stands in one file only, for `unscene results`.
+    found = sorted((record["split"], record["metric"]) for record in collect([tmp_path]))
+    assert found == sorted((row.split, row.metric) for row in rows)
     if recipe.pretrain:
         summary = json.loads((tmp_path / "pretrain" / "summary.json").read_text())
         assert (summary["steps"], summary["finished"]) == (2, True)
 
 
-def test_recipes_of_cmd_are_at_the_authors_settings() -> None:
-    """methods.md 3.1, 3.4."""
-    recipes = [recipe for file in FILES if (recipe := read_recipe(file)).paper == "cmd"]
-    assert len(recipes) == 6
-    for recipe in recipes:
-        own = ("method", "preset", "encoder", "data")
-        given = {k: v for k, v in recipe.pretrain.items() if k not in own}
-        settings = resolve("cmd", "paper", given)
-        assert settings.lr == pytest.approx(5e-4 * settings.batch_size)
-        batch = {"ucf101": 64, "kinetics": 512}[recipe.pretrain["data"]]
-        assert (settings.batch_size, settings.epochs, settings.size) == (batch, 120, 112)
-        for stage, rate in zip(recipe.evaluate, (1e-4, 2e-4), strict=True):
-            assert stage["lr"] == pytest.approx(rate * stage["batch_size"])
-
-
-def test_recipes_are_at_the_papers_settings() -> None:
-    """methods.md 1.1, 1.3, 1.5: what a recipe leaves open must be the paper's number."""
-    for file in FILES:
-        recipe = read_recipe(file)
-        if recipe.paper != "dsm":
-            continue
-        assert all(stage["preset"] == "paper" for stage in recipe.evaluate if "preset" in stage)
-        if not recipe.pretrain:
-            continue
-        own = ("method", "preset", "encoder", "data")
-        settings = resolve(
-            recipe.pretrain["method"],
-            recipe.pretrain["preset"],
-            {k: v for k, v in recipe.pretrain.items() if k not in own},
-        )
-        assert recipe.pretrain["preset"] == "paper"
-        assert settings.size == (112 if recipe.pretrain["encoder"] == "c3d" else 224)
-        assert (settings.temperature, settings.queue, settings.epochs) == (1.0, 6536, 200)
-        if recipe.pretrain["method"] != "moco":
-            far = (4, 30) if recipe.pretrain["data"] == "kinetics" else (2, 20)
-            assert settings.shift_range == far
-
-
-def test_every_row_of_the_papers_tables_has_a_recipe_and_a_line_in_the_docs() -> None:
-    recipes = [read_recipe(file) for file in FILES]
-    of_dsm = [recipe for recipe in recipes if recipe.paper == "dsm"]
-    assert [sum(r.table == table for r in of_dsm) for table in (1, 2, 3, 4)] == [9, 2, 2, 6]
-    # Of another row's pre-training one half is a copy: the ablation's ends stand in Table 1 too.
-    by_name = {r.name: r for r in recipes}
-    assert by_name["table4-all"].published == by_name["table1-dsm-i3d"].published
-    assert by_name["table4-moco"].published == by_name["table1-moco-i3d"].published
-    docs = (ROOT / "docs" / "recipes.md").read_text()
-    missing = [line for line in markdown(recipes).splitlines() if line not in docs]
-    assert not missing, "docs/recipes.md is not the recipes' own table (reproduce.markdown)"
+def state(out: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file of a run: when it was written, and what it holds."""
+    files = [path for path in out.rglob("*") if path.is_file()]
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
 
 def test_called_again_it_does_nothing_twice(
     roots: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = ["reproduce", str(ROOT / "recipes" / "table2-dsm-c3d.yaml"), "--dry_run"]
-    line += ["--ucf101", roots["ucf101"], "--out", str(tmp_path / "run")]
+    out = tmp_path / "run"
+    line = ["reproduce", str(file_with(tmp_path)), "--dry_run", "--ucf101", roots["ucf101"]]
+    line += ["--out", str(out), "--accelerator", "cpu"]
     assert main(line) == 0
-    first = capsys.readouterr().out
-    assert "finished after 2 of 2 steps" in first
-    assert "Published, %: {'r1': 16.8" in first
+    first = capsys.readouterr()
+    assert "finished after 2 of 2 steps" in first.out
+    before = state(out)
     assert main(line) == 0
-    again = capsys.readouterr().out
-    assert "already finished" in again
-    assert again.splitlines()[-3:] == first.splitlines()[-3:]
+    again = capsys.readouterr()
+    assert "already finished" in again.out
+    assert again.out.splitlines()[1:] == first.out[first.out.index("\na small one") :].splitlines()
+    assert "Published, %: {'ucf101': 50}" in again.out
+    assert again.out.count("finetune_top1") == 3  # two splits and their mean
+    assert again.err == ""  # nothing was trained, read or scored
+    assert state(out) == before
+
+    # Numbers of other settings are not handed out as those of these.
+    for old, new, said in (
+        ("clips: 1", "clips: 2", "clips: was 1, now 2"),
+        ("batch_size: 4", "batch_size: 4, lr: 0.5", "lr: was 0.001, now 0.5"),
+    ):
+        with pytest.raises(UnsceneError, match=said):
+            reproduce(read_recipe(file_with(tmp_path, old, new)), roots, out, dry=True,
+                      options={"accelerator": "cpu"})  # fmt: skip
 
 
-def test_mistakes(tmp_path: Path) -> None:
+def test_an_interruption_loses_no_number(
+    roots: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, out = read_recipe(file_with(tmp_path)), tmp_path / "run"
+    finetune, folders = file_of_reproduce.finetune, []
+
+    def interrupted(config: Any, **more: Any) -> list[Row]:
+        folders.append(Path(config.out).name)
+        if len(folders) == 2:
+            raise KeyboardInterrupt
+        return finetune(config, **more)
+
+    monkeypatch.setattr(file_of_reproduce, "finetune", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(recipe, roots, out, dry=True)
+    kept = collect([out])
+    assert [row["split"] for row in kept] == ["ucf101-1-test"]
+    rows = reproduce(recipe, roots, out, dry=True)
+    assert folders == ["ucf101-finetune-1", "ucf101-finetune-3", "ucf101-finetune-3"]
+    assert rows[0].value == kept[0]["value"]
+    assert {row.split for row in rows} == {f"ucf101-{n}-test" for n in (1, 2, 3)}
+
+
+def test_a_batch_is_shared_among_the_devices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = read_recipe(ROOT / "recipes" / "cmd-kinetics-c3d.yaml")
+    roots = dict.fromkeys(("ucf101", "hmdb51", "kinetics"), "/nowhere")
+    given: list[int] = []
+
+    def pretrained(config: RunConfig) -> None:
+        given.append(config.settings.batch_size)
+
+    def tuned(config: Any, *, resume: bool) -> list[Row]:
+        given.append(config.batch_size)
+        return []
+
+    monkeypatch.setattr(file_of_reproduce, "pretrain_once", pretrained)
+    monkeypatch.setattr(file_of_reproduce, "finetune", tuned)
+    for devices in (1, 2, 8):
+        given.clear()
+        options = {"devices": devices, "accelerator": "cpu"}
+        reproduce(recipe, roots, tmp_path, options=options)
+        assert given == [512 // devices] + [8 // devices] * 6
+    given.clear()
+    with pytest.raises(UnsceneError, match=r"batch of 8 .* by 16 devices.*one of 1, 2, 4, 8"):
+        reproduce(recipe, roots, tmp_path, options={"devices": 16, "accelerator": "cpu"}, dry=True)
+    assert not given  # before the first training
+
+
+def test_two_processes_write_and_speak_once(roots: dict[str, str], tmp_path: Path) -> None:
+    path = file_with(tmp_path, "splits: [1, 3]", "splits: [1]")
+    line = ["reproduce", str(path), "--dry_run", "--ucf101", roots["ucf101"], "--devices", "2"]
+    line += ["--accelerator", "cpu", "--out", str(tmp_path / "run")]
+    done = subprocess.run(
+        [sys.executable, "-m", "unscene", *line],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Published") == done.stdout.count("finetune_top1") == 1
+    found = collect([tmp_path / "run"])
+    assert sum(row["metric"] == "retrieval_r1" for row in found) == 1
+    # Finished with two, the numbers can be asked for with one.
+    one = {"devices": 1, "accelerator": "cpu"}
+    assert reproduce(read_recipe(path), roots, tmp_path / "run", options=one, dry=True)
+    shutil.rmtree(tmp_path / "run" / "ucf101-retrieve-video-2")
+    (tmp_path / "run" / "ucf101-finetune-1" / "results.jsonl").unlink()
+    with pytest.raises(UnsceneError, match=r"2 processes .* would be 1: .*Give --devices 2"):
+        reproduce(read_recipe(path), roots, tmp_path / "run", options=one, dry=True)
+
+
+def test_the_mean_over_splits() -> None:
+    def row(split: str, value: float, metric: str = "finetune_top1") -> Row:
+        return Row("dsm", "d", split, "label", metric, value, (value - 0.1, value + 0.2), 9, 0, 0.0,
+                   test={"protocol": "finetune"})  # fmt: skip
+
+    parts = [row("ucf101-1-test", 0.2), row("ucf101-2-test", 0.3), row("ucf101-3-test", 0.7)]
+    (mean,) = means([*parts, row("hmdb51-1-test", 0.9)])
+    assert (mean.data, mean.metric, mean.splits) == ("ucf101", "finetune_top1", 3)
+    assert mean.value == pytest.approx(0.4)
+    assert mean.ci95 == pytest.approx((0.3, 0.6))
+
+
+def test_a_dataset_without_a_folder(tmp_path: Path) -> None:
     recipe = read_recipe(ROOT / "recipes" / "table1-dsm-i3d.yaml")
     with pytest.raises(UnsceneError, match="--kinetics FOLDER, --hmdb51 FOLDER"):
         reproduce(recipe, {"ucf101": "somewhere"}, tmp_path)
-    bad = tmp_path / "bad.yaml"
-    bad.write_text("row: 3\n")
-    with pytest.raises(UnsceneError, match=r"bad\.yaml: a recipe is a YAML table with"):
-        read_recipe(bad)
-    bad.write_text("{table: 1, row: x, published: {}, evaluate: [{data: sports1m}]}")
-    with pytest.raises(UnsceneError, match="'sports1m' is none of ucf101"):
-        read_recipe(bad)
-
-
-def test_a_recipe_is_a_configuration_of_pretrain(capsys: pytest.CaptureFixture[str]) -> None:
-    recipe = str(ROOT / "recipes" / "table1-dsm-c3d.yaml")
-    assert main(["pretrain", "/nowhere/at/all", "--config", recipe]) == 1
-    assert "/nowhere/at/all: does not exist" in capsys.readouterr().err
-
-
-def test_markdown_keeps_the_order_of_the_papers_and_tables() -> None:
-    some = [
-        Recipe("c", "cmd", 1, "C", {}, {}, ()),
-        Recipe("b", "dsm", 2, "B", {"r1": 1.0}, {}, ()),
-        Recipe("a", "dsm", 1, "A", {"x": 2.0}, {}, ()),
-    ]
-    lines = markdown(some).splitlines()
-    assert lines[2:] == [
-        "| `recipes/a.yaml` | DSM, 1 | A | x 2.0 | |",
-        "| `recipes/b.yaml` | DSM, 2 | B | r1 1.0 | |",
-        "| `recipes/c.yaml` | CMD, 1 | C |  | |",
-    ]

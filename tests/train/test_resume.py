@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,10 +18,15 @@ import pytest
 import torch
 
 from interrupted import at, checkpoint, crash, interrupt, silent, terminate
+from unscene.cli import main
 from unscene.encoders import load_encoder
 from unscene.errors import UnsceneError
+from unscene.methods.moco import MoCo
+from unscene.train import pretrain as pretrain_file
 from unscene.train.config import build, continue_config, flat, read_config
 from unscene.train.pretrain import pretrain, pretrain_once
+from unscene.video.catalog import open_catalog
+from unscene.video.scenes import ScenesReport
 
 Make = Callable[..., Any]
 
@@ -107,10 +113,13 @@ def test_resuming_twice_and_resuming_what_is_finished(
     config = tiny(tmp_path, max_steps=STEPS)
     pretrain(config, report=at(1, interrupt))
     pretrain(config, resume=True, report=at(4, interrupt))
-    pretrain(config, resume=True, report=silent)
+    last = pretrain(config, resume=True, report=silent)
+    summary = (tmp_path / "summary.json").read_text()
     done = pretrain(config, resume=True, report=silent)
     assert done.finished
     assert done.steps == STEPS
+    assert done == last
+    assert (tmp_path / "summary.json").read_text() == summary
     assert_same_run(tmp_path, unbroken)
     assert logged(tmp_path) == logged(unbroken)
 
@@ -172,9 +181,12 @@ def test_config_round_trip(unbroken: Path) -> None:
     assert flat(build(saved)) == saved
 
 
-def test_config_reproduces_the_run(unbroken: Path, tmp_path: Path) -> None:
-    config = build(read_config(unbroken / "config.yaml") | {"out": str(tmp_path)})
-    pretrain(config, report=silent)
+def test_the_command_in_the_config_reproduces_the_run(unbroken: Path, tmp_path: Path) -> None:
+    file = unbroken / "config.yaml"
+    command = file.read_text().splitlines()[0].split("`")[1]
+    assert command.startswith("unscene pretrain ")
+    words = {"THIS_FILE": str(file), "OTHER_FOLDER": str(tmp_path)}
+    assert main([words.get(word, word) for word in command.split()[1:]]) == 0
     assert_same_run(tmp_path, unbroken)
 
 
@@ -202,3 +214,87 @@ def test_called_once_more_it_goes_on_or_does_nothing(tiny: Make, tmp_path: Path)
     assert pretrain_once(config) is None
     with pytest.raises(UnsceneError, match="max_steps: was 3, now 4"):
         pretrain_once(replace(config, max_steps=4))
+
+
+def test_an_open_queue_is_no_other_configuration(tiny: Make, tmp_path: Path) -> None:
+    config = tiny(tmp_path, max_steps=3, queue=0)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain_once(config, report=at(1, interrupt))
+    assert pretrain_once(config, report=silent) is not None
+    assert pretrain_once(config) is None
+    with pytest.raises(UnsceneError, match="queue: was 1, now 6"):
+        pretrain_once(replace(config, settings=replace(config.settings, queue=6)))
+
+
+def test_an_open_queue_counts_the_videos_that_are_trained_on(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        pretrain_file, "fit_queue", lambda s, videos: s if s.queue else replace(s, queue=videos)
+    )
+    monkeypatch.setattr(MoCo, "refuses", lambda _, video: "no" if video.path[-5] in "01" else None)
+    made = pretrain(tiny(tmp_path / "a", method="moco", queue=0), report=silent)
+    assert "6 videos used, 2 skipped" in made.account
+    config = read_config(made.out / "config.yaml")
+    assert config["queue"] == 6
+    # Its weights are those of a run that was told its queue.
+    pretrain(build(config | {"out": str(tmp_path / "b")}), report=silent)
+    one, other = (checkpoint(tmp_path / name)["state_dict"] for name in "ab")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_another_number_of_processes_is_refused(tiny: Make, tmp_path: Path) -> None:
+    config = tiny(tmp_path)
+    pretrain(config, report=at(1, interrupt))
+    saved = checkpoint(tmp_path)
+    assert saved["processes"] == 1
+    for devices in (2, 8):
+        with pytest.raises(UnsceneError, match=rf"1 processes .* would be {devices}.*--devices 1"):
+            pretrain(replace(config, devices=devices), resume=True, report=silent)
+    torch.save(saved | {"processes": 8}, tmp_path / "last.ckpt")
+    with pytest.raises(UnsceneError, match=r"8 processes .* would be 1.*--devices 8"):
+        pretrain(config, resume=True, report=silent)
+
+
+def test_other_videos_are_refused_and_counted(
+    tiny: Make, tmp_path: Path, moving: ScenesReport
+) -> None:
+    data, kept = tmp_path / "data", tmp_path / "kept.mp4"
+    shutil.copytree(moving.train.parent / "train", data)
+    config = tiny(tmp_path / "run", data=str(data))
+    pretrain(config, report=at(1, interrupt))
+    catalog = open_catalog(data)
+    relabelled = tuple(replace(video, label="other") for video in catalog.videos)
+    for videos, said in (
+        (catalog.videos[1:], "of 8, 0 came and 1 went"),
+        (catalog.videos[::-1], "of 8, all are here, but in another order"),
+    ):
+        with pytest.raises(UnsceneError, match=said):
+            pretrain(config, resume=True, catalog=replace(catalog, videos=videos), report=silent)
+    shutil.move(data / "00003.mp4", kept)
+    shutil.copy(data / "00004.mp4", data / "00009.mp4")
+    with pytest.raises(UnsceneError, match=r"of 8, 1 came and 1 went.*Put back .*another --out"):
+        pretrain(config, resume=True, report=silent)
+    (data / "00009.mp4").unlink()
+    shutil.move(kept, data / "00003.mp4")
+    same = replace(open_catalog(data), videos=relabelled)  # nothing here reads labels
+    assert pretrain(config, resume=True, catalog=same, report=silent).finished
+
+
+def test_the_account_of_a_resumed_run_is_of_all_its_parts(
+    tiny: Make, tmp_path: Path, moving: ScenesReport
+) -> None:
+    shutil.copytree(moving.train.parent / "train", tmp_path / "data")
+    config = tiny(tmp_path / "run", data=str(tmp_path / "data"), max_steps=STEPS)
+    catalog = open_catalog(config.data)
+    bad = tmp_path / "data" / "00003.mp4"
+    whole = bad.read_bytes()
+    bad.write_bytes(bytes(len(whole)))
+    first = pretrain(config, catalog=catalog, report=at(3, interrupt))
+    bad.write_bytes(whole)
+    second = pretrain(config, resume=True, catalog=catalog, report=silent)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert [entry["path"] for entry in summary["failed"]] == [str(bad)]
+    assert second.seconds > first.seconds > 0
+    clips = STEPS * config.settings.batch_size
+    assert second.clips_per_second * second.seconds == pytest.approx(clips)

@@ -11,6 +11,14 @@ from unscene.train.config import RunConfig, describe
 
 HELP = "one row of a paper's table, from the data to the numbers"
 _OPTIONS = ("workers", "devices", "accelerator", "precision", "sync_batchnorm", "short_side")
+# Where a recipe's trainings are not all that they are about.
+_HERE = {
+    "devices": 'number of devices, or "auto"; they share the paper\'s batch, which must divide by '
+    "their number. What was begun needs as many as it began with. A retrieval takes one",
+    "accelerator": '"auto", "cpu" or "gpu", for retrievals too',
+    "precision": 'of the trainings; "auto" is bf16 on a GPU and fp32 on a CPU',
+    "short_side": "of the trainings: larger frames are shrunk to it while reading; 0: never",
+}
 
 
 def flags(parser: ArgumentParser) -> None:
@@ -21,25 +29,37 @@ def flags(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--dry_run", action="store_true", help="two steps on tiny clips: does everything run?"
     )
-    texts, hints = describe(RunConfig), get_type_hints(RunConfig)
+    texts, hints = describe(RunConfig) | _HERE, get_type_hints(RunConfig)
     for name in _OPTIONS:
         parser.add_argument(f"--{name}", type=hints[name] | None, help=texts[name])
 
 
 def run(values: Namespace) -> None:
-    from unscene.reproduce import DATASETS, read_recipe, reproduce
+    from unscene.recipe import DATASETS, read_recipe
 
-    recipe = read_recipe(values.recipe)
+    recipe = read_recipe(values.recipe)  # before torch is there: a mistake shows at once
+    from unscene.reproduce import means, reproduce
+
     ending = "-dry" if values.dry_run else ""
     given = values.as_dict()
+    out = Path(values.out or f"runs/{recipe.name}{ending}")
     rows = reproduce(
         recipe,
         {name: given[name] for name in DATASETS},
-        Path(values.out or f"runs/{recipe.name}{ending}"),
+        out,
         options={name: given[name] for name in _OPTIONS},
         dry=values.dry_run,
     )
+    if not rows:  # not the first process: that one speaks
+        return
     print(f"\n{recipe.row}. Published, %: {recipe.published}")
     for row in rows:
-        low, high = row.ci95
-        print(f"{row.split:<20}{row.metric:<16}{row.value:.3f}  [{low:.3f}, {high:.3f}]")
+        print(_line(row.split, row.metric, row.value, row.ci95))
+    for mean in means(rows):
+        data = f"{mean.data}, mean of {mean.splits}"
+        print(_line(data, mean.metric, mean.value, mean.ci95))
+    print(f"numbers: {out} (results.jsonl of each stage; `unscene results {out}` draws tables)")
+
+
+def _line(data: str, metric: str, value: float, ci95: tuple[float, float]) -> str:
+    return f"{data:<20}{metric:<16}{value:.3f}  [{ci95[0]:.3f}, {ci95[1]:.3f}]"

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 import lightning as L
+from torch import Tensor
 from tqdm import tqdm
 
 from unscene.encoders import save_encoder
@@ -21,6 +22,8 @@ from unscene.errors import UnsceneError
 from unscene.files import replacing, write_text
 from unscene.progress import bar
 from unscene.train.module import PretrainModule
+from unscene.train.resume import PROCESSES, VIDEOS
+from unscene.video.catalog import Skipped
 from unscene.views.augment import BasicAugmentation
 
 CHECKPOINT = "last.ckpt"
@@ -49,12 +52,18 @@ class Progress(L.Callback):
         self.steps = 0
         self._recent: deque[tuple[float, int]] = deque(maxlen=50)
         self._bar: tqdm[Any] | None = None
+        self._before = 0.0
         self.started = self._last = time.perf_counter()
 
     @property
+    def seconds(self) -> float:
+        """From the first step to the last, in the parts before a --resume too."""
+        return self._before + self._last - self.started
+
+    @property
     def waiting(self) -> float:
-        """Share of the time since the first step that went into waiting for data, 0..1."""
-        return self.waited / max(self._last - self.started, 1e-9)
+        """Share of those seconds that went into waiting for data, 0..1."""
+        return self.waited / max(self.seconds, 1e-9)
 
     @property
     def clips_per_second(self) -> float:
@@ -63,6 +72,13 @@ class Progress(L.Callback):
             return 0.0
         seconds = self._recent[-1][0] - self._recent[0][0]
         return sum(count for _, count in list(self._recent)[1:]) / max(seconds, 1e-9)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds, "waited": self.waited, "clips": self.clips}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._before, self.waited = state_dict["seconds"], state_dict["waited"]
+        self.clips = state_dict["clips"]
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if self.report is None and trainer.is_global_zero:
@@ -142,6 +158,11 @@ class Checkpoints(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._before = state_dict["seconds"]
 
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint[PROCESSES] = trainer.world_size
+
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._started = time.perf_counter()
 
@@ -162,10 +183,15 @@ class Checkpoints(L.Callback):
 
     def save(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         target = self.out / CHECKPOINT
-        if not trainer.is_global_zero:
+        if trainer.is_global_zero:
+            self._write(trainer, module, target)
+        else:
             trainer.save_checkpoint(target)  # writes nothing; the first process waits
-            self.saved = trainer.global_step
-            return
+        # A process that went on might look for the encoder before it is there.
+        trainer.strategy.barrier("saved")
+        self.saved = trainer.global_step
+
+    def _write(self, trainer: L.Trainer, module: L.LightningModule, target: Path) -> None:
         try:
             with replacing(target) as temporary:
                 trainer.save_checkpoint(temporary)
@@ -177,18 +203,35 @@ class Checkpoints(L.Callback):
                 f"{target}: cannot be written at step {trainer.global_step} ({reason}). The last "
                 f"checkpoint ({kept}) is untouched; free some space and --resume."
             ) from error
-        self.saved = trainer.global_step
 
     def beside(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Write what belongs beside a checkpoint; in the first process only."""
 
 
 class Saver(Checkpoints):
-    """Also writes OUT/encoder.safetensors and OUT/encoder.json, which says steps and seconds."""
+    """Also writes OUT/encoder.safetensors and OUT/encoder.json, which says steps and seconds.
 
-    def __init__(self, out: Path, every: int, trained_on: dict[str, Any]) -> None:
+    The checkpoint holds `videos`, see `resume.names_of`, and the videos that failed so far.
+    """
+
+    def __init__(self, out: Path, every: int, trained_on: dict[str, Any], videos: Tensor) -> None:
         super().__init__(out, every)
-        self.trained_on = trained_on
+        self.trained_on, self.videos = trained_on, videos
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        assert isinstance(module, PretrainModule)
+        super().on_save_checkpoint(trainer, module, checkpoint)
+        checkpoint[VIDEOS] = self.videos
+        checkpoint["failed"] = [(f.path, f.reason) for f in module.failures.values()]
+
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        assert isinstance(module, PretrainModule)
+        for path, reason in checkpoint.get("failed", ()):
+            module.failures[path] = Skipped(path, reason)
 
     def beside(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, PretrainModule)

@@ -40,11 +40,11 @@ class RunConfig:
         short_side: shrink larger frames while reading to this short side; 0: never.
         workers: reading processes per training process.
         save_every: steps between checkpoints; 0: once an epoch, at least every 500 steps.
-        precision: "auto" is bf16 on a GPU and fp32 on a CPU.
-        devices: number of devices, or "auto".
+        precision: "auto" is bf16 on a GPU and fp32 on a CPU, whichever the run is resumed on.
+        devices: number of devices, or "auto"; a resumed run needs as many as it began with.
         accelerator: "auto", "cpu" or "gpu".
         sync_batchnorm: share batch statistics between processes.
-        monitor: what is measured now and then, for at most 5 % of the time: the decoupling score
+        monitor: what is measured now and then, for about 5 % of the time: the decoupling score
             (needs no labels), "knn" (recall at 1 among labelled videos), or "none".
         settings: of the method and its optimiser.
     """
@@ -76,7 +76,9 @@ class RunConfig:
 
 
 OWN = tuple(f.name for f in fields(RunConfig) if f.name != "settings")
-# These may change between a run and its continuation: they do not change what is computed.
+# These may change between a run and its continuation. None of them changes what a step computes,
+# as long as there are as many processes as before (`engine.begin` refuses another number), but
+# another kind of device rounds otherwise, and precision "auto" is another one there.
 FREE = frozenset({"out", "workers", "save_every", "devices", "accelerator", "monitor"})
 
 
@@ -102,9 +104,9 @@ def flat(config: RunConfig) -> dict[str, Any]:
 
 
 def save_config(out: str, values: dict[str, Any], command: str) -> None:
-    """Write OUT/config.yaml, whole or not at all; `command` repeats the run."""
-    text = f"# This run, resolved: `{command} --config THIS_FILE` repeats it.\n"
-    write_text(Path(out) / CONFIG, text + yaml.safe_dump(values, sort_keys=False))
+    """Write OUT/config.yaml, whole or not at all; `command` repeats the run in another folder."""
+    head = f"# This run, resolved: `{command} --config THIS_FILE --out OTHER_FOLDER` repeats it.\n"
+    write_text(Path(out) / CONFIG, head + yaml.safe_dump(values, sort_keys=False))
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -127,7 +129,8 @@ def read_table(path: Path) -> dict[str, Any]:
 
 
 def continue_config(saved: dict[str, Any], given: dict[str, Any]) -> RunConfig:
-    """As `continued`, of a pre-training."""
+    """As `continued`, of a pre-training. A queue left open (0) is the one the run has fitted."""
+    given = {key: value for key, value in given.items() if (key, value) != ("queue", 0)}
     return continued(build, flat, saved, given)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol
@@ -11,11 +10,13 @@ from typing import Literal, Protocol
 import lightning as L
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from unscene.errors import UnsceneError
 from unscene.train.callbacks import CHECKPOINT, StopOnSignal
 from unscene.train.config import Precision
 from unscene.train.metrics import Metrics
+from unscene.train.resume import check_processes
 
 
 class Run(Protocol):
@@ -37,13 +38,14 @@ def begin(run: Run, *, resume: bool) -> Path | None:
     """The checkpoint to continue from, or None for a new run; before anything is read.
 
     Raises:
-        UnsceneError: OUT holds another run, nothing or nothing whole to resume, no GPU.
+        UnsceneError: OUT holds another run, nothing or nothing whole to resume, a run of another
+            number of processes, no GPU.
     """
     checkpoint = Path(run.out) / CHECKPOINT
     if resume and not checkpoint.exists():
         raise UnsceneError(f"{run.out}: no {CHECKPOINT} to resume from; leave out --resume")
     if resume:
-        _check_whole(checkpoint)
+        check_processes(checkpoint, world_size(run))
     elif checkpoint.exists():
         raise UnsceneError(
             f"{run.out}: already holds a run; continue it with --resume or give another --out"
@@ -65,6 +67,11 @@ def world_size(run: Run) -> int:
     if run.devices == "auto":
         return torch.cuda.device_count() if on_gpu(run) else 1
     return int(run.devices)
+
+
+def first() -> bool:
+    """Whether this is the run's first process, the one that writes and speaks, or its only one."""
+    return not getattr(rank_zero_only, "rank", 0)
 
 
 def trainer(
@@ -114,13 +121,3 @@ def fit(
         if stop.stopped:  # the second Ctrl-C, which Lightning turns into an exit
             raise KeyboardInterrupt from None
         raise
-
-
-def _check_whole(checkpoint: Path) -> None:
-    try:
-        torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=False)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, KeyError, OSError, EOFError) as error:
-        raise UnsceneError(
-            f"{checkpoint}: is no whole checkpoint ({str(error).splitlines()[0]}); copy it again, "
-            "or begin a new run in another --out"
-        ) from error

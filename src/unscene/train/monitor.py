@@ -25,6 +25,11 @@ class Monitor(L.Callback):
     In the first process only; the others wait for it at their next exchange. It belongs before the
     progress bar among the callbacks, so that its time does not count as waiting for data.
 
+    What a video costs is not known before the first measurement, of two, which is no score. It
+    waits until the share of all steps so far is one step, which takes longer unless the batch is
+    tiny: with a twentieth, runs of fewer than 20 steps measure nothing, and a short one may spend
+    more than its share.
+
     Args:
         measure: see `Measure`.
         videos: how many it is asked to take.
@@ -40,7 +45,9 @@ class Monitor(L.Callback):
         self.spent = 0.0
         self.told: dict[str, float] = {}
         self._each: float | None = None  # seconds a video
-        self._begun = 0.0
+        self._steps = 0
+        self._begun: float | None = None
+        self._before = 0.0  # seconds of training before a --resume
         self._off = False
 
     def account(self, seconds: float) -> str:
@@ -50,6 +57,26 @@ class Monitor(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._begun = time.perf_counter()
+
+    # Not a state_dict: a run that is resumed without a monitor would be warned of one left over.
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        state = {"spent": self.spent, "told": dict(self.told), "trained": self._trained}
+        checkpoint["monitor"] = state
+
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if state := checkpoint.get("monitor"):
+            self.spent, self._before = state["spent"], state["trained"]
+            self.told.update(state["told"])
+
+    @property
+    def _trained(self) -> float:
+        """Seconds since the first step."""
+        here = 0.0 if self._begun is None else time.perf_counter() - self._begun
+        return self._before + here
 
     def on_train_batch_end(
         self,
@@ -61,28 +88,31 @@ class Monitor(L.Callback):
     ) -> None:
         if self._off or not trainer.is_global_zero:
             return
-        allowed = self.share * (time.perf_counter() - self._begun) - self.spent
+        self._steps += 1
+        allowed = self.share * self._trained - self.spent
         if self._each is None:
-            if allowed > 0:
-                self._each = self._timed(trainer, module, _PILOT) / _PILOT
-                self.told.clear()  # two videos are no score
+            if self.share * self._steps >= 1 and allowed > 0:
+                self._measured(module, _PILOT)
             return
         if allowed >= self._each * self.videos:
-            self._each = self._timed(trainer, module, self.videos) / self.videos
+            self.told.update(self._measured(module, self.videos))
+            if self._off:
+                return
             for logger in trainer.loggers:
-                logger.log_metrics(self.told, trainer.global_step)
+                logger.log_metrics(self.told, trainer.global_step - 1)  # as Lightning counts
 
-    def _timed(self, trainer: L.Trainer, module: L.LightningModule, videos: int) -> float:
-        """Measure; returns the seconds it took."""
+    def _measured(self, module: L.LightningModule, videos: int) -> dict[str, float]:
+        """The scores of so many videos, none if they cannot be had; notes what a video costs."""
         assert isinstance(module, PretrainModule)
         began = time.perf_counter()
+        scores: dict[str, float] = {}
         try:
             with torch.random.fork_rng(devices=[]):  # loaders draw from the global generator
                 scores = self.measure(module.method.encoder, videos, module.device)
-            self.told.update(scores)
         except UnsceneError as error:
             print(f"\nno monitoring: {error}", flush=True)
             self._off = True
         seconds = time.perf_counter() - began
         self.spent += seconds
-        return seconds
+        self._each = seconds / videos
+        return scores

@@ -6,7 +6,8 @@ OUT/encoder.json
 OUT/last.ckpt              everything `--resume` needs
 OUT/metrics.csv            the numbers of the run, by step; also under OUT/tensorboard. A
                            resumed run keeps the rows of the steps before its checkpoint
-OUT/summary.json           the account: videos used, skipped and why, steps, time
+OUT/summary.json           the account: videos used, skipped and why, steps, time; of a resumed run
+                           the parts before are counted in
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch
 
 from unscene.encoders import VideoEncoder, create_encoder
 from unscene.errors import UnsceneError
+from unscene.methods.base import Method
 from unscene.methods.presets import fit_queue
 from unscene.methods.registry import create_method
 from unscene.methods.settings import Settings, as_plain
@@ -46,6 +48,7 @@ from unscene.train.config import (
 from unscene.train.metrics import quiet
 from unscene.train.module import PretrainModule
 from unscene.train.monitor import Measure, Monitor
+from unscene.train.resume import check_videos, names_of
 from unscene.train.suited import suited
 from unscene.video.catalog import Catalog, open_catalog
 
@@ -61,9 +64,9 @@ class Outcome:
         out: its folder.
         steps: optimiser steps made in all, this run and those it continued.
         finished: False if it was stopped before its last step.
-        seconds: spent in this process's training steps.
-        clips_per_second: over the whole of this process's run.
-        waiting: share of the time spent waiting for data, 0..1.
+        seconds: spent in training steps, this run and those it continued.
+        clips_per_second: over all of those.
+        waiting: share of them spent waiting for data, 0..1.
         account: the text shown at the end; empty in all processes but the first.
     """
 
@@ -94,18 +97,19 @@ def pretrain(
         monitor: makes what is measured now and then from the videos, the settings and the seed.
 
     Raises:
-        UnsceneError: no usable video, an unknown name, OUT holds another run, nothing to resume, a
-            loss that is not finite, a disk that is full.
+        UnsceneError: no usable video, an unknown name, OUT holds another run, nothing to resume,
+            other videos or processes than what is resumed began with, no labels for --monitor knn,
+            a loss that is not finite, a disk that is full.
     """
     checkpoint = engine.begin(config, resume=resume)
-    torch.manual_seed(config.seed)
-    encoder = create_encoder(config.encoder, **config.encoder_options)
-    _check_fit(encoder, config)
-    encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    encoder = _encoder(config)  # before any file is opened: can it take these clips?
     catalog = catalog or open_catalog(config.data)
-    config = replace(config, settings=fit_queue(config.settings, len(catalog)))
-    method = create_method(config.method, encoder, config.settings)
-    catalog = suited(catalog, method)
+    method, catalog = _method(config, encoder, catalog)
+    config = replace(config, settings=method.settings)
+    if checkpoint is not None:
+        check_videos(checkpoint, catalog)
+    if monitor is not None and config.monitor == "knn":
+        _check_labels(catalog)
     module = PretrainModule(
         method,
         catalog.videos,
@@ -166,8 +170,35 @@ def _finished(summary: Path) -> bool:
     return summary.exists() and json.loads(summary.read_text(encoding="utf-8"))["finished"]
 
 
-def _check_fit(encoder: VideoEncoder, config: RunConfig) -> None:
-    """Before any file is opened: can the encoder take these clips?"""
+def _method(config: RunConfig, encoder: VideoEncoder, catalog: Catalog) -> tuple[Method, Catalog]:
+    """The method, its weights as the seed draws them, and the videos it can learn from.
+
+    A queue that was left open suits the number of those. Only the method tells which they are, so
+    it is made again, from the seed, where it refuses so many that its queue was too long for them.
+    """
+    before = fit_queue(config.settings, len(catalog))
+    method = create_method(config.method, encoder, before)
+    catalog = suited(catalog, method)
+    after = fit_queue(config.settings, len(catalog))
+    if after != before:
+        method = create_method(config.method, _encoder(config), after)
+    return method, catalog
+
+
+def _check_labels(catalog: Catalog) -> None:
+    if all(video.label is None for video in catalog.videos):
+        raise UnsceneError(
+            f"--monitor knn asks for the nearest video of the same label, and no video of "
+            f"{catalog.source} has one: give class folders or a CSV with the column label, or "
+            "--monitor decoupling, which needs none"
+        )
+
+
+def _encoder(config: RunConfig) -> VideoEncoder:
+    """With the seed's weights. Raises UnsceneError if it cannot take the clips of the run."""
+    torch.manual_seed(config.seed)
+    encoder = create_encoder(config.encoder, **config.encoder_options)
+    encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     frames, size = config.settings.frames, config.settings.size
     t, h, w = encoder.minimum
     if frames < t or size < max(h, w):
@@ -175,6 +206,7 @@ def _check_fit(encoder: VideoEncoder, config: RunConfig) -> None:
             f"encoder {config.encoder} takes clips of at least {t} frames of {max(h, w)} px, and "
             f"--frames {frames} --size {size} make smaller ones: raise them or take another encoder"
         )
+    return encoder
 
 
 def _callbacks(
@@ -196,6 +228,7 @@ def _callbacks(
             "videos": len(catalog),
             "settings": as_plain(config.settings),
         },
+        names_of(catalog),
     )
     return progress, saver
 
@@ -211,7 +244,7 @@ def _conclude(
     out = Path(config.out)
     steps = trainer.global_step
     finished = steps >= progress.total
-    seconds = progress._last - progress.started
+    seconds = progress.seconds
     failures = list(module.failures.values())
     lines = [
         f"{'finished' if finished else 'stopped'} after {steps} of {progress.total} steps "
