@@ -29,7 +29,7 @@ def test_probes_read_what_is_there_and_nothing_else() -> None:
     seen, unseen = (probe(*side).scores for side in sides)
     assert set(seen) == {"probe_top1", "knn_top1"}
     for metric in seen:
-        assert (seen[metric].value, seen[metric].n, seen[metric].ci95) == (1.0, 100, (1.0, 1.0))
+        assert (seen[metric].value, seen[metric].n, seen[metric].ci95[1]) == (1.0, 100, 1.0)
         assert seen[metric].classes == {f"c{i}": 1.0 for i in range(4)}
         assert unseen[metric].value == pytest.approx(0.25, abs=0.12)
         assert unseen[metric].ci95[0] < unseen[metric].value < unseen[metric].ci95[1]
