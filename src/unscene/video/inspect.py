@@ -1,6 +1,7 @@
 """What a file offers a reader of motion vectors: a verdict and the facts behind it.
 
-ready               a vector is the motion from the frame before: no B-frames, one reference
+ready               a vector is the motion from the frame before: no B-frames, one reference, no
+                    interlacing (`vectors.inexact`)
 needs transcoding   readable, but without vectors or with vectors of another meaning
 unreadable          no frame can be decoded
 

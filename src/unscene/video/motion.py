@@ -31,8 +31,8 @@ class Motion:
         size: (H, W) of the coded frame, in whose pixels vectors and blocks are measured (the
             clip's planes may have been shrunk).
         block: side of a block in luma pixels.
-        exact: False if the stream has B-frames or several references, so that a vector's length is
-            motion per frame at best on average (see `vectors`).
+        exact: False if the stream has B-frames, several references or interlaced pictures, so that
+            a vector's length is motion per frame at best on average (see `vectors`).
     """
 
     vectors: Tensor
