@@ -226,9 +226,9 @@ def rows_of(
     for (name, part), values in errors.items():
         part, _, luma = part.partition(", ")
         metric = "luma_left" if luma else distance
-        yield row(name, part, metric, score(np.array(values), labels=kinds))
+        yield row(name, part, metric, score(np.array(values), labels=kinds, shares=False))
     for name, values in spent.items():
-        yield row(name, "cost", "ms_per_clip", score(np.array(values)))
+        yield row(name, "cost", "ms_per_clip", score(np.array(values), shares=False))
 
 
 def show(rows: list[Row]) -> None:

@@ -53,8 +53,8 @@ def costs(method: str, work: Path) -> list[Row]:
     seconds = np.array(measured["seconds"])
     batch = resolve(METHODS[method][0], "default").batch_size
     found = {
-        "cpu_seconds_a_step": score(seconds),
-        "clips_a_cpu_second": score(batch / seconds),
+        "cpu_seconds_a_step": score(seconds, shares=False),
+        "clips_a_cpu_second": score(batch / seconds, shares=False),
         "peak_gb": Score(measured["peak_gb"], (measured["peak_gb"],) * 2, 1),
     }
     reached = steps_to_goal(method)

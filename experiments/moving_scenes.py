@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from generated import scenes, training
-from trained import METHODS, append, flags, known
+from trained import METHODS, append, flags, rows_in
 
 from unscene.demo import BUDGET, CLIPS, rows_about
 from unscene.encoders import VideoEncoder
@@ -41,21 +41,20 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     changes = json.loads(args.changes) | {"max_steps": args.steps}
     for correlation, seed in product(args.correlations, args.seeds):
-        done = known(args.out, "correlation", "note")
-        wanted = [m for m in args.methods if (m, seed, correlation, args.note) not in done]
+        runs, rows = training(args.work, f"{correlation}-{args.note}", changes), rows_in(args.out)
+        test = {"correlation": correlation, "note": args.note}
+        wanted = [m for m in args.methods if not runs.done(rows, m, seed, **test)]
         if not wanted:
             continue
         catalogs = scenes(args.work, correlation, seed)
-        runs = training(args.work, f"{correlation}-{args.note}", changes)
         for method in wanted:
             if method == "supervised":
                 encoder = runs.supervised(catalogs["train"], catalogs["unseen"], "motion", seed)
             else:
                 encoder = runs.encoder(method, catalogs["train"], seed)
-            test = {"correlation": correlation, "note": args.note}
-            rows = _rows(encoder, catalogs, seed, test)
-            append(args.out, rows, method)
-            found = {(r.label, r.split, r.metric): r.value for r in rows}
+            measured = _rows(encoder, catalogs, seed, test)
+            append(args.out, measured, method)
+            found = {(r.label, r.split, r.metric): r.value for r in measured}
             print(
                 f"{method:<18} correlation {correlation} seed {seed}: motion "
                 f"{found['motion', 'unseen', 'retrieval_r1']:.3f} (r1), "

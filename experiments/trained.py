@@ -35,7 +35,10 @@ _OFF = {"warp": False, "flow_scaling": False, "shift": False}
 _NARROW = {"side_encoders": "narrow", "predictor_dim": 128, "predictor_hidden": 256}
 _BARE = {"other_scene": 0.0, "foretell": 0.0, "stages": 1}
 _NCE = {"motion_loss": "nce", "predictor": "transformer"}
-_VALUES = {"tasks": "motion", "motion_loss": "l2", "predictor": "linear", "predictor_dim": 128}
+_VALUES = {
+    **{"tasks": "motion", "motion_loss": "l2", "predictor": "linear", "predictor_dim": 128},
+    "scales": "concat",  # as in unscene; CMD adds them
+}
 # Name in the rows -> method and what is changed: the rows of the DSM paper's Table 4, the other two
 # systems with their halves, and the parts of unscene.
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -15,9 +15,9 @@ RANKS = {
     "video": 0, "encoders": 0, "views": 1, "methods": 2, "train": 3, "evaluate": 4, "page": 4,
     "audit": 5, "search": 5,
 }  # fmt: skip
-# compiled.py, errors.py, files.py, progress.py and the version are for all; demo.py, cli.py and the
-# other files beside the rooms stand above them.
-FOR_ALL = {"compiled", "errors", "files", "progress", "__init__"}
+# compiled.py, errors.py, files.py, precision.py, progress.py and the version are for all; demo.py,
+# cli.py and the other files beside the rooms stand above them.
+FOR_ALL = {"compiled", "errors", "files", "precision", "progress", "__init__"}
 TOP = 9
 
 

@@ -48,6 +48,8 @@ sys.exit(status)
         (["pretrian"], 2, "'pretrain'"),
         (["pretrain", "data", "--lr", "fast"], 2, "--lr 'fast': must be a number"),
         (["pretrain", "data", "--method", "dms"], 1, "did you mean dsm?"),
+        (["pretrain", "data", "--method=moco", "--warp=true"], 1, "it is for dsm, dsm-triplet"),
+        (["views", "data", "--seed=-1"], 1, "seed -1: must not be negative"),
         (["pretrain"], 1, "no DATA"),
         (["evaluate", "finetune", "data"], 1, "--train"),
     ],

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from unscene.methods.reads import READS
 from unscene.video.scenes import MovingScenes, ScenesReport, generate
 
+EVERY = frozenset().union(*READS.values())
 TINY: dict[str, Any] = {
     "encoder": "r3d-narrow",
     "encoder_options": {"width": 8, "stages": 2},
@@ -64,7 +66,10 @@ def flags(moving: ScenesReport) -> Callable[..., list[str]]:
     def make(out: Path, **changes: Any) -> list[str]:
         values = TINY | {"out": str(out)} | changes
         line = ["pretrain", values.pop("data", str(moving.train))]
+        own = READS.get(values.get("method", "dsm"), EVERY)
         for name, value in values.items():
+            if name in EVERY - own:  # a flag that is never read would be refused
+                continue
             line += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
         return line
 

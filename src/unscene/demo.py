@@ -211,7 +211,7 @@ def rows_about(
             data=data,
             split=split,
             label=label,
-            fingerprint=catalogs[split].fingerprint(),
+            fingerprint="+".join(catalogs[part].fingerprint() for part in (split, "train")),
             views=CLIPS,
             seed=seed,
             test=test,

@@ -43,7 +43,7 @@ class DemoReport:
     Attributes:
         rows: as `evaluate.rows.read_rows` gives them: retrieval_r1 of label "motion" in split
             "unseen" and of "scene" in "seen" make the verdict and the chart; all go to the table.
-            Several seeds of a method are averaged, and their intervals joined.
+            Several seeds of a method become one number as `evaluate.seeds.cell` has it.
         views_png: the picture of `unscene views`.
         curves: by method, (step, metrics) as logged: "loss", "triplet" ...
         examples: sample retrievals.

@@ -89,6 +89,19 @@ def test_ctrl_c_and_resume(workers: int, tiny: Make, tmp_path: Path, unbroken: P
     assert logged(tmp_path) == logged(unbroken)  # each step once, the earlier ones kept
 
 
+def test_what_the_network_draws_is_resumed_too(tiny: Make, tmp_path: Path) -> None:
+    """CMD's transformer has dropout, whose masks are of the step, not of the process."""
+    names = {"method": "cmd", "max_steps": 4, "side_encoders": "narrow", "motion_frames": 4}
+    changes = names | {"predictor_dim": 16, "predictor_hidden": 12, "motion_negatives": 1}
+    pretrain(tiny(tmp_path / "whole", **changes), report=silent)
+    config = tiny(tmp_path / "parts", **changes)
+    pretrain(config, report=at(2, interrupt))
+    pretrain(config, resume=True, report=silent)
+    whole, parts = (checkpoint(tmp_path / name)["state_dict"] for name in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
+
+
 def test_sigterm_saves_too(tiny: Make, tmp_path: Path) -> None:
     outcome = pretrain(tiny(tmp_path, max_steps=STEPS), report=at(2, terminate))
     assert 2 <= outcome.steps < STEPS

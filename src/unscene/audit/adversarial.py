@@ -209,7 +209,7 @@ class Adversarial:
             for name, column in zip(_OF_MAPS, np.array(self.of_maps).T, strict=True):
                 there = ~np.isnan(column)
                 if there.any():
-                    scores[name] = score(column[there], videos=index[there])
+                    scores[name] = score(column[there], videos=index[there], shares=False)
         for k, name in enumerate(ALTERED):
             found = ratio(moved[:, k], moved[:, -1], index)
             if found is not None:

@@ -151,7 +151,9 @@ class Response:
             return Measured(self.name, absent=absent, details=details, forwards=self.forwards)
         files = np.array(self.index)
         scores = {
-            kind: score(np.array([curve[kind] for curve in self.curves]), videos=files)
+            kind: score(
+                np.array([curve[kind] for curve in self.curves]), videos=files, shares=False
+            )
             for kind in ("spearman", "gain", "frozen", "pearson")
         }
         return Measured(

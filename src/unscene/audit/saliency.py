@@ -191,7 +191,7 @@ class Saliency:
         for name, column in zip(_SCORES, rows.T, strict=True):
             there = ~np.isnan(column)
             if there.any():
-                scores[name] = score(column[there], videos=index[there])
+                scores[name] = score(column[there], videos=index[there], shares=False)
         return Measured(
             self.name,
             scores=scores,

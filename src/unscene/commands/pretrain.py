@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
 from unscene.commands import DATA
 from unscene.methods.presets import METHODS
+from unscene.methods.reads import check_read
 from unscene.methods.settings import Settings
 from unscene.train.config import RunConfig, asked, build, continue_config, describe
 
@@ -38,6 +40,8 @@ def flags(parser: ArgumentParser) -> None:
 
 def run(values: Namespace) -> int:
     run, resume = asked(values.as_dict(), RunConfig.out, build, continue_config)
+    typed = (field.name for field in fields(Settings) if values.get(field.name) is not None)
+    check_read(run.method, typed)
     from unscene.evaluate import monitor
     from unscene.train.pretrain import pretrain
 

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from unscene.encoders import EncoderSpec, VideoEncoder
 from unscene.errors import UnsceneError
-from unscene.evaluate.bootstrap import Score, score
+from unscene.evaluate.bootstrap import Score, score, share
 from unscene.evaluate.decouple_views import MOTION, SCENE, Studio
 from unscene.evaluate.rows import Row, rows_of
 from unscene.video.catalog import Catalog, Skipped, Video, files_of
@@ -211,6 +211,9 @@ def mean_of_pairs(wins: NDArray[np.float64], resamples: int = 2000) -> Score | N
     if not table.size:
         return None
     there, videos = ~np.isnan(table), len(table)
+    shown = int(there.any(axis=1).sum())
+    if (wins := np.unique(table[there])).tolist() in ([0.0], [1.0]):  # of which draws would be sure
+        return share(np.full(shown, wins[0]), np.arange(shown))
     draws = np.random.default_rng(0).multinomial(videos, np.full(videos, 1 / videos), resamples)
     times = draws.astype(np.float64)
     shares = _ratio(times @ np.nan_to_num(table), times @ there)
@@ -218,7 +221,7 @@ def mean_of_pairs(wins: NDArray[np.float64], resamples: int = 2000) -> Score | N
     means = np.nanmean(shares[~np.isnan(shares).all(axis=1)], axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     value = float(np.nanmean(table, axis=0).mean())
-    return Score(value, (float(low), float(high)), int(there.any(axis=1).sum()))
+    return Score(value, (float(low), float(high)), shown)
 
 
 def _ratio(sums: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:

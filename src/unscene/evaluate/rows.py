@@ -34,7 +34,7 @@ class Row:
         metric: "retrieval_r1", "probe_top1" ...
         value: the number, and ci95 its 95 % interval.
         n: videos (or clips) scored.
-        seed: of the encoder.
+        seed: of the encoder; of a fine-tuning, its own.
         seconds: that training the encoder took (0 for none).
         encoder: architecture.
         views: windows a video at test time.
