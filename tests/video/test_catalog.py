@@ -245,3 +245,32 @@ def test_probe_states_the_facts(clip: Path) -> None:
     assert (info.codec, info.pixel_format, info.width, info.height) == ("h264", "yuv420p", 64, 32)
     assert (info.fps, info.duration, info.frames) == (25.0, 2.0, 50)
     assert (info.vectors, info.b_frames, info.rotation) == (True, False, 0)
+
+
+def test_linked_class_folders_are_read_once(tmp_path: Path, clip: Path) -> None:
+    real, data = tmp_path / "elsewhere", tmp_path / "data"
+    (data / "Sit").mkdir(parents=True)
+    real.mkdir()
+    shutil.copy(clip, real / "a.mp4")
+    shutil.copy(clip, data / "Sit" / "b.mp4")
+    (data / "Run").symlink_to(real)
+    (data / "Again").symlink_to(data / "Sit")
+    (data / "Sit" / "round").symlink_to(data)
+    catalog = open_catalog(data)
+    assert [(v.label, Path(v.path).name) for v in catalog.videos] == [
+        *(("Sit", "b.mp4"), ("Run", "a.mp4"))
+    ]
+    told = {os.path.relpath(s.path, data): s.reason for s in catalog.skipped}
+    assert set(told) == {"Again", "Sit/round"}
+    assert all("read already" in reason for reason in told.values())
+
+
+def test_a_csv_as_people_write_it(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(clip.parent))
+    table = f'path, label, scene \n\n~/{clip.name}, "Run, fast", street \n , Sit, hall\n'
+    catalog = open_catalog(write_csv(tmp_path / "videos.csv", table))
+    (video,) = catalog.videos
+    assert (video.path, video.label, video.columns) == (str(clip), "Run, fast", {"scene": "street"})
+    assert [s.path for s in catalog.skipped] == [f"{tmp_path / 'videos.csv'}:4"]

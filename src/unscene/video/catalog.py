@@ -27,6 +27,8 @@ SUFFIXES = frozenset(
     | {".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"}
 )
 
+_TWICE = "is a folder that is read already, under another name"
+
 Progress = Callable[[int, int], None]
 
 
@@ -195,8 +197,16 @@ def _check_one(video: Video) -> Video | Skipped:
 def _list_folder(root: Path) -> Catalog:
     videos: list[Video] = []
     skipped: list[Skipped] = []
-    for folder, below, names in os.walk(root, onerror=lambda e: skipped.append(_unreadable(e))):
+    seen = {os.path.realpath(root)}
+    walk = os.walk(root, onerror=lambda e: skipped.append(_unreadable(e)), followlinks=True)
+    for folder, below, names in walk:
         below[:] = sorted(name for name in below if not name.startswith("."))
+        below.sort(key=lambda name: Path(folder, name).is_symlink())  # the folders themselves first
+        for name in tuple(below):  # links may lead round in a circle, or to the same folder twice
+            if (real := os.path.realpath(Path(folder, name))) in seen:
+                below.remove(name)
+                skipped.append(Skipped(str(Path(folder, name).absolute()), _TWICE))
+            seen.add(real)
         label = None if Path(folder) == root else Path(folder).name
         for name in below:
             if Path(name).suffix.lower() in SUFFIXES:
@@ -221,7 +231,7 @@ def _unreadable(error: OSError) -> Skipped:
 def _list_csv(path: Path) -> Catalog:
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(file, skipinitialspace=True)  # a, "b, c", d
             header = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = header
             if "path" not in header:
@@ -229,12 +239,12 @@ def _list_csv(path: Path) -> Catalog:
                     f"{path}: its first line must name the columns path,label[,start,end]; "
                     f"found {','.join(header) or 'nothing'}"
                 )
-            rows = list(reader)
+            rows = [(reader.line_num, row) for row in reader]
     except (OSError, csv.Error) as error:
         raise UnsceneError(f"{path}: cannot be read as CSV ({error})") from error
     videos: list[Video] = []
     skipped: list[Skipped] = []
-    for line, row in enumerate(rows, start=2):
+    for line, row in rows:
         outcome = _csv_row(path, line, row)
         (videos if isinstance(outcome, Video) else skipped).append(outcome)  # type: ignore[arg-type]
     if not rows:
@@ -246,10 +256,12 @@ def _list_csv(path: Path) -> Catalog:
 
 
 def _csv_row(path: Path, line: int, row: dict[str, str]) -> Video | Skipped:
-    name = (row.get("path") or "").strip()
+    row = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
+    name = row.get("path", "")
     if not name:
         return Skipped(f"{path}:{line}", "row without a path")
-    file = str((path.parent / name).absolute())
+    home = name.startswith("~/")
+    file = str((path.parent / (Path(name).expanduser() if home else name)).absolute())
     try:
         start, end = _seconds(row.get("start")) or 0.0, _seconds(row.get("end"))
     except ValueError:
@@ -258,7 +270,7 @@ def _csv_row(path: Path, line: int, row: dict[str, str]) -> Video | Skipped:
         return Skipped(file, "its segment is empty: end must be after start, start at least 0")
     used = {"path", "label", "start", "end"}
     columns = {key: value for key, value in row.items() if key and key not in used and value}
-    return Video(file, (row.get("label") or "").strip() or None, start, end, columns)
+    return Video(file, row.get("label") or None, start, end, columns)
 
 
 def _seconds(text: str | None) -> float | None:
