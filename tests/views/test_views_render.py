@@ -13,7 +13,7 @@ from torch import Tensor
 import unscene.views.render  # noqa: F401  (the package exports a function of this name)
 from unscene.video.clip import Clip, ClipBatch
 from unscene.views import color, disturb, geometry, render, sample
-from unscene.views.render import gaussian, pool_from, pool_of
+from unscene.views.render import _recolour, _recolour_dense, gaussian, pool_from, pool_of
 from unscene.views.sample import affines, gather, sample_clip, sample_dense
 
 Batch = Callable[..., ClipBatch]
@@ -74,6 +74,17 @@ def test_compiled_loops_equal_torch(
         shown = torch.empty(len(planes), 4, *grid.shape[1:3])
         sample_clip([p[b] for p in planes], maps[b], affine[b], frames, shown, pool=pool)
         torch.testing.assert_close(shown, dense[b], atol=0.02, rtol=0)
+
+
+def test_a_gpus_colouring_equals_the_loops() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.rand(3, 3, 4, 9, 7, generator=generator) * 255
+    matrix = torch.randn(3, 3, 4, generator=generator) / 50
+    bounds = [(-1.0, 2.0), (0.0, 1.0), (-0.5, 0.25)]
+    loops, dense = pixels.clone(), pixels.clone()
+    _recolour(loops, matrix, bounds)
+    _recolour_dense(dense, matrix, bounds)
+    torch.testing.assert_close(dense, loops, atol=1e-5, rtol=0)
 
 
 def test_one_map_for_each_frame_equals_one_map(noise: Batch, planes: Tensor) -> None:

@@ -188,12 +188,11 @@ class BasicAugmentation:
         )
         turns = torch.where(jittered, uniform(-hue, hue), torch.zeros(batch))
         grey = uniform(0, 1) < self.grey_p
-        order = torch.rand(batch, len(color.FACTORS), generator=generator).argsort(dim=1)
         blurred = uniform(0, 1) < self.blur_p
         sigma = torch.where(blurred, uniform(*self.blur_sigma), torch.zeros(batch))
         return ViewParameters(
             affine,
-            color.ColorFactors(bright, contrast, saturation, turns, grey, order),
+            color.ColorFactors(bright, contrast, saturation, turns, grey),
             sigma,
             self.mean,
             self.std,

@@ -12,7 +12,7 @@ Deviations from PIL's ColorJitter, all of them [ours]:
 - Hue turns the chroma in YIQ by `hue` of a full circle instead of shifting H in HSV. It keeps grey
   values (HSV keeps the largest channel), is affine, and 0.5 is the opposite colour in both.
 - Contrast blends with the mean grey of the clip, not of the frame: no flicker.
-- The four factors come in an order drawn for every sample, as in torchvision (for every image).
+- No order of the four factors is drawn: without clamping between them they commute.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ class ColorFactors:
         saturation: float32 (B,), 1 neutral, 0 grey.
         hue: float32 (B,), in turns, 0 neutral, -0.5 and 0.5 the opposite colour.
         grey: bool (B,), True makes the sample grey after all factors.
-        order: int64 (B, 4), each row a permutation of 0..3: which of `FACTORS` comes first.
     """
 
     brightness: Tensor
@@ -49,18 +48,12 @@ class ColorFactors:
     saturation: Tensor
     hue: Tensor
     grey: Tensor
-    order: Tensor
-
-    def __post_init__(self) -> None:
-        if self.order.shape != (len(self.grey), len(FACTORS)):
-            raise ValueError(f"order must be (B, 4), got {list(self.order.shape)}")
 
     @classmethod
     def neutral(cls, batch: int) -> ColorFactors:
         one = torch.ones(batch)
         grey = torch.zeros(batch, dtype=torch.bool)
-        order = torch.arange(len(FACTORS)).repeat(batch, 1)
-        return cls(one, one, one, torch.zeros(batch), grey, order)
+        return cls(one, one, one, torch.zeros(batch), grey)
 
     def to(self, device: torch.device | str) -> ColorFactors:
         moved = (getattr(self, field.name).to(device) for field in fields(self))
@@ -72,8 +65,7 @@ class ColorFactors:
             for name in FACTORS
         ]
         parts.append(f"grey={[int(value) for value in self.grey.tolist()]}")
-        names = ["".join(FACTORS[k][0] for k in row) for row in self.order.tolist()]
-        return f"ColorFactors({', '.join(parts)}, order={names})"
+        return f"ColorFactors({', '.join(parts)})"
 
 
 def yuv_to_rgb(full_range: Tensor, bt709: Tensor) -> Tensor:
@@ -177,7 +169,7 @@ def bounds(mean: Sequence[float], std: Sequence[float]) -> tuple[tuple[float, fl
 
 
 def jitter(factors: ColorFactors, start: Tensor, mean_yuv: Tensor) -> Tensor:
-    """Apply the factors after `start`, each sample in its own order.
+    """Apply the factors after `start`.
 
     Args:
         factors: on the device of `start`.
@@ -188,24 +180,11 @@ def jitter(factors: ColorFactors, start: Tensor, mean_yuv: Tensor) -> Tensor:
     Returns:
         float32 (B, 4, 4), `grey` included.
     """
-    batch = len(start)
-    mean = torch.cat([mean_yuv.to(start), start.new_ones(batch, 1)], dim=1)[..., None]
-    weights = start.new_tensor((*GREY, 0.0))
-    rows = torch.arange(batch, device=start.device)
-    steps = torch.stack(
-        [
-            brightness(factors.brightness),
-            start,
-            saturation(factors.saturation),
-            hue(factors.hue),
-        ]
-    )
-    matrix = start
-    for k in range(len(FACTORS)):
-        mean_grey = (matrix @ mean)[..., 0] @ weights
-        steps[1] = contrast(factors.contrast, mean_grey)
-        matrix = steps[factors.order[:, k], rows] @ matrix
-    return grey(factors.grey) @ matrix
+    matrix = brightness(factors.brightness) @ start
+    mean = F.pad(mean_yuv.to(start), (0, 1), value=1.0)[..., None]
+    mean_grey = (matrix @ mean)[..., 0] @ start.new_tensor((*GREY, 0.0))
+    matrix = saturation(factors.saturation) @ contrast(factors.contrast, mean_grey) @ matrix
+    return grey(factors.grey) @ hue(factors.hue) @ matrix
 
 
 def view_matrix(

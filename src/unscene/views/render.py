@@ -115,16 +115,20 @@ def _recolour(out: Tensor, matrix: Tensor, clamp: Bounds | None) -> None:
             f"got {list(matrix.shape)} and {len(bounds)}"
         )
     if out.device.type != "cpu":
-        pixels = out.flatten(2)
-        pixels.copy_(torch.baddbmm(matrix[:, :, 3:], matrix[:, :, :3], pixels))
-        for channel, (low, high) in enumerate(bounds):
-            pixels[:, channel].clamp_(low, high)
-        return
+        return _recolour_dense(out, matrix, bounds)
     from unscene.views.gather import recolour
 
     low, high = np.ascontiguousarray(np.array(bounds, np.float32).T)
     matrices = matrix.detach().float().contiguous().numpy()
     _each(lambda b: recolour(out[b].flatten(1).numpy(), matrices[b], low, high), len(out))
+
+
+def _recolour_dense(out: Tensor, matrix: Tensor, bounds: Bounds) -> None:
+    """The same by products of matrices, as a GPU likes it."""
+    pixels = out.flatten(2)
+    pixels.copy_(torch.baddbmm(matrix[:, :, 3:], matrix[:, :, :3], pixels))
+    for channel, (low, high) in enumerate(bounds):
+        pixels[:, channel].clamp_(low, high)
 
 
 def _each(work: Callable[[int], None], count: int) -> None:
