@@ -32,7 +32,7 @@ video are negatives for all. What is ours:
 - A window of the same video that is in a batch twice is no negative.
 - Vectors of I-frames and of intra blocks are zero, as with the authors; streams with B-frames are
   taken with the vectors they have (`unscene prepare` makes exact ones).
-- No SyncBN of its own accord: `--sync_batchnorm true`, which the authors have, is a flag.
+- SyncBN, which the authors have, is a flag of the training (`--sync_batchnorm`); recipes set it.
 - The default preset takes AdamW with 1e-3 and batches of 32.
 """
 
