@@ -21,9 +21,15 @@ def test_recipes_of_cmd_are_at_the_authors_settings() -> None:
     recipes = [recipe for file in FILES if (recipe := read_recipe(file)).paper == "cmd"]
     assert len(recipes) == 6
     for recipe in recipes:
-        own = ("method", "preset", "encoder", "data")
+        own = ("method", "preset", "encoder", "data", "sync_batchnorm")
         given = {k: v for k, v in recipe.pretrain.items() if k not in own}
         settings = resolve("cmd", "paper", given)
+        assert recipe.pretrain["sync_batchnorm"] is True
+        assert (settings.weight_decay, settings.clip_gradient, settings.temperature) == (
+            *(5e-3, 15.0, 0.1),
+        )
+        assert (settings.nesterov, settings.schedule) == (True, "cosine")
+        assert settings.warmup == pytest.approx(5 / 120)
         assert settings.lr == pytest.approx(5e-4 * settings.batch_size)
         batch = {"ucf101": 64, "kinetics": 512}[recipe.pretrain["data"]]
         assert (settings.batch_size, settings.epochs, settings.size) == (batch, 120, 112)
