@@ -93,7 +93,7 @@ def reproduce(
             however many devices share them, so that steps and learning rate are, too. What does
             change numbers a little: `precision`, `short_side`, `sync_batchnorm`, and without that
             the number of devices, each normalising by its own clips. Retrievals take one device,
-            of the kind of `accelerator`, in fp32, and read frames as large as they are.
+            of the kind of `accelerator`, in fp32.
         dry: two steps of each training on tiny clips: does everything run? The numbers mean
             nothing.
 
@@ -233,7 +233,7 @@ def _retrieve(run: Run, stage: dict[str, Any], split: int, place: Path) -> list[
     train, test = (run.part(stage["data"], split, part) for part in ("train", "test"))
     if (place / RESULTS).exists():
         rows = _rows(place / RESULTS)
-        now = _DEFAULTS | {"data": test} | settings
+        now = _DEFAULTS | {"data": test, "short_side": run.options.get("short_side", 0)} | settings
         check_same(now | _asked(rows[0]), now, now)
         return rows
     return evaluate(
@@ -243,6 +243,7 @@ def _retrieve(run: Run, stage: dict[str, Any], split: int, place: Path) -> list[
         train=train,
         workers=0 if run.dry else run.options.get("workers", RunConfig.workers),
         device=_DEVICE[run.options.get("accelerator", "auto")],
+        short_side=run.options.get("short_side", 0),
         out=place / RESULTS,
         **settings,
     )
@@ -252,7 +253,8 @@ def _asked(row: Row) -> dict[str, Any]:
     """What a retrieval was asked for that decides its numbers."""
     clips = {"clips": row.views} if row.views else {}  # in mode "clip" there are as many as fit
     asked = {"data": row.data, "label": row.label, "mode": row.test["mode"]}
-    return asked | {"apart": row.test["apart"]} | clips
+    side = row.test.get("short_side", 0)
+    return asked | {"apart": row.test["apart"], "short_side": side} | clips
 
 
 def _rows(path: Path) -> list[Row]:

@@ -218,6 +218,18 @@ def test_the_training_of_the_encoder_is_in_the_row(
     assert row.config == {"lr": 0.1}
 
 
+def test_frames_shrunk_while_reading_are_told_in_the_row(saved: Path, moving: ScenesReport) -> None:
+    whole, small, large = (
+        evaluate("retrieve", str(moving.train), saved, clips=1, short_side=side)
+        for side in (0, 16, 64)
+    )
+    assert "short_side" not in whole[0].test
+    assert (small[0].test["short_side"], large[0].test["short_side"]) == (16, 64)
+    found = [{row.metric: row.value for row in rows} for rows in (whole, small, large)]
+    assert found[2] == found[0]  # nothing to shrink
+    assert found[1] != found[0]
+
+
 def test_videos_without_the_label_are_skipped_and_told(
     saved: Path, moving: ScenesReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -286,6 +298,8 @@ def test_mistakes_are_told_before_anything_is_encoded(
         evaluate("retrieve", seen, saved, device="gpu")
     with pytest.raises(UnsceneError, match="no label column 'place'"):
         evaluate("retrieve", seen, saved, apart="place")
+    with pytest.raises(UnsceneError, match="short_side -1"):
+        evaluate("retrieve", seen, saved, short_side=-1)
     with pytest.raises(UnsceneError, match="clips 0"):
         evaluate("retrieve", seen, saved, clips=0)
     for protocol in (partial(evaluate, "retrieve"), evaluate_decoupling):

@@ -60,6 +60,9 @@ def _frozen_flags(parser: ArgumentParser, protocol: str) -> None:
         parser.add_argument("--group", type=str | None, help="choose by whole groups of a column")
     if protocol != "decouple":
         parser.add_argument("--label", type=str, default="label", help="column of the classes")
+        parser.add_argument(
+            "--short_side", type=int, default=0, help="shrink larger frames while reading; 0: never"
+        )
     clips = 1 if protocol == "decouple" else 10
     parser.add_argument("--clips", type=int, default=clips, help="windows a video")
     parser.add_argument("--workers", type=int, default=2)

@@ -17,7 +17,6 @@ _HERE = {
     "their number. What was begun needs as many as it began with. A retrieval takes one",
     "accelerator": '"auto", "cpu" or "gpu", for retrievals too',
     "precision": 'of the trainings; "auto" is bf16 on a GPU and fp32 on a CPU',
-    "short_side": "of the trainings: larger frames are shrunk to it while reading; 0: never",
 }
 
 

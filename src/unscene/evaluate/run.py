@@ -42,6 +42,7 @@ def evaluate(
     group: str | None = None,
     workers: int = 0,
     batch_size: int = 16,
+    short_side: int = 0,
     device: str = "auto",
     out: Path | None = None,
 ) -> list[Row]:
@@ -62,6 +63,8 @@ def evaluate(
         group: column whose groups stay whole when the probe puts videos aside to choose by.
         workers: reading processes.
         batch_size: windows encoded at once.
+        short_side: larger frames are shrunk to it while reading, 0: never. Faster where files are
+            large; features change a little, so that rows say it.
         device: "auto" takes a GPU where there is one.
         out: .jsonl file that the rows are also added to. A measurement that is made again (same
             encoder, videos, protocol and settings) takes the place of its earlier rows.
@@ -80,7 +83,7 @@ def evaluate(
         raise UnsceneError(f"mode {mode!r}: must be one of {', '.join(get_args(Mode))}")
     if protocol == "probe" and mode == "clip":
         raise UnsceneError("a probe reads one feature a video: leave out --mode clip")
-    _check_numbers(clips, batch_size, workers)
+    _check_numbers(clips, batch_size, workers, short_side)
     earlier = _earlier(out)
     encoder = load_encoder(encoder_path)
     where = pick_device(device)
@@ -101,6 +104,7 @@ def evaluate(
                 batch_size=batch_size,
                 workers=workers,
                 device=where,
+                short_side=short_side or None,
                 progress=progress,
             )
         _tell(replace(catalog, videos=found.videos, skipped=found.skipped))
@@ -109,6 +113,8 @@ def evaluate(
     query = features(test)
     known = query if gallery is None else features(gallery)
     settings: dict[str, object] = {"protocol": protocol, "mode": mode}
+    if short_side:
+        settings["short_side"] = short_side
     if protocol == "probe":
         probed = probe(known, query, label, group=group)
         scores = probed.scores
@@ -183,11 +189,12 @@ def pick_device(name: str) -> torch.device:
         raise UnsceneError(f"device {name!r}: {reason}; try --device cpu") from error
 
 
-def _check_numbers(clips: int, batch_size: int, workers: int) -> None:
+def _check_numbers(clips: int, batch_size: int, workers: int, short_side: int = 0) -> None:
     for name, value, least in (
         ("clips", clips, 1),
         ("batch_size", batch_size, 1),
         ("workers", workers, 0),
+        ("short_side", short_side, 0),
     ):
         if value < least:
             raise UnsceneError(f"{name} {value}: must be at least {least}")
