@@ -21,8 +21,7 @@ from other videos brought the scene back in (docs/log.md). The positive over ano
 no crop or warp can give: the place itself is exchanged. What moves is cut out by change over time
 (`views.transplant`), not by the codec's vectors: blocks of 8 px are coarser than what moves in
 small videos; for the same reason flow is DIS (`--flow codec` was worse at that size). Views of a
-moving camera, and of a video that is its own neighbour in the batch, stay
-what they are.
+moving camera, and of a video that is its own neighbour in the batch, stay what they are.
 """
 
 from __future__ import annotations
