@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +65,17 @@ def test_what_a_method_reads(name: str) -> None:
 
 def test_every_setting_is_read_by_some_method() -> None:
     assert frozenset().union(*READS.values()) == {field.name for field in fields(Settings)}
+
+
+def test_the_commands_of_the_readme_ask_for_nothing_that_is_not_read() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    lines = text.replace("\\\n", " ").splitlines()  # commands go on behind a backslash
+    commands = [line for line in lines if line.startswith("unscene pretrain ")]
+    assert len(commands) >= 3
+    for command in commands:
+        given = dict(re.findall(r"--(\w+) (\S+)", command))
+        settings = given.keys() & {field.name for field in fields(Settings)}
+        check_read(given.get("method", "dsm"), sorted(settings))
 
 
 def test_a_flag_that_changes_nothing_is_refused() -> None:
