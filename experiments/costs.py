@@ -22,10 +22,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from cost import each_step
-from generated import scenes
+from generated import scenes, training
 from trained import HERE, METHODS
 
-from unscene.demo import BUDGET
 from unscene.evaluate.bootstrap import Score, score
 from unscene.evaluate.rows import Row, read_rows, write_rows
 from unscene.methods.presets import resolve
@@ -71,10 +70,9 @@ def costs(method: str, work: Path) -> list[Row]:
 def alone(method: str, work: str) -> None:
     """Print seconds and peak of this process, which does nothing else."""
     torch.set_num_threads(1)
-    name, changes = METHODS[method]
     catalog = scenes(Path(work), _BIAS, _SEED)["train"]
-    run = {"data": catalog.source, "out": "nowhere", "method": name, "seed": _SEED}
-    seconds = each_step(BUDGET | changes | run, catalog.videos)
+    run = training(Path(work), f"{_BIAS}-").given(method, catalog.source, _SEED)
+    seconds = each_step(run, catalog.videos)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(json.dumps({"seconds": seconds, "peak_gb": peak}))
 

@@ -100,7 +100,7 @@ class Training:
             clip = {name: self.settings[name] for name in ("frames", "stride", "size")}
             encoder.spec = replace(encoder.spec, **clip)
             return encoder
-        run, given = self._folder(method, seed), self._given(method, videos.source, seed)
+        run, given = self._folder(method, seed), self.given(method, videos.source, seed)
         steps = given["max_steps"]
         if _finished(run):
             saved, asked = read_config(run / CONFIG), run / _RIVAL
@@ -109,7 +109,7 @@ class Training:
             _end_if(_differing(saved, given), f"{run}: was trained")
             return load_encoder(run)
         if method in _AS_LONG_AS:
-            rival = self._given(_AS_LONG_AS[method], videos.source, seed)
+            rival = self.given(_AS_LONG_AS[method], videos.source, seed)
             ratio = seconds_a_step(rival, videos.videos) / seconds_a_step(given, videos.videos)
             given["max_steps"] = round(steps * ratio)
         if not pretrain(build(given), catalog=videos, report=lambda *_: None).finished:
@@ -172,13 +172,13 @@ class Training:
         if method not in METHODS:  # by labels: its settings are whole
             places = {name: config[name] for name in ("train", "label")}
             return _differing(config, self._labelled(config["data"], seed) | places)
-        given = self._given(method, "rows do not say", seed)
+        given = self.given(method, "rows do not say", seed)
         said = {"encoder": row["encoder"]} | config.get("pretrained", config)
         if method not in _AS_LONG_AS:
             said["max_steps"] = row["steps"]
         return _differing({k: v for k, v in given.items() if k in OWN} | said, given)
 
-    def _given(self, method: str, data: str, seed: int) -> dict[str, Any]:
+    def given(self, method: str, data: str, seed: int) -> dict[str, Any]:
         """The run of a method, as `train.config.build` takes it."""
         name, changes = METHODS[method]
         run = {"data": data, "out": str(self._folder(method, seed)), "method": name, "seed": seed}

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -16,6 +13,7 @@ from typing import Any
 import pytest
 
 from small_recipe import file_with
+from tiny_runs import command
 from unscene import reproduce as file_of_reproduce
 from unscene.cli import main
 from unscene.encoders import VideoEncoder, create_encoder, registry
@@ -200,13 +198,7 @@ def test_two_processes_write_and_speak_once(roots: dict[str, str], tmp_path: Pat
     path = file_with(tmp_path, "splits: [1, 3]", "splits: [1]")
     line = ["reproduce", str(path), "--dry_run", "--ucf101", roots["ucf101"], "--devices", "2"]
     line += ["--accelerator", "cpu", "--out", str(tmp_path / "run")]
-    done = subprocess.run(
-        [sys.executable, "-m", "unscene", *line],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+    done = command(line)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Published") == done.stdout.count("finetune_top1") == 1
     found = collect([tmp_path / "run"])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +77,14 @@ def flags(moving: ScenesReport) -> Callable[..., list[str]]:
         return line
 
     return make
+
+
+def command(line: Sequence[str], timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """`unscene LINE` in a process of its own, one thread a process."""
+    return subprocess.run(
+        [sys.executable, "-m", "unscene", *line],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unscene.evaluate.seeds import Cell
 from unscene.methods.presets import SPOKEN
 from unscene.page.chart import bar, chance_line, scale, ticks
 from unscene.page.document import percent
 from unscene.page.pictures import film
-from unscene.report_verdict import Rows, Score
+from unscene.report_verdict import Rows
 
 METHODS = ("random", "moco", "dsm")
 _SPOKEN = {"random": "Untrained"} | SPOKEN
@@ -61,7 +62,7 @@ def figure(shot: Shot, hit: bool | None = None) -> str:
     )
 
 
-def bars(title: str, note: str, scores: Mapping[str, Score | None], chance: Any = None) -> str:
+def bars(title: str, note: str, scores: Mapping[str, Cell | None], chance: Any = None) -> str:
     """Values with their intervals on a scale from 0 to 100 %, and the chance line."""
     line = chance_line(None if chance is None else float(chance) * 100)
     lines = []

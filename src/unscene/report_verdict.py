@@ -9,7 +9,6 @@ from typing import Any, Literal
 from unscene.evaluate.seeds import Cell, cell
 from unscene.page.document import percent
 
-Score = Cell
 Rows = Sequence[Mapping[str, Any]]
 Tone = Literal["good", "open", "bad"]
 
@@ -29,14 +28,14 @@ class Verdict:
     meaning: tuple[str, ...]
 
 
-def score(rows: Rows, method: str, metric: str, label: str, split: str) -> Score | None:
+def score(rows: Rows, method: str, metric: str, label: str, split: str) -> Cell | None:
     """The rows of one method and measure as one score, as tables have it; None: there are none."""
     wanted = {"method": method, "metric": metric, "label": label, "split": split}
     found = [row for row in rows if all(row.get(key) == value for key, value in wanted.items())]
     return cell(found) if found else None
 
 
-def interval(found: Score) -> str:
+def interval(found: Cell) -> str:
     """ "78 % [71, 84]" """
     return f"{percent(found.value)} [{found.low * 100:.0f}, {found.high * 100:.0f}]"
 
@@ -67,7 +66,7 @@ def judge(rows: Rows, facts: Mapping[str, Any]) -> Verdict:
     return Verdict(headline, tone, tuple(evidence), tuple(meaning))
 
 
-def _headline(dsm: Score, moco: Score) -> tuple[Tone, str]:
+def _headline(dsm: Cell, moco: Cell) -> tuple[Tone, str]:
     ours, theirs = percent(dsm.value), percent(moco.value)
     if dsm.above(moco):
         return (
@@ -86,7 +85,7 @@ def _headline(dsm: Score, moco: Score) -> tuple[Tone, str]:
     )
 
 
-def _floor(dsm: Score, moco: Score, random: Score | None, facts: Mapping[str, Any]) -> list[str]:
+def _floor(dsm: Cell, moco: Cell, random: Cell | None, facts: Mapping[str, Any]) -> list[str]:
     """How far above guessing and above no training the two methods are."""
     lines = []
     chance = facts.get("chance")
@@ -104,7 +103,7 @@ def _floor(dsm: Score, moco: Score, random: Score | None, facts: Mapping[str, An
     return lines
 
 
-def _scene(dsm: Score, moco: Score) -> tuple[str, str]:
+def _scene(dsm: Cell, moco: Cell) -> tuple[str, str]:
     line = (
         "The nearest video plays in the same scene (known scenes): "
         f"DSM {interval(dsm)}, MoCo {interval(moco)}."

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +10,7 @@ import ddp_worker
 import pytest
 import torch
 
+from tiny_runs import command
 from unscene.encoders import load_encoder
 
 
@@ -35,13 +33,7 @@ def test_two_processes_give_the_loss_and_weights_of_one(method: str, tmp_path: P
 def test_two_devices_from_the_command_line(flags: Callable[..., list[str]], tmp_path: Path) -> None:
     """The processes save together and end together; the account is that of both."""
     line = flags(tmp_path / "run", devices=2, max_steps=3, save_every=2, batch_size=2)
-    done = subprocess.run(
-        [sys.executable, "-m", "unscene", *line],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+    done = command(line, timeout=240)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("finished after 3 of 3 steps") == 1
     out = tmp_path / "run"

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from unscene.errors import UnsceneError, VideoError
@@ -58,7 +59,7 @@ class Video:
         end = self.info.duration if self.end is None else min(self.end, self.info.duration)
         return end - self.start
 
-    @property
+    @cached_property  # follows links on the disk, and several measures ask for it
     def file(self) -> str:
         """The file itself, links and ".." followed: one for all names and segments of a file."""
         return os.path.realpath(self.path)
@@ -274,7 +275,7 @@ def _csv_row(path: Path, line: int, row: dict[str, str]) -> Video | Skipped:
 
 
 def _seconds(text: str | None) -> float | None:
-    if text is None or not text.strip():
+    if not text:
         return None
     value = float(text)
     if not math.isfinite(value):
