@@ -10,8 +10,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed
 	$(BIN)/unscene demo
 
+# Each file of tests on one process, so that what it makes once is made once.
 test: $(VENV)/.tested lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # Property tests on examples that `make test` does not draw.
 search: $(VENV)/.tested

@@ -16,11 +16,12 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import torch
 from generated import biased, scenes, training
-from trained import append, flags, known
+from trained import append, flags, rows_in
 
 from unscene.audit.result import ModelAudit
 from unscene.audit.run import audit
@@ -38,38 +39,35 @@ ASKED = ("swap", "time", "reliance")
 def main() -> None:
     args = _arguments()
     torch.set_num_threads(args.threads)
-    for seed in args.seeds:
-        done = known(args.out, "note")
-        wanted = [m for m in args.methods if (m, seed, args.note) not in done]
-        for method in wanted:
-            encoder = _encoder(method, seed, args)
-            unseen = scenes(args.work, 0.9, seed)["unseen"]
-            found = audit(
-                unseen,
-                [Opened(encoder, method, "")],
-                label="motion",
-                measures=ASKED,
-                videos=args.videos,
-                seed=seed,
-                batch_size=16,
-            )
-            rows = _rows(found.models[0], unseen, seed, args)
-            append(args.out, rows, method)
-            print(f"seed {seed} {method}: {found.models[0].verdict.sentence}", flush=True)
-
-
-def _encoder(method: str, seed: int, args: argparse.Namespace) -> VideoEncoder:
     changes = json.loads(args.changes) | ({"max_steps": args.steps} if args.steps else {})
+    runs, test = training(args.work, "", changes), {"note": args.note, "videos": args.videos}
+    for seed, method in product(args.seeds, args.methods):
+        if runs.done(rows_in(args.out), method, seed, **test):
+            continue
+        encoder = _encoder(method, seed, args, changes)
+        unseen = scenes(args.work, 0.9, seed)["unseen"]
+        found = audit(
+            unseen,
+            [Opened(encoder, method, "")],
+            label="motion",
+            measures=ASKED,
+            videos=args.videos,
+            seed=seed,
+            batch_size=16,
+        )
+        model, place = found.models[0], {"data": "moving scenes", "split": "unseen"}
+        append(args.out, audit_rows(model, unseen, seed, **place, test=test), method)
+        print(f"seed {seed} {method}: {model.verdict.sentence}", flush=True)
+
+
+def _encoder(
+    method: str, seed: int, args: argparse.Namespace, changes: dict[str, Any]
+) -> VideoEncoder:
     if method not in TAUGHT:
         return biased(method, seed, args.work, args.note, changes)
     catalogs = scenes(args.work, 0.0, seed)
     runs = training(args.work, f"0.0-{args.note}{method}", changes)
     return runs.supervised(catalogs["train"], catalogs["seen"], method, seed)
-
-
-def _rows(found: ModelAudit, videos: Catalog, seed: int, args: argparse.Namespace) -> list[Row]:
-    test = {"note": args.note, "videos": args.videos}
-    return audit_rows(found, videos, seed, data="moving scenes", split="unseen", test=test)
 
 
 def audit_rows(

@@ -14,8 +14,8 @@ from __future__ import annotations
 from itertools import product
 
 from audit_controls import audit_rows
-from real_scenes import GENERATED, begin, encoder_of, note_of, real_flags
-from trained import append, known
+from real_scenes import GENERATED, begin, encoder_of, note_of, real_flags, training_of
+from trained import append, rows_in
 
 from unscene.audit.run import audit
 from unscene.encoders.opening import Opened
@@ -25,9 +25,10 @@ def main() -> None:
     parser = real_flags("audit_real", __doc__)
     parser.set_defaults(methods=["random", "moco", "dsm-triplet", "unscene"], pretrain=GENERATED)
     args, tables = begin(parser)
+    runs = training_of(args)
     videos, test = tables["arid6-train"], {"note": note_of(args), "pretrain": args.pretrain}
     for seed, method in product(args.seeds, args.methods):
-        if (method, seed, args.stride, note_of(args)) in known(args.out, "stride", "note"):
+        if runs.done(rows_in(args.out), method, seed, stride=args.stride, **test):
             continue
         opened = Opened(encoder_of(method, seed, args, tables), method, "")
         found = audit(videos, [opened], measures=("swap", "time"), seed=seed, batch_size=16)

@@ -243,12 +243,6 @@ def rows_in(path: Path) -> list[dict[str, Any]]:
     return read_rows(path) if path.exists() else []
 
 
-def known(path: Path, *names: str) -> set[tuple[Any, ...]]:
-    """What a file of rows holds already: (method, seed, further settings of the test)."""
-    rows = rows_in(path)
-    return {(r["method"], r["seed"], *(r["test"].get(name) for name in names)) for r in rows}
-
-
 def append(path: Path, rows: list[Row], method: str | None = None) -> None:
     """Add rows to a file, under the name of their method in the experiment if it has one."""
     named = rows if method is None else [replace(row, method=method) for row in rows]

@@ -30,6 +30,7 @@ from unscene.evaluate.rows import Row, read_rows, rows_of, write_rows
 from unscene.progress import counting
 from unscene.report import DemoReport, write_report
 from unscene.train.config import build
+from unscene.train.engine import computing_on
 from unscene.train.pretrain import pretrain_once
 from unscene.train.preview import preview
 from unscene.video.catalog import Catalog, open_catalog
@@ -39,7 +40,9 @@ STEPS = 600
 METHODS = ("moco", "dsm")
 CLIPS = 2  # windows a video at test time
 KS = (1, 5, 10)
-_WORKERS = 1  # two cores: one reads, one trains
+# On two cores one trains, and what it leaves of the other and of itself reads. Two threads for the
+# training were half as fast here (docs/log.md).
+_WORKERS, _THREADS = 2, 1
 
 FOOTAGE = MovingScenes(
     train_videos=1000,
@@ -63,6 +66,7 @@ BUDGET: dict[str, Any] = {
     "augmentation": "mild",
     "max_steps": STEPS,
     "workers": _WORKERS,
+    "threads": _THREADS,
     "devices": 1,
     "accelerator": "cpu",
 }
@@ -162,7 +166,7 @@ def _features(
 ) -> dict[str, Features]:
     found: dict[str, Features] = {}
     before, total = 0, sum(len(catalog) for catalog in catalogs.values())
-    with counting(f"features of {method}", total) as progress:
+    with counting(f"features of {method}", total) as progress, computing_on(_THREADS):
         for split in SPLITS:
             found[split] = extract(
                 encoder,

@@ -49,6 +49,15 @@ def test_same_seed_same_bytes_and_another_seed_others(tiny: Make, tmp_path: Path
     assert encoder_bytes(tiny(tmp_path / "c", seed=1)) != first
 
 
+def test_a_run_computes_on_the_threads_it_is_given(tiny: Make, tmp_path: Path) -> None:
+    before, seen = torch.get_num_threads(), []
+    for threads in (0, 3):
+        config = tiny(tmp_path / str(threads), threads=threads, max_steps=1)
+        pretrain(config, report=lambda *_: seen.append(torch.get_num_threads()))
+    assert seen == [before, 3]
+    assert torch.get_num_threads() == before
+
+
 def test_a_run_says_what_it_was_and_did(tiny: Make, tmp_path: Path, moving: ScenesReport) -> None:
     out = tmp_path / "run"
     steps: list[tuple[int, int]] = []

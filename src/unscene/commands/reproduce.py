@@ -10,7 +10,10 @@ from jsonargparse import ArgumentParser, Namespace
 from unscene.train.config import RunConfig, describe
 
 HELP = "one row of a paper's table, from the data to the numbers"
-_OPTIONS = ("workers", "devices", "accelerator", "precision", "sync_batchnorm", "short_side")
+_OPTIONS = (
+    *("workers", "threads", "devices", "accelerator", "precision", "sync_batchnorm"),
+    "short_side",
+)
 # Where a recipe's trainings are not all that they are about.
 _HERE = {
     "devices": 'number of devices, or "auto"; they share the paper\'s batch, which must divide by '

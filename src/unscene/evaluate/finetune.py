@@ -136,7 +136,7 @@ def _fit(
     stop, progress = StopOnSignal(), Progress(module.total_steps(world), report, "fine-tuning")
     choice = Choice.of(module, data.choose, world)
     saver = Checkpoints(Path(config.out), config.save_every or max(choice.every, _SAVE_AT_LEAST))
-    with stop.listening(), quiet():
+    with stop.listening(), quiet(), engine.computing_on(config.threads):
         # The choice comes before the checkpoint that holds it, and is no waiting for data.
         callbacks = [stop, choice, progress, saver]
         trainer = engine.trainer(

@@ -60,6 +60,7 @@ class FinetuneConfig:
         clips: windows of a test video, whose class probabilities are averaged.
         short_side: shrink larger frames while reading to this short side; 0: never.
         workers: reading processes per training process.
+        threads: processor threads that a training process computes on; 0: as many as torch takes.
         save_every: steps between checkpoints; 0: whenever the validation is scored.
         precision: of the training; "auto" is bf16 on a GPU and fp32 on a CPU. Tests are in fp32.
         devices: number of devices, or "auto".
@@ -97,6 +98,7 @@ class FinetuneConfig:
     clips: int = 10
     short_side: int = 0
     workers: int = 2
+    threads: int = 0
     save_every: int = 0
     precision: Precision = "auto"
     devices: int | Literal["auto"] = "auto"
@@ -114,8 +116,8 @@ class FinetuneConfig:
         for name in ("lr", "drop_factor"):
             self._require(name, getattr(self, name) > 0, "must be above 0")
         for name in (
-            *("momentum", "weight_decay", "min_steps", "short_side", "workers", "save_every"),
-            "seed",
+            *("momentum", "weight_decay", "min_steps", "short_side", "workers", "threads"),
+            *("save_every", "seed"),
         ):
             self._require(name, getattr(self, name) >= 0, "must not be negative")
         for name in ("dropout", "warmup", "validation"):

@@ -57,8 +57,8 @@ from unscene.methods.foretell import (
     two_scales,
     windows_of,
 )
-from unscene.methods.moco import rank1
 from unscene.methods.predictor import NormHead
+from unscene.methods.progress import rank1
 from unscene.methods.settings import Settings
 from unscene.video.catalog import Video
 from unscene.video.clip import Clip

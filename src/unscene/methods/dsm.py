@@ -41,7 +41,8 @@ from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.methods.base import Embedder, Method, StepResult
 from unscene.methods.contrast import triplet
-from unscene.methods.moco import MoCo, similarities
+from unscene.methods.moco import MoCo
+from unscene.methods.progress import similarities
 from unscene.methods.settings import Settings
 from unscene.video.catalog import Video
 from unscene.video.clip import Clip

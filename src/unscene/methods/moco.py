@@ -19,6 +19,7 @@ from torch import Tensor
 from unscene.encoders import VideoEncoder
 from unscene.methods.base import Embedder, Method, StepResult
 from unscene.methods.contrast import MomentumTwin, Queue, gather, info_nce
+from unscene.methods.progress import rank1, similarities
 from unscene.methods.settings import Settings
 from unscene.video.loading import Batch
 from unscene.video.sampling import RandomWindow, Sampler
@@ -83,24 +84,3 @@ class MoCo(Method):
         self.twin.follow(self.embedder, self.settings.twin_momentum)
         # Only now: the queue never holds the batch that is compared with it.
         self.queue.push(self._incoming)
-
-
-@torch.no_grad()
-def similarities(anchor: Tensor, positive: Tensor, negative: Tensor | None) -> dict[str, Tensor]:
-    """Mean cosines, and how often the positive is nearer than the negative of the same video."""
-    near = (anchor * positive).sum(1)
-    metrics = {"positive": near.mean()}
-    if negative is not None:
-        far = (anchor * negative).sum(1)
-        metrics |= {"negative": far.mean(), "triplet": (near > far).float().mean()}
-    return metrics
-
-
-@torch.no_grad()
-def rank1(anchor: Tensor, positive: Tensor, others: Tensor, hidden: Tensor | None = None) -> Tensor:
-    """How often the positive is nearer than every other video's feature that is not hidden."""
-    similarity = anchor @ others.T
-    if hidden is not None:
-        similarity = similarity.masked_fill(hidden, -torch.inf)
-    best = similarity.amax(dim=1)
-    return ((anchor * positive).sum(1) > best).float().mean()

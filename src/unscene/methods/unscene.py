@@ -45,7 +45,7 @@ from unscene.methods.foretell import (
     windows_of,
 )
 from unscene.methods.hdc import StageEmbedder
-from unscene.methods.moco import similarities
+from unscene.methods.progress import similarities
 from unscene.methods.settings import Settings
 from unscene.video.catalog import Video
 from unscene.video.loading import Batch

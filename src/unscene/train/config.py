@@ -39,6 +39,8 @@ class RunConfig:
         max_steps: optimiser steps; None: as many as `settings.epochs` takes.
         short_side: shrink larger frames while reading to this short side; 0: never.
         workers: reading processes per training process.
+        threads: processor threads that a training process computes on; 0: as many as torch takes.
+            Small clips on few cores train faster where reading processes have cores of their own.
         save_every: steps between checkpoints; 0: once an epoch, at least every 500 steps.
         precision: "auto" is bf16 on a GPU and fp32 on a CPU, whichever the run is resumed on.
         devices: number of devices, or "auto"; a resumed run needs as many as it began with.
@@ -59,6 +61,7 @@ class RunConfig:
     max_steps: int | None = None
     short_side: int = 0
     workers: int = 2
+    threads: int = 0
     save_every: int = 0
     precision: Precision = "auto"
     devices: int | Literal["auto"] = "auto"
@@ -70,7 +73,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.max_steps is not None and self.max_steps < 1:
             raise UnsceneError(f"max_steps {self.max_steps}: must be at least 1")
-        for name in ("workers", "save_every", "short_side", "seed"):
+        for name in ("workers", "threads", "save_every", "short_side", "seed"):
             if getattr(self, name) < 0:
                 raise UnsceneError(f"{name} {getattr(self, name)}: must not be negative")
 
@@ -78,8 +81,9 @@ class RunConfig:
 OWN = tuple(f.name for f in fields(RunConfig) if f.name != "settings")
 # These may change between a run and its continuation. None of them changes what a step computes,
 # as long as there are as many processes as before (`engine.begin` refuses another number), but
-# another kind of device rounds otherwise, and precision "auto" is another one there.
-FREE = frozenset({"out", "workers", "save_every", "devices", "accelerator", "monitor"})
+# another kind of device or another number of threads rounds otherwise, and precision "auto" is
+# another one on another kind of device.
+FREE = frozenset({"out", "workers", "threads", "save_every", "devices", "accelerator", "monitor"})
 
 
 def build(given: dict[str, Any]) -> RunConfig:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -109,6 +110,21 @@ def trainer(
         use_distributed_sampler=False,
         sync_batchnorm=run.sync_batchnorm,
     )
+
+
+@contextmanager
+def computing_on(threads: int) -> Iterator[None]:
+    """A context in which torch computes on so many processor threads; 0: as many as it had.
+
+    One thread more than there are cores free is worse than one less: all wait in each small layer
+    for the one that shares its core with a reading process.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def fit(

@@ -119,7 +119,7 @@ def pretrain(
         short_side=config.short_side or None,
     )
     stop = StopOnSignal()
-    with stop.listening(), quiet():
+    with stop.listening(), quiet(), engine.computing_on(config.threads):
         progress, saver = _callbacks(config, module, catalog, report)
         callbacks: list[L.Callback] = [stop, progress, saver]
         watch = None
