@@ -23,17 +23,17 @@ import torch
 from generated import biased, scenes, training
 from trained import append, flags, rows_in
 
-from unscene.audit.result import ModelAudit
+from unscene.audit.result import Audit
 from unscene.audit.run import audit
 from unscene.encoders import VideoEncoder
 from unscene.encoders.opening import Opened
 from unscene.evaluate.bootstrap import Score
 from unscene.evaluate.rows import Row, rows_of
-from unscene.video.catalog import Catalog
 
 TAUGHT = ("scene", "motion")
 METHODS = ("scene", "random", "moco", "dsm", "dsm-triplet", "unscene", "motion")
 ASKED = ("swap", "time", "reliance")
+BATCH = 16  # tells which clips are swapped with which
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
     changes = json.loads(args.changes) | ({"max_steps": args.steps} if args.steps else {})
     runs, test = training(args.work, "", changes), {"note": args.note, "videos": args.videos}
     for seed, method in product(args.seeds, args.methods):
-        if runs.done(rows_in(args.out), method, seed, **test):
+        if runs.done(rows_in(args.out), method, seed, batch_size=BATCH, **test):
             continue
         encoder = _encoder(method, seed, args, changes)
         unseen = scenes(args.work, 0.9, seed)["unseen"]
@@ -53,11 +53,11 @@ def main() -> None:
             measures=ASKED,
             videos=args.videos,
             seed=seed,
-            batch_size=16,
+            batch_size=BATCH,
         )
-        model, place = found.models[0], {"data": "moving scenes", "split": "unseen"}
-        append(args.out, audit_rows(model, unseen, seed, **place, test=test), method)
-        print(f"seed {seed} {method}: {model.verdict.sentence}", flush=True)
+        rows = audit_rows(found, seed, data="moving scenes", split="unseen", test=test)
+        append(args.out, rows, method)
+        print(f"seed {seed} {method}: {found.models[0].verdict.sentence}", flush=True)
 
 
 def _encoder(
@@ -71,27 +71,28 @@ def _encoder(
 
 
 def audit_rows(
-    found: ModelAudit, videos: Catalog, seed: int, *, data: str, split: str, test: dict[str, Any]
+    found: Audit, seed: int, *, data: str, split: str, test: dict[str, Any]
 ) -> list[Row]:
-    """All scores of an audit, the verdict among them."""
-    verdict = found.verdict
+    """All scores of the audit of one encoder, the verdict among them."""
+    (model,) = found.models
+    verdict = model.verdict
     scores = {
         f"audit/{measured.name}/{name}": replace(score, classes={})
-        for measured in found.measures
+        for measured in model.measures
         for name, score in measured.scores.items()
     }
     if verdict.value is not None and verdict.ci95 is not None:
         scores["audit/verdict"] = Score(verdict.value, verdict.ci95, verdict.n)
     return rows_of(
-        found.spec,
+        model.spec,
         scores,
         data=data,
         split=split,
-        label="motion",
-        fingerprint=videos.fingerprint(),
+        label=found.data["label"] or "none",
+        fingerprint=found.data["fingerprint"],
         views=1,
         seed=seed,
-        test=test,
+        test=test | {"batch_size": found.configuration["batch_size"]},
     )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from itertools import product
 
-from audit_controls import audit_rows
+from audit_controls import BATCH, audit_rows
 from real_scenes import GENERATED, begin, encoder_of, note_of, real_flags, training_of
 from trained import append, rows_in
 
@@ -28,17 +28,12 @@ def main() -> None:
     runs = training_of(args)
     videos, test = tables["arid6-train"], {"note": note_of(args), "pretrain": args.pretrain}
     for seed, method in product(args.seeds, args.methods):
-        if runs.done(rows_in(args.out), method, seed, stride=args.stride, **test):
+        if runs.done(rows_in(args.out), method, seed, stride=args.stride, batch_size=BATCH, **test):
             continue
         opened = Opened(encoder_of(method, seed, args, tables), method, "")
-        found = audit(videos, [opened], measures=("swap", "time"), seed=seed, batch_size=16)
-        model = found.models[0]
-        append(
-            args.out,
-            audit_rows(model, videos, seed, data="arid6", split="train", test=test),
-            method,
-        )
-        print(f"seed {seed} {method}: {model.verdict.sentence}", flush=True)
+        found = audit(videos, [opened], measures=("swap", "time"), seed=seed, batch_size=BATCH)
+        append(args.out, audit_rows(found, seed, data="arid6", split="train", test=test), method)
+        print(f"seed {seed} {method}: {found.models[0].verdict.sentence}", flush=True)
 
 
 if __name__ == "__main__":

@@ -161,14 +161,16 @@ SECTIONS = (
         "from above. The verdict is the weaker of two shares: swap/motion_share, how often what "
         "moves in one video over the background of another is nearer to the motion's video than "
         "to the background's, and swap/order, how often it is nearer to that video than to its "
-        "frames in random order. Chance is 0.5 for both.",
+        "frames in random order. A coin has 0.5 for both; an untrained network has more in order "
+        "and less in the others.",
         ("audit_controls.jsonl",),
         ("audit/verdict", "audit/swap/motion_share", "audit/swap/order", "audit/time/motion"),
     ),
     Section(
         "The audit on real footage",
         "The same measures on ARID's 150 training videos, brightened, for encoders that learnt on "
-        "moving scenes alone (experiments/audit_real.py).",
+        "moving scenes alone, at the stride they were trained with (2) and at 4 "
+        "(experiments/audit_real.py).",
         ("audit_real.jsonl",),
         ("audit/verdict", "audit/swap/motion_share", "audit/swap/order", "audit/time/motion"),
     ),
@@ -184,13 +186,14 @@ SECTIONS = (
     Section(
         "Learnt from generated footage, asked of real footage",
         "The encoders of the first section, trained without labels on moving scenes alone, as "
-        "they are. ARID: six actions filmed in the dark (chance 0.167), the files as they are "
+        "they are. ARID: six actions filmed in the dark, the files as they are "
         "or brightened (`unscene prepare --brighten true`), 8 frames at stride 4; videos from "
         "other places are searched for among the 150 of the training part (n = 96), and these "
-        "among those of other scenes (n = 150), where the place misleads. Of five neighbours "
-        "drawn by chance one is of the right class in 0.60; features that find places find "
-        "one class, and are below. Table tennis: forehand or backhand, learnt on one side of "
-        "the table and asked on the other (chance 0.5).",
+        "among those of other scenes (n = 150), where the place misleads, and where chance is "
+        "lower, since a query's own scene holds most of its class: each lies in two to four of "
+        "eleven. Features that find places find one class, and are below chance. Intervals hold "
+        "other videos and seeds, not other places. Table tennis: forehand or backhand, learnt on "
+        "one side of the table and asked on the other.",
         ("real_scenes.jsonl",),
         ("retrieval_r1", "retrieval_r5", "retrieval_map", "probe_top1"),
         SYSTEMS,

@@ -45,7 +45,12 @@ sys.exit(status)
         (["results", "--help"], 0, "--markdown"),
         (["--version"], 0, f"unscene {__version__}\n"),
         (["pretrain", "data", "--tempurature", "1"], 2, "--tempurature"),
-        (["pretrian"], 2, "'pretrain'"),
+        (["pretrian"], 2, "unknown command 'pretrian'; did you mean pretrain? Known: demo,"),
+        (["evaluate", "retreive"], 2, "did you mean retrieve?"),
+        (["pretrain", "data", "--method", "DSM"], 1, "'DSM'; did you mean dsm? Known: moco,"),
+        (["pretrain", "data", "--method", "zzz"], 1, "unknown method 'zzz'. Known: moco,"),
+        (["reproduce", "table1-dsm-c3d"], 1, "no such recipe"),
+        (["results", "--metrics", "A", "runs"], 1, "results first; --metrics took A, runs"),
         (["pretrain", "data", "--lr", "fast"], 2, "--lr 'fast': must be a number"),
         (["pretrain", "data", "--method", "dms"], 1, "did you mean dsm?"),
         (["pretrain", "data", "--method=moco", "--warp=true"], 1, "it is for dsm, dsm-triplet"),
@@ -82,6 +87,41 @@ def test_a_wrong_value_is_one_line(line: list[str], said: str, capsys: Captured)
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("audit x --encoder a --measures swap", "--measures 'swap': must be a list: [swap]"),
+        ("audit x --encoder a --measures swap,time", "must be a list: [swap,time]"),
+        ("audit x --encoder a --measures [swap", "must be a list, such as [one, other]"),
+        ("audit x --encoder a --fail-below low", "--fail_below 'low': must be a number"),
+        ("scenes x --shapes bar", "--shapes 'bar': must be a list: [bar]"),
+        ("scenes x --speed 3", "--speed '3': must be a list, such as [2, 20]"),
+        ("pretrain x --drops 3", "--drops '3': must be a list: [3]"),
+        ("pretrain x --shift_range 3", "--shift_range '3': must be a list, such as [2, 20]"),
+        ("pretrain x --stage_weights a", "must be a list, such as [2, 20]"),
+    ],
+)
+def test_a_list_is_shown_as_it_is_typed(line: str, said: str, capsys: Captured) -> None:
+    assert main(line.split()) == 2
+    error = capsys.readouterr().err
+    assert error.endswith(f"{said}\n")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("scenes", "required: out; see unscene scenes --help"),
+        ("audit x", "required: encoder; see unscene audit --help"),
+        ("evaluate retrieve", "required: data, encoder; see unscene evaluate retrieve --help"),
+        ("evaluate", "no protocol; name one of retrieve, probe, finetune, decouple, or see"),
+    ],
+)
+def test_what_is_missing_is_named_as_it_is_typed(line: str, said: str, capsys: Captured) -> None:
+    assert main(line.split()) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_shell_completion_knows_every_command_and_its_flags(capsys: Captured) -> None:
     with pytest.raises(SystemExit) as left:
         main(["--print_completion=shtab-bash"])
@@ -92,7 +132,8 @@ def test_shell_completion_knows_every_command_and_its_flags(capsys: Captured) ->
 
 def test_no_command_and_missing_arguments(capsys: Captured) -> None:
     assert main([]) == 2
-    assert "pretrain" in capsys.readouterr().err
+    page = capsys.readouterr().err
+    assert all(f"\n    {name} " in page for name in ("demo", "audit", "scenes", "doctor"))
     assert main(["evaluate", "retrieve", "data"]) == 2
     assert "encoder" in capsys.readouterr().err
 
@@ -113,6 +154,7 @@ def test_pretrain_and_evaluate(
     said = capsys.readouterr()
     assert said.out.startswith("retrieval_r1")
     assert "n = 8" in said.out
+    assert said.out.endswith(f"\nrows: {rows}\n")
     record = json.loads(rows.read_text().splitlines()[0])
     assert (record["method"], record["steps"]) == ("moco", 2)
 
@@ -123,7 +165,7 @@ def test_pretrain_and_evaluate(
     table = tmp_path / "table.md"
     line = ["results", str(rows), "--markdown", str(table), "--plot", str(tmp_path / "plot.png")]
     assert main([*line, "--metrics", "retrieval_r1"]) == 0
-    assert f"moco  {record['value']:.3f}" in capsys.readouterr().out
+    assert re.search(rf"moco +{record['value']:.3f}", capsys.readouterr().out)
     assert f"| moco | {record['value']:.3f}" in table.read_text()
     assert (tmp_path / "plot.png").is_file()
 

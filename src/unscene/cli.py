@@ -13,7 +13,9 @@ from importlib import import_module
 from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
 from unscene import __version__
+from unscene.commands.help import HelpFormatter, command_parser
 from unscene.errors import UnsceneError
+from unscene.methods.presets import unknown
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     wanted = next((a for a in arguments if not a.startswith("-")), "")
     completion = any(a.startswith("--print_completion") for a in arguments)
     parser = _parser(None if completion else wanted)
+    if not arguments:
+        print(parser.format_help(), end="", file=sys.stderr)
+        return 2
     try:
         config = parser.parse_args(arguments)
     except ArgumentError as error:
@@ -60,22 +65,41 @@ _EXPECTED = {
     "<class 'int'>": "a whole number",
     "<class 'float'>": "a number",
     "<class 'bool'>": "true or false",
-    "<class 'tuple'>": "a list, such as [2, 20]",
     "<class 'dict'>": 'a table, such as {"width": 16}',
 }
 
 
 def _shortened(text: str) -> str:
     """jsonargparse tells all that a value failed to be; people want one line."""
+    if found := re.search(r"arguments are required: ((?:\w+\.)*)\w", text):
+        text = text.replace(found[1], "")
+        return f"{text}; see unscene {found[1].replace('.', ' ')}--help"
+    if found := re.search(r'expected "(?:(\w+)\.)?(\w+)" to be one of \{(.*)\}', text):
+        names = ", ".join(found[3].split(","))
+        return f"{found[1]}: no {found[2]}; name one of {names}, or see unscene {found[1]} --help"
+    if found := re.search(r"argument (\w+): invalid choice: '(.*)' \(choose from (.*)\)", text):
+        return unknown(found[1].lower(), found[2], re.findall(r"[\w-]+", found[3]))
     found = re.search(r'key "(?:\w+\.)*(\w+)":.*(?:Given|Got) value: (.*)', text, re.DOTALL)
     if found is None:
         return text
     kinds = [
-        _EXPECTED.get(kind, re.sub(r"typing\.Literal\[(.*)\]", r"one of \1", kind))
-        for kind in re.findall(r"Expected a (<.+?>|\S.*)", text)
+        _list(found[2].strip(), text)
+        if kind in ("<class 'list'>", "<class 'tuple'>")
+        else _EXPECTED.get(kind, re.sub(r"typing\.Literal\[(.*)\]", r"one of \1", kind))
+        for kind in re.findall(r"Expected (?:a )?(<.+?>|typing\S.*)", text)
         if "NoneType" not in kind
     ]
     return f"--{found[1]} {found[2].strip()!r}: must be {' or '.join(kinds) or 'something else'}"
+
+
+def _list(value: str, text: str) -> str:
+    """What a list should have been like, of a value and of what jsonargparse says of it."""
+    words = re.fullmatch(r"[^\[\](),\s]+(, ?[^\[\](),\s]+)*", value)
+    numbers = "tuple[int" in text or "tuple[float" in text or value[:1].isdigit()
+    pair = numbers and "..." not in text  # one number would be no better in brackets
+    if words and (words[1] or not pair) and numbers == value[:1].isdigit():
+        return f"a list: [{value}]"
+    return f"a list, such as {'[2, 20]' if numbers else '[one, other]'}"
 
 
 _COMMANDS = (
@@ -92,12 +116,12 @@ def _parser(wanted: str | None) -> ArgumentParser:
         exit_on_error=False,
         description="Video representations that watch the motion, not the scene.",
         version=__version__,
+        formatter_class=HelpFormatter,
     )
     below = parser.add_subcommands(dest="command", title="commands", metavar="COMMAND")
     for name in _COMMANDS:
         command = import_module(f"unscene.commands.{name}")
-        sub = ArgumentParser(exit_on_error=False, prog=f"unscene {name}", description=command.HELP)
-        below.add_subcommand(name, sub, help=command.HELP)
+        sub = command_parser(below, name, f"unscene {name}", command.HELP)
         if wanted in (None, name):  # after it was added: it may have commands of its own
             command.flags(sub)
     return parser

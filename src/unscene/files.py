@@ -9,6 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def place(text: str) -> Path:
+    """The path that a text names; ~ and ~NAME at its beginning are home folders, if there are."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path's own raises for an unknown NAME
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; renamed to it if the block succeeds, removed if it fails.

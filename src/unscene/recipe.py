@@ -71,6 +71,8 @@ def read_recipe(path: str | Path) -> Recipe:
             file, the key and the value.
     """
     path = Path(path)
+    if not path.exists():
+        raise UnsceneError(_no_recipe(path))
     content = config.read_table(path)
     if not set(content) >= _TABLE:
         raise UnsceneError(f"{path}: a recipe is a YAML table with {', '.join(sorted(_TABLE))}")
@@ -109,6 +111,14 @@ def read_recipe(path: str | Path) -> Recipe:
         pretrain,
         tuple(stages),
     )
+
+
+def _no_recipe(path: Path) -> str:
+    known = {one.stem: str(one) for one in sorted(Path("recipes").glob("*.yaml"))}
+    said = f"{path}: no such recipe; give the path of a file, such as recipes/table1-dsm-c3d.yaml"
+    if path.stem in known:
+        return f"{path}: no such recipe; did you mean {known[path.stem]}?"
+    return f"{said}. In recipes/ there are {', '.join(known)}" if known else said
 
 
 @dataclass(frozen=True)

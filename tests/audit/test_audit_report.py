@@ -25,7 +25,7 @@ from unscene.audit.report_says import says
 from unscene.audit.report_words import WORDS, number
 from unscene.audit.report_words import measured as spelled
 from unscene.audit.response import Response
-from unscene.audit.result import Audit, ModelAudit, Verdict
+from unscene.audit.result import Audit, Finding, ModelAudit, Verdict
 from unscene.audit.saliency import Saliency
 from unscene.audit.saliency_picture import film
 from unscene.encoders import EncoderSpec
@@ -70,7 +70,7 @@ def swap(share: float, order: float) -> Measured:
     return Measured(
         "swap",
         {"motion_share": score(share), "order": score(order)},
-        {"motion_share": 0.5, "order": 0.5},
+        {"motion_share": 0.5},
         details={
             "nearest": {"motion": share, "background": 1 - share, "other": 0.0},
             "left_out": {"the camera moves": 7},
@@ -84,7 +84,7 @@ def time(share: float) -> Measured:
         "frozen": {"side": "motion", "distance": 0.3, "rank": share, "ci95": (0.1, 0.9), "n": 90},
         "warp": {"side": "scene", "distance": 0.1, "rank": 0.2, "ci95": (0.1, 0.3), "n": 90},
     }
-    return Measured("time", {"motion": score(share)}, {"motion": 0.5}, details={"altered": altered})
+    return Measured("time", {"motion": score(share)}, details={"altered": altered})
 
 
 def reliance(below: float) -> Measured:
@@ -102,13 +102,11 @@ def reliance(below: float) -> Measured:
 
 
 def model(name: str, value: float | None, *measures: Measured, sentence: str = "") -> ModelAudit:
-    verdict = Verdict(
-        value,
-        None if value is None else (value - 0.05, value + 0.05),
-        90,
-        "swap" if value is not None else "",
-        sentence or f"It watches something: {value}.",
-    )
+    sentence = sentence or f"It watches something: {value}."
+    verdict = Verdict(None, None, 90, "", sentence, "none")
+    if value is not None:
+        found: Finding = "motion" if value > 0.55 else "scene" if value < 0.45 else "open"
+        verdict = Verdict(value, (value - 0.05, value + 0.05), 90, "swap", sentence, found)
     spec = EncoderSpec("r3d18", {}, dim=512)
     return ModelAudit(name, f"where {name} is from", spec, verdict, list(measures), forwards=7)
 
@@ -188,6 +186,7 @@ def test_charts_stand_where_the_numbers_say(seen: Audit) -> None:
     assert 'class="dot" style="left:70.0%"' in text
     assert 'class="range" style="left:66.0%;width:8.00%"' in text
     assert 'class="chance" style="left:50.00%"' in text
+    assert Page(text).text.count("by chance: 50 %") == 2  # of the verdict, of the share: not order
     assert SHARES.place(1.3) == 100
     signed = scale_for([-0.12, 0.31], signed=True)
     assert signed.place(0) == 50

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import controls
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from unscene.audit.footage import Footage
 from unscene.audit.measure import Measured, Watcher
-from unscene.audit.reliance import Reliance, _below, _folds, _gain, _intervals
+from unscene.audit.reliance import Reliance, _below, _folds, _gain, _intervals, _known
 from unscene.video.catalog import Catalog, Video
 
 CLASSES = ("left", "right", "up")
@@ -94,20 +95,71 @@ def test_segments_of_a_file_are_tested_together() -> None:
     found = told(footage, features, features)
     assert found.scores["accuracy_normal"].value <= 0.5
     names = np.array([video.label for video in footage.videos])
-    paths = np.array([video.path for video in footage.videos])
-    folds = _folds(names, paths, 0)
+    folds = _folds(names, footage.files, [video.path for video in footage.videos], 0)
     assert len(set(folds.tolist())) > 1
-    for path in paths:
-        assert len(set(folds[paths == path].tolist())) == 1
+    for file in footage.files:
+        assert len(set(folds[footage.files == file].tolist())) == 1
+
+
+def test_segments_of_a_file_are_one_piece_of_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    hits = np.random.default_rng(0).integers(0, 2, (2, 24)).astype(float)
+
+    def known(self: Reliance, known: Any, asked: Any, names: Any, files: Any, folds: Any) -> Any:
+        return hits[int(known[0, 0])][files]
+
+    monkeypatch.setattr(Reliance, "_hits", known)
+    one, three = (
+        told(table(count, files=24), torch.ones(count, 2), torch.zeros(count, 2))
+        for count in (24, 72)
+    )
+    assert set(one.scores) == set(three.scores)
+    for name, score in one.scores.items():
+        assert three.scores[name].value == pytest.approx(score.value)
+        assert three.scores[name].ci95 == pytest.approx(score.ci95)
+
+
+def labelled(*files: str) -> Footage:
+    """A segment for every letter, of the class that it names."""
+    videos = [Video(f"/{k}.mp4", label) for k, labels in enumerate(files) for label in labels]
+    return Footage(Catalog("labelled", tuple(videos)), label="label")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_files_of_several_classes_are_spread(seed: int) -> None:
+    footage = replace(labelled("AAB", "A", "A", "A", "BA", "A", "A", "A"), seed=seed)
+    features = torch.randn(len(footage.videos), 4, generator=torch.Generator().manual_seed(seed))
+    found = told(footage, features, features)
+    assert set(found.details["classes"]) == {"A", "B"}
+    assert found.details["left_out"]["no other part has the class"] == 0
+
+
+def test_a_class_in_one_part_only_is_left_out() -> None:
+    """Of three files that share three classes, two share a part, and with it a class."""
+    footage = labelled("AB", "BC", "CA", "D", "D", "D", "D", "D", "D")
+    features = torch.randn(len(footage.videos), 4, generator=torch.Generator().manual_seed(0))
+    found = told(footage, features, features)
+    assert found.details["left_out"] == {
+        "classes with a single file": 0,
+        "no other part has the class": 2,
+    }
+    assert len(found.details["classes"]) == 3
+    assert found.scores["accuracy_normal"].n == 10
+    assert sum(row["n"] for row in found.details["classes"].values()) == 10
+
+
+def test_parts_that_leave_one_class_ask_nothing() -> None:
+    names = np.array(["a", "a", "b", "b", "c"])
+    assert _known(names, np.array([0, 1, 0, 1, 0])).tolist() == [True] * 4 + [False]
+    assert not _known(names[1:3], np.array([0, 1])).any()
 
 
 def test_folds_hold_every_class() -> None:
     names = np.repeat(list(CLASSES), [9, 17, 30])
-    files = np.array([f"{k}.mp4" for k in range(len(names))])
-    folds = _folds(names, files, 0)
+    files, paths = np.arange(len(names)), [f"{k}.mp4" for k in range(len(names))]
+    folds = _folds(names, files, paths, 0)
     for fold in range(4):
         assert set(names[folds == fold]) == set(names[folds != fold]) == set(CLASSES)
-    assert (folds != _folds(names, files, 1)).any()
+    assert (folds != _folds(names, files, paths, 1)).any()
 
 
 def test_what_is_left_out() -> None:
@@ -116,7 +168,10 @@ def test_what_is_left_out() -> None:
     catalog = replace(footage.catalog, videos=(*footage.videos, *odd))
     features = torch.cat([readable(30, 0.1), torch.zeros(2, 3)])
     found = told(replace(footage, catalog=catalog), features, features)
-    assert found.details["left_out"] == {"classes with a single file": 1}
+    assert found.details["left_out"] == {
+        "classes with a single file": 1,
+        "no other part has the class": 0,
+    }
     assert found.scores["accuracy_normal"].n == 30
 
 
@@ -126,6 +181,7 @@ def test_what_is_left_out() -> None:
         (table(12, label=None), "no labels: name their column with --label"),
         (table(3), "0 classes have two files or more"),
         (table(4), "1 classes have two files or more"),
+        (table(6), "only 6 video files of classes that have two or more"),
     ],
 )
 def test_absent(footage: Footage, reason: str) -> None:
@@ -185,7 +241,7 @@ def test_intervals_draw_videos_within_their_classes() -> None:
     names = np.repeat(["a", "b", "c"], [10, 20, 30])
     static, normal = (rng.random(60) < p for p in (0.4, 0.6))
     static, normal = static.astype(float), normal.astype(float)
-    share, gain = _intervals(static, normal, names)
+    share, gain = _intervals(static, normal, names, np.arange(60))
     assert gain is not None
     below: list[float] = []
     gains: list[float] = []
@@ -204,7 +260,7 @@ def test_intervals_draw_videos_within_their_classes() -> None:
 
 def test_the_interval_of_a_model_that_is_never_right() -> None:
     names = np.repeat(["a", "b"], 4)
-    _, gain = _intervals(np.zeros(8), np.zeros(8), names)
+    _, gain = _intervals(np.zeros(8), np.zeros(8), names, np.arange(8))
     assert gain is not None
     assert (gain.value, gain.ci95) == (0, (0, 0))
 

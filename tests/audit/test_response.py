@@ -20,10 +20,10 @@ from unscene.video.catalog import open_catalog
 
 @pytest.fixture(scope="module")
 def pacing(tmp_path_factory: pytest.TempPathFactory) -> Footage:
-    """Four videos of a thing that hurries, then rests, then hurries, at paces of its own."""
+    """Eight videos of a thing that hurries, then rests, then hurries, at paces of its own."""
     folder = tmp_path_factory.mktemp("pacing")
-    for number in range(4):
-        pace = 1.5 + 1.5 * np.sin(np.arange(60) / (4 + number) + number)
+    for number in range(8):
+        pace = 1.5 + 1.5 * np.sin(np.arange(60) / (4 + number % 4) + number)
         ground, thing = texture(64, 64, seed=number), texture(24, 24, seed=9)
         frames = []
         for x in np.cumsum(pace).round().astype(int):
@@ -97,7 +97,7 @@ def test_a_response_to_change_follows_the_motion(pacing: Footage, stride: int) -
     assert found.scores["pearson"].ci95[0] > 0.7
     assert found.scores["frozen"].value == 0  # a still shows no change
     assert found.scores["gain"].value == found.scores["spearman"].value
-    assert found.scores["spearman"].n == len(found.details["curves"]) == 4
+    assert found.scores["spearman"].n == len(found.details["curves"]) == 8
     assert found.forwards == 2 * sum(len(curve["times"]) for curve in found.details["curves"])
     json.dumps(found.details, allow_nan=False)
 
@@ -120,7 +120,7 @@ def test_a_constant_response_is_absent(pacing: Footage) -> None:
     found = follow(constant, pacing)
     assert found.absent == "the mean of its features is the same whatever it is shown"
     assert not found.scores
-    assert found.details["flat"] == 4
+    assert found.details["flat"] == 8
 
 
 def test_layer_normalisation_leaves_no_response(pacing: Footage) -> None:
@@ -168,4 +168,10 @@ def test_videos_without_a_curve_are_named(tmp_path: Path) -> None:
 def test_no_more_videos_are_read_than_wanted(pacing: Footage) -> None:
     watcher = Watcher(Known(changes, frames=4, stride=1))
     measure = Response(watcher, pacing, videos=2)
-    assert len(measure.finish().details["curves"]) == 2
+    found = measure.finish()
+    assert len(found.details["curves"]) == 2
+    assert (
+        found.absent
+        == "only 2 video files with a curve to follow, and an interval takes at least 8"
+    )
+    assert not found.scores

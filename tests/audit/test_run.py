@@ -15,6 +15,7 @@ from controls import Control
 from media import pan, write
 from unscene.audit.footage import Footage
 from unscene.audit.measure import Measured
+from unscene.audit.report import render
 from unscene.audit.result import Audit, ModelAudit, Verdict
 from unscene.audit.run import MEASURES, audit
 from unscene.audit.verdict import verdict
@@ -105,7 +106,7 @@ def test_no_verdict_is_below_everything(tmp_path: Path, monkeypatch: pytest.Monk
     assert main(arguments) == 3
     verdict = json.loads((tmp_path / "out" / "audit.json").read_text())["models"][0]["verdict"]
     assert verdict["value"] is None
-    assert "only 0 clips could be swapped" in verdict["sentence"]
+    assert "only 1 video file in all" in verdict["sentence"]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_mistakes_show_at_once(
 
 
 def test_models_of_one_name_and_one_window(places: Footage) -> None:
-    catalog = replace(places.catalog, videos=places.videos[:6])
+    catalog = replace(places.catalog, videos=places.videos[:10])
     read: list[int] = []
     shown: list[int] = []
 
@@ -152,10 +153,11 @@ def test_models_of_one_name_and_one_window(places: Footage) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Footage, "batches", batches)
-        found = audit(catalog, opened, measures=["time"], videos=4, seed=1)
+        found = audit(catalog, opened, measures=["time"], videos=8, seed=1)
     assert [model.name for model in found.models] == ["same", "same (2)", "same (3)"]
     assert read == [48, 40]  # once for both that want the same windows
-    assert found.data["videos"] == 4
+    assert found.data["videos"] == 8
+    assert found.models[0].verdict.n == 8
     assert sum(model.forwards for model in found.models) == sum(shown)
     assert found.models[0].measures == found.models[1].measures
     assert found.data["label"] == "label"
@@ -214,15 +216,50 @@ def measured(name: str, **scores: Score) -> Measured:
         ({"motion_share": score(0.6, 0.4, 0.7), "order": score(0.9, 0.8, 1)}, "Neither", 0.6),
         ({"motion_share": score(0.55, 0.4, 0.7), "order": score(0.5, 0.4, 0.6)}, "Neither", 0.5),
         ({"motion_share": score(0.9, 0.8, 1)}, "It watches the m", 0.9),
+        # The share alone tells the scene, whichever of the two is weaker.
+        (
+            {"motion_share": score(0.3, 0.24, 0.37), "order": score(0.2, 0.15, 0.26)},
+            "It watches the s",
+            0.2,
+        ),
+        (
+            {"motion_share": score(0.3, 0.24, 0.37), "order": score(0.29, 0.1, 0.6)},
+            "It watches the s",
+            0.29,
+        ),
+        ({"motion_share": score(0.55, 0.4, 0.7), "order": score(0.1, 0, 0.2)}, "Neither", 0.1),
     ],
 )
 def test_the_verdict_is_the_weaker_share(swap: dict[str, Score], begins: str, value: float) -> None:
+    """And its heading has the colour of its words."""
     found = verdict([measured("time", motion=score(0.3, 0.2, 0.4)), measured("swap", **swap)])
     assert found.sentence.startswith(begins)
     assert (found.value, found.measure) == (value, "swap")
     assert found.ci95 in {one.ci95 for one in swap.values()}
     for one in swap.values():
         assert f"{100 * one.value:.0f} %" in found.sentence
+    words = {"It watches the m": "motion", "It watches the s": "scene", "Neither": "open"}
+    assert found.finding == words.get(begins, "looks")
+    tone = {"motion": "good", "open": "open"}.get(found.finding, "bad")
+    model = ModelAudit("m", "", EncoderSpec("any", {}, 1), found, [])
+    assert f'<h1 class="{tone}">' in render(Audit({}, {}, [model]))
+
+
+def test_only_the_share_has_a_chance() -> None:
+    """Untrained networks notice shuffled frames, and move further with the scene."""
+    half = score(0.5, 0.4, 0.6)
+    swapped = verdict([measured("swap", motion_share=half, order=half)]).sentence
+    assert swapped.count("chance") == 1
+    assert "nearer to the motion's (chance: 50 %)" in swapped
+    assert "untrained networks" in swapped
+    stand_in = verdict([measured("time", motion=half)])
+    assert "chance" not in stand_in.sentence
+    model = ModelAudit(
+        "m", "", EncoderSpec("any", {}, 1), stand_in, [measured("time", motion=half)]
+    )
+    page = render(Audit({}, {}, [model]))
+    assert "by chance" not in page
+    assert "not decided" in page
 
 
 @pytest.mark.parametrize(
@@ -242,13 +279,13 @@ def test_time_stands_in_where_nothing_can_be_swapped(time: Score, begins: str) -
 
 def test_no_verdict() -> None:
     found = verdict([measured("swap"), measured("reliance", gain=score(1, 0, 2))])
-    assert found == Verdict(None, None, 0, "", "No verdict. swap: nothing moves.")
+    assert found == Verdict(None, None, 0, "", "No verdict. swap: nothing moves.", "none")
 
 
 def test_results_as_json() -> None:
     spec = EncoderSpec("any", {}, 1)
     found = Measured("swap", details={"a": (1, 2)}, pictures={"p.png": b"\x89"})
-    concluded = Verdict(None, None, 0, "", "No verdict.")
+    concluded = Verdict(None, None, 0, "", "No verdict.", "none")
     model = ModelAudit("m", "", spec, concluded, [found])
     content = Audit({"source": "x"}, {}, [model]).to_json()
     assert content["models"][0]["measures"][0]["details"] == {"a": [1, 2]}

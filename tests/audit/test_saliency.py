@@ -316,6 +316,14 @@ def test_a_class_token_alone_says_nothing_of_places_after_the_last_layer() -> No
         assert (found is not None) == says
 
 
+def test_logits_that_are_no_numbers_stop_the_audit() -> None:
+    broken = Classifier(0)
+    broken.fc.weight.data.fill_(float("nan"))
+    encoder = adapt(broken, frames=8, stride=2, size=16)
+    with pytest.raises(UnsceneError, match="class maps are not finite"):
+        class_cam(encoder, torch.rand(1, 3, 8, 16, 16))
+
+
 def test_without_logits_there_is_no_class(scenes: Footage) -> None:
     watcher = Watcher(Known(motion))
     clips = torch.rand(2, 3, 8, 64, 64)

@@ -10,7 +10,7 @@ from networks import BUILT, built, maps_of, on_meta, random_clip
 from torch import nn
 
 from unscene.encoders import create_encoder, known_encoders
-from unscene.encoders.blocks import BasicBlock
+from unscene.encoders.blocks import BasicBlock, Block, Bottleneck
 from unscene.encoders.s3dg import SelfGating
 from unscene.errors import UnsceneError
 
@@ -238,3 +238,15 @@ def test_s3dg_never_convolves_time_and_space_at_once() -> None:
         if isinstance(module, nn.Conv3d):
             t, h, w = module.kernel_size
             assert t == 1 or h == w == 1
+
+
+@pytest.mark.parametrize("name", ["r3d26", "r2plus1d26", "r3d10"])
+def test_a_bottleneck_begins_as_its_shortcut_and_a_basic_block_does_not(name: str) -> None:
+    blocks = [module for module in create_encoder(name).modules() if isinstance(module, Block)]
+    assert len(blocks) == (4 if name == "r3d10" else 8)
+    for block in blocks:
+        begin = 0 if isinstance(block, Bottleneck) else 1
+        assert isinstance(block, Bottleneck) == name.endswith("26")
+        norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm3d)]
+        assert (block.residual[-1].weight == begin).all()
+        assert all((n.weight == 1).all() for n in norms if n is not block.residual[-1])

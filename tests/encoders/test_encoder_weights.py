@@ -20,6 +20,7 @@ from unscene.encoders import (
     read_spec,
     save_encoder,
 )
+from unscene.encoders.foreign import adapt
 from unscene.errors import UnsceneError
 
 
@@ -87,6 +88,14 @@ def test_files_are_as_readable_as_any_other(saved: Path) -> None:
     plain = saved / "plain"
     plain.touch()
     assert {path.stat().st_mode for path in saved.iterdir()} == {plain.stat().st_mode}
+
+
+@pytest.mark.parametrize("name", ["theirs", "r3d-narrow"])
+def test_what_could_not_be_loaded_is_not_written(tmp_path: Path, name: str) -> None:
+    theirs = adapt(torch.nn.Conv3d(3, 4, 3), name=name, frames=4, size=16)
+    with pytest.raises(UnsceneError, match=f"{name}: only encoders of unscene .*hf:FOLDER"):
+        save_encoder(theirs, tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
 
 
 # -- writing fails -------------------------------------------------------------------------------

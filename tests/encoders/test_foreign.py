@@ -5,6 +5,8 @@ torchvision is not installed (see docs/architecture.md): what is used here has i
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -236,6 +238,67 @@ def test_mistakes(model: object, options: dict[str, Any], message: str) -> None:
         adapted(model, **options)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_module_of_another_precision(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    model = Convolutions()
+    exact, clip = adapted(copy.deepcopy(model)), clips().requires_grad_()
+    encoder = adapted(model.to(dtype))
+    found = encoder(clip), encoder.forward_maps(clip), encoder.logits(clip)
+    for one, other in zip(
+        found, (exact(clip), exact.forward_maps(clip), exact.logits(clip)), strict=True
+    ):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one, other, atol=0.05, rtol=0.05)
+    (gradient,) = torch.autograd.grad(found[0].sum(), clip)
+    assert gradient.abs().sum() > 0
+    read = encoder.read(clip)  # and Grad-CAM's way from the logits back to the map
+    assert read.source is not None
+    assert read.logits is not None
+    (gradient,) = torch.autograd.grad(read.logits.sum(), read.source)
+    assert gradient.abs().sum() > 0
+
+
+class Encoding(Convolutions):
+    def encode(self, x: Tensor) -> Tensor:
+        return self.layer1(self.stem(x)).mean(dim=(2, 3, 4))
+
+
+def test_a_method_brings_its_module_along() -> None:
+    torch.manual_seed(0)
+    module = Encoding().train()
+    before = copy.deepcopy(module.state_dict())
+    encoder = adapted(module.encode)
+    assert not module.training
+    assert set(encoder.parameters()) == set(module.parameters())
+    # A batch norm in training would have learnt from the clip of zeros that adapt() runs.
+    assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
+    torch.testing.assert_close(encoder(clips()), module.encode(clips()))
+    shadow = copy.deepcopy(encoder).to("meta")
+    assert shadow(clips().to("meta")).is_meta
+    assert not any(parameter.is_meta for parameter in module.parameters())
+    encoder.to("meta")
+    assert all(parameter.is_meta for parameter in module.parameters())
+
+
 def test_one_of_ours_stays_what_it_is() -> None:
     encoder = create_encoder("r3d-narrow", width=4)
+    spec = encoder.spec
     assert adapt(encoder) is encoder
+    assert not encoder.training
+    assert encoder.spec is spec
+
+
+def test_one_of_ours_may_be_fed_other_clips() -> None:
+    encoder = create_encoder("r3d-narrow", width=4)
+    before = encoder.spec
+    clip = {"frames": 4, "stride": 3, "size": 30, "mean": (0.0,) * 3, "std": (1.0,) * 3}
+    assert adapt(encoder, **clip) is encoder
+    assert encoder.spec == replace(before, **clip)
+    assert before == create_encoder("r3d-narrow", width=4).spec
+    for option in ({"axes": "BTCHW"}, {"head": ""}, {"layer": "stem"}, {"grid": (1, 1, 1)}):
+        with pytest.raises(UnsceneError, match=f"r3d-narrow: {next(iter(option))} is for other"):
+            adapt(encoder, **option)
+    with pytest.raises(UnsceneError, match="r3d-narrow takes 3 channels"):
+        adapt(encoder, mean=[0.5], std=[0.5])
+    assert encoder.spec == replace(before, **clip)

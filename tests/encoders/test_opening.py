@@ -43,6 +43,17 @@ def test_opening_pretrained_models(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         open_encoder("hf:anything")
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_opening_pretrained_models_saved_in_half(tmp_path: Path, dtype: torch.dtype) -> None:
+    tiny("videomae").to(dtype).save_pretrained(tmp_path)
+    encoder = open_encoder(f"hf:{tmp_path}").encoder
+    assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
+    with torch.no_grad():
+        features = encoder(clips())
+    assert features.dtype == torch.float32
+    assert features.isfinite().all()
+
+
 def test_opening_one_of_ours(tmp_path: Path) -> None:
     first, second = (open_encoder("r3d-narrow", seed=0) for _ in range(2))
     assert (first.name, first.trained) == ("r3d-narrow", False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,14 @@ def test_markdown_and_text_hold_every_number(tmp_path: Path) -> None:
     assert {line.count("|") for line in lines[2:]} == {5}
 
 
+def test_chance_stands_above_the_methods(tmp_path: Path) -> None:
+    rows = [row("dsm", 0.4, chance=0.125), row("dsm", 0.5, seed=1, chance=0.135)]
+    found = shown([*rows, row("dsm", 0.5, metric="map")], tmp_path)
+    assert "| chance | 0.130 |  |  |" in markdown(found).splitlines()
+    assert text(found).splitlines()[2].split() == ["chance", "0.130"]
+    plot(found, tmp_path / "plot.png")
+
+
 def test_the_plot_is_a_picture_of_all_tables(tmp_path: Path) -> None:
     found = shown([row("moco", 0.25), row("dsm", 0.5, split="other")], tmp_path)
     plot(found, tmp_path / "plot.png")
@@ -105,6 +115,38 @@ def test_what_holds_no_rows(tmp_path: Path) -> None:
         collect([tmp_path / "gone"])
     write_rows(tmp_path / "deep" / "rows.jsonl", [row("dsm", 0.5)])
     assert len(collect([tmp_path])) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"value": None}, {"value": "0.5"}, {"value": True}, {"ci95": None}, {"ci95": [0.1]},
+        {"ci95": [0.1, 0.2, 0.3]}, {"ci95": [0.1, None]}, {"n": "many"}, {"seed": None},
+        {"test": None}, {"config": None}, {"config": {"pretrained": 3}}, {"versions": []},
+        {"metric": None}, {"data": ["films"]}, {"chance": "some"},
+    ],
+)  # fmt: skip
+def test_a_line_of_another_kind_is_no_row(change: dict[str, Any], tmp_path: Path) -> None:
+    odd = json.dumps(asdict(row("dsm", 0.4)) | change)
+    (tmp_path / "odd.jsonl").write_text(odd + "\n")
+    with pytest.raises(UnsceneError, match="holds no rows of results"):
+        collect([tmp_path / "odd.jsonl"])
+    (table,) = shown([row("dsm", 0.4)], tmp_path)  # beside it
+    assert table.lines["dsm"]["retrieval_r1"].seeds == 1
+
+
+def test_every_row_of_the_experiments_is_one() -> None:
+    folder = Path(__file__).resolve().parents[2] / "experiments"
+    for file in sorted(folder.glob("*.jsonl")):
+        records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        expected = sum("ci95" in record and "metric" in record for record in records)
+        if expected and all("label" in record for record in records):
+            assert len(collect([file])) == expected, file
+
+
+def test_an_unknown_metric_beside_a_known_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsceneError, match=r"the metric top1; there are retrieval_r1$"):
+        shown([row("dsm", 0.4)], tmp_path, ("retrieval_r1", "top1"))
 
 
 def test_the_page_in_docs_says_what_the_rows_say(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,6 +154,21 @@ def test_apart_never_matches_within_a_scene() -> None:
     assert apart["retrieval_map"].classes["b"] == 0.0  # none of its class in other scenes
 
 
+@pytest.mark.parametrize("apart", [None, "scene"])
+def test_chance_is_that_of_galleries_in_any_order(apart: str | None) -> None:
+    """Class a in scenes x and y, b nearly only in z: a query without its scene may lack a class."""
+    some = features(torch.randn(7, 3), list("aaabbba"), scene=list("xxyzzzz"))
+    labels, scenes = some.labels("label"), some.labels("scene")
+    found = retrieve(some, some, ks=(1, 2, 3), apart=apart)
+    for k in (1, 2, 3):
+        shares = []
+        for i, name in enumerate(labels):
+            seen = [j for j in range(7) if (scenes[j] != scenes[i] if apart else j != i)]
+            drawn = [any(labels[j] == name for j in d) for d in itertools.combinations(seen, k)]
+            shares.append(np.mean(drawn))
+        assert found[f"retrieval_r{k}"].chance == pytest.approx(np.mean(shares))
+
+
 def test_a_scale_changes_nothing() -> None:
     query, gallery = data(10, 5), data(20, 6)
     scaled = features(gallery.values * (torch.rand(20, 1) * 100 + 0.1), gallery.labels("label"))

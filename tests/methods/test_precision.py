@@ -15,7 +15,9 @@ from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
 from unscene.video.clip import ClipBatch
 from unscene.video.loading import Batch
+from unscene.views import geometry, render, view_flow
 from unscene.views.augment import BasicAugmentation, make_view
+from unscene.views.motion import motion_maps, residual_maps
 
 SMALL: dict[str, Any] = {
     "size": 32, "frames": 4, "stride": 1, "dim": 8, "queue": 6, "batch_size": 3, "stages": 2,
@@ -68,6 +70,29 @@ def test_a_view_alone_is_exact_too() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         seen = make_view(clip(0), params, size=32)
     assert torch.equal(seen, make_view(clip(0), params, size=32))
+
+
+def test_maps_flow_and_pixels_alone_are_exact_too() -> None:
+    data = clip(0)
+    params = BasicAugmentation.modern(32).draw(data.sizes, torch.Generator().manual_seed(0))
+    motion, grid = vectors(1, B, T, SIDE), geometry.grid(params.affine, (32, 32))
+    colors, sigma = torch.eye(3, 4).repeat(B, 1, 1) / 255, torch.full((B,), 1.5)
+
+    def shown() -> dict[str, torch.Tensor]:
+        maps, valid = motion_maps(motion, params.affine, (32, 32), limit=10)
+        moving = replace(data, motion=motion)
+        return {
+            "maps": maps,
+            "valid": valid,
+            "residual": residual_maps(moving, params.affine, (16, 16)),
+            "flow": view_flow(data.flow, params.affine, (20, 24)),
+            "pixels": render(data, grid, colors, blur_sigma=sigma),
+        }
+
+    wanted = shown()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for name, seen in shown().items():
+            assert torch.equal(seen, wanted[name]), name
 
 
 def test_cosines_of_a_loss_are_exact() -> None:

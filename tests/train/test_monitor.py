@@ -119,6 +119,24 @@ def test_it_keeps_to_its_share(tmp_path: Path, tiny: Tiny, monkeypatch: pytest.M
     assert watch.spent > 0.04 * clock[0]
 
 
+def test_a_pilot_that_stands_still_does_not_end_it(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[int] = []
+
+    def measure(encoder: VideoEncoder, videos: int, device: torch.device) -> dict[str, float]:
+        asked.append(videos)
+        if videos < 4:
+            raise UnsceneError("nothing moves")
+        return {"score": 0.25}
+
+    monkeypatch.setattr(pretrain_file, "Monitor", Eager)
+    config = tiny(tmp_path, max_steps=6)
+    assert "score 0.25" in pretrain(config, report=silent, monitor=lambda *_: measure).account
+    assert asked[:3] == [2, 4, 4]
+    assert "no monitoring" not in capsys.readouterr().out
+
+
 def test_a_measure_that_cannot_be_made_is_said_once(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

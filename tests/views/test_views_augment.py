@@ -22,7 +22,7 @@ from unscene.views import (
     scale_flow,
     warp,
 )
-from unscene.views.disturb import sample_flow
+from unscene.views.disturb import _flow_clips, _flow_dense, sample_flow
 
 MakeClip = Callable[..., Clip]
 SIZES = torch.tensor([[240, 320], [320, 240], [112, 112], [90, 400]])
@@ -104,13 +104,24 @@ def test_scale_flow_is_equation_3() -> None:
         torch.testing.assert_close(grids[:, t + 1], expected, atol=1e-5, rtol=0)
 
 
-def test_flow_is_sampled_alike_in_half_and_beyond_the_frame() -> None:
-    flow = (torch.rand(2, 3, 9, 9, 2, generator=seeded()) - 0.5).half()
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_flow_is_sampled_alike_in_any_precision_and_beyond_the_frame(dtype: torch.dtype) -> None:
+    flow = (torch.rand(2, 3, 9, 9, 2, generator=seeded()) - 0.5).to(dtype)
     grid = torch.tensor([[[[-3.0, -3.0], [3.0, 3.0]]]]).repeat(2, 1, 1, 1)
     sampled = sample_flow(flow, grid)
     torch.testing.assert_close(sampled, sample_flow(flow.float(), grid))
     torch.testing.assert_close(sampled[:, :, 0, 0], flow[:, :, 0, 0].float())
     torch.testing.assert_close(sampled[:, :, 0, 1], flow[:, :, -1, -1].float())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [(16, 16), (9, 13)])
+def test_a_gpus_flow_equals_the_loops(dtype: torch.dtype, size: tuple[int, int]) -> None:
+    flow = (torch.rand(3, 4, *size, 2, generator=seeded()) - 0.5).to(dtype)
+    grid = torch.rand(3, 7, 5, 2, generator=seeded(1)) * 2.6 - 1.3  # beyond the frame too
+    dense = _flow_dense(flow, grid)
+    assert dense.dtype == torch.float32
+    torch.testing.assert_close(dense, _flow_clips(flow, grid), atol=1e-5, rtol=0)
 
 
 def test_flow_scaling_needs_flow(make_clip: MakeClip) -> None:
@@ -205,6 +216,16 @@ def test_resized_crop_of_a_ribbon_falls_back_to_an_allowed_ratio() -> None:
     params = BasicAugmentation(scale=(0.9, 1.0)).draw(torch.tensor([[40, 4000]]), seeded())
     extent = params.affine[0, [0, 1], [0, 1]] * torch.tensor([4000, 40])
     torch.testing.assert_close(extent, torch.tensor([40 * 4 / 3, 40]))
+
+
+def test_the_crop_of_a_ribbon_falls_anywhere_in_it() -> None:
+    ribbons = torch.tensor([[40, 4000]]).repeat(500, 1)
+    params = BasicAugmentation(scale=(0.9, 1.0)).draw(ribbons, seeded())
+    left, right = (corners(params)[:, k, 0] for k in (0, 1))
+    assert left.min() >= -1 - 1e-5
+    assert right.max() <= 1 + 1e-5
+    assert left.min() < -0.95  # torchvision would show the middle alone
+    assert right.max() > 0.95
 
 
 def test_jitter_stays_in_its_ranges() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -13,7 +14,15 @@ from torch import Tensor
 import unscene.views.render  # noqa: F401  (the package exports a function of this name)
 from unscene.video.clip import Clip, ClipBatch
 from unscene.views import color, disturb, geometry, render, sample
-from unscene.views.render import _recolour, _recolour_dense, gaussian, pool_from, pool_of
+from unscene.views.render import (
+    _recolour,
+    _recolour_dense,
+    _sample_clips,
+    _sample_dense,
+    gaussian,
+    pool_from,
+    pool_of,
+)
 from unscene.views.sample import affines, gather, sample_clip, sample_dense
 
 Batch = Callable[..., ClipBatch]
@@ -85,6 +94,25 @@ def test_a_gpus_colouring_equals_the_loops() -> None:
     _recolour(loops, matrix, bounds)
     _recolour_dense(dense, matrix, bounds)
     torch.testing.assert_close(dense, loops, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("pool", [1, 2, 4])
+@pytest.mark.parametrize("size", [(48, 64), (49, 63)])
+@pytest.mark.parametrize("per_frame", [False, True])
+def test_a_gpus_sampling_equals_the_loops(
+    noise: Batch, pool: int, size: tuple[int, int], per_frame: bool
+) -> None:
+    batch = noise(batch=3, frames=5, size=size)
+    batch = replace(batch, sizes=torch.tensor([size, (37, 45), (40, 62)]))
+    grid, frames = crooked(batch), torch.tensor([0, 0, 1, 3])
+    if per_frame:
+        grid = grid[:, None] * torch.tensor([1.0, 0.9, 0.8, 1.2])[:, None, None, None]
+    for chosen in (frames, None) if not per_frame else (frames,):
+        shape = (3, 3, batch.frames if chosen is None else 4, *grid.shape[-3:-1])
+        loops, dense = torch.full(shape, -1.0), torch.full(shape, -1.0)
+        _sample_clips(batch, grid, chosen, pool, loops)
+        _sample_dense(batch, grid, chosen, pool, dense)
+        torch.testing.assert_close(dense, loops, atol=0.02, rtol=0)
 
 
 def test_one_map_for_each_frame_equals_one_map(noise: Batch, planes: Tensor) -> None:

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.audit.footage import Footage
-from unscene.audit.measure import Measured, Watcher
+from unscene.audit.measure import FEWEST, Measured, Watcher, counted, too_few
 from unscene.audit.moving import Moving, moving
 from unscene.audit.saliency import GRID
 from unscene.audit.saliency_map import auc, energy, frozen, maps_of, share, upsample
@@ -51,7 +51,7 @@ _OF_MAPS = (
 class Adversarial:
     """Measures what stills do to a model: `Measured` of name "adversarial".
 
-    Scores as in the head of this file, "drawn" first, each with an interval over videos; those of
+    Scores as in the head of this file, "drawn" first, each with an interval over files; those of
     saliency are missing for a model without maps, and `absent` says so. Chance: 0 for "drawn", 0.5
     for "paste", the area for "paste_share".
 
@@ -74,7 +74,7 @@ class Adversarial:
         self.left_out: Counter[str] = Counter()
         self.moved: list[list[float]] = []  # 1 - cosine: static, paste, noise, the other video
         self.of_maps: list[list[float]] = []
-        self.index: list[int] = []
+        self.files: list[int] = []  # which each altered window is of
         self.shown: list[dict[str, object]] = []
         self.pictures: dict[str, bytes] = {}
         self.forwards = 0
@@ -110,7 +110,7 @@ class Adversarial:
         """Windows in which something moves, each with the next in the batch, of another file, that
         has a thing to lend."""
         view, moves = self.watcher.centre(batch), moving(self.watcher, batch)
-        files = [self.footage.videos[i].path for i in batch.index.tolist()]
+        files = self.footage.file_of(batch)
         lenders = [
             bool(moves.usable[i] and moves.fixed[i]) and cut_out(view[i], moves.mask[i]) is not None
             for i in range(len(batch))
@@ -140,7 +140,7 @@ class Adversarial:
             1 - (F.normalize(other.double(), dim=1) * anchors[hosts]).sum(dim=1) for other in others
         ]
         self.moved += torch.stack(away, dim=1).tolist()
-        self.index += batch.index[hosts].tolist()
+        self.files += self.footage.file_of(batch)[hosts.numpy()].tolist()
 
     def _maps(self, batch: Batch, rows: Tensor, clips: dict[str, Tensor], places: Tensor) -> None:
         watcher = self.watcher
@@ -196,22 +196,23 @@ class Adversarial:
     def finish(self) -> Measured:
         details = {
             "left_out": dict(sorted(self.left_out.items())),
-            "altered": len(self.index),
+            "altered": len(self.files),
             "shown": self.shown,
         }
-        if not self.index:
-            reasons = ", ".join(f"{reason} in {n}" for reason, n in self.left_out.items())
-            absent = f"no clip could be altered ({reasons or 'none was read'})"
+        absent = too_few(self.files, "in which a clip could be altered")
+        if not self.files:
+            absent = f"no clip could be altered ({counted(self.left_out) or 'none was read'})"
+        if absent:
             return Measured(self.name, absent=absent, details=details, forwards=self.forwards)
-        index, moved = np.array(self.index), np.array(self.moved)
+        files, moved = np.array(self.files), np.array(self.moved)
         scores: dict[str, Score] = {}
         if self.of_maps and not self.absent:
             for name, column in zip(_OF_MAPS, np.array(self.of_maps).T, strict=True):
                 there = ~np.isnan(column)
-                if there.any():
-                    scores[name] = score(column[there], videos=index[there], shares=False)
+                if len(np.unique(files[there])) >= FEWEST:
+                    scores[name] = score(column[there], videos=files[there], shares=False)
         for k, name in enumerate(ALTERED):
-            found = ratio(moved[:, k], moved[:, -1], index)
+            found = ratio(moved[:, k], moved[:, -1], files)
             if found is not None:
                 scores[f"{name}_moved"] = found
         chance = {"paste": 0.5, "drawn": 0.0}
@@ -231,21 +232,21 @@ class Adversarial:
 def ratio(
     above: NDArray[np.float64],
     below: NDArray[np.float64],
-    videos: NDArray[np.int64],
+    files: NDArray[np.int64],
     *,
     resamples: int = 2000,
     seed: int = 0,
 ) -> Score | None:
-    """The ratio of two means with a bootstrap interval that draws videos with all their windows.
+    """The ratio of two means with a bootstrap interval that draws files with all their windows.
 
     Args:
         above, below: (N,), at least 0, of the same windows.
-        videos: (N,), whose windows they are.
+        files: (N,), whose windows they are.
 
     Returns:
         None if the mean below is 0, up to rounding: features that never move have no scale.
     """
-    _, place = np.unique(videos, return_inverse=True)
+    _, place = np.unique(files, return_inverse=True)
     sums = np.stack([np.bincount(place, above), np.bincount(place, below)])
     if sums[1].sum() <= 1e-9 * len(below):
         return None

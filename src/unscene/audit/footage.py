@@ -16,18 +16,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Sampler
 
 from unscene.encoders import EncoderSpec
 from unscene.errors import UnsceneError
 from unscene.evaluate.decouple_views import ShiftedWindows
-from unscene.video.catalog import Catalog, Video
+from unscene.video.catalog import Catalog, Video, files_of
 from unscene.video.loading import Batch, WindowDataset, loader
 from unscene.video.sampling import Request
 from unscene.views.augment import BasicAugmentation, make_view
@@ -77,6 +78,17 @@ class Footage:
     def videos(self) -> tuple[Video, ...]:
         """What `Batch.index` counts."""
         return self.catalog.videos
+
+    @cached_property
+    def files(self) -> NDArray[np.int64]:
+        """Which file each of the N videos is in, (N,): segments of one file are no evidence apart
+        from each other, and none is foreign to another."""
+        return np.array(files_of(self.videos), dtype=np.int64)
+
+    def file_of(self, batch: Batch) -> NDArray[np.int64]:
+        """Which file each of the B windows of a batch is of, (B,)."""
+        found: NDArray[np.int64] = self.files[batch.index.cpu().numpy()]
+        return found
 
     def label_of(self, index: int) -> str | None:
         """The class of a video, None where it has none."""

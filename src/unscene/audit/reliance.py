@@ -10,13 +10,14 @@ Where static clips teach a classifier as much as normal ones do, the label can b
 and is. The paper's number is the share of classes that gain less than 5 %: 24 % on HMDB51, with
 networks trained from nothing. Here the encoder stays as it is and logistic regression reads its
 features [ours]: the number is about this encoder on these labels. Every video is tested once, by a
-classifier that was trained on other files; its strength is chosen on a fifth of the training videos
-of the same kind, so that the static one is never shown a moving clip.
+classifier that was trained on other files, its class among them; the strength is chosen on a fifth
+of the training videos of the same kind, so that the static one is never shown a moving clip.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.audit.footage import Footage
-from unscene.audit.measure import Measured, Watcher
+from unscene.audit.measure import Measured, Watcher, too_few
 from unscene.evaluate.bootstrap import Score, score
 from unscene.evaluate.probe import STRENGTHS, regression, validation_part
 from unscene.video.loading import Batch
@@ -80,24 +81,34 @@ class Reliance:
         if self.footage.label is None:
             return Measured(self.name, absent="no labels: name their column with --label")
         kept, names = self._labelled()
-        absent = _too_few(names, [self.footage.videos[i].path for i in kept])
+        files = self.footage.files[kept]
+        usable = _usable(names, files)
+        absent = _absent(names[usable], files[usable])
         if absent:
             return Measured(self.name, absent=absent, forwards=self.forwards)
-        files = np.array([self.footage.videos[i].path for i in kept])
-        usable = _usable(names, files)
         kept, names, files = kept[usable], names[usable], files[usable]
+        folds = _folds(names, files, self._paths(), self.footage.seed)
+        known = _known(names, folds)
+        left_out = {
+            "classes with a single file": int((~usable).sum()),
+            "no other part has the class": int((~known).sum()),
+        }
+        absent = _absent(names[known], files[known])
+        if absent:
+            details = {"left_out": left_out}
+            return Measured(self.name, absent=absent, details=details, forwards=self.forwards)
         values = {
             kind: (sums[kept] / self.counts[kept, None]).numpy() for kind, sums in self.sums.items()
         }
-        folds = _folds(names, files, self.footage.seed)
         hits = {
-            kind: self._hits(values[kind], values["normal"], names, files, folds)
+            kind: self._hits(values[kind], values["normal"], names, files, folds)[known]
             for kind in ("static", "normal")
         }
-        below, gain = _intervals(hits["static"], hits["normal"], names)
+        names, files = names[known], files[known]
+        below, gain = _intervals(hits["static"], hits["normal"], names, files)
         most = Counter(names.tolist()).most_common(1)[0][1] / len(names)
         accuracies = {
-            f"accuracy_{kind}": score(hits[kind], labels=names.tolist())
+            f"accuracy_{kind}": score(hits[kind], labels=names.tolist(), videos=files)
             for kind in ("normal", "static")
         }
         normal = accuracies["accuracy_normal"]
@@ -117,7 +128,7 @@ class Reliance:
                     name: _class(hits["static"][names == name], hits["normal"][names == name])
                     for name in sorted(set(names.tolist()))
                 },
-                "left_out": {"classes with a single file": int((~usable).sum())},
+                "left_out": left_out,
                 "folds": int(folds.max()) + 1,
             },
             forwards=self.forwards,
@@ -129,15 +140,21 @@ class Reliance:
         named = {i: label for i in read if (label := self.footage.label_of(i)) is not None}
         return np.array(list(named), dtype=np.int64), np.array(list(named.values()), dtype=np.str_)
 
+    def _paths(self) -> list[str]:
+        """A path for every file: the first that leads to it."""
+        first = np.unique(self.footage.files, return_index=True)[1]
+        return [self.footage.videos[i].path for i in first.tolist()]
+
     def _hits(
         self,
         known: NDArray[np.float32],
         asked: NDArray[np.float32],
         names: NDArray[np.str_],
-        files: NDArray[np.str_],
+        files: NDArray[np.int64],
         folds: NDArray[np.int64],
     ) -> _Table:
-        """(N,), 1 where a video is recognised by a classifier that was trained on other files.
+        """(N,), 1 where a video is recognised by a classifier that was trained on other files, 0
+        too where there is none (`_known`).
 
         Args:
             known: (N, D), what classifiers are trained on.
@@ -147,6 +164,8 @@ class Reliance:
         for fold in range(folds.max() + 1):
             out = folds == fold
             train, own = known[~out], names[~out]
+            if len(set(own.tolist())) < 2:
+                continue
             held = validation_part(own, None, self.footage.seed)
             # Segments of a file that is fitted on tell nothing about what works elsewhere.
             held &= ~np.isin(files[~out], files[~out][~held])
@@ -161,33 +180,63 @@ class Reliance:
         return hits
 
 
-def _usable(names: NDArray[np.str_], files: NDArray[np.str_]) -> NDArray[np.bool_]:
+def _usable(names: NDArray[np.str_], files: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which videos are of a class that has two files, to be trained on one and asked the other."""
     counts = Counter(name for name, _ in {*zip(names.tolist(), files.tolist(), strict=True)})
-    return np.array([counts[name] > 1 for name in names.tolist()])
+    return np.array([counts[name] > 1 for name in names.tolist()], dtype=bool)
 
 
-def _too_few(names: NDArray[np.str_], files: list[str]) -> str:
-    classes = set(names[_usable(names, np.array(files))].tolist()) if len(names) else set()
-    if len(classes) > 1:
-        return ""
-    return (
-        f"too few labelled videos: {len(classes)} classes have two files or more; "
-        "a classifier needs two such classes"
-    )
+def _absent(names: NDArray[np.str_], files: NDArray[np.int64]) -> str:
+    """Why a classifier of what can be used would tell nothing, "" if it would."""
+    classes = len(set(names.tolist()))
+    if classes < 2:
+        return (
+            f"too few labelled videos: {classes} classes have two files or more; "
+            "a classifier needs two such classes"
+        )
+    return too_few(files.tolist(), "of classes that have two or more")
 
 
-def _folds(names: NDArray[np.str_], files: NDArray[np.str_], seed: int) -> NDArray[np.int64]:
+def _folds(
+    names: NDArray[np.str_], files: NDArray[np.int64], paths: Sequence[str], seed: int
+) -> NDArray[np.int64]:
     """Which part each video is tested in, (N,); a file is in one part, a class in as many as can
-    be."""
+    be.
+
+    Args:
+        paths: of every file.
+    """
     rng = np.random.default_rng([seed, 0xF0])
-    first: dict[str, str] = {}
+    labels: dict[int, set[str]] = {}
     for name, file in zip(names.tolist(), files.tolist(), strict=True):
-        first.setdefault(file, name)
-    order = sorted(rng.permutation(sorted(first)).tolist(), key=lambda file: first[file])
-    counts = min(_FOLDS, min(Counter(first.values()).values()))
-    part = {file: place % max(2, counts) for place, file in enumerate(order)}
+        labels.setdefault(file, set()).add(name)
+    totals = Counter(name for own in labels.values() for name in own)
+    count = max(2, min(_FOLDS, *totals.values()))
+    # Files of several classes are the hardest to place, and come first.
+    order = sorted(
+        rng.permutation(sorted(labels, key=lambda file: paths[file])).tolist(),
+        key=lambda file: (len(labels[file]) == 1, min(labels[file])),
+    )
+    held: Counter[tuple[str, int]] = Counter()
+    part: dict[int, int] = {}
+    for place, file in enumerate(order):
+        # The next part in turn, unless another holds a smaller share of the file's classes.
+        turns = [(place + step) % count for step in range(count)]
+        own = sorted(labels[file])  # as sums of floats hang on their order
+        part[file] = min(turns, key=lambda f: sum(held[name, f] / totals[name] for name in own))
+        held.update((name, part[file]) for name in own)
     return np.array([part[file] for file in files.tolist()])
+
+
+def _known(names: NDArray[np.str_], folds: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which videos have their class, and another, in the parts that they are not in: no other
+    classifier could name them, or could name anything else."""
+    known = np.zeros(len(names), dtype=bool)
+    for fold in np.unique(folds):
+        own = set(names[folds != fold].tolist())
+        if len(own) > 1:
+            known |= (folds == fold) & np.isin(names, list(own))
+    return known
 
 
 def _class(static: _Table, normal: _Table) -> dict[str, float | int | None]:
@@ -207,23 +256,23 @@ def _gain(static: float, normal: float) -> float | None:
 
 
 def _intervals(
-    static: _Table, normal: _Table, names: NDArray[np.str_]
+    static: _Table, normal: _Table, names: NDArray[np.str_], files: NDArray[np.int64]
 ) -> tuple[Score, Score | None]:
     """The share of classes below `LEAST`, and the overall gain (None if static clips teach nothing
-    at all); their intervals draw videos within each class."""
+    at all); their intervals draw files within each class, with all their videos of it."""
     classes = [np.flatnonzero(names == name) for name in np.unique(names)]
     rng = np.random.default_rng(0)
-    # How often each video is drawn, (resamples, n): sums of hits are products with it.
-    draws = [
-        rng.multinomial(len(own), np.full(len(own), 1 / len(own)), _RESAMPLES) for own in classes
-    ]
-    sums = [
-        np.stack([drawn @ hits[own] for own, drawn in zip(classes, draws, strict=True)], axis=1)
-        for hits in (static, normal)
-    ]
-    counts = np.array([len(own) for own in classes])
-    below = _below(sums[0] / counts, sums[1] / counts)
-    some, more = (total.sum(axis=1) for total in sums)
+    drawn = []
+    for own in classes:
+        _, place = np.unique(files[own], return_inverse=True)
+        number = place.max() + 1
+        kinds = (static[own], normal[own], np.ones(len(own)))
+        sums = np.stack([np.bincount(place, weights) for weights in kinds], axis=1)
+        # How often each file is drawn, (resamples, files): sums are products with it.
+        drawn.append(rng.multinomial(number, np.full(number, 1 / number), _RESAMPLES) @ sums)
+    statics, normals, counts = np.stack(drawn, axis=2).swapaxes(0, 1)  # (resamples, classes) each
+    below = _below(statics / counts, normals / counts)
+    some, more = statics.sum(axis=1), normals.sum(axis=1)
     gains = np.where(more > 0, np.nan, 0.0)  # as in _gain
     np.divide(more - some, some, out=gains, where=some > 0)
     means = [np.array([hits[own].mean() for own in classes]) for hits in (static, normal)]

@@ -17,17 +17,22 @@ from pathlib import Path
 
 from unscene.audit.measure import Measured
 from unscene.audit.report_chart import SHARES, Line, color, lines
+from unscene.audit.report_judged import reference, settled, side
 from unscene.audit.report_says import says
 from unscene.audit.report_sections import charts
 from unscene.audit.report_tables import about, numbers
-from unscene.audit.report_words import Tone, measured, score_words, settled, side, words_of
-from unscene.audit.result import Audit, ModelAudit
+from unscene.audit.report_words import Tone, measured, score_words, words_of
+from unscene.audit.result import Audit, Finding, ModelAudit
 from unscene.evaluate.bootstrap import Score
 from unscene.files import write_text
 from unscene.page.document import document, paragraph, prose, section
 from unscene.page.pictures import PAUSE
 
-_CHANCE = 0.5  # of a verdict
+_EVEN = 0.5  # where a verdict's line begins
+# "At a glance" says as much of the marks: looks are no motion.
+_TONES: dict[Finding, Tone] = {
+    "motion": "good", "looks": "bad", "scene": "bad", "open": "open", "none": "open"
+}  # fmt: skip
 _MARKS: dict[Tone, str] = {"good": "●", "open": "◐", "bad": "○"}  # seen without colour too
 
 
@@ -51,12 +56,7 @@ def render(audit: Audit) -> str:
 
 
 def _tone(model: ModelAudit) -> Tone:
-    """The motion, the scene, or not to be told."""
-    ends = model.verdict.ci95
-    if model.verdict.value is None or ends is None:
-        return "open"
-    low, high = ends
-    return "good" if low > _CHANCE else "bad" if high < _CHANCE else "open"
+    return _TONES[model.verdict.finding]
 
 
 def _headline(models: Sequence[ModelAudit]) -> str:
@@ -107,7 +107,8 @@ def _opening(audit: Audit) -> str:
         "0 %: only the scene counts. 100 %: only the motion counts.",
         shown,
         SHARES,
-        chance=_CHANCE,
+        # Of "time", which may stand in, half is no chance: the untrained have less.
+        chance=_EVEN if all(model.verdict.measure != "time" for model in audit.models) else None,
     )
     told = "".join(
         f'<li class="{color(place)}"><b class="named">{escape(model.name)}</b>: '
@@ -170,7 +171,7 @@ def _cell(found: Measured | None) -> str:
         text += '<br><span class="absent">with limits, see below</span>'
     if score != words.telling or not words.outcomes:
         return f'<span class="what">{prose(known.name)}</span><br>{text}'
-    chance = found.chance.get(score, 0.0)
+    chance = reference(found, score)
     said, tone = words.outcomes[1 - side(found.name, score, one, chance)]
     if words.settled is not None and settled(found.name, score, one, chance):
         said, tone = words.settled

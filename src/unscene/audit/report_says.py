@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from unscene.audit.measure import Measured
-from unscene.audit.report_words import Kind, measured, number, score_words, settled, side
+from unscene.audit.report_judged import reference, settled, side
+from unscene.audit.report_words import Kind, measured, number, score_words
 from unscene.evaluate.bootstrap import Score
 
 
@@ -27,8 +28,8 @@ def _kind(found: Measured, name: str) -> Kind:
 
 def _verdict(found: Measured, name: str, above: str, level: str, below: str) -> str:
     """What a score says, by where its interval lies, and the score."""
-    chance = found.chance.get(name, 0.0)
-    said = {1: above, 0: level, -1: below}[side(found.name, name, found.scores[name], chance)]
+    stands = side(found.name, name, found.scores[name], reference(found, name))
+    said = {1: above, 0: level, -1: below}[stands]
     return f"{said} ({_text(found, name)})"
 
 

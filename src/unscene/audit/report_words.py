@@ -41,6 +41,7 @@ class Words:
         telling: the score that speaks for motion or scene most plainly, or "".
         outcomes: what it says above chance, at chance and below, each with its tone.
         settled: what it says at chance if the interval has no room for more; None: as at chance.
+        even: what stands for chance where a score has none: neither side is ahead.
     """
 
     title: str
@@ -50,6 +51,7 @@ class Words:
     telling: str = ""
     outcomes: tuple[tuple[str, Tone], ...] = ()
     settled: tuple[str, Tone] | None = None
+    even: float = 0.0
 
 
 _SLIGHT = 0.05
@@ -70,7 +72,8 @@ WORDS = {
             ),
             "order": ScoreWords(
                 "Nearer to the motion than to its shuffled frames",
-                "A model that knows the moving thing by its looks only stays at 50 %.",
+                "50 %: it knows the moving thing by its looks only. More: it notices that frames "
+                "are shuffled, as untrained networks do too.",
             ),
         },
         "motion_share",
@@ -88,7 +91,7 @@ WORDS = {
         {
             "motion": ScoreWords(
                 "Motion outweighs scene",
-                "How often a change of the motion moves the feature further than one of the scene.",
+                "How often the motion's change moves the feature further: untrained, below 50 %.",
             ),
             "decoupling_untrained": ScoreWords(
                 "Decoupling score",
@@ -101,6 +104,7 @@ WORDS = {
         },
         "motion",
         (("motion outweighs", "good"), ("not decided", "open"), ("scene outweighs", "bad")),
+        even=0.5,
     ),
     "reliance": Words(
         "Which classes can be told from a single frame?",
@@ -246,8 +250,8 @@ def score_words(measure: str, name: str, found: Score) -> ScoreWords:
     known = words_of(measure).scores.get(name)
     if known is not None:
         return known
-    low, high = min(found.value, found.ci95[0]), max(found.value, found.ci95[1])
-    kind: Kind = "signed" if low < 0 else "number" if high <= 1 else "ratio"
+    ends = (found.value, *found.ci95)
+    kind: Kind = "signed" if min(ends) < 0 else "number" if max(ends) <= 1 else "ratio"
     return ScoreWords(spelled(name), kind=kind)
 
 
@@ -270,21 +274,5 @@ def number(value: float, kind: Kind) -> str:
 
 def measured(found: Score, kind: Kind) -> str:
     """A score with its interval: 62 % [58, 67], +0.12 [+0.08, +0.16]."""
-    ends = [number(end, kind).removesuffix(" %") for end in found.ci95]
-    return f"{number(found.value, kind)} [{ends[0]}, {ends[1]}]"
-
-
-def side(measure: str, name: str, found: Score, chance: float) -> int:
-    """Where a score stands: 1 above chance, -1 below, 0 if its interval holds chance, or if it is
-    too near to chance to speak of."""
-    low, high = found.ci95
-    if abs(found.value - chance) < score_words(measure, name, found).least:
-        return 0
-    return int(low > chance) - int(high < chance)
-
-
-def settled(measure: str, name: str, found: Score, chance: float) -> bool:
-    """Whether a score is at chance and its interval has no room for anything else to speak of."""
-    room = 2 * score_words(measure, name, found).least
-    low, high = found.ci95
-    return side(measure, name, found, chance) == 0 and low > chance - room and high < chance + room
+    low, high = (number(end, kind).removesuffix(" %") for end in found.ci95)
+    return f"{number(found.value, kind)} [{low}, {high}]"

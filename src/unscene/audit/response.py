@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.audit.footage import Footage, basic
-from unscene.audit.measure import Measured, Watcher
+from unscene.audit.measure import Measured, Watcher, counted, too_few
 from unscene.errors import VideoError
 from unscene.evaluate.bootstrap import score
 from unscene.video.catalog import Video
@@ -122,7 +122,7 @@ class Response:
         self.wanted = min(videos, len(self.waiting))
         self.quota = math.ceil(self.wanted / max(1, len(footage)))
         self.curves: list[dict[str, object]] = []
-        self.index: list[int] = []
+        self.files: list[int] = []  # which each curve is of
         self.flat = 0
         self.kind = "mean"
         self.left_out: Counter[str] = Counter()
@@ -141,15 +141,14 @@ class Response:
             "flat": self.flat,
             "curves": self.curves,
         }
-        if not self.curves or self.flat == len(self.curves):
-            reasons = ", ".join(f"{reason} in {n}" for reason, n in self.left_out.items())
-            absent = (
-                f"the {self.kind} of its features is the same whatever it is shown"
-                if self.curves
-                else f"no video has a curve to follow ({reasons or 'none was read'})"
-            )
+        absent = too_few(self.files, "with a curve to follow")
+        if not self.curves:
+            absent = f"no video has a curve to follow ({counted(self.left_out) or 'none was read'})"
+        elif self.flat == len(self.curves):
+            absent = f"the {self.kind} of its features is the same whatever it is shown"
+        if absent:
             return Measured(self.name, absent=absent, details=details, forwards=self.forwards)
-        files = np.array(self.index)
+        files = np.array(self.files)
         scores = {
             kind: score(
                 np.array([curve[kind] for curve in self.curves]), videos=files, shares=False
@@ -200,7 +199,7 @@ class Response:
         agreed, alone = (correlation(ranks(found), ranks(motion)) for found in (curve, still))
         middle = plan.start + (spec.frames - 1) * plan.apart * plan.step / 2
         times = (middle + np.arange(plan.windows) * plan.hop * plan.step) / fps
-        self.index.append(index)
+        self.files.append(int(self.footage.files[index]))
         self.curves.append(
             {
                 "video": video.path,

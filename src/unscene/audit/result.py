@@ -2,7 +2,7 @@
 
 {"format": 1, "unscene": "0.1.0", "data": {...}, "configuration": {...},
  "models": [{"name", "trained", "note", "spec", "verdict": {"value", "ci95", "n", "measure",
-             "sentence"}, "measures": [Measured without its pictures]}]}
+             "sentence", "finding"}, "measures": [Measured without its pictures]}]}
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from unscene import __version__
 from unscene.audit.measure import Measured
@@ -19,6 +19,8 @@ from unscene.encoders import EncoderSpec
 from unscene.files import write_text
 
 FORMAT = 1
+
+Finding = Literal["motion", "looks", "scene", "open", "none"]
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,11 @@ class Verdict:
     Attributes:
         value: 0 (the scene) to 1 (the motion), None if no measure that could tell applies.
         ci95: its 95 % interval.
-        n: videos it is about.
+        n: files it is about.
         measure: name of the measure it is from, "" if there is none.
         sentence: what it means, in words.
+        finding: the same in a word: what the model watches, if the intervals tell ("open" if they
+            do not), "none" without a value. "looks" is what moves, but not its motion.
     """
 
     value: float | None
@@ -38,6 +42,7 @@ class Verdict:
     n: int
     measure: str
     sentence: str
+    finding: Finding
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,8 @@ class Audit:
         for model in content["models"]:
             for measured in model["measures"]:
                 del measured["pictures"]
+                for score in measured["scores"].values():
+                    del score["chance"]  # which stands beside the scores, by name
         record = {"format": FORMAT, "unscene": __version__, **content}
         found: dict[str, Any] = json.loads(json.dumps(record, allow_nan=False))
         return found

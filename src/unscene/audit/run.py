@@ -17,7 +17,7 @@ import numpy as np
 
 from unscene.audit.adversarial import Adversarial
 from unscene.audit.footage import Footage
-from unscene.audit.measure import Measure, Watcher
+from unscene.audit.measure import Measure, Watcher, as_they_were
 from unscene.audit.reliance import Reliance
 from unscene.audit.response import Response
 from unscene.audit.result import Audit, ModelAudit, write_json
@@ -62,7 +62,8 @@ def audit(
 
     Args:
         data: DATA, or a checked catalog.
-        encoders: texts as `encoders.opening.open_encoder` takes them, or encoders.
+        encoders: texts as `encoders.opening.open_encoder` takes them, or encoders, which come back
+            in the mode and on the device that they were handed over in.
         out: folder for audit.json and report.html; None to write nothing.
         label: column of the classes. None: "label" where videos carry one, else none.
         measures: names from `MEASURES`.
@@ -91,14 +92,18 @@ def audit(
     opened = _apart([_opened(encoder, seed) for encoder in encoders])
     catalog = _catalog(data, videos, seed)
     footage = Footage(catalog, _label(catalog, label), clips, seed, workers, batch_size)
-    asked = [
-        _Model(
-            model, Watcher(model.encoder, device=where, batch_size=batch_size), footage, measures
-        )
-        for model in opened
-    ]
-    failures = _ask(asked, footage)
-    models = [model.finish() for model in asked]
+    with as_they_were([model.encoder for model in opened]):
+        asked = [
+            _Model(
+                model,
+                Watcher(model.encoder, device=where, batch_size=batch_size),
+                footage,
+                measures,
+            )
+            for model in opened
+        ]
+        failures = _ask(asked, footage)
+        models = [model.finish() for model in asked]
     found = Audit(
         data=_described(footage, failures),
         configuration={

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.audit.footage import Footage
-from unscene.audit.measure import Measured, Watcher
+from unscene.audit.measure import FEWEST, Measured, Watcher, counted, too_few
 from unscene.audit.moving import moving
 from unscene.audit.saliency_map import (
     MapScore,
@@ -55,11 +55,12 @@ _SCORES = ("auc", "gain", "share", "area", "frozen", "ceiling", "centre", "elsew
 class Saliency:
     """Measures where a model looks: `Measured` of name "where".
 
-    Scores, each the mean over windows with an interval over videos: "auc" (chance 0.5), "gain" (its
+    Scores, each the mean over windows with an interval over files: "auc" (chance 0.5), "gain" (its
     distance from "frozen", -1..1, by chance 0), "share" (chance: the mean of "area", the share of
     the pixels that move), and the yardsticks "frozen", "ceiling", "centre" and "elsewhere". For
     models with logits, "class" is the AUC of Grad-CAM for the class that the clip is taken for
-    (chance 0.5). Windows in which nothing moves, or everything does, are left out.
+    (chance 0.5). Windows in which nothing moves, or everything does, are left out,
+    and so are scores of fewer than `FEWEST` files.
 
     Pictures, of the first windows of up to four classes: "video-1.png", "moves-1.png", "film-1.png"
     (frames side by side: as they are, with what moves, with saliency) and "strip-1.png" (all three,
@@ -85,11 +86,11 @@ class Saliency:
         self.kinds: set[str] = set()
         self.left_out: dict[str, int] = {}
         self.rows: list[list[float]] = []
-        self.index: list[int] = []
+        self.files: list[int] = []  # which each row is of
         self.shown: list[dict[str, object]] = []
         self.pictures: dict[str, bytes] = {}
         self.forwards = 0
-        self.last: tuple[int, Tensor] | None = None  # a video, and what moves in it
+        self.last: tuple[int, Tensor] | None = None  # a file, and what moves in it
 
     def see(self, batch: Batch) -> None:
         if self.absent or not len(batch):
@@ -140,7 +141,8 @@ class Saliency:
         still = small[frames // 2]
         cells = F.adaptive_avg_pool3d(small[None], (size[0], size[1], size[2]))
         best = upsample(cells, (frames, side, side))[0]
-        other = self.last[1] if self.last is not None and self.last[0] != video else None
+        file = int(self.footage.files[video])
+        other = self.last[1] if self.last is not None and self.last[0] != file else None
         agreed = auc(saliency, small)
         alone = auc(upsample(unmoved, (frames, side, side))[0], still.expand_as(small))
         found = [
@@ -155,8 +157,8 @@ class Saliency:
             float("nan") if named is None else auc(upsample(named, (frames, side, side))[0], small),
         ]
         self.rows.append(found)
-        self.index.append(video)
-        self.last = (video, small)
+        self.files.append(file)
+        self.last = (file, small)
         self._show(video, view, looked, mask, found[0])
 
     def _show(self, video: int, view: Tensor, looked: Tensor, mask: Tensor, found: float) -> None:
@@ -182,16 +184,17 @@ class Saliency:
 
     def finish(self) -> Measured:
         details = {"left_out": dict(sorted(self.left_out.items()))}
-        if self.absent or not self.rows:
-            reasons = ", ".join(f"{reason} in {n}" for reason, n in details["left_out"].items())
-            absent = self.absent or f"no window can be scored ({reasons or 'none was read'})"
+        absent = self.absent or too_few(self.files, "in which it can be told what moves")
+        if not self.absent and not self.rows:
+            absent = f"no window can be scored ({counted(self.left_out) or 'none was read'})"
+        if absent:
             return Measured(self.name, absent=absent, details=details, forwards=self.forwards)
-        rows, index = np.array(self.rows), np.array(self.index)
+        rows, files = np.array(self.rows), np.array(self.files)
         scores = {}
         for name, column in zip(_SCORES, rows.T, strict=True):
             there = ~np.isnan(column)
-            if there.any():
-                scores[name] = score(column[there], videos=index[there], shares=False)
+            if len(np.unique(files[there])) >= FEWEST:
+                scores[name] = score(column[there], videos=files[there], shares=False)
         return Measured(
             self.name,
             scores=scores,

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unscene.audit.measure import Watcher
+from unscene.audit.measure import Watcher, finite
 from unscene.encoders import VideoEncoder
 from unscene.encoders.foreign import ForeignEncoder
 from unscene.video.loading import Batch
@@ -70,6 +70,9 @@ def class_cam(encoder: VideoEncoder, clips: Tensor) -> Tensor | None:
         (B, T', H', W'), at least 0, on the CPU; None for a model without logits or without maps,
         and where its logits do not depend on the map: those of a transformer that reads its class
         token alone do not, after its last layer (name an earlier one: `adapt(layer="blocks.10")`).
+
+    Raises:
+        UnsceneError: logits or maps are not finite.
     """
     if not (isinstance(encoder, ForeignEncoder) and encoder.has_logits):
         return None
@@ -86,7 +89,7 @@ def class_cam(encoder: VideoEncoder, clips: Tensor) -> Tensor | None:
                 return None
             weights = gradient.mean(dim=(2, 3, 4), keepdim=True)
             spoken = (weights * read.arrange(read.source)).sum(dim=1).clamp(min=0)
-            found.append(spoken.detach().float().cpu())
+            found.append(finite(spoken.detach().float().cpu(), encoder, "class maps"))
     return torch.cat(found)
 
 

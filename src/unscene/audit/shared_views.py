@@ -68,12 +68,12 @@ def shuffled(watcher: Watcher, batch: Batch, footage: Footage) -> Tensor:
 
 def _decide(watcher: Watcher, batch: Batch, footage: Footage) -> Lending:
     parted, count = watcher.parted(batch), len(batch)
-    paths = [footage.videos[i].path for i in batch.index.tolist()]
+    files = footage.file_of(batch)
     lender = torch.full((count,), -1)
     for i in range(count):
         alike = likeness(parted.scene[i : i + 1], parted.scene).tolist()
         for j in ((i + step) % count for step in range(1, count)):
-            if paths[j] != paths[i] and alike[j] < ALIKE:
+            if files[j] != files[i] and alike[j] < ALIKE:
                 lender[i] = j
                 break
     fixed = parted.fixed.cpu()

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.audit.footage import Footage, apart, basic, centre_view
-from unscene.audit.measure import Measured, Watcher
+from unscene.audit.measure import FEWEST, Measured, Watcher, too_few
 from unscene.audit.shared_views import lending, shuffled, swapped_views
 from unscene.evaluate import decouple, decouple_views
 from unscene.video.loading import Batch
@@ -65,7 +65,7 @@ class Time:
     def __init__(self, watcher: Watcher, footage: Footage) -> None:
         self.watcher, self.footage = watcher, footage
         self.anchors: list[Tensor] = []
-        self.index: list[int] = []
+        self.files: list[int] = []  # which each window is of
         self.cosines: list[dict[str, float]] = []
         self.left_out: Counter[str] = Counter()
         self.batches = self.forwards = 0
@@ -85,34 +85,38 @@ class Time:
                 for i, cosine in zip(which.tolist(), (found * anchors[which]).sum(1), strict=True):
                     cosines[i][name] = float(cosine)
         self._count(batch, cosines, lent.moving)
+        files = self.footage.file_of(batch).tolist()
         for i in torch.nonzero(lent.moving)[:, 0].tolist():
             self.anchors.append(anchors[i].float())
-            self.index.append(int(batch.index[i]))
+            self.files.append(files[i])
             self.cosines.append(cosines[i])
         self.batches += 1
         self.forwards += self.watcher.forwards - before
 
     def finish(self) -> Measured:
-        """Headline "motion"; "decoupling_untrained" and "decoupling_trained" as `evaluate` has."""
+        """Headline "motion"; "decoupling_untrained" and "decoupling_trained" as `evaluate` has.
+
+        None has a chance: at 0.5 both sides move features as far, and the features of untrained
+        networks move further with the scene. What fewer than `FEWEST` files show is left out.
+        """
         absent = self._absent()
         if absent:
             details = {"left_out": dict(self.left_out)}
             return Measured(self.name, absent=absent, details=details, forwards=self.forwards)
-        index = np.array(self.index)
-        headline = decouple.pair_wins(index, self.cosines, SCENE, HEADLINE)
-        pairs = decouple.pair_wins(index, self.cosines, decouple_views.SCENE, decouple_views.MOTION)
+        files = np.array(self.files)
+        headline = decouple.pair_wins(files, self.cosines, SCENE, HEADLINE)
+        pairs = decouple.pair_wins(files, self.cosines, decouple_views.SCENE, decouple_views.MOTION)
         means = {"motion": decouple.mean_of_pairs(headline)}
         for name, wanted in (("untrained", decouple.UNTRAINED), ("trained", decouple.TRAINED)):
             columns = [decouple.PAIRS.index(pair) for pair in wanted]
             means[f"decoupling_{name}"] = decouple.mean_of_pairs(pairs[:, columns])
-        scores = {name: found for name, found in means.items() if found is not None}
+        scores = {name: one for name, one in means.items() if one is not None and one.n >= FEWEST}
         return Measured(
             self.name,
             scores=scores,
-            chance=dict.fromkeys(scores, 0.5),
             details={
-                "altered": self._moved(index),
-                "pairs": self._table(index),
+                "altered": self._moved(files),
+                "pairs": self._table(files),
                 "left_out": dict(sorted(self.left_out.items())),
             },
             forwards=self.forwards,
@@ -184,50 +188,49 @@ class Time:
         frames = self.watcher.spec.frames
         if frames < 3:
             return f"the model sees {frames} frames at a time: an order needs at least 3"
-        if not self.index:
+        if not self.files:
             return "nothing moves in any video"
-        if len({self.footage.videos[i].path for i in self.index}) < 2:
-            return "fewer than two videos in which something moves: distances compare with others"
-        return ""
+        return too_few(self.files, "in which something moves")
 
-    def _moved(self, index: NDArray[np.int64]) -> dict[str, Any]:
-        """Of every alteration: its side, mean distance, and rank with its interval."""
+    def _moved(self, files: NDArray[np.int64]) -> dict[str, Any]:
+        """Of every alteration that files enough show: its side, mean distance, and rank with its
+        interval."""
         names = (*MOTION, *SCENE)
         distances = 1 - np.array([[c.get(name, np.nan) for name in names] for c in self.cosines])
-        ranks = self._ranks(index, distances)
-        intervals = _intervals(index, ranks)
+        ranks = self._ranks(files, distances)
+        intervals = _intervals(files, ranks)
+        shown = [len(np.unique(files[~np.isnan(column)])) for column in ranks.T]
         return {
             name: {
                 "side": "motion" if name in MOTION else "scene",
                 "distance": float(np.nanmean(distances[:, k])),
                 "rank": float(np.nanmean(ranks[:, k])),
                 "ci95": intervals[k],
-                "n": len(np.unique(index[~np.isnan(ranks[:, k])])),
+                "n": shown[k],
             }
             for k, name in enumerate(names)
-            if not np.isnan(ranks[:, k]).all()
+            if shown[k] >= FEWEST
         }
 
     def _ranks(
-        self, index: NDArray[np.int64], distances: NDArray[np.float64]
+        self, files: NDArray[np.int64], distances: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Which share of the other videos' windows is nearer than the altered one: as distances."""
+        """Which share of the other files' windows is nearer than the altered one: as distances."""
         anchors = torch.stack(self.anchors).double().numpy()
-        paths = np.array([self.footage.videos[i].path for i in index])
         ranks = np.full(distances.shape, np.nan)
-        for start in range(0, len(index), _CHUNK):
+        for start in range(0, len(files), _CHUNK):
             part = slice(start, start + _CHUNK)
             far = 1 - anchors[part] @ anchors.T
-            foreign = paths[part, None] != paths
+            foreign = files[part, None] != files
             for i, (row, of_others) in enumerate(zip(far, foreign, strict=True), start):
                 gap = distances[i][:, None] - row[of_others]
                 nearer = np.where(np.abs(gap) <= decouple.TIE, 0.5, gap > 0).mean(axis=1)
                 ranks[i] = np.where(np.isnan(distances[i]), np.nan, nearer)
         return ranks
 
-    def _table(self, index: NDArray[np.int64]) -> dict[str, float]:
-        """By "reversed>warp" and so on: in which share of videos the motion side went further."""
-        wins = decouple.pair_wins(index, self.cosines, SCENE, MOTION)
+    def _table(self, files: NDArray[np.int64]) -> dict[str, float]:
+        """By "reversed>warp" and so on: in which share of files the motion side went further."""
+        wins = decouple.pair_wins(files, self.cosines, SCENE, MOTION)
         names = [f"{motion}>{scene}" for scene in SCENE for motion in MOTION]
         return {
             name: float(np.nanmean(column))
@@ -237,15 +240,15 @@ class Time:
 
 
 def _intervals(
-    index: NDArray[np.int64], values: NDArray[np.float64], resamples: int = 2000
+    files: NDArray[np.int64], values: NDArray[np.float64], resamples: int = 2000
 ) -> list[tuple[float, float]]:
-    """Of the mean of every column (M, K) that is not nan, by drawing videos with their windows."""
-    _, owner = np.unique(index, return_inverse=True)
-    videos = owner.max() + 1
-    sums, counts = np.zeros((2, videos, values.shape[1]))
+    """Of the mean of every column (M, K) that is not nan, by drawing files with their windows."""
+    _, owner = np.unique(files, return_inverse=True)
+    count = owner.max() + 1
+    sums, counts = np.zeros((2, count, values.shape[1]))
     np.add.at(sums, owner, np.nan_to_num(values))
     np.add.at(counts, owner, (~np.isnan(values)).astype(np.float64))
-    draws = np.random.default_rng(0).multinomial(videos, np.full(videos, 1 / videos), resamples)
+    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), resamples)
     below = draws @ counts
     means = np.full(below.shape, np.nan)
     np.divide(draws @ sums, below, out=means, where=below > 0)

@@ -26,13 +26,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.audit.footage import Footage
-from unscene.audit.measure import Measured, Watcher
+from unscene.audit.measure import FEWEST, Measured, Watcher, counted, too_few
 from unscene.audit.shared_views import Lending, lending, shuffled, swapped_views
 from unscene.evaluate.bootstrap import share
 from unscene.evaluate.decouple import TIE
 from unscene.video.loading import Batch
 
-_FEWEST = 8  # swapped clips; of fewer, an interval says nothing
 _CHUNK = 512  # swapped clips that are compared with all clips at once
 NEAREST = ("motion", "background", "other")
 
@@ -53,7 +52,7 @@ class Swap:
         self.mixed: list[Tensor] = []  # of the swapped ones
         self.disordered: list[float] = []  # their cosines with the motion donor's, shuffled
         self.donors: list[tuple[int, int]] = []  # places in clips: of the motion, the background
-        self.owner: list[int] = []  # which video each clip is of
+        self.owner: list[int] = []  # which file each clip is of
         self.left_out: Counter[str] = Counter()
         self.forwards = 0
 
@@ -64,7 +63,7 @@ class Swap:
         self._count(lent)
         clips = F.normalize(self.watcher.anchors(batch).double(), dim=1)
         self.clips += list(clips.float())
-        self.owner += batch.index.tolist()
+        self.owner += self.footage.file_of(batch).tolist()
         rows = lent.swapped
         if len(rows):
             mixed = self.watcher.once(
@@ -83,32 +82,37 @@ class Swap:
         self.forwards += self.watcher.forwards - before
 
     def finish(self) -> Measured:
-        """Headline "motion_share"; "order" beside it if there are frames enough for one. Chance is
-        0.5 for both."""
+        """Headline "motion_share", by chance 0.5; "order" beside it if there are frames enough for
+        one, which has no chance: 0.5 is blind to order, and untrained networks are not."""
         details: dict[str, object] = {"left_out": dict(sorted(self.left_out.items()))}
-        if len(self.donors) < _FEWEST:
-            return Measured(
-                self.name,
-                absent=f"only {len(self.donors)} clips could be swapped, of {len(self.clips)}: it "
-                "takes videos in which something moves before a fixed camera, in several places",
-                details=details,
-                forwards=self.forwards,
-            )
+        absent = self._absent()
+        if absent:
+            return Measured(self.name, absent=absent, details=details, forwards=self.forwards)
         donors = np.array(self.donors)
-        videos = np.array(self.owner)[donors[:, 0]]
+        files = np.array(self.owner)[donors[:, 0]]
         follows, forwards, nearest = self._compare(donors)
         details["nearest"] = dict(zip(NEAREST, nearest.mean(axis=0).tolist(), strict=True))
         details["swapped"] = len(donors)
-        scores = {"motion_share": share(follows, videos)}
+        scores = {"motion_share": share(follows, files)}
         if self.disordered:
             order = _won(forwards, np.array(self.disordered))
-            scores["order"] = share(order, videos)
+            scores["order"] = share(order, files)
         return Measured(
             self.name,
             scores=scores,
-            chance=dict.fromkeys(scores, 0.5),
+            chance={"motion_share": 0.5},
             details=details,
             forwards=self.forwards,
+        )
+
+    def _absent(self) -> str:
+        read = set(self.owner)
+        swapped = {self.owner[motion] for motion, _ in self.donors}
+        if len(swapped) >= FEWEST or len(read) < FEWEST:
+            return too_few(read, "in all")
+        return (
+            f"{too_few(swapped, f'of {len(read)} with something to swap')}: something must move "
+            f"before a fixed camera, in several places ({counted(self.left_out)})"
         )
 
     def _compare(

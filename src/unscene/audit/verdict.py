@@ -2,11 +2,13 @@
 
 It is the weaker of the two shares of the measure "swap". To watch the motion, a model must tell the
 clip whose motion it is shown from the clip whose background it is shown (motion_share), and from
-the same frames in random order (order). Both are 0.5 by chance; a model that is blind to order has
-exactly 0.5 in the second and gets no more, however well it follows what moves by its looks.
+the same frames in random order (order). The first is 0.5 by chance. A model that is blind to order
+has exactly 0.5 in the second and gets no more, however well it follows what moves by its looks; one
+that notices shuffled frames has more, and untrained networks do notice. So the first is judged
+first, and the second can only take away from it.
 
 Where no motion can be cut out (the camera moves, one place only), the headline of "time" stands in,
-and the sentence says so.
+and the sentence says so. A measure of fewer than `FEWEST` files has no scores, and no verdict.
 """
 
 from __future__ import annotations
@@ -14,10 +16,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unscene.audit.measure import Measured
-from unscene.audit.result import Verdict
+from unscene.audit.result import Finding, Verdict
 from unscene.evaluate.bootstrap import Score
 
-CHANCE = 0.5
+EVEN = 0.5  # neither side is ahead
+
+_SAYS: dict[Finding, str] = {
+    "motion": "It watches the motion",
+    "looks": "It follows what moves by its looks, not by its motion",
+    "scene": "It watches the scene",
+    "open": "Neither the motion nor the scene clearly prevails",
+}
+_SIDES: dict[int, Finding] = {1: "motion", 0: "open", -1: "scene"}
 
 
 def verdict(measures: Sequence[Measured]) -> Verdict:
@@ -29,7 +39,8 @@ def verdict(measures: Sequence[Measured]) -> Verdict:
     if time is not None and time.scores:
         return _of_time(time, swap)
     reasons = [f"{found.name}: {found.absent}" for found in (swap, time) if found is not None]
-    return Verdict(None, None, 0, "", f"No verdict. {'; '.join(reasons) or 'Nothing measured'}.")
+    sentence = f"No verdict. {'; '.join(reasons) or 'Nothing measured'}."
+    return Verdict(None, None, 0, "", sentence, "none")
 
 
 def _of_swap(swap: Measured) -> Verdict:
@@ -38,45 +49,42 @@ def _of_swap(swap: Measured) -> Verdict:
     weaker = share if order is None or share.value <= order.value else order
     counted = (
         f"{_percent(share)} of the clips that show one video's motion over another's background "
-        "are nearer to the motion's"
+        "are nearer to the motion's (chance: 50 %)"
     )
     if order is not None:
-        counted += f", and {_percent(order)} nearer to it than to its frames in random order"
-    counted += " (chance: 50 % each)"
-    side = _side(weaker)
+        counted += (
+            f", and {_percent(order)} nearer to it than to its frames in random order (blind to "
+            "order: 50 %; untrained networks are not)"
+        )
+    side = _side(share)
     if side > 0:
-        says = "It watches the motion"
-    elif weaker is share and side < 0:
-        says = "It watches the scene"
-    elif weaker is order and _side(share) > 0:
-        says = "It follows what moves by its looks, not by its motion"
+        finding: Finding = "motion" if order is None or _side(order) > 0 else "looks"
     else:
-        says = "Neither the motion nor the scene clearly prevails"
-    return Verdict(weaker.value, weaker.ci95, weaker.n, "swap", f"{says}: {counted}.")
+        finding = "scene" if side < 0 else "open"
+    sentence = f"{_SAYS[finding]}: {counted}."
+    return Verdict(weaker.value, weaker.ci95, weaker.n, "swap", sentence, finding)
 
 
 def _of_time(time: Measured, swap: Measured | None) -> Verdict:
     found = time.scores["motion"]
-    says = {
-        1: "It watches the motion",
-        0: "Neither the motion nor the scene clearly prevails",
-        -1: "It watches the scene",
-    }[_side(found)]
+    finding = _SIDES[_side(found)]
     missing = f" No motion could be swapped: {swap.absent}." if swap is not None else ""
     return Verdict(
         found.value,
         found.ci95,
         found.n,
         "time",
-        f"{says}: a change of the motion moves its features further than a change of the scene in "
-        f"{_percent(found)} of cases (chance: 50 %).{missing}",
+        f"{_SAYS[finding]}: a change of the motion moves its features further than a change of the "
+        f"scene in {_percent(found)} of cases (50 %: as far with both; untrained networks have "
+        f"less).{missing}",
+        finding,
     )
 
 
 def _side(found: Score) -> int:
-    """1 above chance, -1 below, 0 if the interval holds it."""
+    """1 for the motion, -1 for the scene, 0 if the interval does not tell."""
     low, high = found.ci95
-    return int(low > CHANCE) - int(high < CHANCE)
+    return int(low > EVEN) - int(high < EVEN)
 
 
 def _percent(found: Score) -> str:

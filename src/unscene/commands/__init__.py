@@ -6,7 +6,24 @@ imports torch before it runs, so that help and mistyped flags are answered at on
 
 from __future__ import annotations
 
+from typing import Any
+
+from unscene.files import place
+
 DATA = (
     "folder of videos, folder of class folders, CSV (path,label[,start,end]), or an official list "
     "such as ucf101-1-train:FOLDER"
 )
+# The names of encoders.registry, which imports torch; a test holds them together.
+ENCODERS = (
+    *("c3d", "i3d", "r2d-narrow", "r2d10", "r2d18", "r2plus1d10", "r2plus1d18", "r2plus1d26"),
+    *("r3d-narrow", "r3d10", "r3d18", "r3d26", "r3d34", "s3dg"),
+)
+DEVICE = "auto, cpu, cuda, cuda:1 ..."
+WORKERS = "processes that read videos; 0: this one"
+
+
+def placed(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Values of flags, ~ written out in those of `names` that were given."""
+    found = {name: str(place(values[name])) for name in names if values.get(name) is not None}
+    return values | found

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from unscene.commands import DATA
+from unscene.commands import DATA, DEVICE, WORKERS
 from unscene.errors import UnsceneError
+from unscene.files import place
 
 HELP = "does a model watch the motion or the scene? a report"
 
@@ -22,8 +22,9 @@ def flags(parser: ArgumentParser) -> None:
         action="append",
         type=str,
         required=True,
-        help="what is audited, once or more: a saved encoder, a name of ours (then untrained), "
-        "package.module:factory, or hf:FOLDER of transformers; NAME=... gives it a name",
+        help="what is audited, once or more: a saved encoder, a name of ours (then untrained; see "
+        "unscene pretrain --help), package.module:factory, or hf:FOLDER of transformers; NAME=... "
+        "gives it a name",
     )
     parser.add_argument(
         "--out", type=str, default="runs/audit", help="folder for report.html and audit.json"
@@ -36,10 +37,10 @@ def flags(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--videos", type=int | None, help="at most so many, drawn by the seed")
     parser.add_argument("--clips", type=int, default=1, help="windows a video")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0, help="decides what is drawn")
+    parser.add_argument("--workers", type=int, default=2, help=WORKERS)
     parser.add_argument("--batch_size", type=int, default=8, help="windows read at once")
-    parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1 ...")
+    parser.add_argument("--device", type=str, default="auto", help=DEVICE)
     parser.add_argument(
         "--fail-below",
         "--fail_below",
@@ -54,7 +55,7 @@ def run(values: Namespace) -> int:
         raise UnsceneError(f"--fail-below {below}: a verdict is a number from 0 to 1")
     from unscene.audit.run import MEASURES, audit
 
-    out = Path(values.out)
+    out = place(values.out)
     found = audit(
         values.data,
         values.encoder,

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from jsonargparse import ArgumentParser, Namespace
+
+from unscene.files import place
 
 HELP = "the whole story on generated footage, in minutes"
 
 
 def flags(parser: ArgumentParser) -> None:
     parser.add_argument("--out", type=str, default="runs/demo", help="folder of the demo")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="decides footage and trainings")
 
 
 def run(values: Namespace) -> None:
     from unscene.demo import demo
 
-    demo(Path(values.out), seed=values.seed)
+    demo(place(values.out), seed=values.seed)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
-from unscene.commands import DATA
+from unscene.commands import DATA, DEVICE, WORKERS, placed
+from unscene.commands.help import add_groups, command_parser, field_defaults
+from unscene.files import place
 
 HELP = "retrieval, probes, fine-tuning and decoupling score of an encoder"
 
@@ -19,13 +20,28 @@ _PROTOCOLS = {
     "decouple": "without labels: is the same motion nearer than the same scene?",
 }
 
+_GROUPS = {  # flags of a fine-tuning
+    "to begin with": (
+        *("train", "encoder", "out", "label", "labels", "preset", "epochs", "batch_size", "lr"),
+        *("seed", "workers"),
+    ),
+    "the run": (
+        *("validation", "min_steps", "max_steps", "save_every", "threads", "precision"),
+        *("devices", "accelerator", "sync_batchnorm", "encoder_options"),
+    ),
+    "what is read": ("frames", "stride", "size", "short_side", "clips", "augmentation"),
+    "optimiser": (
+        *("optimizer", "momentum", "weight_decay", "dropout", "schedule", "drops"),
+        *("drop_factor", "warmup"),
+    ),
+}
+
 
 def flags(parser: ArgumentParser) -> None:
     below = parser.add_subcommands(dest="protocol", title="protocols", metavar="PROTOCOL")
     for name, text in _PROTOCOLS.items():
-        sub = ArgumentParser(exit_on_error=False, prog=f"unscene evaluate {name}", description=text)
+        sub = command_parser(below, name, f"unscene evaluate {name}", text)
         _finetune_flags(sub) if name == "finetune" else _frozen_flags(sub, name)
-        below.add_subcommand(name, sub, help=text)
 
 
 def run(values: Namespace) -> None:
@@ -37,7 +53,11 @@ def run(values: Namespace) -> None:
     width = max((len(row.metric) for row in rows), default=0)
     for row in rows:
         low, high = row.ci95
-        print(f"{row.metric:<{width}}  {row.value:.3f}  [{low:.3f}, {high:.3f}]  n = {row.n}")
+        chance = "" if row.chance is None else f"  chance {row.chance:.3f}"
+        measured = f"{row.value:.3f}  [{low:.3f}, {high:.3f}]  n = {row.n}"
+        print(f"{row.metric:<{width}}  {measured}{chance}")
+    if values.protocol != "finetune" and given.out:  # that one has told of its folder
+        print(f"rows: {place(given.out)}")
 
 
 def _frozen_flags(parser: ArgumentParser, protocol: str) -> None:
@@ -65,9 +85,9 @@ def _frozen_flags(parser: ArgumentParser, protocol: str) -> None:
         )
     clips = 1 if protocol == "decouple" else 10
     parser.add_argument("--clips", type=int, default=clips, help="windows a video")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--batch_size", type=int, default=16)
-    parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda, cuda:1 ...")
+    parser.add_argument("--workers", type=int, default=2, help=WORKERS)
+    parser.add_argument("--batch_size", type=int, default=16, help="windows in a batch")
+    parser.add_argument("--device", type=str, default="auto", help=DEVICE)
     parser.add_argument(
         "--out",
         type=str | None,
@@ -82,26 +102,24 @@ def _frozen(protocol: Any, given: Namespace) -> list[Any]:
     measure: Any = evaluate_decoupling if protocol == "decouple" else partial(evaluate, protocol)
     values = given.as_dict()
     data, encoder, out = (values.pop(name) for name in ("data", "encoder", "out"))
-    return measure(data, Path(encoder), out=Path(out) if out else None, **values)
+    return measure(data, place(encoder), out=place(out) if out else None, **values)
 
 
 def _finetune_flags(parser: ArgumentParser) -> None:
     from unscene.evaluate.finetune_config import FinetuneConfig
     from unscene.train.config import describe
 
+    parser.usage = "%(prog)s DATA --train TRAIN --encoder ENCODER [flags]"
     parser.add_argument("data", nargs="?", type=str | None, help=f"the test: {DATA}")
-    parser.add_argument("--config", type=str | None, help="a config.yaml; flags beside it win")
-    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
-    texts = describe(FinetuneConfig)
-    for name, hint in get_type_hints(FinetuneConfig).items():
-        if name != "data":
-            parser.add_argument(f"--{name}", type=hint | None, default=None, help=texts[name])
+    hints, texts = get_type_hints(FinetuneConfig), describe(FinetuneConfig)
+    add_groups(parser, _GROUPS, hints, texts, field_defaults(FinetuneConfig))
 
 
 def _finetune(values: dict[str, Any]) -> list[Any]:
     from unscene.evaluate.finetune_config import FinetuneConfig, build, continue_config
     from unscene.train.config import asked
 
+    values = placed(values, "config", "out", "encoder")
     config, resume = asked(values, FinetuneConfig.out, build, continue_config)
     from unscene.evaluate.finetune import finetune
 

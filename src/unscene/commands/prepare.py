@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -13,6 +14,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from unscene.commands import DATA
 from unscene.errors import UnsceneError
+from unscene.files import place
 from unscene.progress import bar, counting, duration
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def run(values: Namespace) -> int:
     from unscene.video.transcode import Recipe
 
     recipe = Recipe(**{name: values[name] for name in Recipe.__dataclass_fields__})
-    plan = make_plan(values.data, Path(values.out), recipe)
+    plan = make_plan(values.data, place(values.out), recipe)
     with counting("checking", len(plan.todo), "file", show=bool(plan.todo)) as checked:
         found = prepare.check_plan(plan, workers=values.workers, progress=checked)
     every = [*_skipped(plan.catalog), *found.values()]
@@ -94,7 +96,7 @@ def _check(values: Namespace) -> int:
 
     if values.out is not None:
         raise UnsceneError(f"--check writes nothing to {values.out}: leave it out, or use --csv")
-    file = None if values.csv is None else Path(values.csv)
+    file = None if values.csv is None else place(values.csv)
     if file is not None and file.exists():
         raise UnsceneError(f"{file}: exists; name another file for --csv")
     catalog = list_videos(values.data)
@@ -204,7 +206,8 @@ def _told(account: Account, plan: Plan) -> str:
             "the same command goes on from here"
         )
     elif finished:
-        lines.append(f"train on it: unscene pretrain {plan.out / (plan.table or '')}")
+        data = shlex.quote(str(plan.out / (plan.table or "")))
+        lines.append(f"train on it: unscene pretrain {data}")
     return "\n".join(lines)
 
 

@@ -2,44 +2,87 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import fields
 from typing import get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
-from unscene.commands import DATA
-from unscene.methods.presets import METHODS
-from unscene.methods.reads import check_read
+from unscene.commands import DATA, ENCODERS, placed
+from unscene.commands.help import add_groups, field_defaults, plain
+from unscene.methods.presets import METHODS, resolve
+from unscene.methods.reads import READS, check_read
 from unscene.methods.settings import Settings
 from unscene.train.config import RunConfig, asked, build, continue_config, describe
 
 HELP = "learn an encoder from videos without labels"
 
 
+_GROUPS = {
+    "to begin with": (
+        *("method", "preset", "encoder", "out", "epochs", "batch_size", "lr", "seed"),
+        *("workers",),
+    ),
+    "the run": (
+        *("max_steps", "save_every", "monitor", "threads", "precision", "devices"),
+        *("accelerator", "sync_batchnorm", "encoder_options"),
+    ),
+    "what is read": ("frames", "stride", "size", "short_side", "flow"),
+    "views": ("augmentation", "basic_on"),
+    "optimiser": (
+        *("optimizer", "momentum", "nesterov", "weight_decay", "clip_gradient", "schedule"),
+        *("drops", "warmup"),
+    ),
+    "the contrast": (
+        *("dim", "head", "temperature", "twin_momentum", "queue", "queue_of"),
+        *("batch_negatives", "margin"),
+    ),
+    "DSM's disturbances": (
+        *("warp", "warp_points", "warp_reach", "flow_scaling", "flow_max", "shift"),
+        *("shift_range", "other_scene"),
+    ),
+    "HDC": ("contrasts", "stages", "stage_weights", "sc_pool", "crop_first", "crop_reach"),
+    "CMD and unscene": (
+        *("tasks", "task_weights", "foretell", "motion_at", "motion_from", "motion_loss"),
+        *("motion_frames", "motion_gap", "motion_negatives", "motion_reach", "motion_limit"),
+        *("motion_corrected", "context_from", "predictor", "predictor_dim", "predictor_hidden"),
+        *("scales", "side_encoders"),
+    ),
+}
+
+
 def flags(parser: ArgumentParser) -> None:
+    parser.usage = "%(prog)s DATA [flags]"
     parser.add_argument("data", nargs="?", type=str | None, help=DATA)
-    parser.add_argument(
-        "--config", type=str | None, help="a config.yaml or recipe; flags given beside it win"
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="continue the run in --out from its last checkpoint"
-    )
-    defaults = RunConfig(data="")
-    texts = describe()
-    for owner, base in ((RunConfig, defaults), (Settings, None)):
-        hints = get_type_hints(owner)
-        for name, hint in hints.items():
-            if name in ("data", "settings"):
-                continue
-            shown = f" (default: {getattr(base, name)})" if base is not None else " (see --preset)"
-            text = texts.get(name, "") + shown
-            if name == "method":
-                text = f"one of {', '.join(METHODS)} (default: dsm)"
-            parser.add_argument(f"--{name}", type=hint | None, default=None, help=text)
+    texts = describe() | {
+        "method": f"one of {', '.join(METHODS)}",
+        "encoder": f"what is trained, one of {', '.join(ENCODERS)}",
+    }
+    hints = get_type_hints(RunConfig) | get_type_hints(Settings)
+    add_groups(parser, _GROUPS, hints, texts, field_defaults(RunConfig) | _of_methods())
+
+
+def _of_methods() -> dict[str, str]:
+    """Of every setting, the methods that read it, if not all do, and what they take for it."""
+    presets = {method: resolve(method) for method in METHODS}
+    told = {}
+    for field in fields(Settings):
+        values = defaultdict(list)
+        for method in METHODS:
+            if field.name in READS[method]:
+                values[plain(getattr(presets[method], field.name))].append(method)
+        usual, *others = sorted(values, key=lambda value: -len(values[value]))
+        readers = [method for method in METHODS if field.name in READS[method]]
+        of = "" if len(readers) == len(METHODS) else f"of {', '.join(readers)}; "
+        differing = [f"; {', '.join(values[value])}: {value}" for value in others]
+        told[field.name] = f"{of}default: {usual}{''.join(differing)}"
+    return told
 
 
 def run(values: Namespace) -> int:
-    run, resume = asked(values.as_dict(), RunConfig.out, build, continue_config)
+    run, resume = asked(
+        placed(values.as_dict(), "config", "out"), RunConfig.out, build, continue_config
+    )
     typed = (field.name for field in fields(Settings) if values.get(field.name) is not None)
     check_read(run.method, typed)
     from unscene.evaluate import monitor

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
+from unscene.commands.help import add_flag
+from unscene.files import place
 from unscene.train.config import RunConfig, describe
 
 HELP = "one row of a paper's table, from the data to the numbers"
@@ -18,7 +19,7 @@ _OPTIONS = (
 _HERE = {
     "devices": 'number of devices, or "auto"; they share the paper\'s batch, which must divide by '
     "their number. What was begun needs as many as it began with. A retrieval takes one",
-    "accelerator": '"auto", "cpu" or "gpu", for retrievals too',
+    "accelerator": 'what computes, retrievals too; "auto" is a GPU where there is one',
     "precision": 'of the trainings; "auto" is bf16 on a GPU and fp32 on a CPU',
 }
 
@@ -33,18 +34,18 @@ def flags(parser: ArgumentParser) -> None:
     )
     texts, hints = describe(RunConfig) | _HERE, get_type_hints(RunConfig)
     for name in _OPTIONS:
-        parser.add_argument(f"--{name}", type=hints[name] | None, help=texts[name])
+        add_flag(parser, name, hints[name], texts[name])
 
 
 def run(values: Namespace) -> None:
     from unscene.recipe import DATASETS, read_recipe
 
-    recipe = read_recipe(values.recipe)  # before torch is there: a mistake shows at once
+    recipe = read_recipe(place(values.recipe))  # before torch is there: a mistake shows at once
     from unscene.reproduce import means, reproduce
 
     ending = "-dry" if values.dry_run else ""
     given = values.as_dict()
-    out = Path(values.out or f"runs/{recipe.name}{ending}")
+    out = place(values.out or f"runs/{recipe.name}{ending}")
     rows = reproduce(
         recipe,
         {name: given[name] for name in DATASETS},

@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from jsonargparse import ArgumentParser, Namespace
+
+from unscene.errors import UnsceneError
+from unscene.files import check_writable, place, write_text
 
 HELP = "tables and plots of results"
 
 
 def flags(parser: ArgumentParser) -> None:
+    parser.usage = "%(prog)s PATHS ... [flags]"
     parser.add_argument(
-        "paths", nargs="+", type=str, help="folders, or .jsonl files, of rows of results"
+        "paths",
+        nargs="*",
+        type=str,
+        help="folders, or .jsonl files, of rows of results; they stand before --metrics",
     )
     parser.add_argument(
-        "--metrics", nargs="+", type=str, default=[], help="the columns (default: all there are)"
+        "--metrics",
+        nargs="+",
+        type=str,
+        default=[],
+        help="the columns, all words up to the next flag; without it, all there are",
     )
     parser.add_argument("--markdown", type=str | None, help="also write the tables to this file")
     parser.add_argument("--plot", type=str | None, help="also draw them to this .png file")
 
 
 def run(values: Namespace) -> None:
-    from unscene.evaluate.results import collect, markdown, plot, tables, text
-    from unscene.files import write_text
+    if not values.paths:
+        taken = f"; --metrics took {', '.join(values.metrics)}" if values.metrics else ""
+        raise UnsceneError(
+            f"no PATHS: give folders or .jsonl files of results first{taken}. "
+            "Such as: unscene results runs/ --metrics retrieval_r1"
+        )
+    from unscene.evaluate.results import check_plot, collect, markdown, plot, tables, text
 
-    found = tables(collect(values.paths), values.metrics)
+    page = place(values.markdown) if values.markdown else None
+    picture = place(values.plot) if values.plot else None
+    if picture:  # before anything is written
+        check_plot(picture)
+    for file in filter(None, (page, picture)):
+        check_writable(file)
+    found = tables(collect(map(place, values.paths)), values.metrics)
     print(text(found), end="")
-    if values.markdown:
-        write_text(Path(values.markdown), markdown(found))
-    if values.plot:
-        plot(found, Path(values.plot))
+    if page:
+        write_text(page, markdown(found))
+    if picture:
+        plot(found, picture)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from jsonargparse import ArgumentParser, Namespace
+
+from unscene.files import place
 
 HELP = "generate moving scenes with known motion and scene"
 
@@ -13,7 +13,7 @@ def flags(parser: ArgumentParser) -> None:
     from unscene.video.scene_plan import MovingScenes
 
     parser.add_argument("out", type=str, help="folder to write")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw")
     parser.add_class_arguments(MovingScenes, as_group=True)
 
 
@@ -21,5 +21,5 @@ def run(values: Namespace) -> None:
     from unscene.video.scenes import MovingScenes, generate
 
     spec = {k: v for k, v in values.as_dict().items() if k not in ("out", "workers")}
-    report = generate(Path(values.out), MovingScenes(**spec), workers=values.workers)
+    report = generate(place(values.out), MovingScenes(**spec), workers=values.workers)
     print(f"{report.videos} videos in {report.out}: train.csv, seen.csv, unseen.csv")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from jsonargparse import ArgumentParser, Namespace
 
 from unscene.commands import DATA
 from unscene.errors import UnsceneError
+from unscene.files import place
+from unscene.methods.presets import METHODS, PRESETS
 
 HELP = "picture of anchors, positives, negatives and flow"
 
@@ -16,13 +16,22 @@ def flags(parser: ArgumentParser) -> None:
     parser.add_argument("data", type=str, help=DATA)
     parser.add_argument("--out", type=str, default="views.png", help="the picture (.png)")
     parser.add_argument("--videos", type=int, default=4, help="how many videos to draw")
-    parser.add_argument("--method", type=str, default="dsm", help="whose views")
-    parser.add_argument("--preset", type=str, default="default")
+    parser.add_argument(
+        "--method", type=str, default="dsm", help=f"whose views, one of {', '.join(METHODS)}"
+    )
+    parser.add_argument(
+        "--preset", type=str, default="default", help=f"one of {', '.join(PRESETS)}"
+    )
     parser.add_argument("--size", type=int, default=112, help="side of a view in pixels")
-    parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--stride", type=int, default=4)
+    parser.add_argument("--frames", type=int, default=16, help="frames of a clip")
+    parser.add_argument(
+        "--stride",
+        type=int,
+        default=4,
+        help="distance of neighbouring frames, in frames of the video",
+    )
     parser.add_argument("--flow", type=str, default="dis", help="dis or codec")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="decides videos and views")
 
 
 def run(values: Namespace) -> None:
@@ -32,7 +41,7 @@ def run(values: Namespace) -> None:
 
     path = preview(
         values.data,
-        Path(values.out),
+        place(values.out),
         videos=values.videos,
         method=values.method,
         preset=values.preset,

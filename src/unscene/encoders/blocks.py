@@ -115,14 +115,8 @@ class BasicBlock(Block):
 
 
 class Bottleneck(Block):
-    """A 3x3x3 convolution between two of 1x1x1, at a quarter of the block's channels. It begins as
-    its shortcut: the last norm's weights are zero, as in the public model of CMD's authors."""
-
-    def __init__(self, inputs: int, outputs: int, stride: Triple, kind: Kind) -> None:
-        super().__init__(inputs, outputs, stride, kind)
-        last = self.residual[-1]
-        assert isinstance(last, nn.BatchNorm3d)
-        nn.init.zeros_(last.weight)
+    """A 3x3x3 convolution between two of 1x1x1, at a quarter of the block's channels. Within a
+    ResNet3D it begins as its shortcut, see there."""
 
     def _residual(
         self, inputs: int, outputs: int, stride: Triple, conv: Convolution

@@ -2,6 +2,7 @@
 
     adapt(module)                 torch modules: torchvision's video models and all like them
     adapt(module, axes="BTCHW")   other axis orders; "BCHW": an image model (timm), frame by frame
+    adapt(module.encode)          a method of a module
     adapt(function)               any function of a clip
     adapt(model)                  of transformers: VideoMAE, TimeSformer, ViViT, V-JEPA 2
 
@@ -21,8 +22,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from unscene.encoders.base import IMAGENET_MEAN, IMAGENET_STD, EncoderSpec, VideoEncoder
-from unscene.encoders.hooks import Axes, Hooks, Read, tensors
+from unscene.encoders.base import EncoderSpec, VideoEncoder
+from unscene.encoders.hooks import Axes, Hooks, Read, module_of, tensors
 from unscene.encoders.transformers_models import TransformersModel, is_transformers
 from unscene.errors import UnsceneError
 
@@ -44,16 +45,20 @@ class Reader(Protocol):
 class ForeignEncoder(VideoEncoder):
     """A model of somebody else, run as an encoder of ours; made by `adapt`.
 
-    Everything is differentiable, so that Grad-CAM works.
+    Everything is differentiable, so that Grad-CAM works. A module that holds float16 or bfloat16
+    is given clips of that kind; features, maps and logits are float32 whatever it is.
 
     Attributes:
-        model: what runs; a module moves with the encoder and changes mode with it.
+        model: what runs; a module, or that of a method, moves with the encoder and changes mode
+            with it.
         has_logits: whether `logits` answers.
     """
 
     def __init__(self, model: object, spec: EncoderSpec, reader: Reader) -> None:
         super().__init__(spec, stage_dims=(spec.dim,), minimum=(1, 1, 1))
         self.model = model
+        # A method is no submodule by itself; a module must not be listed twice.
+        self._owner = None if isinstance(model, nn.Module) else module_of(model)
         self._reader = reader
         self.has_logits = False
 
@@ -77,8 +82,9 @@ class ForeignEncoder(VideoEncoder):
     def read(self, clip: Tensor) -> Read:
         """Features, maps and logits of one run. Raises UnsceneError as `forward` does."""
         self._check(clip)
+        own = next((t.dtype for t in tensors(self.model) if t.is_floating_point()), clip.dtype)
         try:
-            read = self._reader(clip)
+            read = self._reader(clip.to(own))
         except UnsceneError as error:
             raise UnsceneError(f"{self.spec.name}: {error}") from error
         if read.features.ndim != 2 or len(read.features) != len(clip):
@@ -86,7 +92,14 @@ class ForeignEncoder(VideoEncoder):
                 f"{self.spec.name}: {len(clip)} clips gave a feature of shape "
                 f"{tuple(read.features.shape)}; it must be (batch, dim): check axes and head"
             )
-        return read
+        logits = None if read.logits is None else read.logits.float()
+        # The source stays as it is: of a copy, what the model went on with has no gradient.
+        return replace(
+            read,
+            features=read.features.float(),
+            logits=logits,
+            arrange=lambda source: read.arrange(source).float(),
+        )
 
 
 def adapt(
@@ -95,7 +108,7 @@ def adapt(
     name: str | None = None,
     axes: Axes | None = None,
     frames: int | None = None,
-    stride: int = 4,
+    stride: int | None = None,
     size: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -106,14 +119,19 @@ def adapt(
     """An encoder of ours from any model.
 
     Args:
-        model: a VideoEncoder (returned as it is), a model of transformers, a torch module, or a
-            function from a float clip to a tensor: features (B, D), logits (B, K), tokens
-            (B, N, D) or maps (B, D, T', H', W'); or a mapping with "features", "maps", "logits".
-        name: what to call it; its class or function name if not given.
+        model: a model of transformers, a torch module, or a function from a float clip to a
+            tensor: features (B, D), logits (B, K), tokens (B, N, D) or maps (B, D, T', H', W'); or
+            a mapping with "features", "maps", "logits". A method of a module brings the module
+            along: it moves and changes mode with the encoder. Any other function gets clips on
+            whatever device its caller has them. Or a VideoEncoder, which is returned itself: frames
+            to std that are given go into a new `spec`, which takes the place of its own.
+        name: what to call it; its class or function name if not given. A VideoEncoder keeps its
+            own.
         axes: of the clip that it takes. "BCHW": it takes images, and its answers are averaged
             over the frames. None: "BCTHW", or "BCHW" for a model of timm.
         frames, stride, size: the clips to feed it: T, frames of the video from one to the next,
-            side in pixels. None: what the model says of itself, else 16 frames of 112 pixels.
+            side in pixels. None: what the model says of itself, else 16 frames of 112 pixels, every
+            fourth.
         mean, std: what RGB in 0..1 is normalised with, one value a channel. None: what the model
             says, else those of ImageNet.
         head: name of the submodule whose input is the feature and whose output the logits, such as
@@ -127,16 +145,23 @@ def adapt(
         An encoder in evaluation mode: features would change with the batch otherwise.
 
     Raises:
-        UnsceneError: it is none of these, cannot take such clips, or has no such submodule.
+        UnsceneError: it is none of these, cannot take such clips, or has no such submodule; or
+            axes, head, layer or grid are given where they are known.
     """
+    clips = {"frames": frames, "stride": stride, "size": size, "mean": mean, "std": std}
+    given: dict[str, Any] = {key: value for key, value in clips.items() if value is not None}
     if isinstance(model, VideoEncoder):
-        return model
+        for option, value in {"axes": axes, "head": head, "layer": layer, "grid": grid}.items():
+            if value is not None:
+                raise UnsceneError(
+                    f"{model.spec.name}: {option} is for other modules; of an encoder of unscene "
+                    "it is known"
+                )
+        return _fed(model, given)
     if not callable(model):
         raise UnsceneError(
             f"{model!r} is no model: give a torch module, a function of a clip, or a VideoEncoder"
         )
-    if isinstance(model, nn.Module):
-        model.eval()
     name = name or _name(model)
     if is_transformers(model):
         if head is not None or layer is not None or grid is not None:
@@ -149,26 +174,28 @@ def adapt(
     else:
         own = _own_clips(model)
         function: Callable[..., Any] = model
-        order = axes or own.get("axes", "BCTHW")
-        reader = Hooks(function, order, head=head, layer=layer, grid=grid)
-    spec = EncoderSpec(
-        name,
-        {},
-        1,
-        frames or own.get("frames", 16),
-        stride,
-        size or own.get("size", 112),
-        tuple(mean or own.get("mean", IMAGENET_MEAN)),
-        tuple(std or own.get("std", IMAGENET_STD)),
-    )
-    return _tried(model, spec, reader)
+        order = own.pop("axes", "BCTHW")
+        reader = Hooks(function, axes or order, head=head, layer=layer, grid=grid)
+    return _tried(model, EncoderSpec(name, {}, dim=1, **(own | given)), reader)
+
+
+def _fed(encoder: VideoEncoder, given: dict[str, Any]) -> VideoEncoder:
+    """One of ours, in evaluation mode, to be fed clips of other frames, stride, size, mean, std."""
+    spec = replace(encoder.spec, **given) if given else encoder.spec
+    if spec.channels != encoder.spec.channels:
+        raise UnsceneError(
+            f"{spec.name} takes {encoder.spec.channels} channels: give mean and std a value for "
+            f"each, not {spec.channels}"
+        )
+    encoder.spec = spec
+    return encoder.eval()
 
 
 def _tried(model: object, spec: EncoderSpec, reader: Reader) -> ForeignEncoder:
     """Run two clips of zeros: learn D, and fail here rather than in the middle of an audit."""
     shape = (2, spec.channels, spec.frames, spec.size, spec.size)
     device = next((p.device for p in tensors(model)), torch.device("cpu"))
-    encoder = ForeignEncoder(model, spec, reader)
+    encoder = ForeignEncoder(model, spec, reader).eval()  # a batch norm would learn from zeros
     try:
         with torch.no_grad():
             read = encoder.read(torch.zeros(shape, device=device))

@@ -263,11 +263,17 @@ class Hooks:
         return name or None
 
 
+def module_of(model: object) -> nn.Module | None:
+    """The module that runs: the model itself, or the one whose method it is."""
+    owner = getattr(model, "__self__", model)
+    return owner if isinstance(owner, nn.Module) else None
+
+
 def tensors(model: object) -> Iterator[Tensor]:
-    """Parameters and buffers, if it has any."""
-    if isinstance(model, nn.Module):
-        yield from model.parameters()
-        yield from model.buffers()
+    """Parameters and buffers of the module that runs, if there is one."""
+    if (module := module_of(model)) is not None:
+        yield from module.parameters()
+        yield from module.buffers()
 
 
 def _classifies(module: nn.Module | None) -> bool:

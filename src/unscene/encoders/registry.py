@@ -43,8 +43,9 @@ def create_encoder(name: str, **options: Any) -> VideoEncoder:
 
     Args:
         name: one of `known_encoders()`.
-        options: of the encoder itself: `in_channels` and `stem` of the ResNets, `width`, `stages`,
-            `pool` and `in_channels` of the narrow networks. See `unscene.encoders.resnet3d`.
+        options: of the encoder itself: `in_channels` of the ResNets, `stem` of R3D and R(2+1)D,
+            `width`, `stages`, `pool` and `in_channels` of the narrow networks. See
+            `unscene.encoders.resnet3d`.
 
     Raises:
         UnsceneError: no such encoder, no such option, or a value that the option cannot take.

@@ -69,7 +69,7 @@ _STRIDES: tuple[Triple, ...] = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2))
 
 
 class ResNet3D(VideoEncoder):
-    """A stem and stages of basic blocks. Stages of `forward_stages`: layer1, layer2, ...
+    """A stem and stages of blocks. Stages of `forward_stages`: layer1, layer2, ...
 
     Padding lets any length through, so a clip may have 1 frame; its height and width must cover
     one cell of the last map.
@@ -120,6 +120,16 @@ class ResNet3D(VideoEncoder):
                 inputs = width
             self.layers.append(nn.Sequential(*stage))
         self.initialise()
+
+    def initialise(self) -> None:
+        """As of any VideoEncoder, but a Bottleneck begins as its shortcut: its last norm's scale
+        is 0, as in the public model of CMD's authors."""
+        super().initialise()
+        for module in self.modules():
+            if isinstance(module, Bottleneck):
+                last = module.residual[-1]
+                assert isinstance(last, nn.BatchNorm3d)
+                nn.init.zeros_(last.weight)
 
     def _stages(self, clip_BCTHW: Tensor) -> list[Tensor]:
         x = self.stem(clip_BCTHW)

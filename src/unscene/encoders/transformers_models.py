@@ -24,12 +24,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from unscene.encoders.base import IMAGENET_MEAN, IMAGENET_STD
 from unscene.encoders.hooks import Grid, Read
 from unscene.errors import UnsceneError
 
 Triple = tuple[float, ...]
 _HALF: Triple = (0.5, 0.5, 0.5)
-_IMAGENET: tuple[Triple, Triple] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _PROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")
 
 
@@ -47,8 +47,8 @@ class _Kind:
     pixels: str = "pixel_values"
     extra: tuple[tuple[str, Any], ...] = ()
     time_last: bool = False
-    mean: Triple = _IMAGENET[0]
-    std: Triple = _IMAGENET[1]
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
 
 
 _KINDS = {
@@ -164,7 +164,8 @@ def load_pretrained(name: str) -> tuple[nn.Module, dict[str, Any]]:
             downloaded unless it was before.
 
     Returns:
-        The model, of the class that its configuration names, and keyword arguments for `adapt`.
+        The model in float32, of the class that its configuration names, and keyword arguments for
+        `adapt`.
 
     Raises:
         UnsceneError: transformers is not installed, or there is no such model.
@@ -178,7 +179,8 @@ def load_pretrained(name: str) -> tuple[nn.Module, dict[str, Any]]:
     try:
         config = library.AutoConfig.from_pretrained(name)
         classes = getattr(config, "architectures", None) or ["AutoModel"]
-        model: nn.Module = getattr(library, classes[0]).from_pretrained(name)
+        # In the precision it was saved in, it would take no clip of ours.
+        model: nn.Module = getattr(library, classes[0]).from_pretrained(name, dtype="float32")
         processor = _processor(library, name)
     except (OSError, ValueError, AttributeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]

@@ -22,7 +22,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from unscene.encoders.base import EncoderSpec, VideoEncoder
-from unscene.encoders.registry import create_encoder
+from unscene.encoders.foreign import ForeignEncoder
+from unscene.encoders.registry import create_encoder, known_encoders
 from unscene.errors import UnsceneError
 
 _STEM = "encoder"
@@ -71,8 +72,15 @@ def save_encoder(encoder: VideoEncoder, path: str | Path) -> Path:
 
     Raises:
         UnsceneError: the files cannot be written (disk full, no permission); former files of the
-            same name are as they were and nothing else is left behind.
+            same name are as they were and nothing else is left behind. Or it is none of
+            `known_encoders()`, so that `load_encoder` could not build it: somebody else's model.
     """
+    if isinstance(encoder, ForeignEncoder) or encoder.spec.name not in known_encoders():
+        raise UnsceneError(
+            f"{encoder.spec.name}: only encoders of unscene ({', '.join(known_encoders())}) can be "
+            "saved so that they load again; save this model's weights with its own library, and "
+            "name the model where an encoder is asked for, as package.module:factory or hf:FOLDER"
+        )
     weights, record = _pair(Path(path))
     tensors = {k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
     payload = safetensors.torch.save(tensors, metadata={"format": "pt"})

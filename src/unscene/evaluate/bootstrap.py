@@ -21,12 +21,14 @@ class Score:
         ci95: its 95 % bootstrap interval.
         n: what was averaged: videos, or clips.
         classes: the mean of each class, where there are classes.
+        chance: what somebody who guesses would have, where that can be said.
     """
 
     value: float
     ci95: tuple[float, float]
     n: int
     classes: dict[str, float] = field(default_factory=dict)
+    chance: float | None = None
 
 
 def score(

@@ -16,6 +16,7 @@ OUT/summary.json                     the account: labels, steps, skipped videos 
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -151,7 +152,7 @@ def _fit(
         if trainer.is_global_zero:
             _say(
                 f"stopped after {steps} of {progress.total} steps; continue with: "
-                f"unscene evaluate finetune --resume --out {config.out}"
+                f"unscene evaluate finetune --resume --out {shlex.quote(config.out)}"
             )
         raise KeyboardInterrupt
     if not trainer.is_global_zero:

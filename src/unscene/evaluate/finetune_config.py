@@ -43,15 +43,21 @@ class FinetuneConfig:
             chooses the epoch; 0: the last step is taken. Classes too small to spare a video spare
             none; where most are, the last step is taken too.
         preset: where settings that are not given come from.
-        seed: of the classifier, the choice of videos, windows, views and dropout.
-        frames, stride, size: of a clip, see `methods.settings`; not given: those of the encoder.
+        seed: decides the classifier, the choice of videos, windows, views and dropout.
+        frames: how many frames a clip has; not given: as many as the encoder was trained on.
+        stride: distance of a clip's neighbouring frames, in frames of the video; not given: the
+            encoder's.
+        size: side of a clip in pixels; not given: the encoder's.
         augmentation: preset of the basic augmentation.
         dropout: probability that a feature is dropped before the classifier.
-        optimizer, lr, momentum, weight_decay: the optimiser; momentum is SGD's.
-        schedule: "step" multiplies lr by drop_factor at `drops`, "cosine" goes to zero,
+        optimizer: what makes steps of gradients.
+        lr: learning rate at its highest, before `schedule` lowers it.
+        momentum: that of SGD; AdamW does not look at it.
+        weight_decay: how strongly weights are drawn to zero.
+        schedule: "step" multiplies lr by `drop_factor` at `drops`, "cosine" goes to zero,
             "constant" stays.
-        drops: epochs of the steps.
-        drop_factor: of the steps.
+        drops: epochs after which the "step" schedule lowers lr.
+        drop_factor: what lr is multiplied by at each of them.
         warmup: share of all steps in which lr rises from zero.
         epochs: how often every training video is seen.
         min_steps: more epochs, if they would make fewer steps than this.
@@ -64,7 +70,7 @@ class FinetuneConfig:
         save_every: steps between checkpoints; 0: whenever the validation is scored.
         precision: of the training; "auto" is bf16 on a GPU and fp32 on a CPU. Tests are in fp32.
         devices: number of devices, or "auto".
-        accelerator: "auto", "cpu" or "gpu".
+        accelerator: what computes; "auto" is a GPU where there is one.
         sync_batchnorm: share batch statistics between processes.
     """
 

@@ -34,11 +34,21 @@ class Table:
     title: what the numbers are about.
     metrics: the columns.
     lines: by method (and what tells it from others of its name), its cells by metric.
+    chance: what guessing gives, by metric, where rows say it; the mean over the table's rows.
     """
 
     title: str
     metrics: tuple[str, ...]
     lines: dict[str, dict[str, Cell]]
+    chance: dict[str, float]
+
+    def shown(self) -> list[list[str]]:
+        """The lines as words: chance, if it is known, then the methods; last, n and seeds."""
+        guessed = [f"{self.chance[m]:.3f}" if m in self.chance else "" for m in self.metrics]
+        return [["chance", *guessed, ""]] * bool(self.chance) + [
+            [method, *(str(cells[m]) if m in cells else "" for m in self.metrics), _counted(cells)]
+            for method, cells in self.lines.items()
+        ]
 
 
 def collect(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
@@ -50,7 +60,8 @@ def collect(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
         UnsceneError: a path does not exist, a named file holds no rows, or nothing was found.
     """
     rows: list[dict[str, Any]] = []
-    for path in map(Path, paths):
+    places = [Path(path) for path in paths]
+    for path in places:
         if not path.exists():
             raise UnsceneError(f"{path}: does not exist; give folders or .jsonl files of results")
         files = sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]
@@ -60,7 +71,7 @@ def collect(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
                 raise UnsceneError(f"{file}: holds no rows of results ({', '.join(_NEEDED)})")
             rows += found
     if not rows:
-        where = ", ".join(map(str, paths))
+        where = ", ".join(map(str, places))
         raise UnsceneError(f"{where}: no rows of results in any .jsonl file there")
     return rows
 
@@ -73,14 +84,15 @@ def tables(rows: Sequence[dict[str, Any]], metrics: Sequence[str] = ()) -> list[
         metrics: the columns; none: all that there are.
 
     Raises:
-        UnsceneError: none of the metrics is in the rows; says which are.
+        UnsceneError: a metric is in none of the rows; says which are.
     """
     known = list(dict.fromkeys(row["metric"] for row in rows))
-    chosen = [m for m in metrics if m in known] if metrics else known
-    if not chosen:
+    missing = [metric for metric in metrics if metric not in known]
+    if missing:
         raise UnsceneError(
-            f"no row has the metric {', '.join(metrics)}; there are {', '.join(known)}"
+            f"no row has the metric {', '.join(missing)}; there are {', '.join(known)}"
         )
+    chosen = list(dict.fromkeys(metrics)) or known
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         if row["metric"] in chosen:
@@ -95,9 +107,7 @@ def markdown(found: Sequence[Table]) -> str:
     for table in found:
         lines = [f"**{table.title}**", "", f"| method | {' | '.join(table.metrics)} | n, seeds |"]
         lines.append("|---" * (len(table.metrics) + 2) + "|")
-        for method, cells in table.lines.items():
-            shown = [str(cells[m]) if m in cells else "" for m in table.metrics]
-            lines.append(f"| {method} | {' | '.join(shown)} | {_counted(cells)} |")
+        lines += [f"| {' | '.join(line)} |" for line in table.shown()]
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
@@ -106,24 +116,27 @@ def text(found: Sequence[Table]) -> str:
     """Tables for a terminal."""
     parts = []
     for table in found:
-        grid = [["", *table.metrics, "n, seeds"]]
-        for method, cells in table.lines.items():
-            shown = [str(cells[m]) if m in cells else "" for m in table.metrics]
-            grid.append([method, *shown, _counted(cells)])
+        grid = [["", *table.metrics, "n, seeds"], *table.shown()]
         widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
         body = ["  ".join(t.ljust(w) for t, w in zip(line, widths, strict=True)) for line in grid]
         parts.append("\n".join([table.title, *(line.rstrip() for line in body)]))
     return "\n\n".join(parts) + "\n"
 
 
+def check_plot(path: Path) -> None:
+    """Raise UnsceneError now where `plot` would for the name."""
+    if path.suffix.lower() != ".png":
+        raise UnsceneError(f"{path}: plots are PNG; give a name that ends in .png")
+
+
 def plot(found: Sequence[Table], path: Path) -> None:
-    """Dots with intervals, a row of panels for each table; `path` is a .png, replaced whole.
+    """Dots with intervals and a dotted line at chance, a row of panels for each table; `path` is a
+    .png, replaced whole.
 
     Raises:
         UnsceneError: another ending, or the file cannot be written.
     """
-    if path.suffix.lower() != ".png":
-        raise UnsceneError(f"{path}: plots are PNG; give a name that ends in .png")
+    check_plot(path)
     from matplotlib.figure import Figure
 
     across = max(len(table.metrics) for table in found)
@@ -140,6 +153,8 @@ def plot(found: Sequence[Table], path: Path) -> None:
                     cell = table.lines[name][metric]
                     axes.hlines(at, cell.low, cell.high, color="#8aa4c8", lw=3)
                     axes.plot(cell.value, at, "o", color="#1f3f77", ms=5)
+            if metric in table.chance:
+                axes.axvline(table.chance[metric], color="#b0563b", lw=1, ls=":")
             axes.set_title(metric, fontsize=8)
             axes.set_yticks(range(len(names)), names, fontsize=8)
             axes.tick_params(axis="x", labelsize=8)
@@ -178,7 +193,16 @@ def _table(
         for apart, found in lines(own).items()
     }
     present = tuple(m for m in metrics if any(m in line for line in made.values()))
-    return Table(title, present, made)
+    guessed = {
+        metric: sum(known) / len(known)
+        for metric in present
+        if (known := [row["chance"] for row in rows if _guessed(row, metric)])
+    }
+    return Table(title, present, made, guessed)
+
+
+def _guessed(row: dict[str, Any], metric: str) -> bool:
+    return row["metric"] == metric and row.get("chance") is not None
 
 
 def _counted(cells: dict[str, Cell]) -> str:
@@ -205,4 +229,23 @@ def _telling(settings: list[dict[str, Any]]) -> list[str]:
 
 
 def _is_row(row: Any) -> bool:
-    return isinstance(row, dict) and all(name in row for name in _NEEDED)
+    """Whether a line of JSON is a row: it has what is needed, and all is of its kind."""
+    if not isinstance(row, dict) or not all(name in row for name in _NEEDED):
+        return False
+    words = (row[name] for name in ("method", "data", "split", "label", "metric"))
+    ends = row["ci95"]
+    numbers = (row["value"], *(ends if isinstance(ends, list) else ()), row["n"], row["seed"])
+    tables = [row.get(name, {}) for name in ("test", "config", "versions")]
+    return (
+        all(isinstance(word, str) for word in words)
+        and isinstance(ends, list)
+        and len(ends) == 2
+        and all(map(_number, numbers))
+        and all(isinstance(table, dict) for table in tables)
+        and isinstance(row.get("config", {}).get("pretrained", {}), dict)
+        and (row.get("chance") is None or _number(row["chance"]))
+    )
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -6,7 +6,9 @@ the gallery but never with gallery times queries; the gallery itself may lie on 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -47,9 +49,9 @@ def retrieve(
         device: where similarities are computed.
 
     Returns:
-        "retrieval_r1" ... (share of queries with a hit among the K nearest) and "retrieval_map"
-        (mean over queries of the average precision over the whole gallery). Intervals draw files,
-        with all their segments and clips.
+        "retrieval_r1" ... (share of queries with a hit among the K nearest; with `chance`)
+        and "retrieval_map" (mean over queries of the average precision over the whole gallery).
+        Intervals draw files, with all their segments and clips.
 
     Raises:
         UnsceneError: no such column, a feature that is not finite, or the gallery is too small
@@ -79,10 +81,38 @@ def retrieve(
         precision[at] = ((found / ranks) * match).sum(dim=1).div(total).cpu().numpy()
         hits[at] = torch.stack([found[:, k - 1] > 0 for k in ks], dim=1).cpu().numpy()
     labels, videos = query.labels(label), query.files().numpy()
+    guessed = chance(wanted, held, hidden, ks)
     scores = {
-        f"retrieval_r{k}": score(hits[:, i], labels=labels, videos=videos) for i, k in enumerate(ks)
+        f"retrieval_r{k}": replace(
+            score(hits[:, i], labels=labels, videos=videos), chance=guessed[i]
+        )
+        for i, k in enumerate(ks)
     }
     return scores | {"retrieval_map": score(precision, labels=labels, videos=videos)}
+
+
+def chance(wanted: Tensor, held: Tensor, apart: Apart | None, ks: Sequence[int]) -> list[float]:
+    """Recall at K of a gallery in random order, the mean over queries.
+
+    A query that must not find its own scene has fewer of its class left too, most of them where
+    scenes have their own actions: chance is then far from one in so many classes.
+
+    Args:
+        wanted, held: int64 (Q,) and (N,), classes of queries and gallery.
+        apart: int64 (Q,) and (N,); a query does not see rows that have its number.
+        ks: at most as many as each query sees.
+    """
+    own, others = apart or (torch.zeros_like(wanted), torch.ones_like(held))
+    classes, hidden = Counter(held.tolist()), Counter(others.tolist())
+    both = Counter(zip(held.tolist(), others.tolist(), strict=True))
+    queries = Counter(zip(wanted.tolist(), own.tolist(), strict=True))
+    missed = np.zeros(len(ks))
+    for (name, place), count in queries.items():
+        seen, same = len(held) - hidden[place], classes[name] - both[name, place]
+        drawn = np.arange(max(ks))
+        left = np.cumprod(np.clip(seen - same - drawn, 0, None) / np.clip(seen - drawn, 1, None))
+        missed += count * left[[k - 1 for k in ks]]
+    return [float(1 - share / len(wanted)) for share in missed]
 
 
 def nearest(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,12 @@ from unscene.files import write_text
 
 @cache
 def versions() -> dict[str, str]:
-    """Of what a number depends on."""
-    return {name: version(name) for name in ("unscene", "torch", "av", "lightning")}
+    """Of what a number depends on; "source" changes with every line of this package."""
+    found = {name: version(name) for name in ("unscene", "torch", "av", "lightning")}
+    digest, package = sha256(), Path(__file__).resolve().parents[1]
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    return found | {"source": digest.hexdigest()[:12]}
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,9 @@ class Row:
         config: resolved configuration of the encoder's training.
         test: resolved settings of the protocol, and what it chose.
         classes: the same number for each class.
-        versions: of unscene and what it stands on.
+        chance: what guessing gives; recall's is that of a gallery in random order, in which a query
+            may not see its own scene, say. None where it is not known.
+        versions: of unscene and what it stands on, see `versions`.
     """
 
     method: str
@@ -62,6 +69,7 @@ class Row:
     config: dict[str, Any] = field(default_factory=dict)
     test: dict[str, Any] = field(default_factory=dict)
     classes: dict[str, float] = field(default_factory=dict)
+    chance: float | None = None
     versions: dict[str, str] = field(default_factory=versions)
 
 
@@ -101,6 +109,7 @@ def rows_of(
             config=dict(history.get("settings", {})),
             test={"frames": spec.frames, "stride": spec.stride, "size": spec.size, **(test or {})},
             classes=found.classes,
+            chance=found.chance,
         )
         for metric, found in scores.items()
     ]

@@ -25,7 +25,7 @@ from unscene.video.catalog import Catalog, Video, open_catalog
 
 Protocol = Literal["retrieve", "probe"]
 # What a measurement finds; all else in a row says what was measured.
-_FOUND = ("value", "ci95", "n", "seconds", "classes", "versions")
+_FOUND = ("value", "ci95", "n", "seconds", "classes", "chance", "versions")
 _FOUND_IN_TEST = ("chosen", "gallery", "left_out")
 
 

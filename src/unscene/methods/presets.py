@@ -6,6 +6,7 @@ configuration file, the flags that were typed. The result is written out whole a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
@@ -126,9 +127,9 @@ def resolve(
         UnsceneError: unknown method, preset or setting, or a value out of range.
     """
     if method not in _TABLE:
-        raise UnsceneError(_unknown("method", method, METHODS))
+        raise UnsceneError(unknown("method", method, METHODS))
     if preset not in PRESETS:
-        raise UnsceneError(_unknown("preset", preset, PRESETS))
+        raise UnsceneError(unknown("preset", preset, PRESETS))
     if preset not in _TABLE[method]:
         raise UnsceneError(
             f"{method} has no preset {preset!r}, its authors having published none. It has: "
@@ -138,11 +139,13 @@ def resolve(
     known = [field.name for field in fields(Settings)]
     for key in given:
         if key not in known:
-            raise UnsceneError(_unknown("setting", key, known))
+            raise UnsceneError(unknown("setting", key, known))
     return replace(Settings(**_TABLE[method][preset]), **typed(Settings, given))
 
 
-def _unknown(kind: str, name: str, known: list[str] | tuple[str, ...]) -> str:
-    close = get_close_matches(name, known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"unknown {kind} {name!r}{hint} Known: {', '.join(known)}"
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is none of the known; suggests the nearest, whatever its case."""
+    spelled = {one.lower(): one for one in known}
+    close = get_close_matches(name.lower(), spelled, n=1)
+    hint = f"; did you mean {spelled[close[0]]}?" if close else "."
+    return f"unknown {kind} {name!r}{hint} Known: {', '.join(spelled.values())}"

@@ -17,22 +17,26 @@ class Settings:
     """Views, head, loss and optimiser of a contrastive method.
 
     Attributes:
-        frames, stride: T and the distance of neighbouring frames, in frames of the video.
+        frames: T, how many frames a clip has.
+        stride: distance of a clip's neighbouring frames, in frames of the video.
         size: side of the square views in pixels.
         augmentation: preset of the basic augmentation.
         basic_on: "anchor" (the paper: a = b(c1), p = s(c2), n = t(c3)) or "all" three views.
         warp: spatial local disturbance of the positive.
-        warp_points: N = warp_points squared control points.
+        warp_points: control points along a side of the frame; N is its square.
         warp_reach: C, reach of the offsets in normalised units (0.2 is a tenth of the frame).
         flow_scaling: the negative's motion is scaled by phi(t) ~ U[0, flow_max] (eq. 3).
-        shift: the negative is shifted by shift_range frames (eq. 4).
+        flow_max: largest factor of the negative's motion; 1 leaves it as it is.
+        shift: the negative is shifted in time (eq. 4).
+        shift_range: least and most frames of the video that the negative is shifted by.
         flow: where flow comes from: DIS in the workers, or the codec's vectors.
-        dim: D of the embedding.
+        dim: D, length of the embedding.
         head: "linear" (the paper) or "mlp" (two layers, as MoCo v2).
-        temperature: tau.
-        twin_momentum: m of the momentum encoder.
-        queue: K; 0 takes an eighth of the videos, at most 4096. A queue that holds earlier keys of
-            the videos it is compared with makes false negatives of them.
+        temperature: tau; the smaller, the more the nearest negatives count.
+        twin_momentum: m, how much of itself the momentum encoder keeps at every step.
+        queue: K, how many earlier embeddings are negatives; 0 takes an eighth of the videos, at
+            most 4096. A queue that holds earlier keys of the videos it is compared with makes
+            false negatives of them.
         queue_of: whose features fill the queue: "anchor" (DSM) or "key" (MoCo).
         batch_negatives: the batch's other videos are negatives too. Their keys are as old as the
             positive and came through the same pass; those of the queue are not, and an anchor can
@@ -40,42 +44,50 @@ class Settings:
         margin: of the triplet loss, eq. 5.
         other_scene: how often what moves in the positive stands over another video's scene, 0..1.
         foretell: weight of CMD's motion prediction beside unscene's triplets; 0: none.
-        contrasts: HDC's: "spatial" (two views of one clip), "temporal" (of two windows), "both", or
-            "entangled" (one contrast of views that differ in time and in space).
+        contrasts: what HDC contrasts: "spatial" (two views of one clip), "temporal" (of two
+            windows), "both", or "entangled" (one contrast of views that differ in time and in
+            space).
         stages: HDC contrasts so many of the encoder's last stages; 1 is no hierarchy.
         stage_weights: alpha_k = beta_k of HDC's stages, shallow to deep; the last `stages` count.
         sc_pool: "2d" pools H and W for the spatial contrast, which then pairs time steps; "3d" all.
         crop_first: HDC cuts its two windows first and augments each by itself; false: it augments
             the video, both windows alike, and cuts then.
         crop_reach: HDC's two windows begin at most so many frames of the video apart.
-        tasks: CMD's: "context" (which key frame belongs to the clip), "motion" (what moves where,
-            `motion_gap` frames later), or "both".
-        task_weights: of CMD's losses, the context's and the motion's.
+        tasks: what CMD learns: "context" (which key frame belongs to the clip), "motion" (what
+            moves where, `motion_gap` frames later), or "both".
+        task_weights: weights of CMD's losses, the context's and the motion's.
         motion_at: CMD predicts the motion of the "future", or of the "present" (the clip's end).
         motion_from: what CMD's motion is: the codec's "vectors", those and what they leave
             unexplained ("vectors+residual"), optical "flow" (DIS), or the "difference" of
             neighbouring frames.
-        motion_loss: "nce" (find the motion's feature), or "l2" (its values; the squared error as a
-            share of the mean squared motion).
+        motion_loss: what CMD predicts: "nce" (find the motion's feature), or "l2" (its
+            values; the squared error as a share of the mean squared motion).
         context_from: what CMD's context is: a "key" frame of the stream, or "any" frame.
-        predictor: CMD's, "transformer" or "linear".
-        scales: how a ResNet's last two maps come together for it: "sum" or "concat".
-        predictor_dim, predictor_hidden: width of the predictor, and of the hidden layer of heads.
-        motion_frames, motion_gap: F, and frames from the clip's last to the motion's first.
+        predictor: what foretells CMD's motion from the clip.
+        scales: how a ResNet's last two maps come together for CMD's
+            predictor: "sum" or "concat".
+        predictor_dim: width of CMD's predictor; a multiple of 8 for the transformer.
+        predictor_hidden: width of the hidden layer of CMD's heads.
+        motion_frames: F, how many frames the motion to be predicted has.
+        motion_gap: frames from the clip's last to the motion's first.
         motion_negatives: motion windows of the same video at other times.
-        motion_reach: how far those begin from the clip, in frames of the video.
+        motion_reach: how far the `motion_negatives` begin from the clip, in frames of the video.
         motion_limit: pixels a frame; motion is clamped to it and divided by it.
         motion_corrected: false repeats two slips of CMD's authors: a flip does not negate the x
             of a vector, and a crop does not rescale it.
-        side_encoders: of CMD's motion and key frames: "full" (R3D-10, ResNet-10) or "narrow".
-        optimizer, lr, momentum, weight_decay: the optimiser; momentum is SGD's.
+        side_encoders: the encoders of CMD's motion and key frames: "full" (R3D-10, ResNet-10) or
+            "narrow".
+        optimizer: what makes steps of gradients.
+        lr: learning rate at its highest, before `schedule` lowers it.
+        momentum: that of SGD; AdamW does not look at it.
+        weight_decay: how strongly weights are drawn to zero.
         nesterov: SGD's momentum looks ahead.
         clip_gradient: largest norm of the gradient; 0: any.
         schedule: "step" multiplies lr by 0.1 at `drops`, "cosine" goes to zero, "constant" stays.
-        drops: epochs of the steps.
+        drops: epochs after which the "step" schedule lowers lr.
         warmup: share of all steps in which lr rises from zero.
-        epochs, batch_size: length of the training and size of a batch (all processes together
-            see batch_size times their number).
+        epochs: how often the training sees every video.
+        batch_size: clips in a batch of one process; all together see it times their number.
     """
 
     frames: int = 16

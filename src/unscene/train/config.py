@@ -30,13 +30,13 @@ class RunConfig:
 
     Attributes:
         data: folder of videos, class folders, or CSV.
-        method: one of `methods.settings.METHODS`.
+        method: one of `methods.presets.METHODS`.
         preset: where settings that are not given come from.
         encoder: one of `encoders.known_encoders()`.
         encoder_options: keyword arguments of the encoder (width of r3d-narrow, say).
         out: folder of the run.
-        seed: of weights, windows and views.
-        max_steps: optimiser steps; None: as many as `settings.epochs` takes.
+        seed: decides the weights, windows and views.
+        max_steps: optimiser steps, whatever `epochs` says; not given: as many as those take.
         short_side: shrink larger frames while reading to this short side; 0: never.
         workers: reading processes per training process.
         threads: processor threads that a training process computes on; 0: as many as torch takes.
@@ -44,7 +44,7 @@ class RunConfig:
         save_every: steps between checkpoints; 0: once an epoch, at least every 500 steps.
         precision: "auto" is bf16 on a GPU and fp32 on a CPU, whichever the run is resumed on.
         devices: number of devices, or "auto"; a resumed run needs as many as it began with.
-        accelerator: "auto", "cpu" or "gpu".
+        accelerator: what computes; "auto" is a GPU where there is one.
         sync_batchnorm: share batch statistics between processes.
         monitor: what is measured now and then, for about 5 % of the time: the decoupling score
             (needs no labels), "knn" (recall at 1 among labelled videos), or "none".

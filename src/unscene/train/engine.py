@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from unscene.errors import UnsceneError
 from unscene.train.callbacks import CHECKPOINT, StopOnSignal
-from unscene.train.config import Precision
+from unscene.train.config import CONFIG, Precision
 from unscene.train.metrics import Metrics
 from unscene.train.resume import check_processes
 
@@ -44,7 +45,10 @@ def begin(run: Run, *, resume: bool) -> Path | None:
     """
     checkpoint = Path(run.out) / CHECKPOINT
     if resume and not checkpoint.exists():
-        raise UnsceneError(f"{run.out}: no {CHECKPOINT} to resume from; leave out --resume")
+        raise UnsceneError(
+            f"{run.out}: no {CHECKPOINT} to resume from, nothing was saved yet; begin again with "
+            f"--config {shlex.quote(str(Path(run.out) / CONFIG))} instead of --resume"
+        )
     if resume:
         check_processes(checkpoint, world_size(run))
     elif checkpoint.exists():

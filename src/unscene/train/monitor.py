@@ -25,10 +25,10 @@ class Monitor(L.Callback):
     In the first process only; the others wait for it at their next exchange. It belongs before the
     progress bar among the callbacks, so that its time does not count as waiting for data.
 
-    What a video costs is not known before the first measurement, of two, which is no score. It
-    waits until the share of all steps so far is one step, which takes longer unless the batch is
-    tiny: with a twentieth, runs of fewer than 20 steps measure nothing, and a short one may spend
-    more than its share.
+    What a video costs is not known before the first measurement, of two, which is no score (of
+    twice as many, if those could not be scored, and so on). It waits until the share of all steps
+    so far is one step, which takes longer unless the batch is tiny: with a twentieth, runs of fewer
+    than 20 steps measure nothing, and a short one may spend more than its share.
 
     Args:
         measure: see `Measure`.
@@ -45,6 +45,7 @@ class Monitor(L.Callback):
         self.spent = 0.0
         self.told: dict[str, float] = {}
         self._each: float | None = None  # seconds a video
+        self._pilot = min(_PILOT, videos)
         self._steps = 0
         self._begun: float | None = None
         self._before = 0.0  # seconds of training before a --resume
@@ -92,7 +93,7 @@ class Monitor(L.Callback):
         allowed = self.share * self._trained - self.spent
         if self._each is None:
             if self.share * self._steps >= 1 and allowed > 0:
-                self._measured(module, _PILOT)
+                self._measured(module, self._pilot)
             return
         if allowed >= self._each * self.videos:
             self.told.update(self._measured(module, self.videos))
@@ -106,13 +107,17 @@ class Monitor(L.Callback):
         assert isinstance(module, PretrainModule)
         began = time.perf_counter()
         scores: dict[str, float] = {}
+        each: float | None = None
         try:
             with torch.random.fork_rng(devices=[]):  # loaders draw from the global generator
                 scores = self.measure(module.method.encoder, videos, module.device)
+            each = (time.perf_counter() - began) / videos
         except UnsceneError as error:
-            print(f"\nno monitoring: {error}", flush=True)
-            self._off = True
-        seconds = time.perf_counter() - began
-        self.spent += seconds
-        self._each = seconds / videos
+            # A few may well stand still: only where all that it may take do, none can be scored.
+            self._pilot = min(2 * self._pilot, self.videos)
+            if videos == self.videos:
+                print(f"\nno monitoring: {error}", flush=True)
+                self._off = True
+        self.spent += time.perf_counter() - began
+        self._each = each
         return scores

@@ -13,6 +13,8 @@ OUT/summary.json           the account: videos used, skipped and why, steps, tim
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,6 +108,7 @@ def pretrain(
     catalog = catalog or open_catalog(config.data)
     method, catalog = _method(config, encoder, catalog)
     config = replace(config, settings=method.settings)
+    _tell_of_repeats(config, catalog)
     if checkpoint is not None:
         check_videos(checkpoint, catalog)
     if monitor is not None and config.monitor == "knn":
@@ -185,6 +188,17 @@ def _method(config: RunConfig, encoder: VideoEncoder, catalog: Catalog) -> tuple
     return method, catalog
 
 
+def _tell_of_repeats(config: RunConfig, catalog: Catalog) -> None:
+    together = config.settings.batch_size * engine.world_size(config)
+    if together > len(catalog) and engine.first():
+        print(
+            f"{catalog.source}: {len(catalog)} videos do not fill a batch of {together}, which "
+            "shows some of them more than once, as if they were others; give a smaller "
+            "--batch_size",
+            file=sys.stderr,
+        )
+
+
 def _check_labels(catalog: Catalog) -> None:
     if all(video.label is None for video in catalog.videos):
         raise UnsceneError(
@@ -248,7 +262,7 @@ def _conclude(
     failures = list(module.failures.values())
     lines = [
         f"{'finished' if finished else 'stopped'} after {steps} of {progress.total} steps "
-        f"({steps / module.epoch_steps(trainer.world_size):.1f} epochs)",
+        f"({steps * config.settings.batch_size * trainer.world_size / len(catalog):.1f} epochs)",
         catalog.account(),
     ]
     if failures:
@@ -262,7 +276,7 @@ def _conclude(
         f"run:     {out} (config.yaml, metrics.csv, tensorboard/, {CHECKPOINT})",
     ]
     if not finished:
-        lines.append(f"continue with: unscene pretrain --resume --out {out}")
+        lines.append(f"continue with: unscene pretrain --resume --out {shlex.quote(str(out))}")
     summary: dict[str, Any] = {
         "steps": steps,
         "total_steps": progress.total,

@@ -154,6 +154,8 @@ def open_catalog(data: str | os.PathLike[str], progress: Progress | None = None)
 
 def list_videos(data: str | os.PathLike[str]) -> Catalog:
     """Find videos without opening any."""
+    if not os.fspath(data):  # a variable that was never set, not the current folder
+        raise UnsceneError("no DATA: give a folder of videos, class folders or a CSV")
     path = Path(data).expanduser()
     if not path.exists():
         from unscene.video.official import list_official  # which makes catalogs: imports this file
@@ -275,10 +277,8 @@ def _csv_row(path: Path, line: int, row: dict[str, str]) -> Video | Skipped:
 
 
 def _seconds(text: str | None) -> float | None:
-    if not text:
-        return None
-    value = float(text)
-    if not math.isfinite(value):
+    value = float(text) if text else None
+    if value is not None and not math.isfinite(value):
         raise ValueError(text)
     return value
 

@@ -220,6 +220,8 @@ def loader(
 
 
 def _quiet_worker(worker: int) -> None:
-    """Workers share the machine with the training process, and leave Ctrl-C to it."""
+    """Workers share the machine with the training process, and leave Ctrl-C and SIGTERM to it: a
+    command's processes get both at once, and it wants to save the step at hand."""
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.SIG_IGN)

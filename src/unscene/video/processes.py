@@ -80,7 +80,7 @@ def fork_server(module: str) -> BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([module])
+    context.set_forkserver_preload(["unscene.video.deaf", module])
     return context
 
 
@@ -103,10 +103,12 @@ def _died(jobs: list[Job]) -> str:
 
 
 def _begin(stop: Event, abandon: bool) -> None:
-    """Ctrl-C is for the calling process, which then stops the others."""
+    """Ctrl-C is for the calling process, which then stops the others; where one of them died, it
+    ends the rest by SIGTERM."""
     global _stop
     _stop = stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if abandon:
         threading.Thread(target=_end_when_stopped, daemon=True).start()
 

@@ -52,20 +52,21 @@ class MovingScenes:
         size: height and width of a frame in px, even, 32–512.
         frames: frames per video, >= 2.
         fps: frames per second, 1–120; whole. Speeds are per frame and do not depend on it.
-        motions: the classes, names of MOTIONS, without repetition.
+        motions: the classes, without repetition.
         scenes: number of training scenes, >= 1, numbered from 0.
-        unseen_scenes: number of new scenes in the unseen split, >= 1, numbered from `scenes` on.
+        unseen_scenes: number of new scenes in the unseen split, >= 1, numbered after those.
         correlation: probability, 0–1, that a training video plays in the scene tied to its motion
             (index of the motion % scenes); otherwise its scene is uniformly random.
         object_size: range of the nominal size (longest diameter) of an object in px, >= 6 and at
             most size / 2. On screen an object has 0.75 to 1.7 times its nominal size.
         speed: range of the speed in px/frame, above 0 and at most a third of the smallest object.
             An object that spins moves its rim at this speed, one that grows at a fifth of it.
-        shapes, textures: what objects look like, names of SHAPES and TEXTURES without repetition.
+        shapes: of objects, without repetition.
+        textures: of objects, without repetition.
         shake: standard deviation of the camera's position in px, 0 to size / 8.
         distractor: whether a second object stands still in the scene.
         smooth: distance between the hills of a background, in sides of a frame, 0.05–2.
-        backgrounds: kinds of pattern, names of BACKGROUNDS; scenes take turns.
+        backgrounds: kinds of pattern; scenes take turns.
         one_palette: all scenes have the same colours, and only their layout tells them apart.
         fixed_camera: all videos of a scene show the same piece of it, as a fixed camera would;
             otherwise each shows a piece of its own.

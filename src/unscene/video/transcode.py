@@ -51,9 +51,9 @@ class Recipe:
         short_side: pixels of the short side, even; larger pictures shrink to it, 0 keeps the size.
         gop: frames from one key frame to the next.
         codec: h264 (libx264) or mpeg4 (MPEG-4 part 2).
-        quality: crf of H.264 or qscale of MPEG-4, lower is better; None: 18 and 3.
-        fps: resample to this rate; None keeps every frame and its time.
-        brighten: spread dark or flat pictures over the whole range, one curve a video (`levels`).
+        quality: crf of H.264 or qscale of MPEG-4, lower is better; not given: 18 and 3.
+        fps: resample to this rate; not given: every frame keeps its time.
+        brighten: spread dark or flat pictures over the whole range, one curve a video.
     """
 
     short_side: int = 128

@@ -204,7 +204,11 @@ class BasicAugmentation:
         return sides.amin(dim=1, keepdim=True) / self.short_side / sides
 
     def _resized(self, sizes: Tensor, generator: torch.Generator, tries: int = 10) -> Tensor:
-        """Half extents (B, 2) of random resized crops, as torchvision draws them."""
+        """Half extents (B, 2) of random resized crops, drawn as torchvision draws them.
+
+        Where no try fits the frame, the box is torchvision's too, and falls anywhere in the frame;
+        torchvision centres it.
+        """
         assert self.scale is not None
         sides = sizes.float().flip(1)[:, None]  # (B, 1, 2): W, H
         batch = len(sizes)
@@ -215,7 +219,7 @@ class BasicAugmentation:
         ratio = torch.exp(torch.rand(batch, tries, generator=generator) * (high - low) + low)
         boxes = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=-1)
         fits = (boxes <= sides).all(dim=-1)
-        # The first try that fits; where none does, the largest centred box of an allowed ratio.
+        # The first try that fits; where none does, the largest box of an allowed ratio.
         first = fits.int().argmax(dim=1)
         chosen = boxes[torch.arange(batch), first]
         width, height = sides[:, 0, 0], sides[:, 0, 1]

@@ -67,9 +67,17 @@ def sample_flow(flow: Tensor, grid: Tensor) -> Tensor:
     Returns:
         float32 (B, P, h, w, 2).
     """
-    if flow.device.type == "cpu":
-        moved = [gather_pairs(*both) for both in zip(flow, grid, strict=True)]
-        return torch.stack(moved) if len(moved) > 1 else moved[0][None]
+    return (_flow_clips if flow.device.type == "cpu" else _flow_dense)(flow, grid)
+
+
+def _flow_clips(flow: Tensor, grid: Tensor) -> Tensor:
+    """A clip after the other, in compiled loops: on the CPU."""
+    moved = [gather_pairs(*both) for both in zip(flow, grid, strict=True)]
+    return torch.stack(moved) if len(moved) > 1 else moved[0][None]
+
+
+def _flow_dense(flow: Tensor, grid: Tensor) -> Tensor:
+    """The same by torch's grid_sample: any device."""
     batch, pairs, rows, columns, _ = flow.shape
     channels = flow.permute(0, 1, 4, 2, 3).reshape(batch, pairs * 2, rows, columns).float()
     sampled = F.grid_sample(channels, grid, padding_mode="border", align_corners=False)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from unscene.errors import UnsceneError
+from unscene.precision import exactly
 from unscene.video.clip import Clip, Motion, MotionBatch
 from unscene.views import geometry
 from unscene.views.motion import accumulated
@@ -176,6 +177,7 @@ def view_flow(flow: Tensor, affine: Tensor, size: tuple[int, int]) -> Tensor:
     """
     from unscene.views.disturb import sample_flow
 
-    sampled = sample_flow(flow, geometry.grid(affine, size))
-    back = torch.linalg.inv(affine[:, :2, :2].float())
-    return torch.einsum("bij,bphwj->bphwi", back, sampled)
+    with exactly(flow.device):
+        sampled = sample_flow(flow, geometry.grid(affine, size))
+        back = torch.linalg.inv(affine[:, :2, :2].float())
+        return torch.einsum("bij,bphwj->bphwi", back, sampled)

@@ -25,6 +25,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from unscene.precision import exactly
 from unscene.video.clip import ClipBatch
 from unscene.video.motion import MotionBatch
 from unscene.views import geometry
@@ -74,12 +75,13 @@ def motion_maps(
         raise ValueError(f"limit must be above 0, got {limit}")
     affine = affine.to(motion.device).float()
     fields = -motion.vectors.float() * motion.valid[..., None]
-    if corrected:
-        turn = _turn(affine, motion.sizes, size, unit)
-        fields = torch.einsum("bij,blrcj->blrci", turn, fields)
+    with exactly(motion.device):
+        if corrected:
+            turn = _turn(affine, motion.sizes, size, unit)
+            fields = torch.einsum("bij,blrcj->blrci", turn, fields)
+        index = _blocks(motion, affine, size)
     if limit is not None:
         fields = fields.clamp(-limit, limit) / limit
-    index = _blocks(motion, affine, size)
     channels = fields.permute(0, 4, 1, 2, 3).reshape(batch, 2 * frames, rows * columns)
     maps = _gather(channels, index).view(batch, 2, frames, *size)
     valid = _gather(motion.valid.view(batch, frames, -1), index).view(batch, frames, *size)
@@ -151,7 +153,8 @@ def residual(batch: ClipBatch) -> tuple[Tensor, Tensor]:
     padded = true.new_tensor([size[1], size[0]])
     affine = geometry.crop(torch.cat([low, padded * 2 / true - 1], dim=1))
     grid = geometry.grid(affine, size)
-    index = _blocks(motion, affine, size)
+    with exactly(motion.device):
+        index = _blocks(motion, affine, size)
     steps, shape = total.shape[1], (len(batch), total.shape[1], *size)
     back = total * (2 / motion.sizes.flip(1).float())[:, None, None, None]
     channels = back.permute(0, 4, 1, 2, 3).flatten(3).flatten(1, 2)

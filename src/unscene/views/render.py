@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unscene.precision import exactly
 from unscene.video.clip import ClipBatch
 from unscene.views.sample import affines, sample_clip, sample_dense
 
@@ -72,31 +73,40 @@ def render(
     if per_frame and grid.shape[1] != steps:
         raise ValueError(f"grid has maps for {grid.shape[1]} frames, the view has {steps}")
     h, w = grid.shape[-3:-1]
-    pool = pool_of(grid, batch.sizes) if pool is None else pool
-    out = torch.empty(len(batch), 3, steps, h, w, device=batch.device)
-    if batch.device.type == "cpu":
-        if frames is not None and not 0 <= int(frames.min()) <= int(frames.max()) < batch.frames:
-            raise ValueError(f"frames must lie in 0..{batch.frames - 1}, got {frames.tolist()}")
-        _sample(batch, grid, frames, pool, out)
-    else:
-        half, how = max(1, pool // 2), (grid, batch.sizes, frames)
-        out[:, :1] = sample_dense([batch.y], *how, chroma=False, pool=pool)
-        out[:, 1:] = sample_dense([batch.u, batch.v], *how, chroma=True, pool=half)
-    if not isinstance(color, Tensor):
-        color = color(out.flatten(2).mean(dim=2))
-    _recolour(out, color, clamp)
-    if blur_sigma is not None:
-        _blur(out, blur_sigma)
+    sample = _sample_clips if batch.device.type == "cpu" else _sample_dense
+    with exactly(batch.device):
+        grid = grid.detach().float()
+        pool = pool_of(grid, batch.sizes) if pool is None else pool
+        out = torch.empty(len(batch), 3, steps, h, w, device=batch.device)
+        sample(batch, grid, frames, pool, out)
+        if not isinstance(color, Tensor):
+            color = color(out.flatten(2).mean(dim=2))
+        _recolour(out, color.detach().float(), clamp)
+        if blur_sigma is not None:
+            _blur(out, blur_sigma)
     return out
 
 
-def _sample(batch: ClipBatch, grid: Tensor, frames: Tensor | None, pool: int, out: Tensor) -> None:
-    """Y, U and V of every clip's view, on the CPU."""
+def _sample_dense(
+    batch: ClipBatch, grid: Tensor, frames: Tensor | None, pool: int, out: Tensor
+) -> None:
+    """Y, U and V of every clip's view, on any device."""
+    half, how = max(1, pool // 2), (grid, batch.sizes, frames)
+    out[:, :1] = sample_dense([batch.y], *how, chroma=False, pool=pool)
+    out[:, 1:] = sample_dense([batch.u, batch.v], *how, chroma=True, pool=half)
+
+
+def _sample_clips(
+    batch: ClipBatch, grid: Tensor, frames: Tensor | None, pool: int, out: Tensor
+) -> None:
+    """The same in compiled loops, a clip a thread: on the CPU."""
+    if frames is not None and not 0 <= int(frames.min()) <= int(frames.max()) < batch.frames:
+        raise ValueError(f"frames must lie in 0..{batch.frames - 1}, got {frames.tolist()}")
     half = max(1, pool // 2)
     luma = affines(batch.sizes, chroma=False, pool=pool)
     chroma = affines(batch.sizes, chroma=True, pool=half)
     chosen = torch.arange(batch.frames) if frames is None else frames.long().contiguous()
-    maps = grid.detach().float().contiguous()
+    maps = grid.contiguous()
 
     def work(b: int) -> None:
         both = [batch.u[b], batch.v[b]]
@@ -119,7 +129,7 @@ def _recolour(out: Tensor, matrix: Tensor, clamp: Bounds | None) -> None:
     from unscene.views.gather import recolour
 
     low, high = np.ascontiguousarray(np.array(bounds, np.float32).T)
-    matrices = matrix.detach().float().contiguous().numpy()
+    matrices = matrix.contiguous().numpy()
     _each(lambda b: recolour(out[b].flatten(1).numpy(), matrices[b], low, high), len(out))
 
 

@@ -1,4 +1,4 @@
-"""Bilinear samples of uint8 planes at the positions of a view: the inner loop of `render`.
+"""Bilinear samples of planes at the positions of a view: the inner loop of `render`.
 
 Two ways to the same numbers. `sample_dense` is torch's grid_sample: any device. `sample_clip` is
 for the CPU: compiled loops (`gather`) that read bytes and write where the view will be. Where one
@@ -69,14 +69,14 @@ def sample_dense(
     """Any device, any grid.
 
     Args:
-        planes: n uint8 planes (B, T, Hp, Wp) that share their positions.
+        planes: n planes (B, T, Hp, Wp) that share their positions, uint8 or float32.
         grid: float32 (B, h, w, 2) or (B, T', h, w, 2).
         sizes: (B, 2).
         frames: int64 (T',) or None.
         chroma, pool: see `affine_of`.
 
     Returns:
-        float32 (B, n, T', h, w), values 0..255.
+        float32 (B, n, T', h, w), in the units of the planes: 0..255 of bytes.
     """
     if frames is not None:
         planes = [plane.index_select(1, frames) for plane in planes]
@@ -187,12 +187,14 @@ def gather_pairs(pairs: Tensor, grid: Tensor) -> Tensor:
     """Bilinear samples of one clip's flow on the CPU.
 
     Args:
-        pairs: float16 or float32 (P, G, G', 2).
+        pairs: (P, G, G', 2), any float dtype.
         grid: float32 (h, w, 2), normalised.
 
     Returns:
         float32 (P, h, w, 2); beyond the frame its border.
     """
+    if pairs.dtype not in (torch.float16, torch.float32):
+        pairs = pairs.float()
     count, rows, columns, _ = pairs.shape
     # (x, y) travel together as one number of twice the width.
     wide = torch.int32 if pairs.dtype == torch.float16 else torch.float64
