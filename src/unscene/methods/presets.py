@@ -27,8 +27,8 @@ _CODE: dict[str, Any] = {
     "weight_decay": 1e-4,
     "drops": (120, 160, 200),
 }
-# What trained best in the trials of docs/log.md (queue, and whose features fill it, AdamW); the
-# two-layer head made no difference there, tau = 0.1 and augmenting all views are unmeasured.
+# What trained best in the trials of docs/log.md (temperature, queue, and whose features fill it,
+# AdamW); the two-layer head and augmenting all views made no difference there.
 _OURS: dict[str, Any] = {
     "augmentation": "paper",
     "basic_on": "all",
