@@ -220,8 +220,9 @@ SECTIONS = (
     ),
     Section(
         "The demo",
-        "`unscene demo`, three seeds.",
-        ("demo-2026-11-21.jsonl",),
+        "`unscene demo`, three seeds: the footage and settings of the first section, so that this "
+        "is no further evidence beside it.",
+        ("demo-2026-11-22.jsonl",),
         ("retrieval_r1", "retrieval_loo_r1", "probe_top1"),
     ),
 )
