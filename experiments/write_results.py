@@ -148,7 +148,8 @@ SECTIONS = (
         "With fewer steps, and with other settings",
         "The same footage. 75 and 150 steps instead of 600 (a schedule of its own for each; what a "
         "step costs is in the log); default-sgd: SGD with 0.05 instead of AdamW; default-linear: "
-        "the paper's head of one layer.",
+        "the paper's head of one layer; tau1: the paper's temperature of 1; basic-anchor: of the "
+        "three views only the anchor is augmented, as in the paper.",
         ("moving_scenes.jsonl",),
         ("retrieval_r1", "probe_top1"),
         PARTS,
