@@ -41,8 +41,9 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     changes = json.loads(args.changes) | ({"max_steps": args.steps} if args.steps else {})
     runs, test = training(args.work, "", changes), {"note": args.note, "videos": args.videos}
+    known = rows_in(args.out)
     for seed, method in product(args.seeds, args.methods):
-        if runs.done(rows_in(args.out), method, seed, batch_size=BATCH, **test):
+        if runs.done(known, method, seed, batch_size=BATCH, **test):
             continue
         encoder = _encoder(method, seed, args, changes)
         unseen = scenes(args.work, 0.9, seed)["unseen"]

@@ -25,10 +25,10 @@ def main() -> None:
     parser = real_flags("audit_real", __doc__)
     parser.set_defaults(methods=["random", "moco", "dsm-triplet", "unscene"], pretrain=GENERATED)
     args, tables = begin(parser)
-    runs = training_of(args)
+    known, runs = rows_in(args.out), training_of(args)
     videos, test = tables["arid6-train"], {"note": note_of(args), "pretrain": args.pretrain}
     for seed, method in product(args.seeds, args.methods):
-        if runs.done(rows_in(args.out), method, seed, stride=args.stride, batch_size=BATCH, **test):
+        if runs.done(known, method, seed, stride=args.stride, batch_size=BATCH, **test):
             continue
         opened = Opened(encoder_of(method, seed, args, tables), method, "")
         found = audit(videos, [opened], measures=("swap", "time"), seed=seed, batch_size=BATCH)

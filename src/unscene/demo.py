@@ -14,7 +14,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from unscene.encoders import EncoderSpec, VideoEncoder, create_encoder, load_enc
 from unscene.evaluate.features import Features, extract
 from unscene.evaluate.probe import probe
 from unscene.evaluate.retrieve import retrieve
-from unscene.evaluate.rows import Row, read_rows, rows_of, write_rows
+from unscene.evaluate.rows import Row, read_rows, rows_of, versions, write_rows
 from unscene.progress import counting
 from unscene.report import DemoReport, write_report
 from unscene.train.config import build
@@ -125,7 +124,7 @@ def demo(out: Path, *, seed: int = 0) -> Path:
             "encoder": BUDGET["encoder"],
             "seed": seed,
         },
-        versions={name: version(name) for name in ("unscene", "torch", "lightning", "av")},
+        versions=versions(),
     )
     report = out / "report.html"
     write_report(report, content)
