@@ -33,6 +33,7 @@ HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("UNSCENE_DATA", HERE.parent.parent / "shared" / "data"))
 _OFF = {"warp": False, "flow_scaling": False, "shift": False}
 _NARROW = {"side_encoders": "narrow", "predictor_dim": 128, "predictor_hidden": 256}
+_CMD = _NARROW | {"dim": 128}
 _BARE = {"other_scene": 0.0, "foretell": 0.0, "stages": 1}
 _NCE = {"motion_loss": "nce", "predictor": "transformer"}
 _VALUES = {
@@ -53,9 +54,20 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "hdc": ("hdc", {}),
     "hdc-spatial": ("hdc", {"contrasts": "spatial"}),
     "hdc-temporal": ("hdc", {"contrasts": "temporal"}),
-    "cmd": ("cmd", _NARROW | {"dim": 128}),
-    "cmd-context": ("cmd", _NARROW | {"dim": 128, "tasks": "context"}),
-    "cmd-motion": ("cmd", _NARROW | {"dim": 128, "tasks": "motion"}),
+    "hdc-entangled": ("hdc", {"contrasts": "entangled"}),
+    "hdc-one-stage": ("hdc", {"stages": 1}),
+    "hdc-equal": ("hdc", {"stage_weights": (1.0, 1.0, 1.0)}),
+    "hdc-crop-last": ("hdc", {"crop_first": False}),
+    "hdc-3d": ("hdc", {"sc_pool": "3d"}),
+    "cmd": ("cmd", _CMD),
+    "cmd-context": ("cmd", _CMD | {"tasks": "context"}),
+    "cmd-motion": ("cmd", _CMD | {"tasks": "motion"}),
+    "cmd-l2": ("cmd", _CMD | {"motion_loss": "l2"}),
+    "cmd-present": ("cmd", _CMD | {"motion_at": "present"}),
+    "cmd-linear": ("cmd", _CMD | {"predictor": "linear"}),
+    "cmd-any": ("cmd", _CMD | {"context_from": "any"}),
+    "cmd-flow": ("cmd", _CMD | {"motion_from": "flow"}),
+    "cmd-difference": ("cmd", _CMD | {"motion_from": "difference"}),
     "cmd-motion-l2": ("cmd", _VALUES),
     "cmd-motion-l2+residual": ("cmd", _VALUES | {"motion_from": "vectors+residual"}),
     "triplet+codec": ("dsm-triplet", {"flow": "codec"}),

@@ -71,7 +71,7 @@ def test_a_map_of_motion_is_not_drawn_to_a_still_thing(scenes: Footage) -> None:
     found = stills(motion, scenes)
     scores = found.scores
     assert abs(scores["drawn"].value) < 0.03
-    assert scores["paste_share"].value < 0.5 * found.chance["paste_share"]
+    assert scores["paste_share"].value < 0.5 * found.scores["paste_share"].chance
     assert scores["paste_on_motion"].value > 0.85
     assert scores["noise_on_motion"].value > 0.85
     assert scores["static_response"].value == pytest.approx(0, abs=1e-6)
@@ -90,7 +90,7 @@ def test_a_constant_map_is_at_chance(scenes: Footage) -> None:
     found = stills(constant, scenes)
     assert found.scores["drawn"].value == 0
     assert found.scores["paste"].value == 0.5
-    assert found.scores["paste_share"].value == pytest.approx(found.chance["paste_share"])
+    assert found.scores["paste_share"].value == pytest.approx(found.scores["paste_share"].chance)
     assert found.scores["static_response"].value == 1
     # All its features are the same: how far they move has no scale.
     assert not {name for name in found.scores if name.endswith("moved")}

@@ -62,15 +62,14 @@ class Page(HTMLParser):
             self.text += data.replace("\u00a0", " ")
 
 
-def score(value: float, half: float = 0.04, n: int = 90) -> Score:
-    return Score(value, (value - half, value + half), n)
+def score(value: float, half: float = 0.04, n: int = 90, *, chance: float | None = None) -> Score:
+    return Score(value, (value - half, value + half), n, chance=chance)
 
 
 def swap(share: float, order: float) -> Measured:
     return Measured(
         "swap",
-        {"motion_share": score(share), "order": score(order)},
-        {"motion_share": 0.5},
+        {"motion_share": score(share, chance=0.5), "order": score(order)},
         details={
             "nearest": {"motion": share, "background": 1 - share, "other": 0.0},
             "left_out": {"the camera moves": 7},
@@ -238,7 +237,7 @@ def test_a_model_without_verdict_says_why() -> None:
 
 
 def where(auc: float, gain: float) -> Measured:
-    return Measured("where", {"auc": score(auc), "gain": score(gain)}, {"auc": 0.5, "gain": 0.0})
+    return Measured("where", {"auc": score(auc, chance=0.5), "gain": score(gain, chance=0.0)})
 
 
 def test_sentences_turn_with_the_numbers() -> None:
@@ -270,7 +269,7 @@ def test_sentences_turn_with_the_numbers() -> None:
 def test_nothing_is_settled_by_a_wide_interval(
     value: float, half: float, words: str, mark: str
 ) -> None:
-    found = Measured("adversarial", {"drawn": score(value, half)}, {"drawn": 0.0})
+    found = Measured("adversarial", {"drawn": score(value, half, chance=0.0)})
     assert f"{words} a thing that stands still" in says(found)
     assert mark in Page(render(audit(model("a", 0.8, found)))).text
 
@@ -307,8 +306,11 @@ def test_unknown_measures_are_shown_as_they_are() -> None:
     picture = film(np.zeros((2, 8, 8, 3), dtype=np.uint8))
     found = Measured(
         "smell",
-        {"rose_share": score(0.4), "depth": Score(3.1, (2.0, 4.4), 9), "lean": score(-0.3)},
-        {"lean": 0.0},
+        {
+            "rose_share": score(0.4),
+            "depth": Score(3.1, (2.0, 4.4), 9),
+            "lean": score(-0.3, chance=0.0),
+        },
         details={"anything": [1, {"deep": None}]},
         pictures={"cloud.png": picture},
     )

@@ -59,7 +59,7 @@ def test_the_command(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr()
     assert "1 skipped" in shown.err
     found = json.loads((work / "out" / "audit.json").read_text())
-    assert (found["format"], found["unscene"]) == (1, "0.1.0")
+    assert (found["format"], found["unscene"]) == (2, "0.1.0")
     assert found["data"]["videos"] == 10
     assert [Path(s["path"]).name for s in found["data"]["skipped"]] == ["broken.mp4"]
     assert (found["data"]["label"], found["data"]["classes"]) == ("label", 4)

@@ -120,7 +120,7 @@ def test_a_map_of_motion_lies_on_what_moves(scenes: Footage) -> None:
     scores = found.scores
     assert scores["auc"].value > 0.9
     assert scores["auc"].ci95[0] > 0.85
-    assert scores["share"].ci95[0] > 3 * found.chance["share"]
+    assert scores["share"].ci95[0] > 3 * found.scores["share"].chance
     assert scores["gain"].ci95[0] > 0.35  # frozen, it sees nothing
     assert scores["frozen"].value == 0.5
     assert scores["elsewhere"].value < 0.65
@@ -132,7 +132,7 @@ def test_maps_that_know_nothing_are_at_chance(scenes: Footage) -> None:
     flat = where(constant, scenes)
     assert flat.scores["auc"].value == 0.5
     assert flat.scores["gain"].value == 0
-    assert flat.scores["share"].value == pytest.approx(flat.chance["share"], abs=1e-6)
+    assert flat.scores["share"].value == pytest.approx(flat.scores["share"].chance, abs=1e-6)
     random = where(noise, scenes)
     assert random.scores["auc"].value == pytest.approx(0.5, abs=0.04)
     light = where(brightness, scenes)
@@ -286,7 +286,7 @@ def test_grad_cam_of_a_model_with_logits(scenes: Footage, kind: str) -> None:
         encoder = adapt(Classifier(favourite, kind), frames=8, stride=2, size=64)
         watcher = Watcher(encoder)
         found = measured(Saliency(watcher, scenes), scenes, watcher)
-        assert found.chance["class"] == 0.5
+        assert found.scores["class"].chance == 0.5
         assert found.forwards == watcher.forwards == 3 * 16
         aucs.append(found.scores["class"].value)
     # Of the same map, what speaks for the class of motion lies on what moves.

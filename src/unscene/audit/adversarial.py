@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.audit.footage import Footage
-from unscene.audit.measure import FEWEST, Measured, Watcher, counted, too_few
+from unscene.audit.measure import FEWEST, Measured, Watcher, against, counted, too_few
 from unscene.audit.moving import Moving, moving
 from unscene.audit.saliency import GRID
 from unscene.audit.saliency_map import auc, energy, frozen, maps_of, share, upsample
@@ -220,8 +220,7 @@ class Adversarial:
             chance["paste_share"] = scores["paste_area"].value
         return Measured(
             self.name,
-            scores=scores,
-            chance={name: value for name, value in chance.items() if name in scores},
+            scores=against(scores, chance),
             absent=self.absent,
             details=details,
             pictures=self.pictures,

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -87,9 +87,9 @@ class Measured:
 
     Attributes:
         name: "reliance", "time", "swap", "where", "response" or "adversarial".
-        scores: by name, the headline first; none if the measure does not apply.
-        chance: for scores that have one, what a model that knows nothing would get. A score that
-            untrained networks do not have by chance has none.
+        scores: by name, the headline first; none if the measure does not apply. Their chance is
+            what a model that knows nothing would get; one that untrained networks do not have by
+            chance has none.
         absent: why the measure (or a part of it) does not apply, in words; "" if it does.
         details: JSON types only: curves, classes, counts.
         pictures: PNG files by name, for the report.
@@ -98,11 +98,15 @@ class Measured:
 
     name: str
     scores: Mapping[str, Score] = field(default_factory=dict)
-    chance: Mapping[str, float] = field(default_factory=dict)
     absent: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
     pictures: Mapping[str, bytes] = field(default_factory=dict)
     forwards: int = 0
+
+
+def against(scores: Mapping[str, Score], chance: Mapping[str, float]) -> dict[str, Score]:
+    """The scores, each with its chance if it has one; `chance` may name others too."""
+    return {name: replace(one, chance=chance.get(name)) for name, one in scores.items()}
 
 
 class Measure(Protocol):

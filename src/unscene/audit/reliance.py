@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.audit.footage import Footage
-from unscene.audit.measure import Measured, Watcher, too_few
+from unscene.audit.measure import Measured, Watcher, against, too_few
 from unscene.evaluate.bootstrap import Score, score
 from unscene.evaluate.probe import STRENGTHS, regression, validation_part
 from unscene.video.loading import Batch
@@ -121,8 +121,7 @@ class Reliance:
             absent=weak if normal.ci95[0] <= most else "",
             scores={"classes_below_5_percent": below}
             | ({"gain": gain} if gain is not None else {})
-            | accuracies,
-            chance=dict.fromkeys(accuracies, most),
+            | against(accuracies, dict.fromkeys(accuracies, most)),
             details={
                 "classes": {
                     name: _class(hits["static"][names == name], hits["normal"][names == name])

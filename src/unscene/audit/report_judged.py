@@ -18,7 +18,8 @@ def side(measure: str, name: str, found: Score, chance: float) -> int:
 
 def reference(found: Measured, name: str) -> float:
     """What a score is judged against: its chance, or else where neither side is ahead."""
-    return found.chance.get(name, words_of(found.name).even)
+    chance = found.scores[name].chance
+    return words_of(found.name).even if chance is None else chance
 
 
 def settled(measure: str, name: str, found: Score, chance: float) -> bool:

@@ -56,13 +56,12 @@ def score_chart(found: Found, score: str, *, hollow: str = "", legend: str = "")
             )
         )
     ends = [end for line in shown for end in (*line.found.ci95, line.hollow or 0)]
-    chance = having[0][2].chance.get(score)
     return lines(
         words.name,
         words.note,
         shown,
         _scale(words.kind, ends),
-        chance=chance,
+        chance=having[0][2].scores[score].chance,
         legend=legend if any(line.hollow is not None for line in shown) else "",
     )
 

@@ -21,10 +21,10 @@ def numbers(asked: Sequence[tuple[int, str, Measured]]) -> str:
     for name in dict.fromkeys(name for _, _, one in having for name in one.scores):
         with_it = [one for _, _, one in having if name in one.scores]
         words = score_words(with_it[0].name, name, with_it[0].scores[name])
-        chances = [one.chance[name] for one in with_it if name in one.chance]
+        chance = with_it[0].scores[name].chance
         counts = sorted({one.scores[name].n for one in with_it})
         cells = [
-            number(chances[0], words.kind) if chances else "",
+            "" if chance is None else number(chance, words.kind),
             *(
                 measured(one.scores[name], words.kind) if name in one.scores else "–"
                 for _, _, one in having

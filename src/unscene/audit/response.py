@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.audit.footage import Footage, basic
-from unscene.audit.measure import Measured, Watcher, counted, too_few
+from unscene.audit.measure import Measured, Watcher, against, counted, too_few
 from unscene.errors import VideoError
 from unscene.evaluate.bootstrap import score
 from unscene.video.catalog import Video
@@ -157,8 +157,7 @@ class Response:
         }
         return Measured(
             self.name,
-            scores=scores,
-            chance=dict.fromkeys(scores, 0.0),
+            scores=against(scores, dict.fromkeys(scores, 0.0)),
             details=details,
             forwards=self.forwards,
         )

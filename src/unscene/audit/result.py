@@ -1,6 +1,6 @@
 """What an audit found, and audit.json, the file that holds it.
 
-{"format": 1, "unscene": "0.1.0", "data": {...}, "configuration": {...},
+{"format": 2, "unscene": "0.1.0", "data": {...}, "configuration": {...},
  "models": [{"name", "trained", "note", "spec", "verdict": {"value", "ci95", "n", "measure",
              "sentence", "finding"}, "measures": [Measured without its pictures]}]}
 """
@@ -18,7 +18,7 @@ from unscene.audit.measure import Measured
 from unscene.encoders import EncoderSpec
 from unscene.files import write_text
 
-FORMAT = 1
+FORMAT = 2
 
 Finding = Literal["motion", "looks", "scene", "open", "none"]
 
@@ -91,8 +91,6 @@ class Audit:
         for model in content["models"]:
             for measured in model["measures"]:
                 del measured["pictures"]
-                for score in measured["scores"].values():
-                    del score["chance"]  # which stands beside the scores, by name
         record = {"format": FORMAT, "unscene": __version__, **content}
         found: dict[str, Any] = json.loads(json.dumps(record, allow_nan=False))
         return found

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.audit.footage import Footage
-from unscene.audit.measure import FEWEST, Measured, Watcher, counted, too_few
+from unscene.audit.measure import FEWEST, Measured, Watcher, against, counted, too_few
 from unscene.audit.moving import moving
 from unscene.audit.saliency_map import (
     MapScore,
@@ -195,11 +195,10 @@ class Saliency:
             there = ~np.isnan(column)
             if len(np.unique(files[there])) >= FEWEST:
                 scores[name] = score(column[there], videos=files[there], shares=False)
+        chance = {"auc": 0.5, "gain": 0.0, "share": scores["area"].value, "class": 0.5}
         return Measured(
             self.name,
-            scores=scores,
-            chance={"auc": 0.5, "gain": 0.0, "share": scores["area"].value}
-            | ({"class": 0.5} if "class" in scores else {}),
+            scores=against(scores, chance),
             details=details
             | {
                 "map": self.map_size,

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.audit.footage import Footage
-from unscene.audit.measure import FEWEST, Measured, Watcher, counted, too_few
+from unscene.audit.measure import FEWEST, Measured, Watcher, against, counted, too_few
 from unscene.audit.shared_views import Lending, lending, shuffled, swapped_views
 from unscene.evaluate.bootstrap import share
 from unscene.evaluate.decouple import TIE
@@ -99,8 +99,7 @@ class Swap:
             scores["order"] = share(order, files)
         return Measured(
             self.name,
-            scores=scores,
-            chance={"motion_share": 0.5},
+            scores=against(scores, {"motion_share": 0.5}),
             details=details,
             forwards=self.forwards,
         )
