@@ -75,6 +75,17 @@ def test_an_unknown_transformer_is_refused() -> None:
         adapt(transformers.ViTModel(config))
 
 
+def test_what_is_known_of_a_transformer_is_not_taken() -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.TimesformerConfig(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
+    )
+    model = transformers.TimesformerModel(config)
+    for option in ({"axes": "BTCHW"}, {"head": ""}, {"layer": "layernorm"}, {"grid": (1, 1, 1)}):
+        with pytest.raises(UnsceneError, match=f"{next(iter(option))} is for other modules"):
+            adapt(model, **option)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("settings", "low", "high"),
     [

@@ -15,7 +15,7 @@ A model that normalises frames itself takes mean 0 and std 1 (RGB in 0..1) or st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -150,13 +150,9 @@ def adapt(
     """
     clips = {"frames": frames, "stride": stride, "size": size, "mean": mean, "std": std}
     given: dict[str, Any] = {key: value for key, value in clips.items() if value is not None}
+    read = {"axes": axes, "head": head, "layer": layer, "grid": grid}
     if isinstance(model, VideoEncoder):
-        for option, value in {"axes": axes, "head": head, "layer": layer, "grid": grid}.items():
-            if value is not None:
-                raise UnsceneError(
-                    f"{model.spec.name}: {option} is for other modules; of an encoder of unscene "
-                    "it is known"
-                )
+        _refuse(read, model.spec.name, "an encoder of unscene")
         return _fed(model, given)
     if not callable(model):
         raise UnsceneError(
@@ -164,11 +160,7 @@ def adapt(
         )
     name = name or _name(model)
     if is_transformers(model):
-        if head is not None or layer is not None or grid is not None:
-            raise UnsceneError(
-                f"{name}: head, layer and grid are for other modules; where features, tokens and "
-                "logits of a model of transformers are is known"
-            )
+        _refuse(read, name, "a model of transformers")
         reader: Reader = TransformersModel(model)
         own = TransformersModel.clips(model)
     else:
@@ -177,6 +169,13 @@ def adapt(
         order = own.pop("axes", "BCTHW")
         reader = Hooks(function, axes or order, head=head, layer=layer, grid=grid)
     return _tried(model, EncoderSpec(name, {}, dim=1, **(own | given)), reader)
+
+
+def _refuse(options: Mapping[str, object], name: str, kind: str) -> None:
+    """Raise UnsceneError if one of the options is given, since it is known of such a model."""
+    for option, value in options.items():
+        if value is not None:
+            raise UnsceneError(f"{name}: {option} is for other modules; of {kind} it is known")
 
 
 def _fed(encoder: VideoEncoder, given: dict[str, Any]) -> VideoEncoder:
