@@ -32,3 +32,9 @@ def biased(
     """The encoder that a method trains where motion and scene are 90 % correlated."""
     runs = training(work, f"0.9-{note}", changes)
     return runs.encoder(method, scenes(work, 0.9, seed)["train"], seed)
+
+
+def biased_run(method: str, seed: int, work: Path) -> Path:
+    """The folder of that encoder."""
+    biased(method, seed, work)
+    return training(work, "0.9-").folder(method, seed)

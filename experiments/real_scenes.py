@@ -2,7 +2,8 @@
 
 Pre-trained without labels on arid6/train and the other real folders together (`--pretrain all`), on
 the folder that is asked about alone, or on generated footage (`--pretrain moving-scenes`: the
-encoders of moving_scenes.py, from the folder `--scenes`); then
+encoders of moving_scenes.py, from the folder `--scenes`); or on generated footage first and then on
+real (`--begun`, by the same method); then
 
     arid6            six actions in the dark. Test videos, filmed in other places, are searched for
                      among the training videos and probed; and each training video among those of
@@ -31,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from generated import biased
+from generated import biased, biased_run
 from generated import training as generated
 from real_tables import LIT, catalogs
 from trained import METHODS, Training, append, flags, footage_here, rows_in
@@ -86,13 +87,17 @@ def encoder_of(
         encoder = biased(method, seed, args.scenes)
         encoder.spec = replace(encoder.spec, stride=args.stride)
         return encoder
+    if args.begun and method != "random":
+        first = biased_run(method, seed, args.scenes)
+        training = replace(training, settings=training.settings | {"encoder": str(first)})
     return training.encoder(method, tables[args.pretrain], seed)
 
 
 def training_of(args: argparse.Namespace) -> Training:
     """What the flags say that encoders are trained with."""
     if args.pretrain == GENERATED:
-        for name, given in (("changes", args.changes != "{}"), ("steps", args.steps is not None)):
+        given_too = {"changes": args.changes != "{}", "steps": args.steps is not None}
+        for name, given in (given_too | {"begun": args.begun}).items():
             if given:
                 raise SystemExit(f"--{name}: moving_scenes.py trains those encoders, and has it")
         return generated(args.scenes, "0.9-")
@@ -103,7 +108,8 @@ def training_of(args: argparse.Namespace) -> Training:
 
 def note_of(args: argparse.Namespace) -> str:
     """Names in the rows what is not as it was at first."""
-    return args.note or ("" if args.footage == "original" else args.footage)
+    told = args.note or ("" if args.footage == "original" else args.footage)
+    return f"{told}, begun on {GENERATED}" if args.begun else told
 
 
 def _rows(
@@ -172,6 +178,7 @@ def real_flags(name: str, text: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--pretrain", choices=["all", "arid6-train", "tabletennis8", GENERATED], default="all"
     )
+    parser.add_argument("--begun", action="store_true", help=f"begin with those of {GENERATED}")
     parser.add_argument("--scenes", type=Path, default=Path("runs", "moving_scenes"))
     parser.add_argument("--stride", type=int, default=2)
     parser.add_argument("--clips", type=int, default=4)

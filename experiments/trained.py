@@ -112,7 +112,7 @@ class Training:
             clip = {name: self.settings[name] for name in ("frames", "stride", "size")}
             encoder.spec = replace(encoder.spec, **clip)
             return encoder
-        run, given = self._folder(method, seed), self.given(method, videos.source, seed)
+        run, given = self.folder(method, seed), self.given(method, videos.source, seed)
         steps = given["max_steps"]
         if _finished(run):
             saved, asked = read_config(run / CONFIG), run / _RIVAL
@@ -136,7 +136,7 @@ class Training:
 
         Raises SystemExit if it did with other settings.
         """
-        run = self._folder("supervised", seed)
+        run = self.folder("supervised", seed)
         given = self._labelled(test.source, seed) | {"train": videos.source, "label": label}
         if _finished(run):
             _end_if(_differing(read_config(run / CONFIG), given), f"{run}: was trained")
@@ -193,7 +193,7 @@ class Training:
     def given(self, method: str, data: str, seed: int) -> dict[str, Any]:
         """The run of a method, as `train.config.build` takes it."""
         name, changes = METHODS[method]
-        run = {"data": data, "out": str(self._folder(method, seed)), "method": name, "seed": seed}
+        run = {"data": data, "out": str(self.folder(method, seed)), "method": name, "seed": seed}
         return self.settings | changes | run
 
     def _labelled(self, data: str, seed: int) -> dict[str, Any]:
@@ -201,9 +201,10 @@ class Training:
         names = {field.name for field in fields(FinetuneConfig)}
         shared = {name: value for name, value in self.settings.items() if name in names}
         given = {"batch_size": resolve("dsm", "default").batch_size, "validation": 0} | shared
-        return given | {"data": data, "out": str(self._folder("supervised", seed)), "seed": seed}
+        return given | {"data": data, "out": str(self.folder("supervised", seed)), "seed": seed}
 
-    def _folder(self, method: str, seed: int) -> Path:
+    def folder(self, method: str, seed: int) -> Path:
+        """Of the run of a method."""
         return self.work / f"{method}-{self.name}-{seed}"
 
 

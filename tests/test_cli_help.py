@@ -88,7 +88,7 @@ def test_defaults_are_those_of_the_methods(
 def test_the_encoders_are_named(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     assert list(ENCODERS) == known_encoders()
     page = " ".join(help_of("pretrain", monkeypatch, capsys).split())
-    assert f"one of {', '.join(ENCODERS)} (default: r3d18)" in page
+    assert f"one of {', '.join(ENCODERS)}, or a saved encoder" in page
 
 
 def test_what_is_not_given_counts_as_not_given(monkeypatch: pytest.MonkeyPatch) -> None:

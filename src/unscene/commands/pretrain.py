@@ -56,7 +56,8 @@ def flags(parser: ArgumentParser) -> None:
     parser.add_argument("data", nargs="?", type=str | None, help=DATA)
     texts = describe() | {
         "method": f"one of {', '.join(METHODS)}",
-        "encoder": f"what is trained, one of {', '.join(ENCODERS)}",
+        "encoder": f"what is trained: one of {', '.join(ENCODERS)}, or a saved encoder, whose "
+        "training goes on",
     }
     hints = get_type_hints(RunConfig) | get_type_hints(Settings)
     add_groups(parser, _GROUPS, hints, texts, field_defaults(RunConfig) | _of_methods())
@@ -81,7 +82,7 @@ def _of_methods() -> dict[str, str]:
 
 def run(values: Namespace) -> int:
     run, resume = asked(
-        placed(values.as_dict(), "config", "out"), RunConfig.out, build, continue_config
+        placed(values.as_dict(), "config", "out", "encoder"), RunConfig.out, build, continue_config
     )
     typed = (field.name for field in fields(Settings) if values.get(field.name) is not None)
     check_read(run.method, typed)

@@ -84,6 +84,7 @@ def _saved(path: Path) -> Opened:
     history = encoder.spec.trained_on
     told = [f"{history[key]} {unit}" for key, unit in (("steps", "steps"),) if key in history]
     told += [f"seed {history['seed']}"] if "seed" in history else []
+    told += [f"begun from {history['began']['encoder']}"] if "began" in history else []
     name = path.stem if path.suffix in (".safetensors", ".json") else path.resolve().name
     if not history:
         return Opened(encoder, name, f"{encoder.spec.name} from {path}, not trained", False)

@@ -25,14 +25,7 @@ from typing import Any
 
 import torch
 
-from unscene.encoders import (
-    EncoderSpec,
-    VideoEncoder,
-    create_encoder,
-    known_encoders,
-    load_encoder,
-)
-from unscene.errors import UnsceneError
+from unscene.encoders import EncoderSpec, VideoEncoder
 from unscene.evaluate.features import Features
 from unscene.evaluate.finetune_config import FinetuneConfig, build, flat
 from unscene.evaluate.finetune_data import FinetuneData, prepare
@@ -42,6 +35,7 @@ from unscene.evaluate.recogniser import Recogniser, save_recogniser
 from unscene.evaluate.rows import Row, rows_of
 from unscene.progress import counting, duration
 from unscene.train import engine
+from unscene.train.beginning import beginning, check_clips
 from unscene.train.callbacks import Checkpoints, Progress, Report, StopOnSignal
 from unscene.train.config import CONFIG, check_same, read_config, save_config
 from unscene.train.metrics import quiet
@@ -81,7 +75,7 @@ def finetune(
     """
     checkpoint = engine.begin(config, resume=resume)
     torch.manual_seed(config.seed)
-    encoder = _encoder(config)
+    encoder = beginning(config.encoder, config.encoder_options)
     before = encoder.spec
     config, encoder.spec = _resolved(config, encoder)
     if resume:
@@ -170,39 +164,14 @@ def _fit(
     }
 
 
-def _encoder(config: FinetuneConfig) -> VideoEncoder:
-    name = config.encoder
-    if name in known_encoders():
-        return create_encoder(name, **config.encoder_options)
-    if config.encoder_options:
-        raise UnsceneError(
-            f"--encoder_options are for a new encoder ({', '.join(known_encoders())}); "
-            f"{name} has its own"
-        )
-    if not Path(name).exists():
-        raise UnsceneError(
-            f"--encoder {name}: no such folder or file, and no such architecture; "
-            f"architectures are {', '.join(known_encoders())}"
-        )
-    return load_encoder(name)
-
-
 def _resolved(config: FinetuneConfig, encoder: VideoEncoder) -> tuple[FinetuneConfig, EncoderSpec]:
     """Configuration and encoder's spec with the frames, stride and size of this run."""
     spec = encoder.spec
-    if spec.channels != 3:
-        raise UnsceneError(f"{config.encoder} takes {spec.channels} channels; videos have 3")
     clip = {
         name: getattr(spec, name) if getattr(config, name) is None else getattr(config, name)
         for name in ("frames", "stride", "size")
     }
-    t, h, w = encoder.minimum
-    if clip["frames"] < t or clip["size"] < max(h, w):
-        raise UnsceneError(
-            f"encoder {config.encoder} takes clips of at least {t} frames of {max(h, w)} px, and "
-            f"--frames {clip['frames']} --size {clip['size']} make smaller ones: raise them or "
-            "take another encoder"
-        )
+    check_clips(encoder, config.encoder, clip["frames"], clip["size"])
     return replace(config, **clip), replace(spec, **clip)
 
 

@@ -106,7 +106,8 @@ def rows_of(
             fingerprint=fingerprint,
             views=views,
             steps=int(history.get("steps", 0)),
-            config=dict(history.get("settings", {})),
+            config=dict(history.get("settings", {}))
+            | ({"began": history["began"]} if "began" in history else {}),
             test={"frames": spec.frames, "stride": spec.stride, "size": spec.size, **(test or {})},
             classes=found.classes,
             chance=found.chance,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from unscene.video.catalog import Video
 from unscene.video.clip import Clip
 from unscene.video.loading import Batch
 from unscene.video.sampling import Sampler
+from unscene.views.augment import BasicAugmentation
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,9 @@ class Method(nn.Module):
     def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
+        basic = BasicAugmentation.of(settings.augmentation, settings.size)
+        mean, std = ((r, g, b) for r, g, b in (encoder.spec.mean, encoder.spec.std))
+        self.basic = replace(basic, mean=mean, std=std)
         self.embedder = self._network(encoder)
 
     def _network(self, encoder: VideoEncoder) -> Network:

@@ -64,7 +64,7 @@ from unscene.video.catalog import Video
 from unscene.video.clip import Clip
 from unscene.video.loading import Batch
 from unscene.video.sampling_future import FutureWindows
-from unscene.views.augment import BasicAugmentation, make_view
+from unscene.views.augment import make_view
 from unscene.views.flow import add_flow
 
 
@@ -103,10 +103,6 @@ class CMD(Method):
     """Context matching and motion prediction."""
 
     embedder: CMDNetwork
-
-    def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
-        super().__init__(encoder, settings)
-        self.basic = BasicAugmentation.of(settings.augmentation, settings.size)
 
     def _network(self, encoder: VideoEncoder) -> CMDNetwork:
         return CMDNetwork(encoder, self.settings)

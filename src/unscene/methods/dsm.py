@@ -58,7 +58,6 @@ class TripletViews(Method):
     """The anchor, positive and negative of DSM; what both losses share."""
 
     settings: Settings
-    basic: BasicAugmentation
 
     @property
     def has_negative(self) -> bool:
@@ -103,7 +102,9 @@ class TripletViews(Method):
         views["positive"] = make_view(clip, params, size=s.size, warp_offsets=offsets)
         if s.other_scene:
             chosen = torch.rand(len(clip), generator=generator) < s.other_scene
-            views["positive"] = elsewhere(views["positive"], batch.index, chosen)
+            views["positive"] = elsewhere(
+                views["positive"], batch.index, chosen, std=self.basic.std
+            )
         if self.has_negative:
             other = batch.clips[self.negative_clip]
             params = disturbed.draw(other.sizes, generator)
@@ -146,7 +147,6 @@ class DSMTriplet(TripletViews):
 
     def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
         super().__init__(encoder, settings)
-        self.basic = BasicAugmentation.of(settings.augmentation, settings.size)
         if not self.has_negative:
             raise UnsceneError("dsm-triplet needs a negative: --flow_scaling true or --shift true")
 

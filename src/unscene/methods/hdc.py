@@ -47,7 +47,7 @@ from unscene.methods.progress import rank1
 from unscene.methods.settings import Settings
 from unscene.video.loading import Batch
 from unscene.video.sampling import RandomWindow, Sampler, TwoWindows
-from unscene.views.augment import BasicAugmentation, make_view
+from unscene.views.augment import make_view
 
 # The view that each contrast compares the anchor with.
 _PARTNER = {"spatial": "positive", "temporal": "second", "entangled": "second"}
@@ -111,10 +111,6 @@ class HDC(Method):
     """
 
     embedder: StageEmbedder
-
-    def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
-        super().__init__(encoder, settings)
-        self.basic = BasicAugmentation.of(settings.augmentation, settings.size)
 
     def _network(self, encoder: VideoEncoder) -> StageEmbedder:
         s = self.settings

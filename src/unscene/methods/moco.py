@@ -23,7 +23,7 @@ from unscene.methods.progress import rank1, similarities
 from unscene.methods.settings import Settings
 from unscene.video.loading import Batch
 from unscene.video.sampling import RandomWindow, Sampler
-from unscene.views.augment import BasicAugmentation, make_view
+from unscene.views.augment import make_view
 
 
 class MoCo(Method):
@@ -35,7 +35,6 @@ class MoCo(Method):
         super().__init__(encoder, settings)
         self.twin = MomentumTwin(self.embedder)
         self.queue = Queue(settings.queue, settings.dim)
-        self.basic = BasicAugmentation.of(settings.augmentation, settings.size)
 
     def sampler(self) -> Sampler:
         return RandomWindow(self.settings.frames, self.settings.stride)

@@ -51,7 +51,7 @@ from unscene.video.catalog import Video
 from unscene.video.loading import Batch
 from unscene.video.sampling import Sampler
 from unscene.video.sampling_future import FutureWindows
-from unscene.views.augment import BasicAugmentation, ViewParameters
+from unscene.views.augment import ViewParameters
 
 _CONTRAST = "triplet"
 
@@ -77,7 +77,6 @@ class Unscene(TripletViews):
             raise UnsceneError("unscene needs a negative: --flow_scaling true or --shift true")
         if settings.foretell and not reads_vectors(settings):
             raise UnsceneError("unscene foretells the codec's vectors only: --motion_from vectors")
-        self.basic = BasicAugmentation.of(settings.augmentation, settings.size)
 
     def _network(self, encoder: VideoEncoder) -> UnsceneNetwork:
         return UnsceneNetwork(encoder, self.settings)

@@ -24,7 +24,6 @@ from unscene.progress import bar
 from unscene.train.module import PretrainModule
 from unscene.train.resume import PROCESSES, VIDEOS
 from unscene.video.catalog import Skipped
-from unscene.views.augment import BasicAugmentation
 
 CHECKPOINT = "last.ckpt"
 Report = Callable[[int, int, dict[str, float]], None]
@@ -235,16 +234,12 @@ class Saver(Checkpoints):
 
     def beside(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, PretrainModule)
-        encoder, basic = module.method.encoder, module.method.basic
-        assert isinstance(basic, BasicAugmentation)
-        s = module.settings
+        encoder, s = module.method.encoder, module.settings
         encoder.spec = replace(
             encoder.spec,
             frames=s.frames,
             stride=s.stride,
             size=s.size,
-            mean=basic.mean,
-            std=basic.std,
             trained_on=self.trained_on
             | {"steps": trainer.global_step, "seconds": round(self.seconds, 1)},
         )

@@ -32,8 +32,9 @@ class RunConfig:
         data: folder of videos, class folders, or CSV.
         method: one of `methods.presets.METHODS`.
         preset: where settings that are not given come from.
-        encoder: one of `encoders.known_encoders()`.
-        encoder_options: keyword arguments of the encoder (width of r3d-narrow, say).
+        encoder: one of `encoders.known_encoders()`; or the folder or file of a saved encoder, which
+            is trained further, with heads, queue and momentum encoder of its own.
+        encoder_options: keyword arguments of a new encoder (width of r3d-narrow, say).
         out: folder of the run.
         seed: decides the weights, windows and views.
         max_steps: optimiser steps, whatever `epochs` says; not given: as many as those take.

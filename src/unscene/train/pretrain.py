@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 
-from unscene.encoders import VideoEncoder, create_encoder
+from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.methods.base import Method
 from unscene.methods.presets import fit_queue
@@ -31,6 +30,7 @@ from unscene.methods.registry import create_method
 from unscene.methods.settings import Settings, as_plain
 from unscene.progress import duration
 from unscene.train import engine
+from unscene.train.beginning import encoder_of
 from unscene.train.callbacks import (
     CHECKPOINT,
     Progress,
@@ -104,9 +104,10 @@ def pretrain(
             a loss that is not finite, a disk that is full.
     """
     checkpoint = engine.begin(config, resume=resume)
-    encoder = _encoder(config)  # before any file is opened: can it take these clips?
+    encoder = encoder_of(config, resume)  # before any file is opened: can it take these clips?
+    began = encoder.spec.trained_on
     catalog = catalog or open_catalog(config.data)
-    method, catalog = _method(config, encoder, catalog)
+    method, catalog = _method(config, encoder, catalog, resume)
     config = replace(config, settings=method.settings)
     _tell_of_repeats(config, catalog)
     if checkpoint is not None:
@@ -123,7 +124,7 @@ def pretrain(
     )
     stop = StopOnSignal()
     with stop.listening(), quiet(), engine.computing_on(config.threads):
-        progress, saver = _callbacks(config, module, catalog, report)
+        progress, saver = _callbacks(config, module, catalog, report, began)
         callbacks: list[L.Callback] = [stop, progress, saver]
         watch = None
         if monitor is not None:
@@ -173,7 +174,9 @@ def _finished(summary: Path) -> bool:
     return summary.exists() and json.loads(summary.read_text(encoding="utf-8"))["finished"]
 
 
-def _method(config: RunConfig, encoder: VideoEncoder, catalog: Catalog) -> tuple[Method, Catalog]:
+def _method(
+    config: RunConfig, encoder: VideoEncoder, catalog: Catalog, resume: bool
+) -> tuple[Method, Catalog]:
     """The method, its weights as the seed draws them, and the videos it can learn from.
 
     A queue that was left open suits the number of those. Only the method tells which they are, so
@@ -184,7 +187,7 @@ def _method(config: RunConfig, encoder: VideoEncoder, catalog: Catalog) -> tuple
     catalog = suited(catalog, method)
     after = fit_queue(config.settings, len(catalog))
     if after != before:
-        method = create_method(config.method, _encoder(config), after)
+        method = create_method(config.method, encoder_of(config, resume), after)
     return method, catalog
 
 
@@ -208,26 +211,12 @@ def _check_labels(catalog: Catalog) -> None:
         )
 
 
-def _encoder(config: RunConfig) -> VideoEncoder:
-    """With the seed's weights. Raises UnsceneError if it cannot take the clips of the run."""
-    torch.manual_seed(config.seed)
-    encoder = create_encoder(config.encoder, **config.encoder_options)
-    encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    frames, size = config.settings.frames, config.settings.size
-    t, h, w = encoder.minimum
-    if frames < t or size < max(h, w):
-        raise UnsceneError(
-            f"encoder {config.encoder} takes clips of at least {t} frames of {max(h, w)} px, and "
-            f"--frames {frames} --size {size} make smaller ones: raise them or take another encoder"
-        )
-    return encoder
-
-
 def _callbacks(
     config: RunConfig,
     module: PretrainModule,
     catalog: Catalog,
     report: Report | None,
+    began: dict[str, Any],
 ) -> tuple[Progress, Saver]:
     world = engine.world_size(config)
     progress = Progress(module.total_steps(world), report)
@@ -241,6 +230,7 @@ def _callbacks(
             "data": catalog.fingerprint(),
             "videos": len(catalog),
             "settings": as_plain(config.settings),
+            **({"began": began} if began else {}),
         },
         names_of(catalog),
     )

@@ -127,19 +127,22 @@ def transplant(view: Tensor, mask: Tensor, scene: Tensor) -> Tensor:
     return torch.lerp(scene.to(view).expand_as(view), view, mask.to(view).expand_as(view))
 
 
-def elsewhere(view: Tensor, index: Tensor, chosen: Tensor) -> Tensor:
+def elsewhere(
+    view: Tensor, index: Tensor, chosen: Tensor, *, std: Sequence[float] = IMAGENET_STD
+) -> Tensor:
     """What moves in each clip of a batch, over the scene of the clip before it.
 
     Args:
-        view: float (B, C, T, h, w), normalised as ImageNet is.
+        view: float (B, C, T, h, w), normalised.
         index: (B,), which video each clip is of.
         chosen: bool (B,), which clips are to change. Those of a moving camera stay as they are, and
             those whose neighbour is of the same video.
+        std: as `part` takes it.
 
     Returns:
         As view.
     """
-    parted = part(view)
+    parted = part(view, std=std)
     other = (index != index.roll(1)) & chosen.to(index.device)
     changed = other.to(view.device) & parted.fixed
     moved = transplant(view, parted.mask, parted.scene.roll(1, 0))

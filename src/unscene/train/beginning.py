@@ -1,0 +1,83 @@
+"""The encoder that a training begins with: a new one, or one that was trained before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unscene.encoders import (
+    VideoEncoder,
+    create_encoder,
+    known_encoders,
+    load_encoder,
+    read_spec,
+)
+from unscene.errors import UnsceneError
+from unscene.train.config import RunConfig
+
+
+def beginning(name: str, options: dict[str, Any]) -> VideoEncoder:
+    """A new encoder, its weights as torch draws them, or a saved one as it was saved.
+
+    Args:
+        name: an architecture, or the folder or file of a saved encoder.
+        options: keyword arguments of an architecture.
+
+    Raises:
+        UnsceneError: it is neither, a saved one with options, or it takes other than RGB.
+    """
+    if name in known_encoders():
+        encoder = create_encoder(name, **options)
+    elif options:
+        raise UnsceneError(
+            f"--encoder_options are for a new encoder ({', '.join(known_encoders())}); "
+            f"{name} has its own"
+        )
+    elif not Path(name).expanduser().exists():
+        raise UnsceneError(
+            f"--encoder {name}: no such folder or file, and no such architecture; "
+            f"architectures are {', '.join(known_encoders())}"
+        )
+    else:
+        encoder = load_encoder(Path(name).expanduser())
+    if encoder.spec.channels != 3:
+        raise UnsceneError(f"{name} takes {encoder.spec.channels} channels; videos have 3")
+    return encoder
+
+
+def encoder_of(config: RunConfig, resume: bool) -> VideoEncoder:
+    """The encoder of a pre-training, before its first step or for its checkpoint to fill.
+
+    Its `spec.trained_on` is what went before this run: empty for a new one, else "encoder", the
+    name it was given by, and its history.
+
+    Raises:
+        UnsceneError: as `beginning` and `check_clips` raise.
+    """
+    torch.manual_seed(config.seed)
+    new = config.encoder in known_encoders()
+    own = Path(config.out) / "encoder.json"
+    if resume and not new and own.exists():  # the one it began with may be gone
+        spec = read_spec(own)
+        encoder = create_encoder(spec.name, **spec.options)
+        encoder.spec = replace(spec, trained_on=spec.trained_on.get("began", {}))
+    else:
+        encoder = beginning(config.encoder, config.encoder_options)
+        history = {} if new else {"encoder": config.encoder} | encoder.spec.trained_on
+        encoder.spec = replace(encoder.spec, trained_on=history)
+    encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    check_clips(encoder, config.encoder, config.settings.frames, config.settings.size)
+    return encoder
+
+
+def check_clips(encoder: VideoEncoder, name: str, frames: int, size: int) -> None:
+    """Raise UnsceneError if clips are smaller than the encoder, so called, can take."""
+    t, h, w = encoder.minimum
+    if frames < t or size < max(h, w):
+        raise UnsceneError(
+            f"encoder {name} takes clips of at least {t} frames of {max(h, w)} px, and "
+            f"--frames {frames} --size {size} make smaller ones: raise them or take another encoder"
+        )
