@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from unscene.evaluate.finetune_config import FinetuneConfig
 from unscene.methods.presets import METHODS, resolve
 from unscene.methods.settings import Settings
 from unscene.train import config as train_config
-from unscene.train.config import RunConfig
+from unscene.train.config import RunConfig, describe
 
 Captured = pytest.CaptureFixture[str]
 _NO_FLAGS = "data", "settings"
@@ -102,3 +102,27 @@ def test_what_is_not_given_counts_as_not_given(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("unscene.commands.pretrain.build", build)
     assert main(["pretrain", "films", "--lr", "0.5"]) == 130
     assert seen == {"data": "films", "lr": 0.5}
+
+
+def test_texts_are_those_of_their_settings() -> None:
+    """A line that goes on may begin with another setting's name and a colon."""
+
+    @dataclass
+    class Two:
+        """Two.
+
+        Attributes:
+            first: of two, it has a longer text, which says of the
+                second: nothing.
+            second, third: alike.
+        """
+
+        first: int = 0
+        second: int = 0
+        third: int = 0
+
+    assert describe(Two) == {
+        "first": "of two, it has a longer text, which says of the second: nothing.",
+        "second": "alike.",
+        "third": "alike.",
+    }

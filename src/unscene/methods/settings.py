@@ -64,8 +64,7 @@ class Settings:
             values; the squared error as a share of the mean squared motion).
         context_from: what CMD's context is: a "key" frame of the stream, or "any" frame.
         predictor: what foretells CMD's motion from the clip.
-        scales: how a ResNet's last two maps come together for CMD's
-            predictor: "sum" or "concat".
+        scales: how a ResNet's last two maps come together for CMD's predictor: "sum" or "concat".
         predictor_dim: width of CMD's predictor; a multiple of 8 for the transformer.
         predictor_hidden: width of the hidden layer of CMD's heads.
         motion_frames: F, how many frames the motion to be predicted has.

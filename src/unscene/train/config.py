@@ -211,10 +211,12 @@ def _attributes(owner: type) -> dict[str, str]:
     names: list[str] = []
     _, _, section = (owner.__doc__ or "").partition("Attributes:")
     known = {f.name for f in dataclasses.fields(owner)}
+    margin = len(section.lstrip("\n")) - len(section.lstrip())  # of a head; its text goes on deeper
     for line in section.splitlines():
         head, colon, text = line.strip().partition(": ")
         candidates = [name.strip() for name in head.split(",")]
-        if colon and set(candidates) <= known:
+        deeper = len(line) - len(line.lstrip()) > margin
+        if colon and not deeper and set(candidates) <= known:
             names = candidates
             for name in names:
                 found[name] = text
