@@ -235,7 +235,8 @@ SECTIONS = (
         "with the pools of UCF101 and HMDB51 and the table-tennis strokes (`all`: 300 steps or as "
         "many as the heading says). Steps are the same within a table. ARID: six actions in the "
         "dark, asked in other places (n = 96), and leaving one scene out of the training "
-        "part, where the place misleads. Table tennis: forehand or backhand, learnt on one side of the table and asked on the other.",
+        "part, where the place misleads. Table tennis: forehand or backhand, learnt on one side "
+        "of the table and asked on the other.",
         ("real_scenes.jsonl",),
         ("retrieval_r1", "retrieval_map", "probe_top1", "knn_top1"),
         but=_GENERATED,
