@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from unscene.encoders import create_encoder
 from unscene.errors import UnsceneError
@@ -112,6 +113,7 @@ def test_videos_that_cannot_be_foretold_are_refused(moving: ScenesReport) -> Non
     assert "vp9 carries no motion vectors" in str(method().refuses(vp9))
     assert "frames, and" in str(method(frames=64, stride=4).refuses(video))
     assert method(foretell=0.0).refuses(vp9) is None
+    assert method(motion_from="flow").refuses(vp9) is None
     assert "--flow dis" in str(method(foretell=0.0, flow="codec").refuses(vp9))
     assert "--flow dis" in str(method("dsm", flow="codec").refuses(vp9))
 
@@ -119,24 +121,38 @@ def test_videos_that_cannot_be_foretold_are_refused(moving: ScenesReport) -> Non
 def test_what_it_cannot_be_without() -> None:
     with pytest.raises(UnsceneError, match="unscene needs a negative"):
         method(shift=False, flow_scaling=False)
-    with pytest.raises(UnsceneError, match="codec's vectors only"):
-        method(motion_from="flow")
     with pytest.raises(UnsceneError, match=r"other_scene 1.5: must lie in 0..1"):
         method(other_scene=1.5)
 
 
-@pytest.mark.parametrize("flow", ["dis", "codec"])
-def test_it_trains(flow: str, moving: ScenesReport, tmp_path: Path) -> None:
+def test_what_is_foretold_may_be_computed_flow(moving: ScenesReport) -> None:
+    """Where something moves, it says what the codec's vectors say."""
+    shown = []
+    for source in ("vectors", "flow"):
+        model = method(motion_from=source, other_scene=0.0)
+        shown.append(model.views(read(model, moving), torch.Generator().manual_seed(5))["motion"])
+    vectors, flow = shown
+    assert vectors.shape == flow.shape
+    moves = vectors.norm(dim=1, keepdim=True) > 0.02
+    assert 0.01 < moves.float().mean() < 0.9
+    assert (F.cosine_similarity(vectors, flow, dim=1)[:, None][moves]).median() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("flow", "source"), [("dis", "vectors"), ("codec", "vectors"), ("dis", "flow")]
+)
+def test_it_trains(flow: str, source: str, moving: ScenesReport, tmp_path: Path) -> None:
     given = SMALL | {
         "data": str(moving.train), "out": str(tmp_path / "run"), "method": "unscene",
         "max_steps": 2, "encoder": "r3d-narrow", "encoder_options": {"width": 8}, "workers": 0,
-        "accelerator": "cpu", "flow": flow,
+        "accelerator": "cpu", "flow": flow, "motion_from": source,
     }  # fmt: skip
     assert pretrain(build(given), report=lambda *_: None).finished
 
 
+@pytest.mark.parametrize("source", ["vectors", "flow"])
 def test_its_picture_shows_what_is_to_be_foretold(
-    moving: ScenesReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: str, moving: ScenesReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page: dict[str, Any] = {}
 
@@ -146,6 +162,7 @@ def test_its_picture_shows_what_is_to_be_foretold(
 
     monkeypatch.setattr("unscene.views.picture_page.draw", draw)
     small = {"size": 32, "frames": 4, "stride": 1, "motion_frames": 3, "shift_range": (1, 2)}
+    small |= {"motion_from": source}
     preview(str(moving.train), tmp_path / "v.png", method="unscene", videos=1, overrides=small)
     assert list(page["titles"]) == ["anchor", "positive", "negative", "flow", "motion"]
     flow, shown = page["flows"]["motion"]

@@ -39,7 +39,6 @@ video are negatives for all. What is ours:
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +48,7 @@ from unscene.methods.base import Method, Network, StepResult
 from unscene.methods.contrast import gather_with_gradient, info_nce, same_video
 from unscene.methods.foretell import (
     MotionPrediction,
+    flow_of,
     future_windows,
     map_shape,
     motion_view,
@@ -65,7 +65,6 @@ from unscene.video.clip import Clip
 from unscene.video.loading import Batch
 from unscene.video.sampling_future import FutureWindows
 from unscene.views.augment import make_view
-from unscene.views.flow import add_flow
 
 
 class ContextMatching(nn.Module):
@@ -117,10 +116,7 @@ class CMD(Method):
         return future_windows(self.settings, context=tasks != "motion", motion=tasks != "context")
 
     def transforms(self) -> dict[str, Callable[[Clip], Clip]]:
-        if self.settings.motion_from != "flow":
-            return {}
-        flow = partial(add_flow, source="dis", grid=max(32, self.settings.size))
-        return dict.fromkeys(self.windows, flow)
+        return flow_of(self.windows, self.settings)
 
     def refuses(self, video: Video) -> str | None:
         s = self.settings

@@ -13,6 +13,8 @@ one before (nearest), and the even and the odd time steps of that one side by si
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -31,10 +33,11 @@ from unscene.methods.predictor import (
 from unscene.methods.settings import Settings
 from unscene.precision import exactly
 from unscene.video.catalog import Video
+from unscene.video.clip import Clip
 from unscene.video.loading import Batch
 from unscene.video.sampling_future import FutureWindows
 from unscene.views.augment import ViewParameters, make_view
-from unscene.views.flow import view_flow
+from unscene.views.flow import add_flow, view_flow
 from unscene.views.motion import motion_maps, residual_maps
 
 _LEAST = 1e-5  # of mean squared motion, where hardly anything moves
@@ -216,6 +219,14 @@ def refusal(video: Video, least: int, *, vectors: bool) -> str | None:
         codec = video.info.codec
         return f"{codec} carries no motion vectors: `unscene prepare`, or --motion_from flow"
     return None
+
+
+def flow_of(windows: Iterable[str], settings: Settings) -> dict[str, Callable[[Clip], Clip]]:
+    """What a worker adds to motion windows: optical flow, where that is the motion."""
+    if settings.motion_from != "flow":
+        return {}
+    add = partial(add_flow, source="dis", grid=max(32, settings.size))
+    return dict.fromkeys(windows, add)
 
 
 def motion_view(batch: Batch, name: str, params: ViewParameters, settings: Settings) -> Tensor:

@@ -26,6 +26,8 @@ moving camera, and of a video that is its own neighbour in the batch, stay what 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -36,6 +38,7 @@ from unscene.methods.contrast import same_video, triplet
 from unscene.methods.dsm import TripletViews
 from unscene.methods.foretell import (
     MotionPrediction,
+    flow_of,
     future_windows,
     map_shape,
     motion_view,
@@ -48,6 +51,7 @@ from unscene.methods.hdc import StageEmbedder
 from unscene.methods.progress import similarities
 from unscene.methods.settings import Settings
 from unscene.video.catalog import Video
+from unscene.video.clip import Clip
 from unscene.video.loading import Batch
 from unscene.video.sampling import Sampler
 from unscene.video.sampling_future import FutureWindows
@@ -75,8 +79,6 @@ class Unscene(TripletViews):
         super().__init__(encoder, settings)
         if not self.has_negative:
             raise UnsceneError("unscene needs a negative: --flow_scaling true or --shift true")
-        if settings.foretell and not reads_vectors(settings):
-            raise UnsceneError("unscene foretells the codec's vectors only: --motion_from vectors")
 
     def _network(self, encoder: VideoEncoder) -> UnsceneNetwork:
         return UnsceneNetwork(encoder, self.settings)
@@ -87,15 +89,23 @@ class Unscene(TripletViews):
             return plain
         return future_windows(s, shift=plain.shift, vectors=plain.motion)
 
+    def transforms(self) -> dict[str, Callable[[Clip], Clip]]:
+        return super().transforms() | flow_of(self._foretold, self.settings)
+
     def refuses(self, video: Video) -> str | None:
         sampler = self.sampler()
         least = sampler.least if isinstance(sampler, FutureWindows) else 0
-        return super().refuses(video) or refusal(video, least, vectors=bool(least))
+        vectors = bool(least) and reads_vectors(self.settings)
+        return super().refuses(video) or refusal(video, least, vectors=vectors)
+
+    @property
+    def _foretold(self) -> tuple[str, ...]:
+        """Names of the motion windows, the true one first."""
+        return windows_of(self.settings) if self.settings.foretell else ()
 
     def _beside(self, batch: Batch, params: ViewParameters) -> dict[str, Tensor]:
         s = self.settings
-        names = windows_of(s) if s.foretell else ()
-        return {name: motion_view(batch, name, params, s) for name in names}
+        return {name: motion_view(batch, name, params, s) for name in self._foretold}
 
     def loss(self, batch: Batch, views: dict[str, Tensor]) -> StepResult:
         # One pass for all three, so that batch norm sees them alike.
@@ -103,7 +113,7 @@ class Unscene(TripletViews):
         maps = self.embedder.encoder.forward_stages(stacked)
         loss, metrics = self._triplets(maps)
         if self.settings.foretell:
-            windows = [views[name] for name in windows_of(self.settings)]
+            windows = [views[name] for name in self._foretold]
             count = len(views["anchor"])
             own = same_video(batch.index.to(stacked.device))
             own_maps = [m[:count] for m in maps]
