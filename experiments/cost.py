@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from unscene.encoders import create_encoder
 from unscene.methods.registry import create_method
+from unscene.train.beginning import beginning
 from unscene.train.config import build
 from unscene.video.catalog import Video
 from unscene.video.loading import Batch, WindowDataset
@@ -36,7 +36,7 @@ def each_step(settings: dict[str, Any], videos: Sequence[Video]) -> list[float]:
     """The seconds of those steps, one by one."""
     config = build(settings)
     torch.manual_seed(0)
-    encoder = create_encoder(config.encoder, **config.encoder_options)
+    encoder = beginning(config.encoder, config.encoder_options)
     chosen = replace(config.settings, queue=config.settings.queue or 16)
     encoder = encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     method = create_method(config.method, encoder, chosen)

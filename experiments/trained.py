@@ -231,7 +231,7 @@ def _differing(saved: dict[str, Any], given: dict[str, Any]) -> dict[str, tuple[
 
     now = resolved(given)
     before = resolved({name: value for name, value in saved.items() if name in now})
-    for name in ("data", "train"):
+    for name in ("data", "train", "encoder"):
         for values in (before, now):
             values[name] = Path(values.get(name, "")).name
     left_open = {"queue"} if now.get("queue") == 0 else set()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def place(text: str) -> Path:
+def place(text: str | os.PathLike[str]) -> Path:
     """The path that a text names; ~ and ~NAME at its beginning are home folders, if there are."""
     return Path(os.path.expanduser(text))  # noqa: PTH111 - Path's own raises for an unknown NAME
 

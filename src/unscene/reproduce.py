@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from unscene.encoders import create_encoder
+from unscene import files
 from unscene.errors import UnsceneError
 from unscene.evaluate import finetune_config
 from unscene.evaluate.finetune import finetune
@@ -27,6 +27,7 @@ from unscene.evaluate.run import evaluate
 from unscene.recipe import Recipe, folder
 from unscene.train import config as pretrain_config
 from unscene.train import engine
+from unscene.train.beginning import beginning
 from unscene.train.callbacks import CHECKPOINT
 from unscene.train.config import CONFIG, RunConfig, check_same, read_config
 from unscene.train.pretrain import pretrain_once
@@ -109,7 +110,7 @@ def reproduce(
         flags = ", ".join(f"--{name} FOLDER" for name in missing)
         raise UnsceneError(f"{recipe.name} needs {' and '.join(missing)}: give {flags}")
     given = {key: value for key, value in (options or {}).items() if value is not None}
-    folders = {name: str(Path(root).expanduser()) for name, root in roots.items() if root}
+    folders = {name: str(files.place(root)) for name, root in roots.items() if root}
     run = Run(recipe, folders, out, given, dry)
     # All settings before the first step: what cannot be trained should show at once.
     pretraining = _pretraining(run)
@@ -263,5 +264,5 @@ def _rows(path: Path) -> list[Row]:
 
 def _smallest(encoder: str) -> dict[str, int]:
     """The smallest clip an encoder takes, of a few frames at least."""
-    t, h, w = create_encoder(encoder).minimum
+    t, h, w = beginning(encoder, {}).minimum
     return {"frames": max(t, 4), "size": max(h, w, 32), "stride": 1}

@@ -122,7 +122,8 @@ def test_what_holds_no_rows(tmp_path: Path) -> None:
     [
         {"value": None}, {"value": "0.5"}, {"value": True}, {"ci95": None}, {"ci95": [0.1]},
         {"ci95": [0.1, 0.2, 0.3]}, {"ci95": [0.1, None]}, {"n": "many"}, {"seed": None},
-        {"test": None}, {"config": None}, {"config": {"pretrained": 3}}, {"versions": []},
+        {"test": None}, {"config": None}, {"config": {"pretrained": 3}},
+        {"config": {"began": []}}, {"versions": []},
         {"metric": None}, {"data": ["films"]}, {"chance": "some"},
     ],
 )  # fmt: skip

@@ -82,6 +82,21 @@ def test_a_fine_tuning_has_its_own_seed_and_that_of_its_encoder() -> None:
     assert counted([old[0], old[0] | {"seed": 0, "config": rows[0]["config"]}]) == {"": 1}
 
 
+def test_seeds_of_what_was_trained_further_are_seeds() -> None:
+    def began(seed: int, method: str) -> dict[str, Any]:
+        first = {"method": method, "steps": 5, "seed": seed, "lr": 0.1}
+        return row(seed, config={"lr": 0.2, "began": first})
+
+    assert counted([began(seed, "dsm") for seed in range(3)]) == {"": 3}
+    both = [began(seed, method) for seed in range(3) for method in ("dsm", "moco")]
+    assert counted(both) == {"began method dsm": 3, "began method moco": 3}
+    tuned = [one | {"config": {"seed": 0, "pretrained": one["config"]}} for one in both]
+    assert counted(tuned) == {
+        "pretrained began method dsm": 3,
+        "pretrained began method moco": 3,
+    }
+
+
 def test_options_are_told_apart_from_none() -> None:
     rows = [row(0, config={"encoder_options": o}) for o in ({}, {"width": 16})]
     assert list(lines(rows)) == ["encoder_options none", "encoder_options width 16"]

@@ -62,7 +62,12 @@ def test_the_history_is_kept(tiny: Make, tmp_path: Path, first: Path) -> None:
     found = {"retrieval_r1": Score(0.5, (0.4, 0.6), 9)}
     about = {"data": "d", "split": "s", "label": "l", "fingerprint": "f", "views": 1}
     (row,) = rows_of(now, found, **about)  # type: ignore[arg-type]
-    assert row.config["began"]["steps"] == 2
+    before = row.config.pop("began")
+    assert {k: before.pop(k) for k in ("method", "steps", "seed")} == {
+        **{"method": "dsm", "steps": 2, "seed": 0}
+    }
+    assert before == was.trained_on["settings"]
+    assert row.config == now.trained_on["settings"]
     (row,) = rows_of(was, found, **about)  # type: ignore[arg-type]
     assert "began" not in row.config
 
@@ -86,12 +91,18 @@ def test_views_are_normalised_as_the_encoder_is(tiny: Make, tmp_path: Path) -> N
     encoder = create_encoder("r3d-narrow", width=4)
     encoder.spec = replace(encoder.spec, mean=(0.4, 0.5, 0.6), std=(0.1, 0.2, 0.3))
     save_encoder(encoder, tmp_path / "first")
-    config = further(tiny, tmp_path / "run", tmp_path / "first", max_steps=1)
+    config = further(tiny, tmp_path / "run", tmp_path / "first")
     method = create_method(config.method, encoder, config.settings)
     assert (method.basic.mean, method.basic.std) == (encoder.spec.mean, encoder.spec.std)
-    pretrain(config, report=silent)
-    spec = load_encoder(tmp_path / "run").spec
-    assert (spec.mean, spec.std) == (encoder.spec.mean, encoder.spec.std)
+    two = replace(config, out=str(tmp_path / "two"), max_steps=3)
+    pretrain(replace(two, out=str(tmp_path / "one")), report=silent)
+    assert not pretrain(two, report=at(1, interrupt)).finished
+    assert pretrain(two, resume=True, report=silent).finished
+    one, other = (load_encoder(tmp_path / name) for name in ("one", "two"))
+    for spec in (one.spec, other.spec):
+        assert (spec.mean, spec.std) == (encoder.spec.mean, encoder.spec.std)
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
 
 
 def test_the_command(tiny: Make, tmp_path: Path, first: Path) -> None:
@@ -104,11 +115,32 @@ def test_the_command(tiny: Make, tmp_path: Path, first: Path) -> None:
     assert record["trained_on"]["began"]["encoder"] == str(first)
 
 
+def test_a_folder_may_be_called_as_an_encoder_is(
+    tiny: Make, tmp_path: Path, first: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(first, tmp_path / "r3d18")
+    monkeypatch.chdir(tmp_path)
+    flags = ["--out", "run", "--max_steps", "1", "--batch_size", "4", "--workers", "0"]
+    flags += ["--frames", "4", "--stride", "1", "--size", "32", "--queue", "8"]
+    assert main(["pretrain", tiny(tmp_path).data, "--encoder", "./r3d18", *flags]) == 0
+    assert load_encoder("run").spec.name == "r3d-narrow"
+
+
+def test_it_is_not_written_over(tiny: Make, tmp_path: Path, first: Path) -> None:
+    shutil.copytree(first, tmp_path / "a")
+    (tmp_path / "a" / "last.ckpt").unlink()
+    for name in ("a", "a/encoder.safetensors"):
+        config = further(tiny, tmp_path / "a", tmp_path / name, max_steps=1)
+        with pytest.raises(UnsceneError, match="holds the encoder that is begun with"):
+            pretrain(config, report=silent)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"encoder": "~nobody-of-that-name/run"}, "no such folder or file"),
         ({"encoder": "r3d-narow"}, "no such folder or file, and no such architecture"),
-        ({"encoder_options": {"width": 4}}, "has its own"),
+        ({"encoder_options": {"width": 4}}, "has its own. Where they come from --config"),
     ],
 )
 def test_what_cannot_be_begun_with(
@@ -124,3 +156,5 @@ def test_flow_is_no_clip(tiny: Make, tmp_path: Path) -> None:
     save_encoder(encoder, tmp_path / "flow")
     with pytest.raises(UnsceneError, match="takes 2 channels; videos have 3"):
         pretrain(further(tiny, tmp_path / "run", tmp_path / "flow"), report=silent)
+    with pytest.raises(UnsceneError, match="takes 2 channels; views have 3"):
+        create_method("moco", encoder, tiny(tmp_path).settings)

@@ -25,5 +25,6 @@ WORKERS = "processes that read videos; 0: this one"
 
 def placed(values: dict[str, Any], *names: str) -> dict[str, Any]:
     """Values of flags, ~ written out in those of `names` that were given."""
-    found = {name: str(place(values[name])) for name in names if values.get(name) is not None}
-    return values | found
+    given = {name: str(values[name]) for name in names if values.get(name) is not None}
+    # Nothing else changes: ./r3d18 is a folder, r3d18 an encoder's name.
+    return values | {k: str(place(v)) if v.startswith("~") else v for k, v in given.items()}

@@ -24,6 +24,7 @@ from unscene.encoders.registry import create_encoder, known_encoders
 from unscene.encoders.transformers_models import load_pretrained
 from unscene.encoders.weights import load_encoder
 from unscene.errors import UnsceneError
+from unscene.files import place
 
 _HUB = "hf:"
 
@@ -63,8 +64,8 @@ def open_encoder(text: str, *, seed: int = 0) -> Opened:
         return Opened(opened.encoder, name, opened.note, opened.trained)
     if text.startswith(_HUB):
         opened = _pretrained(text.removeprefix(_HUB))
-    elif Path(text).expanduser().exists():
-        opened = _saved(Path(text).expanduser())
+    elif place(text).exists():
+        opened = _saved(place(text))
     elif text in known_encoders():
         opened = _untrained(text, seed)
     elif ":" in text:

@@ -32,7 +32,7 @@ from unscene.evaluate.finetune_data import FinetuneData, prepare
 from unscene.evaluate.finetune_module import Choice, FinetuneModule, predict
 from unscene.evaluate.finetune_results import accuracies, write_results
 from unscene.evaluate.recogniser import Recogniser, save_recogniser
-from unscene.evaluate.rows import Row, rows_of
+from unscene.evaluate.rows import Row, rows_of, settings_of
 from unscene.progress import counting, duration
 from unscene.train import engine
 from unscene.train.beginning import beginning, check_clips
@@ -107,7 +107,7 @@ def finetune(
     )
     begun = before.trained_on
     pretrained = {name: begun[name] for name in ("seed",) if name in begun}
-    told = flat(config) | {"pretrained": pretrained | begun.get("settings", {})}
+    told = flat(config) | {"pretrained": pretrained | settings_of(begun)}
     rows = [replace(row, seed=config.seed, config=told) for row in rows]
     failed = tuple(module.failures.values())
     write_results(Path(config.out), data, found, rows, facts, failed)

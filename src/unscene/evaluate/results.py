@@ -16,7 +16,7 @@ from typing import Any
 
 from unscene.errors import UnsceneError
 from unscene.evaluate.rows import read_rows
-from unscene.evaluate.seeds import Cell, cell, lines
+from unscene.evaluate.seeds import BEFORE, Cell, cell, lines
 from unscene.files import replacing
 
 _NEEDED = ("method", "data", "split", "label", "metric", "value", "ci95", "n", "seed")
@@ -242,7 +242,7 @@ def _is_row(row: Any) -> bool:
         and len(ends) == 2
         and all(map(_number, numbers))
         and all(isinstance(table, dict) for table in tables)
-        and isinstance(row.get("config", {}).get("pretrained", {}), dict)
+        and all(isinstance(row.get("config", {}).get(name, {}), dict) for name in BEFORE)
         and (row.get("chance") is None or _number(row["chance"]))
     )
 

@@ -44,7 +44,7 @@ class Row:
         encoder: architecture.
         views: windows a video at test time.
         steps: that the encoder was trained.
-        config: resolved configuration of the encoder's training.
+        config: resolved configuration of the encoder's training, see `settings_of`.
         test: resolved settings of the protocol, and what it chose.
         classes: the same number for each class.
         chance: what guessing gives; recall's is that of a gallery in random order, in which a query
@@ -106,14 +106,23 @@ def rows_of(
             fingerprint=fingerprint,
             views=views,
             steps=int(history.get("steps", 0)),
-            config=dict(history.get("settings", {}))
-            | ({"began": history["began"]} if "began" in history else {}),
+            config=settings_of(history),
             test={"frames": spec.frames, "stride": spec.stride, "size": spec.size, **(test or {})},
             classes=found.classes,
             chance=found.chance,
         )
         for metric, found in scores.items()
     ]
+
+
+def settings_of(history: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a training, from `spec.trained_on`; under "began" the method, steps, seed and
+    settings of the encoder that it went on from, if it did."""
+    settings = dict(history.get("settings", {}))
+    if before := history.get("began"):
+        own = {name: before[name] for name in ("method", "steps", "seed") if name in before}
+        settings["began"] = own | settings_of(before)
+    return settings
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:

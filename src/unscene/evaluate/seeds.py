@@ -26,6 +26,7 @@ ResultRow = Mapping[str, Any]
 # Of the settings, these are places or the seed itself. A place says nothing: generated footage and
 # pre-trained encoders lie in another one for each seed.
 _NO_SETTING = FREE | {"seed", "data", "train", "encoder"}
+BEFORE = ("pretrained", "began")  # of an encoder: fine-tuned, or trained further
 _OF_THE_TEST = ("gallery", "training_videos")
 # Half the width of a 95 % interval in standard errors: Student's t for 2, 3 ... degrees of freedom.
 _STUDENT = (4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
@@ -146,13 +147,24 @@ def _told(
 
 
 def _settings(row: ResultRow) -> dict[str, str]:
-    config, test = dict(row.get("config", {})), row.get("test", {})
-    before = config.pop("pretrained", {})  # of the encoder that was fine-tuned
     plain = {"steps": row.get("steps", 0)}
-    plain |= {name: value for name, value in config.items() if name not in _NO_SETTING}
-    plain |= {f"pretrained {k}": v for k, v in before.items() if k not in _NO_SETTING}
+    for before, config in _trainings(row).items():
+        plain |= {f"{before}{k}": v for k, v in config.items() if k not in _NO_SETTING}
+    test = row.get("test", {})
     plain |= {name: test[name] for name in _OF_THE_TEST if name in test}
     return {name: _text(value) for name, value in plain.items()}
+
+
+def _trainings(row: ResultRow) -> dict[str, dict[str, Any]]:
+    """The settings of the last training, "", and of those before it, by what to call them."""
+    found: dict[str, dict[str, Any]] = {}
+    name, config = "", dict(row.get("config", {}))
+    while True:
+        earlier = [before for before in BEFORE if isinstance(config.get(before), dict)]
+        found[name] = {k: v for k, v in config.items() if k not in BEFORE}
+        if not earlier:
+            return found
+        name, config = f"{name}{earlier[0]} ", config[earlier[0]]
 
 
 def _circumstances(row: ResultRow) -> dict[str, str]:
@@ -176,11 +188,14 @@ def _identity(row: ResultRow) -> Hashable:
     return (_seed(row), row.get("fingerprint", ""), row["n"], *numbers)
 
 
-def _seed(row: ResultRow) -> tuple[int, int]:
-    """Of the last training and of the one before, which a fine-tuning began from."""
-    config, seed = row.get("config", {}), row.get("seed", 0)
+def _seed(row: ResultRow) -> tuple[int | None, ...]:
+    """Of the last training and of those before it."""
+    own, *before = _trainings(row).values()
+    seed = row.get("seed", 0)
     # The seed of older rows of fine-tunings is the one before.
-    return config.get("seed", seed), config.get("pretrained", {}).get("seed", seed)
+    first, *others = before or [{}]
+    seeds = [own.get("seed", seed), first.get("seed", seed)]
+    return (*seeds, *(one.get("seed") for one in others))
 
 
 def _twice(rows: Sequence[ResultRow]) -> list[list[ResultRow]]:

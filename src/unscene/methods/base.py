@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from unscene.encoders import VideoEncoder
+from unscene.errors import UnsceneError
 from unscene.methods.contrast import Head
 from unscene.methods.settings import Settings
 from unscene.precision import exactly
@@ -58,6 +59,9 @@ class Method(nn.Module):
     Args:
         encoder: what is to be trained.
         settings: resolved settings.
+
+    Raises:
+        UnsceneError: an encoder of other than RGB.
     """
 
     embedder: Network
@@ -65,6 +69,10 @@ class Method(nn.Module):
     def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
+        if encoder.spec.channels != 3:
+            raise UnsceneError(
+                f"{encoder.spec.name} takes {encoder.spec.channels} channels; views have 3"
+            )
         basic = BasicAugmentation.of(settings.augmentation, settings.size)
         mean, std = ((r, g, b) for r, g, b in (encoder.spec.mean, encoder.spec.std))
         self.basic = replace(basic, mean=mean, std=std)

@@ -16,6 +16,7 @@ from unscene.encoders import (
     read_spec,
 )
 from unscene.errors import UnsceneError
+from unscene.files import place
 from unscene.train.config import RunConfig
 
 
@@ -34,15 +35,15 @@ def beginning(name: str, options: dict[str, Any]) -> VideoEncoder:
     elif options:
         raise UnsceneError(
             f"--encoder_options are for a new encoder ({', '.join(known_encoders())}); "
-            f"{name} has its own"
+            f"{name} has its own. Where they come from --config, pass --encoder_options '{{}}' too"
         )
-    elif not Path(name).expanduser().exists():
+    elif not place(name).exists():
         raise UnsceneError(
             f"--encoder {name}: no such folder or file, and no such architecture; "
             f"architectures are {', '.join(known_encoders())}"
         )
     else:
-        encoder = load_encoder(Path(name).expanduser())
+        encoder = load_encoder(place(name))
     if encoder.spec.channels != 3:
         raise UnsceneError(f"{name} takes {encoder.spec.channels} channels; videos have 3")
     return encoder
@@ -55,22 +56,32 @@ def encoder_of(config: RunConfig, resume: bool) -> VideoEncoder:
     name it was given by, and its history.
 
     Raises:
-        UnsceneError: as `beginning` and `check_clips` raise.
+        UnsceneError: as `beginning` and `check_clips` raise; a new run would be written over the
+            encoder that it begins with.
     """
     torch.manual_seed(config.seed)
     new = config.encoder in known_encoders()
     own = Path(config.out) / "encoder.json"
+    if not (new or resume) and _folder(place(config.encoder)) == Path(config.out).resolve():
+        raise UnsceneError(
+            f"{config.out}: holds the encoder that is begun with; give another --out to keep it"
+        )
     if resume and not new and own.exists():  # the one it began with may be gone
         spec = read_spec(own)
         encoder = create_encoder(spec.name, **spec.options)
         encoder.spec = replace(spec, trained_on=spec.trained_on.get("began", {}))
     else:
         encoder = beginning(config.encoder, config.encoder_options)
-        history = {} if new else {"encoder": config.encoder} | encoder.spec.trained_on
+        history = {} if new else encoder.spec.trained_on | {"encoder": config.encoder}
         encoder.spec = replace(encoder.spec, trained_on=history)
     encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     check_clips(encoder, config.encoder, config.settings.frames, config.settings.size)
     return encoder
+
+
+def _folder(encoder: Path) -> Path:
+    """Where a saved encoder lies."""
+    return (encoder if encoder.is_dir() else encoder.parent).resolve()
 
 
 def check_clips(encoder: VideoEncoder, name: str, frames: int, size: int) -> None:

@@ -20,6 +20,7 @@ from functools import cached_property
 from pathlib import Path
 
 from unscene.errors import UnsceneError, VideoError
+from unscene.files import place
 from unscene.video.probe import VideoInfo, probe
 
 SUFFIXES = frozenset(
@@ -156,7 +157,7 @@ def list_videos(data: str | os.PathLike[str]) -> Catalog:
     """Find videos without opening any."""
     if not os.fspath(data):  # a variable that was never set, not the current folder
         raise UnsceneError("no DATA: give a folder of videos, class folders or a CSV")
-    path = Path(data).expanduser()
+    path = place(data)
     if not path.exists():
         from unscene.video.official import list_official  # which makes catalogs: imports this file
 
@@ -264,7 +265,7 @@ def _csv_row(path: Path, line: int, row: dict[str, str]) -> Video | Skipped:
     if not name:
         return Skipped(f"{path}:{line}", "row without a path")
     home = name.startswith("~/")
-    file = str((path.parent / (Path(name).expanduser() if home else name)).absolute())
+    file = str((path.parent / (place(name) if home else name)).absolute())
     try:
         start, end = _seconds(row.get("start")) or 0.0, _seconds(row.get("end"))
     except ValueError:

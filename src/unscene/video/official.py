@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from unscene import files
 from unscene.errors import UnsceneError
 from unscene.video.catalog import SUFFIXES, Catalog, Skipped, Video
 
@@ -74,17 +75,17 @@ def list_official(data: str) -> Catalog | None:
     Raises:
         UnsceneError: the split is unknown, or its lists or all of its videos are missing.
     """
-    split, colon, place = data.partition(":")
+    split, colon, where = data.partition(":")
     # A single letter is a drive, and // follows the scheme of an address.
-    if not colon or not re.fullmatch(r"[\w-]{2,}", split) or place.startswith("//"):
+    if not colon or not re.fullmatch(r"[\w-]{2,}", split) or where.startswith("//"):
         return None
     if not _SPLIT.fullmatch(split.lower()):
         raise UnsceneError(f"{data}: does not exist, and {split!r} is no official split; {_KNOWN}")
     dataset, *words = split.lower().split("-")
-    root = Path(place).expanduser()
-    if not place or not (root.is_dir() or (dataset == "kinetics" and root.is_file())):
+    root = files.place(where)
+    if not where or not (root.is_dir() or (dataset == "kinetics" and root.is_file())):
         remedy = "after the colon goes the folder with the lists and the videos"
-        raise UnsceneError(f"{data}: {place!r} does not exist or is no folder; {remedy}")
+        raise UnsceneError(f"{data}: {where!r} does not exist or is no folder; {remedy}")
     readers: dict[str, Callable[..., _Listing]] = {"ucf101": _ucf101, "hmdb51": _hmdb51}
     return _catalog(f"{split}:{root}", readers.get(dataset, _kinetics)(root, *words))
 

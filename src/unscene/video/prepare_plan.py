@@ -20,6 +20,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from unscene.errors import UnsceneError
+from unscene.files import place
 from unscene.video.catalog import Catalog, Video, list_videos
 from unscene.video.prepare_record import RECORD, REPORT, Known, read_record
 from unscene.video.transcode import Recipe
@@ -76,7 +77,7 @@ def make_plan(data: str | os.PathLike[str], out: Path, recipe: Recipe) -> Plan:
         UnsceneError: DATA holds no video; OUT and DATA lie in each other; OUT holds files of
             somebody else, or was made from other data or with other settings.
     """
-    out, catalog = Path(out).expanduser(), list_videos(data)
+    out, catalog = place(out), list_videos(data)
     root = _root(catalog)
     _keep_apart(catalog, out)
     of = _jobs(catalog.videos, root)
