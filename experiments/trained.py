@@ -76,6 +76,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "triplet+future": ("unscene", _BARE | _NARROW | {"foretell": 1.0}),
     "triplet+future-nce": ("unscene", _BARE | _NARROW | _NCE | {"foretell": 1.0}),
     "unscene": ("unscene", _NARROW),
+    "unscene+flow": ("unscene", _NARROW | {"motion_from": "flow"}),
     "unscene-flat": ("unscene", _NARROW | {"stages": 1}),
     "unscene-nce": ("unscene", _NARROW | _NCE),
     "moco-time": ("moco", {}),

@@ -52,3 +52,20 @@ def test_errors_are_no_shares() -> None:
     assert score(np.zeros(5), shares=False).ci95 == (0, 0)
     assert interval(np.full(5, 2.0)) == (2, 2)
     assert interval(np.full(5, 0.5)) == (0.5, 0.5)
+
+
+def test_a_share_averages_the_clips_of_a_video_first() -> None:
+    found = share(np.array([1.0, 1, 1, 0]), np.array([0, 0, 0, 1]))
+    assert (found.value, found.n) == (0.5, 2)
+    assert found.ci95 == share(np.array([1.0, 0]), np.array([7, 3])).ci95
+
+
+def test_a_video_is_drawn_with_as_many_clips_as_it_has() -> None:
+    """Against a plain loop: a resample is the mean over all clips of the videos drawn."""
+    rng = np.random.default_rng(0)
+    videos = np.repeat(np.arange(6), [1, 2, 30, 3, 1, 12])
+    scores = 0.1 * videos + rng.random(len(videos)) / 2
+    drawn = np.random.default_rng(5).integers(6, size=(300, 6))
+    means = [np.concatenate([scores[videos == v] for v in some]).mean() for some in drawn]
+    found = interval(scores, videos=videos, resamples=300, seed=5, level=0.9)
+    assert found == pytest.approx(np.quantile(means, [0.05, 0.95]))

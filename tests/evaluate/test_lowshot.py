@@ -88,3 +88,10 @@ def test_holdout_by_hand() -> None:
     few = ["a"] * 10 + ["b"] * 9 + ["c"] * 9  # one class alone must not choose
     assert holdout(few, 0.1, 0) == (list(range(28)), [])
     assert len(train) == 41
+
+
+def test_what_keeps_a_label_says_nothing_about_what_validates() -> None:
+    """Two draws of one video of ten agree by chance, not always."""
+    labels = ["a"] * 10
+    same = [subset(labels, 1, seed) == holdout(labels, 0.1, seed)[1] for seed in range(200)]
+    assert 5 < sum(same) < 40

@@ -152,6 +152,24 @@ def test_three_seeds_with_videos_of_their_own() -> None:
     assert (agree.low, agree.high) == pytest.approx((0.45, 0.55))
 
 
+@pytest.mark.parametrize("seeds", range(3, 12))
+def test_any_number_of_seeds_has_the_interval_of_student(seeds: int) -> None:
+    values = 100 * np.random.default_rng(seeds).random(seeds)
+    found = cell([row(s, v, fingerprint=f"{s}+x") for s, v in enumerate(values)])
+    low, high = stats.t.interval(0.95, seeds - 1, values.mean(), stats.sem(values))
+    assert found.seeds == seeds
+    assert found.high - found.low == pytest.approx(high - low, rel=2e-4)
+    assert (found.low + found.high) / 2 == pytest.approx(found.value)
+
+
+def test_more_seeds_than_the_table_has_are_never_too_sure() -> None:
+    for seeds in (12, 20, 100):
+        values = 100 * np.random.default_rng(seeds).random(seeds)
+        found = cell([row(s, v, fingerprint=f"{s}+x") for s, v in enumerate(values)])
+        low, high = stats.t.interval(0.95, seeds - 1, values.mean(), stats.sem(values))
+        assert high - low <= found.high - found.low < 1.15 * (high - low)
+
+
 @pytest.mark.parametrize("fingerprints", [["a+x", "a+y", "a+z"], ["", "", ""], ["a", "b", "a"]])
 def test_three_seeds_that_share_videos(fingerprints: list[str]) -> None:
     of = [{"fingerprint": f, "ci95": [0.4, 0.7]} for f in fingerprints]
@@ -167,6 +185,8 @@ def test_shares_stay_shares() -> None:
     found = cell([row(s, v, ci95=[0.1, 0.9]) for s, v in enumerate((0.2, 0.4, 0.9))])
     assert (found.low, found.high) == (0.0, 1.0)  # Student's t alone would leave 0..1
     assert cell([row(s, v, ci95=[0.1, 1.1]) for s, v in enumerate((0.2, 0.4, 0.9))]).high > 1
+    # What may fall below 0 (a correlation, a difference) is no share.
+    assert cell([row(s, v, ci95=[-0.1, 0.9]) for s, v in enumerate((0.2, 0.4, 0.9))]).low < 0
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.1])

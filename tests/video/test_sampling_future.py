@@ -107,6 +107,37 @@ def test_clips_reach_the_whole_video() -> None:
     assert max(first) > 300 - 71 - 10
 
 
+def test_draws_reach_what_is_documented_and_no_further() -> None:
+    """The key frame and the other moments lie before the clip and after it."""
+    keys, taus, others = set(), set(), set()
+    sampler = FutureWindows(
+        4, 2, motion_frames=2, reach=10, near=5, key_only=False, shift=(-8, 8)
+    )
+    for seed in range(500):
+        found, _ = begins(sampler, 400, seed)
+        clip = found["clip"]
+        if not 20 < clip[0] < 360:  # the ends of the video are in the way
+            continue
+        assert len(clip) == len(found["shifted"]) == 7
+        keys.add(found["key"][0] - clip[0])
+        taus.add(found["shifted"][0] - clip[0])
+        others |= {found[f"other{k}"][0] - clip[0] for k in range(3)}
+    assert keys == set(range(-5, 7 + 5))
+    assert taus == set(range(-8, 9))
+    future = 6 + 3  # `gap` frames after the clip's last
+    assert others == set(range(-10, 7 + 10 + 1)) - {future - 1, future, future + 1}
+
+
+def test_a_key_frame_is_looked_for_on_both_sides_of_the_clip() -> None:
+    wanted = set()
+    for seed in range(500):
+        found, key = begins(FutureWindows(4, 2, others=1, reach=30), 400, seed)
+        assert key is not None
+        if found["other0"][0] < found["clip"][0] - 5:
+            wanted.add(key - found["clip"][0])
+    assert wanted == set(range(-5, 7 + 5))
+
+
 def test_a_motion_of_no_frames_is_an_error() -> None:
     with pytest.raises(UnsceneError, match="motion of 0 frames, 3 after the clip"):
         FutureWindows(motion_frames=0)

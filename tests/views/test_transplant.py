@@ -10,7 +10,7 @@ from torch import Tensor
 from media import texture
 from unscene.video import scene_art
 from unscene.video.scene_plan import MovingScenes, render_video, video_labels, video_truth
-from unscene.views.transplant import Parted, likeness, part, transplant
+from unscene.views.transplant import Parted, elsewhere, likeness, part, transplant
 
 PLAIN = (1.0, 1.0, 1.0)  # std of RGB that was not normalised
 SPEC = MovingScenes(train_videos=16, size=64)
@@ -160,6 +160,80 @@ def test_dim_footage_is_parted_too() -> None:
     both = (bright.mask > 0.5) & (dark.mask > 0.5)
     assert both.sum() > 0.8 * (bright.mask > 0.5).sum()
     assert bool(dark.fixed.all())
+
+
+def test_where_most_of_the_picture_changes_the_camera_counts_as_moving() -> None:
+    """A wall of changing light beside a texture whose edges stay where they are."""
+    for width, fixed in ((45, True), (70, False)):
+        view = pan(0, frames=16)
+        view[..., :width] = torch.linspace(0.2, 0.8, 16).view(16, 1, 1)
+        parted = part(view, std=PLAIN)
+        assert float(parted.share) == pytest.approx(width / 112 * 15 / 16, abs=0.05)
+        assert parted.fixed.tolist() == [fixed]
+        assert torch.equal(parted.scene, view[:, :, 8:9]) != fixed
+
+
+@pytest.mark.parametrize(("step", "fixed"), [(0.3, True), (0.75, False), (1.0, False)])
+def test_a_slow_pan_is_told_alike_whatever_the_normalisation(step: float, fixed: bool) -> None:
+    view = pan(step, 0.003)
+    for std in (PLAIN, (0.2, 0.3, 0.4), (5.0, 5.0, 5.0)):
+        normal = (view - 0.5) / torch.tensor(std).view(3, 1, 1, 1)
+        assert part(normal, std=std).fixed.tolist() == [fixed]
+
+
+def test_in_the_dark_a_change_nobody_sees_is_no_motion() -> None:
+    """A black scene has no contrast to measure a change by: it counts as having a little."""
+    for change, moves in ((0.003, False), (0.02, True)):
+        view = torch.zeros(1, 3, 8, 112, 112)
+        for t in range(8):
+            view[:, :, t, 40:60, 10 * t : 10 * t + 20] += change
+        assert (float(part(view, std=PLAIN).share) > 0.02) == moves
+
+
+@pytest.mark.parametrize("size", [56, 112, 224])
+def test_distances_grow_with_the_view(size: int) -> None:
+    """Between two bars that flash a gap is closed if it is narrow for the size of the view."""
+    unit = size / 112
+    closed = []
+    for gap in (7, 16):
+        view = torch.nn.functional.interpolate(pan(0)[0], size=(size, size))[None]
+        for left in (40 - 12, 40 + gap):
+            bar = slice(round(left * unit), round((left + 12) * unit))
+            view[:, :, 3:5, round(20 * unit) : round(80 * unit), bar] += 0.5
+        at = round((40 + gap / 2) * unit)
+        closed.append(float(part(view, std=PLAIN).mask[0, 0, 3, round(50 * unit), at]))
+    assert closed == pytest.approx([1, 0], abs=0.01)
+
+
+def test_elsewhere_is_over_the_scene_of_the_clip_before() -> None:
+    view = torch.cat([scenes(count=3), pan(3.0)[..., 24:88, 24:88], scenes(4, 1)])
+    parted = part(view, std=PLAIN)
+    assert parted.fixed.tolist() == [True, True, True, False, True]
+    index, every = torch.tensor([0, 0, 1, 2, 3]), torch.ones(5, dtype=torch.bool)
+    found = elsewhere(view, index, every, std=PLAIN)
+    # Clip 1 has a neighbour of its own video, clip 3 a camera that moves (but a frame to lend).
+    for i, before in enumerate((4, None, 1, None, 3)):
+        expected = view[i : i + 1]
+        if before is not None:
+            ground = parted.scene[before : before + 1]
+            expected = transplant(expected, parted.mask[i : i + 1], ground)
+            assert (expected - view[i]).abs().mean() > 0.05
+        torch.testing.assert_close(found[i : i + 1], expected)
+    some = torch.tensor([False, True, True, True, False])
+    chosen = elsewhere(view, index, some, std=PLAIN)
+    assert torch.equal(chosen[[0, 1, 3, 4]], view[[0, 1, 3, 4]])
+    assert torch.equal(chosen[2], found[2])
+
+
+def test_elsewhere_must_know_the_normalisation() -> None:
+    view, index, every = scenes(count=4), torch.arange(4), torch.ones(4, dtype=torch.bool)
+    plain = elsewhere(view, index, every, std=PLAIN)
+    for std in ((0.02, 0.03, 0.04), (5.0, 4.0, 3.0)):
+        by = torch.tensor(std).view(3, 1, 1, 1)
+        found = elsewhere((view - 0.4) / by, index, every, std=std) * by + 0.4
+        torch.testing.assert_close(found, plain, atol=2e-3, rtol=0)
+        assumed = elsewhere((view - 0.4) / by, index, every) * by + 0.4
+        assert (assumed - plain).abs().max() > 0.1
 
 
 def test_likeness() -> None:
