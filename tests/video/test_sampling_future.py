@@ -110,9 +110,7 @@ def test_clips_reach_the_whole_video() -> None:
 def test_draws_reach_what_is_documented_and_no_further() -> None:
     """The key frame and the other moments lie before the clip and after it."""
     keys, taus, others = set(), set(), set()
-    sampler = FutureWindows(
-        4, 2, motion_frames=2, reach=10, near=5, key_only=False, shift=(-8, 8)
-    )
+    sampler = FutureWindows(4, 2, motion_frames=2, reach=10, near=5, key_only=False, shift=(-8, 8))
     for seed in range(500):
         found, _ = begins(sampler, 400, seed)
         clip = found["clip"]
