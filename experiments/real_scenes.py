@@ -1,9 +1,10 @@
 """Real footage, other scenes: is an action found again where it was never filmed?
 
-Pre-trained without labels on arid6/train and the other real folders together (`--pretrain all`), on
-the folder that is asked about alone, or on generated footage (`--pretrain moving-scenes`: the
-encoders of moving_scenes.py, from the folder `--scenes`); or on generated footage first and then on
-real (`--begun`, by the same method); then
+Pre-trained without labels on arid6/train and the other real folders together (`--pretrain all`; of
+these unscene and CMD pass over what is shorter than clip and future: `--pretrain long` is the
+rest), on the folder that is asked about alone, or on generated footage (`--pretrain moving-scenes`:
+the encoders of moving_scenes.py, from the folder `--scenes`); or on generated footage first and
+then on real (`--begun`, by the same method); then
 
     arid6            six actions in the dark. Test videos, filmed in other places, are searched for
                      among the training videos and probed; and each training video among those of
@@ -176,7 +177,9 @@ def real_flags(name: str, text: str | None) -> argparse.ArgumentParser:
     parser = flags(name, text, methods=METHODS)
     parser.set_defaults(methods=["random", "moco", "dsm"])
     parser.add_argument(
-        "--pretrain", choices=["all", "arid6-train", "tabletennis8", GENERATED], default="all"
+        "--pretrain",
+        choices=["all", "long", "arid6-train", "tabletennis8", GENERATED],
+        default="all",
     )
     parser.add_argument("--begun", action="store_true", help=f"begin with those of {GENERATED}")
     parser.add_argument("--scenes", type=Path, default=Path("runs", "moving_scenes"))

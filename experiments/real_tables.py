@@ -10,17 +10,19 @@ from typing import Literal
 
 from trained import DATA
 
-from unscene.video.catalog import Catalog, open_catalog
+from unscene.video.catalog import Catalog, Video, open_catalog
 from unscene.video.prepare import check_plan, run
 from unscene.video.prepare_plan import make_plan
 from unscene.video.transcode import Recipe
 
 Lit = Literal["original", "prepared", "brightened"]
+_FRAMES = 39
 LIT: tuple[Lit, ...] = ("original", "prepared", "brightened")
 
 
 def catalogs(footage: Lit, work: Path) -> dict[str, Catalog]:
-    """The tables "all", "arid6-train", "arid6-test" and "tabletennis8".
+    """The tables "all", "arid6-train", "arid6-test", "tabletennis8", and "long": of "all" what has
+    frames enough for every method.
 
     Args:
         footage: the files as they are, or what `unscene prepare` makes of them in `work`, as they
@@ -28,7 +30,15 @@ def catalogs(footage: Lit, work: Path) -> dict[str, Catalog]:
     """
     work.mkdir(parents=True, exist_ok=True)
     place = DATA if footage == "original" else _prepared(work / footage, footage == "brightened")
-    return {name: open_catalog(_table(name, place, work)) for name in _TABLES}
+    found = {name: open_catalog(_table(name, place, work)) for name in _TABLES}
+    return found | {"long": found["all"].without(_short)}
+
+
+def _short(video: Video) -> str | None:
+    """Why unscene cannot take 8 frames at stride 4 of it, and see what moves after them."""
+    assert video.info is not None
+    frames = round(video.duration * video.info.fps)
+    return None if frames >= _FRAMES else f"{frames} frames, and {_FRAMES} are needed"
 
 
 def _prepared(place: Path, brighten: bool) -> Path:

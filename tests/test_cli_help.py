@@ -82,7 +82,7 @@ def test_defaults_are_those_of_the_methods(
     assert resolve("cmd").dim == 512
     assert "(default: 128; cmd: 512)" in page
     assert "(of moco, dsm; default: key)" in page  # queue_of
-    assert f"one of {', '.join(METHODS)} (default: dsm)" in page
+    assert f"one of {', '.join(METHODS)} (default: dsm-triplet)" in page
 
 
 def test_the_encoders_are_named(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:

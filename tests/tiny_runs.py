@@ -17,6 +17,7 @@ from unscene.video.scenes import MovingScenes, ScenesReport, generate
 
 EVERY = frozenset().union(*READS.values())
 TINY: dict[str, Any] = {
+    "method": "dsm",
     "encoder": "r3d-narrow",
     "encoder_options": {"width": 8, "stages": 2},
     "size": 32,
@@ -69,7 +70,7 @@ def flags(moving: ScenesReport) -> Callable[..., list[str]]:
     def make(out: Path, **changes: Any) -> list[str]:
         values = TINY | {"out": str(out)} | changes
         line = ["pretrain", values.pop("data", str(moving.train))]
-        own = READS.get(values.get("method", "dsm"), EVERY)
+        own = READS.get(values["method"], EVERY)
         for name, value in values.items():
             if name in EVERY - own:  # a flag that is never read would be refused
                 continue

@@ -54,7 +54,7 @@ class RunConfig:
 
     data: str
     out: str = "runs/pretrain"
-    method: str = "dsm"
+    method: str = "dsm-triplet"
     preset: PresetName = "default"
     encoder: str = "r3d18"
     encoder_options: dict[str, Any] = field(default_factory=dict)
@@ -98,7 +98,7 @@ def build(given: dict[str, Any]) -> RunConfig:
     if not own.get("data"):
         raise UnsceneError("no DATA: give a folder of videos, class folders or a CSV")
     rest = {key: value for key, value in given.items() if key not in OWN}
-    settings = resolve(own.get("method", "dsm"), own.get("preset", "default"), rest)
+    settings = resolve(own.get("method", RunConfig.method), own.get("preset", "default"), rest)
     return RunConfig(**own, settings=settings)
 
 

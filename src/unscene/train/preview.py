@@ -35,7 +35,7 @@ def preview(
     out: Path,
     *,
     videos: int = 4,
-    method: str = "dsm",
+    method: str = "dsm-triplet",
     preset: str = "default",
     overrides: dict[str, Any] | None = None,
     seed: int = 0,
