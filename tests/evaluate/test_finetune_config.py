@@ -31,8 +31,10 @@ def test_mistakes_in_the_data_are_told_before_the_first_step(
         ({"train": str(tmp_path / "other")}, "all videos are 'twilight'"),
         ({"data": str(tmp_path / "other")}, r"none of its classes \(twilight\)"),
         ({"label": "actor"}, "no label column 'actor'"),
-        ({"encoder": "r3d-narow"}, "--encoder_options are for a new encoder"),
-        ({"encoder": "r3d-narow", "encoder_options": {}}, "no such folder or file, and no such"),
+        (
+            {"encoder": "r3d-narow", "encoder_options": {}},
+            "no encoder is called .* did you mean 'r3d-narrow'",
+        ),
         ({"encoder": str(train), "encoder_options": {}}, r"encoder\.json"),
         ({"encoder": "c3d", "encoder_options": {}}, r"c3d takes clips of at least .* --size 16"),
         ({"encoder_options": {"in_channels": 2}}, "takes 2 channels"),

@@ -120,7 +120,18 @@ def test_a_folder_may_be_called_as_an_encoder_is(
 ) -> None:
     shutil.copytree(first, tmp_path / "r3d18")
     monkeypatch.chdir(tmp_path)
-    flags = ["--out", "run", "--max_steps", "1", "--batch_size", "4", "--workers", "0"]
+    flags = [
+        "--out",
+        "run",
+        "--method",
+        "dsm",
+        "--max_steps",
+        "1",
+        "--batch_size",
+        "4",
+        "--workers",
+        "0",
+    ]
     flags += ["--frames", "4", "--stride", "1", "--size", "32", "--queue", "8"]
     assert main(["pretrain", tiny(tmp_path).data, "--encoder", "./r3d18", *flags]) == 0
     assert load_encoder("run").spec.name == "r3d-narrow"
@@ -139,7 +150,7 @@ def test_it_is_not_written_over(tiny: Make, tmp_path: Path, first: Path) -> None
     ("changes", "words"),
     [
         ({"encoder": "~nobody-of-that-name/run"}, "no such folder or file"),
-        ({"encoder": "r3d-narow"}, "no such folder or file, and no such architecture"),
+        ({"encoder": "r3d-narow"}, "no such folder or file, and no encoder is called"),
         ({"encoder_options": {"width": 4}}, "has its own. Where they come from --config"),
     ],
 )

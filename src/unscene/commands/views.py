@@ -17,7 +17,10 @@ def flags(parser: ArgumentParser) -> None:
     parser.add_argument("--out", type=str, default="views.png", help="the picture (.png)")
     parser.add_argument("--videos", type=int, default=4, help="how many videos to draw")
     parser.add_argument(
-        "--method", type=str, default="dsm-triplet", help=f"whose views, one of {', '.join(METHODS)}"
+        "--method",
+        type=str,
+        default="dsm-triplet",
+        help=f"whose views, one of {', '.join(METHODS)}",
     )
     parser.add_argument(
         "--preset", type=str, default="default", help=f"one of {', '.join(PRESETS)}"

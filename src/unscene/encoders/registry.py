@@ -38,6 +38,13 @@ def known_encoders() -> list[str]:
     return sorted(_ENCODERS)
 
 
+def unknown_encoder(name: str) -> str:
+    """What to say of a name that is none of the known; suggests the nearest."""
+    close = difflib.get_close_matches(str(name).lower(), _ENCODERS, n=1)
+    hint = f", did you mean {close[0]!r}?" if close else "."
+    return f"no encoder is called {name!r}{hint} Known encoders: {', '.join(known_encoders())}"
+
+
 def create_encoder(name: str, **options: Any) -> VideoEncoder:
     """A new, untrained encoder; `torch.manual_seed` before it fixes its weights.
 
@@ -51,11 +58,7 @@ def create_encoder(name: str, **options: Any) -> VideoEncoder:
         UnsceneError: no such encoder, no such option, or a value that the option cannot take.
     """
     if name not in _ENCODERS:
-        close = difflib.get_close_matches(str(name).lower(), _ENCODERS, n=1)
-        hint = f", did you mean {close[0]!r}?" if close else "."
-        raise UnsceneError(
-            f"no encoder is called {name!r}{hint} Known encoders: {', '.join(known_encoders())}"
-        )
+        raise UnsceneError(unknown_encoder(name))
     accepted = inspect.signature(_ENCODERS[name]).parameters
     unknown = sorted(options.keys() - accepted.keys())
     if unknown:

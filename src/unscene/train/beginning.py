@@ -15,6 +15,7 @@ from unscene.encoders import (
     load_encoder,
     read_spec,
 )
+from unscene.encoders.registry import unknown_encoder
 from unscene.errors import UnsceneError
 from unscene.files import place
 from unscene.train.config import RunConfig
@@ -32,15 +33,12 @@ def beginning(name: str, options: dict[str, Any]) -> VideoEncoder:
     """
     if name in known_encoders():
         encoder = create_encoder(name, **options)
+    elif not place(name).exists():
+        raise UnsceneError(f"--encoder {name}: no such folder or file, and {unknown_encoder(name)}")
     elif options:
         raise UnsceneError(
             f"--encoder_options are for a new encoder ({', '.join(known_encoders())}); "
             f"{name} has its own. Where they come from --config, pass --encoder_options '{{}}' too"
-        )
-    elif not place(name).exists():
-        raise UnsceneError(
-            f"--encoder {name}: no such folder or file, and no such architecture; "
-            f"architectures are {', '.join(known_encoders())}"
         )
     else:
         encoder = load_encoder(place(name))
