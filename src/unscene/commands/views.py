@@ -8,6 +8,7 @@ from unscene.commands import DATA
 from unscene.errors import UnsceneError
 from unscene.files import place
 from unscene.methods.presets import METHODS, PRESETS
+from unscene.train.config import RunConfig
 
 HELP = "picture of anchors, positives, negatives and flow"
 
@@ -19,7 +20,7 @@ def flags(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--method",
         type=str,
-        default="dsm-triplet",
+        default=RunConfig.method,
         help=f"whose views, one of {', '.join(METHODS)}",
     )
     parser.add_argument(

@@ -19,6 +19,7 @@ from unscene.methods.base import Method
 from unscene.methods.presets import SPOKEN, resolve
 from unscene.methods.registry import create_method
 from unscene.methods.settings import Settings
+from unscene.train.config import RunConfig
 from unscene.train.suited import suited
 from unscene.video.catalog import Catalog, Video, open_catalog
 from unscene.video.loading import Batch, WindowDataset
@@ -35,7 +36,7 @@ def preview(
     out: Path,
     *,
     videos: int = 4,
-    method: str = "dsm-triplet",
+    method: str = RunConfig.method,
     preset: str = "default",
     overrides: dict[str, Any] | None = None,
     seed: int = 0,
