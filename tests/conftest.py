@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 # Before torch is there: `make test` runs as many tests at once as there are cores, and threads that
@@ -13,6 +14,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tiny_runs import flags, moving, tiny  # noqa: F401
+
+# `make test &` in a script ignores Ctrl-C, which tests send to runs: children would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A test run judges a change, so it draws the same examples every time; new ones are looked for with
 # `make search`, and what that finds stays as an @example.
