@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,10 +36,19 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_the_demo_goes_from_footage_to_a_report_and_goes_on_where_it_was(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    drawn: list[str] = []
+    preview = story.preview
+
+    def spied(*given: Any, **named: Any) -> Path:
+        drawn.append(named["method"])
+        return preview(*given, **named)
+
+    monkeypatch.setattr(story, "preview", spied)
     out = tmp_path / "demo"
     report = story.demo(out, seed=3)
+    assert drawn == ["dsm"]  # the views of what was trained
     rows = read_rows(out / "results.jsonl")
     assert {row["method"] for row in rows} == {"random", "moco", "dsm"}
     for method, steps in (("random", 0), ("moco", 2), ("dsm", 2)):

@@ -99,6 +99,7 @@ def demo(out: Path, *, seed: int = 0) -> Path:
         str(out / "footage" / "train.csv"),
         out / "views.png",
         videos=3,
+        method="dsm",
         overrides={k: BUDGET[k] for k in ("frames", "stride", "size", "augmentation")},
         seed=seed,
     )
