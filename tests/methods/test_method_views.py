@@ -8,58 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from noise import vectors
+from method_parts import batch, clips, method, views
 from torch import Tensor
 
-from unscene.encoders import create_encoder
 from unscene.errors import UnsceneError
 from unscene.methods import dsm as dsm_file
-from unscene.methods.base import Method
 from unscene.methods.presets import METHODS, resolve
-from unscene.methods.registry import create_method
 from unscene.video.clip import ClipBatch
-from unscene.video.loading import Batch
 from unscene.views.color import ColorFactors
-
-SMALL: dict[str, Any] = {
-    "size": 32, "frames": 4, "stride": 1, "dim": 8, "queue": 6, "batch_size": 3,
-    "shift_range": [1, 3], "stages": 2, "side_encoders": "narrow", "predictor_dim": 16,
-    "predictor_hidden": 12, "motion_frames": 4,
-}  # fmt: skip
-B, T = 3, 4
-
-
-def method(name: str, preset: str = "default", **changes: Any) -> Method:
-    torch.manual_seed(0)
-    encoder = create_encoder("r3d-narrow", width=8, stages=2)
-    return create_method(name, encoder, resolve(name, preset, SMALL | changes))
-
-
-def clips(seed: int, *, still: bool = False, level: int | None = None) -> ClipBatch:
-    generator = torch.Generator().manual_seed(seed)
-
-    def plane(side: int) -> Tensor:
-        if level is not None:
-            return torch.full((B, T, side, side), level, dtype=torch.uint8)
-        drawn = torch.randint(40, 200, (B, T, side, side), dtype=torch.uint8, generator=generator)
-        return drawn[:, :1].expand(-1, T, -1, -1).contiguous() if still else drawn
-
-    flow = torch.randn(B, T - 1, 32, 32, 2, generator=generator) * 0.05
-    flags = torch.zeros(B, dtype=torch.bool)
-    sizes = torch.tensor([[40, 40]] * B)
-    return ClipBatch(plane(40), plane(20), plane(20), sizes, flags, flags, flow.half())
-
-
-def batch(**named: ClipBatch) -> Batch:
-    drawn = {"clip": clips(1), "shifted": clips(2), "second": clips(3), "key": clips(4)}
-    for seed, name in enumerate(("motion", "other0", "other1", "other2")):
-        drawn[name] = replace(clips(seed), motion=vectors(seed, B, T, 40))
-    return Batch(named or drawn, torch.arange(B))
-
-
-def views(model: Method, data: Batch, seed: int = 0) -> dict[str, Tensor]:
-    return model.views(data, torch.Generator().manual_seed(seed))
-
 
 # Table 4 by its three flags: warp, flow scaling, shift.
 TABLE_4 = [

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from cmd_parts import method as cmd
-from test_method_views import B, batch, clips, method, views
+from method_parts import B, batch, clips, method, views
 from torch import Tensor, nn
 
 from unscene.methods import dsm as dsm_file

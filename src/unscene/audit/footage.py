@@ -184,10 +184,8 @@ def basic(spec: EncoderSpec) -> BasicAugmentation:
     if spec.channels != 3:
         raise UnsceneError(f"{spec.name}: takes {spec.channels} channels; videos have 3")
     paper = BasicAugmentation.paper(spec.size)
-    mean, std = ((r, g, b) for r, g, b in (spec.mean, spec.std))
-    return BasicAugmentation(
-        spec.size, rotation=paper.rotation, jitter=paper.jitter, mean=mean, std=std
-    )
+    own = BasicAugmentation(spec.size, rotation=paper.rotation, jitter=paper.jitter)
+    return own.normalised(spec.mean, spec.std)
 
 
 def centre_view(batch: Batch, spec: EncoderSpec, name: str = "clip") -> Tensor:

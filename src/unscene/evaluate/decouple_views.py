@@ -24,7 +24,6 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -37,7 +36,7 @@ from unscene.video.loading import Batch, WindowDataset
 from unscene.video.sampling import Request, UniformWindows, span
 from unscene.views.augment import BasicAugmentation, make_view
 from unscene.views.disturb import draw_offsets, draw_phi
-from unscene.views.flow import add_flow
+from unscene.views.flow import flow_for
 from unscene.views.transplant import likeness, part, transplant
 
 # Disturbance -> whether DSM trains on it.
@@ -107,9 +106,8 @@ class Studio:
                 f"{spec.name}: sees {spec.frames} frames of {spec.channels} channels; colour "
                 "needs 3 channels, and an order of frames at least 3 of them"
             )
-        mean, std = ((r, g, b) for r, g, b in (spec.mean, spec.std))
         self.videos, self.spec, self.seed = videos, spec, seed
-        self.basic = replace(BasicAugmentation.paper(spec.size), mean=mean, std=std)
+        self.basic = BasicAugmentation.paper(spec.size).normalised(spec.mean, spec.std)
         self.left_out: Counter[str] = Counter()
         self.lenders: list[int] = []
         scenes = []
@@ -127,7 +125,7 @@ class Studio:
     def windows(self, clips: int) -> WindowDataset:
         """`clips` windows a video, with the optical flow that `views` wants."""
         sampler = ShiftedWindows(self.spec.frames, self.spec.stride, clips)
-        flow = partial(add_flow, source="dis", grid=max(32, self.spec.size))
+        flow = flow_for(self.spec.size)
         return WindowDataset(self.videos, sampler, transforms={"clip": flow}, replace_failed=False)
 
     def views(self, batch: Batch, draw: int, index: int) -> dict[str, Tensor]:

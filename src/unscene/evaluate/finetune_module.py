@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import lightning as L
 import torch
@@ -20,7 +19,7 @@ from unscene.train.optimise import check_finite, optimisers, step_generator
 from unscene.video.catalog import Skipped, Video
 from unscene.video.loading import Batch, StepBatches, WindowDataset, loader
 from unscene.video.sampling import RandomWindow
-from unscene.views.augment import BasicAugmentation, Triple, make_view
+from unscene.views.augment import BasicAugmentation, make_view
 
 _VALIDATION_CLIPS = 3  # windows a video; as many as at the test would cost as much as training
 _VALIDATIONS = 50  # at most, in a run of very short epochs
@@ -51,7 +50,7 @@ class FinetuneModule(L.LightningModule):
         self.fingerprint = fingerprint
         spec = recogniser.spec
         basic = BasicAugmentation.of(config.augmentation, spec.size)
-        self.basic = replace(basic, mean=cast(Triple, spec.mean), std=cast(Triple, spec.std))
+        self.basic = basic.normalised(spec.mean, spec.std)
         number = {name: i for i, name in enumerate(recogniser.names)}
         targets = torch.tensor([number[video.value(config.label)] for video in videos])
         self.register_buffer("targets", targets, persistent=False)

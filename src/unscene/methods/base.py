@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -74,8 +74,7 @@ class Method(nn.Module):
                 f"{encoder.spec.name} takes {encoder.spec.channels} channels; views have 3"
             )
         basic = BasicAugmentation.of(settings.augmentation, settings.size)
-        mean, std = ((r, g, b) for r, g, b in (encoder.spec.mean, encoder.spec.std))
-        self.basic = replace(basic, mean=mean, std=std)
+        self.basic = basic.normalised(encoder.spec.mean, encoder.spec.std)
         self.embedder = self._network(encoder)
 
     def _network(self, encoder: VideoEncoder) -> Network:

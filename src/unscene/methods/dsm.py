@@ -32,7 +32,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -50,7 +49,7 @@ from unscene.video.loading import Batch
 from unscene.video.sampling import RandomWindow, Sampler
 from unscene.views.augment import BasicAugmentation, ViewParameters, make_view
 from unscene.views.disturb import draw_offsets, draw_phi
-from unscene.views.flow import add_flow
+from unscene.views.flow import flow_for
 from unscene.views.transplant import elsewhere
 
 
@@ -85,9 +84,7 @@ class TripletViews(Method):
     def transforms(self) -> dict[str, Callable[[Clip], Clip]]:
         if not self.settings.flow_scaling:
             return {}
-        # Finer flow than the view shows is thrown away; DIS needs 32 x 32 at least.
-        grid = max(32, self.settings.size)
-        return {self.negative_clip: partial(add_flow, source=self.settings.flow, grid=grid)}
+        return {self.negative_clip: flow_for(self.settings.size, self.settings.flow)}
 
     def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         s, clip = self.settings, batch.clips["clip"]

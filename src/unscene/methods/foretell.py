@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Literal
 
 import torch
@@ -37,7 +36,7 @@ from unscene.video.clip import Clip
 from unscene.video.loading import Batch
 from unscene.video.sampling_future import FutureWindows
 from unscene.views.augment import ViewParameters, make_view
-from unscene.views.flow import add_flow, view_flow
+from unscene.views.flow import flow_for, view_flow
 from unscene.views.motion import motion_maps, residual_maps
 
 _LEAST = 1e-5  # of mean squared motion, where hardly anything moves
@@ -225,8 +224,7 @@ def flow_of(windows: Iterable[str], settings: Settings) -> dict[str, Callable[[C
     """What a worker adds to motion windows: optical flow, where that is the motion."""
     if settings.motion_from != "flow":
         return {}
-    add = partial(add_flow, source="dis", grid=max(32, settings.size))
-    return dict.fromkeys(windows, add)
+    return dict.fromkeys(windows, flow_for(settings.size))
 
 
 def motion_view(batch: Batch, name: str, params: ViewParameters, settings: Settings) -> Tensor:

@@ -10,6 +10,7 @@ Crops are continuous: no position or size is rounded to whole pixels [ours].
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
@@ -142,6 +143,11 @@ class BasicAugmentation:
         if preset not in presets:
             raise ValueError(f"augmentation must be one of {sorted(presets)}, got {preset!r}")
         return presets[preset](size)
+
+    def normalised(self, mean: Sequence[float], std: Sequence[float]) -> BasicAugmentation:
+        """The same, normalised with one value a channel, R, G and B: those of an encoder."""
+        mean_rgb, std_rgb = ((r, g, b) for r, g, b in (mean, std))
+        return replace(self, mean=mean_rgb, std=std_rgb)
 
     def center(self, sizes: Tensor) -> ViewParameters:
         """The view for tests: resize the short side, cut the centre, no jitter.

@@ -10,8 +10,9 @@ Vx = -2 v / W. The paper does not name its flow algorithm; DIS is ours.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -131,6 +132,14 @@ def hold(motion: Motion) -> Motion:
     distance = (frames - frames[:, None]).abs() * 2 - (frames > frames[:, None]).int()
     nearest = distance.masked_fill(~has, 4 * len(has)).argmin(dim=1)
     return replace(motion, vectors=motion.vectors[nearest], valid=motion.valid[nearest])
+
+
+def flow_for(size: int, source: Source = "dis") -> Callable[[Clip], Clip]:
+    """`add_flow` as fine as views of `size` pixels can use; picklable, for a worker.
+
+    Finer flow than the view shows is thrown away; DIS needs 32 x 32 at least.
+    """
+    return partial(add_flow, source=source, grid=max(32, size))
 
 
 def add_flow(
