@@ -157,7 +157,7 @@ def _fit(
         "steps": steps,
         "chosen_step": steps if choice.best is None else choice.step,
         "validation_top1": None if choice.best is None else choice.scores[0],
-        "seconds": round(saver.seconds, 1),
+        "seconds": round(saver.seconds, 3),
         "classes": len(data.names),
         "training_videos": len(data.learn),
         "validation_videos": len(data.choose),

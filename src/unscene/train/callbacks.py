@@ -241,7 +241,7 @@ class Saver(Checkpoints):
             stride=s.stride,
             size=s.size,
             trained_on=self.trained_on
-            | {"steps": trainer.global_step, "seconds": round(self.seconds, 1)},
+            | {"steps": trainer.global_step, "seconds": round(self.seconds, 3)},
         )
         save_encoder(encoder, self.out)
 
