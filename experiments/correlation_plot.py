@@ -1,0 +1,74 @@
+"""docs/correlation.png: what is read from features, against how far the place told the motion in
+training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from unscene.evaluate.results import Table
+from unscene.files import replacing
+
+# Method -> what it is called and its colour.
+_SHOWN = {
+    "random": ("untrained", "#8a8a8a"),
+    "moco": ("MoCo", "#b0563b"),
+    "dsm": ("DSM", "#5a8f3c"),
+    "dsm-triplet": ("DSM (Triplet)", "#2f6fb0"),
+    "unscene": ("unscene", "#4b2f7f"),
+}
+_ASKED = {"motion": "motion, in scenes never seen", "scene": "scene"}
+_METRIC = "retrieval_r1"
+
+
+def draw(tables: Sequence[Table], path: Path) -> None:
+    """Recall at 1 with 95 % intervals, a panel for each label.
+
+    Args:
+        tables: of a label and a metric each, whose columns are "correlation NUMBER".
+        path: a .png, replaced whole.
+    """
+    chosen = {
+        label: table
+        for label in _ASKED
+        for table in tables
+        if f"label {label}, {_METRIC}" in table.title
+    }
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    panels = figure.subplots(1, len(chosen), sharex=True, sharey=True)
+    for axes, (label, table) in zip(panels, chosen.items(), strict=True):
+        _panel(axes, table)
+        axes.set_title(f"recall@1 of the {_ASKED[label]}", fontsize=10)
+        axes.set_xlabel("share of training videos whose motion follows the place", fontsize=9)
+    names = panels[0].get_legend_handles_labels()
+    figure.legend(*names, loc="outside lower center", ncols=len(_SHOWN), frameon=False, fontsize=9)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=130)
+
+
+def _panel(axes: Axes, table: Table) -> None:
+    where = {column: float(column.split()[-1]) for column in table.metrics}
+    for number, (method, (name, colour)) in enumerate(_SHOWN.items()):
+        cells = table.lines.get(method, {})
+        at = [where[column] for column in cells]
+        beside = [x + 0.008 * (number - 2) for x in at]  # or intervals would hide each other
+        values = [cell.value for cell in cells.values()]
+        low = [cell.value - cell.low for cell in cells.values()]
+        high = [cell.high - cell.value for cell in cells.values()]
+        axes.errorbar(
+            beside, values, yerr=[low, high], color=colour, label=name, marker="o", ms=4, lw=1.5
+        )
+    guessed = sum(table.chance.values()) / len(table.chance)
+    axes.axhline(guessed, color="#444444", lw=1, ls=":")
+    axes.annotate(
+        "chance", (0.01, guessed), fontsize=8, color="#444444", xytext=(0, -11),
+        textcoords="offset points",
+    )  # fmt: skip
+    axes.set_xticks(sorted(where.values()))
+    axes.set_ylim(0, 1)
+    axes.grid(axis="y", alpha=0.3)
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
