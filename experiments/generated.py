@@ -10,7 +10,8 @@ from trained import Training
 
 from unscene.demo import BUDGET, FOOTAGE
 from unscene.encoders import VideoEncoder
-from unscene.video.catalog import Catalog, open_catalog
+from unscene.video.catalog import Catalog
+from unscene.video.listing import open_catalog
 from unscene.video.scenes import SPLITS, generate
 
 

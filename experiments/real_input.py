@@ -28,8 +28,9 @@ from unscene.evaluate.rows import Row
 from unscene.train.config import build
 from unscene.train.pretrain import Outcome, pretrain
 from unscene.train.preview import preview
-from unscene.video.catalog import Catalog, open_catalog
+from unscene.video.catalog import Catalog
 from unscene.video.decode import read_clips
+from unscene.video.listing import open_catalog
 from unscene.video.sampling import Request, window
 
 STRIDES = {"arid6": 4, "tabletennis8": 1, "ucf101_pool": 4, "hmdb51_pool": 4}

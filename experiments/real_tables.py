@@ -10,7 +10,8 @@ from typing import Literal
 
 from trained import DATA
 
-from unscene.video.catalog import Catalog, Video, open_catalog
+from unscene.video.catalog import Catalog, Video
+from unscene.video.listing import open_catalog
 from unscene.video.prepare import check_plan, run
 from unscene.video.prepare_plan import make_plan
 from unscene.video.transcode import Recipe

@@ -24,9 +24,10 @@ from trained import HERE, append
 from unscene.encoders import VideoEncoder, create_encoder
 from unscene.evaluate.bootstrap import interval
 from unscene.evaluate.rows import Row
-from unscene.video.catalog import Catalog, label_index, open_catalog
+from unscene.video.catalog import Catalog, label_index
 from unscene.video.clip import Clip
 from unscene.video.decode import read_clips
+from unscene.video.listing import open_catalog
 from unscene.video.loading import Batch, InOrder, StepBatches, WindowDataset
 from unscene.video.sampling import RandomWindow, Request, UniformWindows, window
 from unscene.video.scenes import MovingScenes, generate

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from unscene.cli import main
-from unscene.video.catalog import open_catalog
+from unscene.video.listing import open_catalog
 from unscene.video.scenes import ScenesReport
 
 Flags = Callable[..., list[str]]

@@ -92,7 +92,7 @@ def test_a_home_folder_of_a_training(
 
 
 def test_a_gallery_at_home(home: Path, moving: ScenesReport) -> None:
-    from unscene.video.catalog import list_videos
+    from unscene.video.listing import list_videos
 
     (home / "films").symlink_to(moving.out)
     # Data are expanded where they are read: DATA and --train alike.

@@ -32,7 +32,8 @@ from unscene.train.config import build
 from unscene.train.engine import computing_on
 from unscene.train.pretrain import pretrain_once
 from unscene.train.preview import preview
-from unscene.video.catalog import Catalog, open_catalog
+from unscene.video.catalog import Catalog
+from unscene.video.listing import open_catalog
 from unscene.video.scenes import SPLITS, MovingScenes, generate
 
 STEPS = 600

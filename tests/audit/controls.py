@@ -16,7 +16,7 @@ from unscene.audit.measure import Measured, Watcher
 from unscene.audit.run import MEASURES
 from unscene.encoders import EncoderSpec, VideoEncoder
 from unscene.encoders.foreign import NoMapsError
-from unscene.video.catalog import open_catalog
+from unscene.video.listing import open_catalog
 from unscene.video.loading import Batch
 from unscene.video.scenes import MovingScenes, generate
 

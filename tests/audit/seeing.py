@@ -14,7 +14,7 @@ from unscene.audit.footage import Footage
 from unscene.audit.measure import Measure, Measured, Watcher
 from unscene.encoders import EncoderSpec, VideoEncoder
 from unscene.encoders.foreign import NoMapsError
-from unscene.video.catalog import open_catalog
+from unscene.video.listing import open_catalog
 from unscene.video.loading import Batch
 from unscene.video.scenes import MovingScenes, generate
 

@@ -16,7 +16,7 @@ from unscene.audit.footage import Footage
 from unscene.audit.measure import Measured, Watcher
 from unscene.audit.still_paste import cut_out, paste
 from unscene.evaluate.bootstrap import interval
-from unscene.video.catalog import open_catalog
+from unscene.video.listing import open_catalog
 
 
 def stills(maps: Maps, footage: Footage) -> Measured:

@@ -19,7 +19,8 @@ from unscene.audit.run import MEASURES, audit
 from unscene.encoders import VideoEncoder, create_encoder
 from unscene.errors import UnsceneError
 from unscene.evaluate.bootstrap import share
-from unscene.video.catalog import Catalog, Video, open_catalog
+from unscene.video.catalog import Catalog, Video
+from unscene.video.listing import open_catalog
 
 ALL = tuple(MEASURES)
 

@@ -16,8 +16,8 @@ from unscene.audit.footage import Footage, TempoWindows, apart, basic, centre_vi
 from unscene.encoders import EncoderSpec
 from unscene.errors import UnsceneError
 from unscene.evaluate.decouple_views import ShiftedWindows
-from unscene.video.catalog import open_catalog
 from unscene.video.decode import read_clips
+from unscene.video.listing import open_catalog
 from unscene.video.loading import Batch
 
 FPS = 25.0

@@ -15,7 +15,7 @@ from media import texture, write
 from unscene.audit.footage import Footage
 from unscene.audit.measure import Measured, Watcher
 from unscene.audit.response import Response, correlation, ranks, response, slide
-from unscene.video.catalog import open_catalog
+from unscene.video.listing import open_catalog
 
 
 @pytest.fixture(scope="module")

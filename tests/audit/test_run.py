@@ -164,7 +164,7 @@ def test_models_of_one_name_and_one_window(places: Footage) -> None:
 
 
 def test_files_that_vanish_are_counted(work: Path) -> None:
-    from unscene.video.catalog import open_catalog
+    from unscene.video.listing import open_catalog
 
     catalog = open_catalog("videos")
     broken = sorted(work.glob("videos/*/*.mp4"))

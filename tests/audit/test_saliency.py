@@ -33,7 +33,7 @@ from unscene.audit.saliency import Saliency
 from unscene.audit.saliency_map import auc, class_cam, energy, grad_cam, share, similarity, upsample
 from unscene.encoders.foreign import adapt
 from unscene.errors import UnsceneError
-from unscene.video.catalog import open_catalog
+from unscene.video.listing import open_catalog
 from unscene.video.loading import Batch
 from unscene.video.scenes import MovingScenes, generate
 

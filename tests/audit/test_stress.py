@@ -18,7 +18,8 @@ from unscene.audit.footage import Footage
 from unscene.audit.measure import Measured, Watcher
 from unscene.audit.stress import HEADLINE, MOTION, SCENE, Time, held
 from unscene.evaluate.decouple import PAIRS, TRAINED, UNTRAINED, decouple
-from unscene.video.catalog import Catalog, open_catalog
+from unscene.video.catalog import Catalog
+from unscene.video.listing import open_catalog
 
 
 def measure(function: Callable[[Tensor], Tensor], footage: Footage, **clip: int) -> Measured:

@@ -18,7 +18,7 @@ from unscene.audit.measure import Measured, Watcher
 from unscene.audit.shared_views import lending, shuffled, swapped_views
 from unscene.audit.swap import Swap
 from unscene.evaluate.bootstrap import share
-from unscene.video.catalog import open_catalog
+from unscene.video.listing import open_catalog
 
 
 def some(footage: Footage, videos: int, **changes: int) -> Footage:

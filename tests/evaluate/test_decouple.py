@@ -19,8 +19,9 @@ from unscene.encoders import EncoderSpec, VideoEncoder, create_encoder
 from unscene.errors import UnsceneError
 from unscene.evaluate.decouple import PAIRS, TRAINED, UNTRAINED, Decoupling, decouple, rows
 from unscene.evaluate.decouple_views import MOTION, SCENE, ShiftedWindows, Studio
-from unscene.video.catalog import Catalog, open_catalog
+from unscene.video.catalog import Catalog
 from unscene.video.decode import read_clips
+from unscene.video.listing import open_catalog
 from unscene.video.loading import Batch
 from unscene.video.sampling import UniformWindows
 from unscene.video.scenes import MovingScenes, generate

@@ -11,7 +11,7 @@ from torch import Tensor
 from media import write
 from unscene.encoders import EncoderSpec
 from unscene.evaluate.decouple_views import Studio
-from unscene.video.catalog import open_catalog
+from unscene.video.listing import open_catalog
 from unscene.video.loading import Batch
 
 SPEC = EncoderSpec("none", {}, 1, 8, 1, 48, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))

@@ -18,9 +18,10 @@ from unscene.errors import UnsceneError
 from unscene.evaluate.features import extract
 from unscene.evaluate.rows import read_rows
 from unscene.evaluate.run import evaluate, evaluate_decoupling
-from unscene.video.catalog import Catalog, open_catalog
+from unscene.video.catalog import Catalog
 from unscene.video.clip import ClipBatch
 from unscene.video.decode import read_clips
+from unscene.video.listing import open_catalog
 from unscene.video.sampling import Request, UniformWindows
 from unscene.video.scenes import ScenesReport
 from unscene.views.augment import BasicAugmentation, make_view

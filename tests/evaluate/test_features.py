@@ -11,7 +11,7 @@ from torch import Tensor
 from media import pan, write
 from unscene.encoders import EncoderSpec, VideoEncoder
 from unscene.evaluate.features import Features, extract
-from unscene.video.catalog import open_catalog
+from unscene.video.listing import open_catalog
 
 Triple = tuple[float, float, float]
 

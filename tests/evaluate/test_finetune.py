@@ -25,9 +25,10 @@ from unscene.evaluate.finetune_results import accuracies
 from unscene.evaluate.recogniser import Recogniser, load_recogniser
 from unscene.evaluate.rows import read_rows
 from unscene.train.config import read_config
-from unscene.video.catalog import Video, open_catalog
+from unscene.video.catalog import Video
 from unscene.video.clip import ClipBatch
 from unscene.video.decode import read_clips
+from unscene.video.listing import open_catalog
 from unscene.video.sampling import UniformWindows
 from unscene.views.augment import BasicAugmentation, make_view
 

@@ -21,7 +21,7 @@ from unscene.evaluate.finetune_module import Choice
 from unscene.evaluate.recogniser import load_recogniser
 from unscene.evaluate.rows import read_rows
 from unscene.train.config import read_config
-from unscene.video.catalog import open_catalog
+from unscene.video.listing import open_catalog
 
 
 def logged(out: Path) -> list[tuple[str, ...]]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import media
 from unscene.evaluate.overlap import overlap
-from unscene.video.catalog import Catalog, open_catalog
+from unscene.video.catalog import Catalog
+from unscene.video.listing import open_catalog
 
 TWICE = "videos of the test are used in training too: the result flatters"
 BESIDE = "videos of the test are other segments of files that are used in training"

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from unscene.evaluate.rows import Row
-from unscene.video.catalog import Catalog, open_catalog
+from unscene.video.catalog import Catalog
+from unscene.video.listing import open_catalog
 from unscene.video.scenes import ScenesReport
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"

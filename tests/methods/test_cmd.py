@@ -17,7 +17,7 @@ from unscene.methods.foretell import position_nce, two_scales
 from unscene.methods.predictor import NormHead
 from unscene.methods.presets import resolve
 from unscene.train.preview import preview
-from unscene.video.catalog import open_catalog
+from unscene.video.listing import open_catalog
 from unscene.video.scenes import ScenesReport
 
 # -- the losses ----------------------------------------------------------------------------------

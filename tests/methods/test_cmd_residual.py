@@ -14,7 +14,7 @@ from unscene.encoders import create_encoder
 from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
 from unscene.train.pretrain import pretrain
-from unscene.video.catalog import open_catalog
+from unscene.video.listing import open_catalog
 from unscene.video.loading import Batch, WindowDataset
 from unscene.video.scenes import ScenesReport
 from unscene.views.augment import BasicAugmentation

@@ -19,7 +19,7 @@ from unscene.methods.registry import create_method
 from unscene.train.config import build
 from unscene.train.pretrain import pretrain
 from unscene.train.preview import preview
-from unscene.video.catalog import open_catalog
+from unscene.video.listing import open_catalog
 from unscene.video.loading import Batch, WindowDataset
 from unscene.video.scenes import ScenesReport
 from unscene.views.transplant import elsewhere, part

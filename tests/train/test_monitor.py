@@ -18,7 +18,7 @@ from unscene.evaluate import monitor as measures
 from unscene.train import monitor as file
 from unscene.train import pretrain as pretrain_file
 from unscene.train.pretrain import pretrain
-from unscene.video.catalog import open_catalog
+from unscene.video.listing import open_catalog
 from unscene.video.scenes import ScenesReport
 
 Tiny = Callable[..., Any]

@@ -25,7 +25,7 @@ from unscene.methods.moco import MoCo
 from unscene.train import pretrain as pretrain_file
 from unscene.train.config import build, continue_config, flat, read_config
 from unscene.train.pretrain import pretrain, pretrain_once
-from unscene.video.catalog import open_catalog
+from unscene.video.listing import open_catalog
 from unscene.video.scenes import ScenesReport
 
 Make = Callable[..., Any]

@@ -18,7 +18,7 @@ from unscene.errors import UnsceneError
 from unscene.methods.presets import resolve
 from unscene.train.optimise import lr_factor
 from unscene.train.pretrain import pretrain
-from unscene.video.catalog import open_catalog
+from unscene.video.listing import open_catalog
 from unscene.video.scenes import ScenesReport
 
 Make = Callable[..., Any]

@@ -11,7 +11,8 @@ import pytest
 
 import media
 from unscene.errors import UnsceneError
-from unscene.video.catalog import Catalog, files_of, label_index, list_videos, open_catalog
+from unscene.video.catalog import Catalog, files_of, label_index
+from unscene.video.listing import list_videos, open_catalog
 from unscene.video.probe import probe
 
 

@@ -11,8 +11,9 @@ import torch
 
 import media
 from unscene.errors import UnsceneError
-from unscene.video.catalog import Video, open_catalog
+from unscene.video.catalog import Video
 from unscene.video.clip import Clip
+from unscene.video.listing import open_catalog
 from unscene.video.loading import Batch, InOrder, StepBatches, WindowDataset, loader
 from unscene.video.sampling import RandomWindow, UniformWindows
 

@@ -19,7 +19,7 @@ from official_folders import (
     write,
 )
 
-from unscene.video.catalog import list_videos
+from unscene.video.listing import list_videos
 
 HMDB_PLACES = [
     ".",

@@ -9,7 +9,7 @@ import pytest
 from official_folders import HEADER, K_FOLDERS, K_TRAIN, K_VIDEOS, kinetics, names, touch, write
 
 from unscene.errors import UnsceneError
-from unscene.video.catalog import list_videos
+from unscene.video.listing import list_videos
 
 K_TABLES = [
     "train.csv",

@@ -9,7 +9,7 @@ import pytest
 from official_folders import UCF_TRAIN, UCF_VIDEOS, hmdb51, kinetics, touch, ucf101, write
 
 from unscene.errors import UnsceneError
-from unscene.video.catalog import list_videos, open_catalog
+from unscene.video.listing import list_videos, open_catalog
 
 UNKNOWN = [
     "ucf100-1-train",

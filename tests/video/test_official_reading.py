@@ -22,7 +22,7 @@ from official_folders import (
 
 import media
 from unscene.errors import UnsceneError
-from unscene.video.catalog import list_videos, open_catalog
+from unscene.video.listing import list_videos, open_catalog
 
 
 def test_every_folder_is_read_once_no_file_is_asked_for_and_frames_are_left_alone(

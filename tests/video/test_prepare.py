@@ -14,8 +14,8 @@ import media
 from unscene.cli import main
 from unscene.errors import UnsceneError
 from unscene.video import prepare
-from unscene.video.catalog import open_catalog
 from unscene.video.inspect import inspect
+from unscene.video.listing import open_catalog
 from unscene.video.prepare_estimate import estimate
 from unscene.video.prepare_plan import make_plan
 from unscene.video.transcode import Recipe

@@ -14,7 +14,7 @@ import media
 from unscene.cli import main
 from unscene.errors import UnsceneError
 from unscene.video import prepare
-from unscene.video.catalog import open_catalog
+from unscene.video.listing import open_catalog
 from unscene.video.prepare_plan import make_plan
 from unscene.video.prepare_record import Record
 from unscene.video.transcode import Recipe

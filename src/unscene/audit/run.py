@@ -30,7 +30,8 @@ from unscene.encoders.opening import Opened, open_encoder
 from unscene.errors import UnsceneError
 from unscene.evaluate.run import labelled, pick_device
 from unscene.progress import bar, counting
-from unscene.video.catalog import Catalog, Skipped, check, list_videos
+from unscene.video.catalog import Catalog, Skipped
+from unscene.video.listing import check, list_videos
 
 Kind = Callable[[Watcher, Footage], Measure]
 # In the order of the report.

@@ -91,7 +91,7 @@ def run(values: Namespace) -> int:
 
 
 def _check(values: Namespace) -> int:
-    from unscene.video.catalog import list_videos
+    from unscene.video.listing import list_videos
     from unscene.video.prepare import check, write_csv
 
     if values.out is not None:

@@ -21,7 +21,8 @@ from unscene.evaluate.retrieve import retrieve
 from unscene.evaluate.rows import Row, read_rows, rows_of
 from unscene.files import check_writable, write_text
 from unscene.progress import counting
-from unscene.video.catalog import Catalog, Video, open_catalog
+from unscene.video.catalog import Catalog, Video
+from unscene.video.listing import open_catalog
 
 Protocol = Literal["retrieve", "probe"]
 # What a measurement finds; all else in a row says what was measured.

@@ -211,9 +211,8 @@ def reads_vectors(settings: Settings) -> bool:
 def refusal(video: Video, least: int, *, vectors: bool) -> str | None:
     """Why a video has no motion to foretell: shorter than `least` frames, or without vectors."""
     assert video.info is not None
-    frames = int(video.duration * video.info.fps + 1e-3)
-    if frames < least:
-        return f"{frames} frames, and {least} are needed: lower --frames or --stride"
+    if video.frames < least:
+        return f"{video.frames} frames, and {least} are needed: lower --frames or --stride"
     if vectors and not video.info.vectors:
         codec = video.info.codec
         return f"{codec} carries no motion vectors: `unscene prepare`, or --motion_from flow"

@@ -51,8 +51,9 @@ from unscene.train.metrics import quiet
 from unscene.train.module import PretrainModule
 from unscene.train.monitor import Measure, Monitor
 from unscene.train.resume import check_videos, names_of
-from unscene.train.suited import suited
-from unscene.video.catalog import Catalog, open_catalog
+from unscene.train.suited import remarks, suited
+from unscene.video.catalog import Catalog
+from unscene.video.listing import open_catalog
 
 SUMMARY = "summary.json"
 _SAVE_AT_LEAST = 500  # steps
@@ -109,7 +110,7 @@ def pretrain(
     catalog = catalog or open_catalog(config.data)
     method, catalog = _method(config, encoder, catalog, resume)
     config = replace(config, settings=method.settings)
-    _tell_of_repeats(config, catalog)
+    _tell(config, catalog)
     if checkpoint is not None:
         check_videos(checkpoint, catalog)
     if monitor is not None and config.monitor == "knn":
@@ -191,15 +192,12 @@ def _method(
     return method, catalog
 
 
-def _tell_of_repeats(config: RunConfig, catalog: Catalog) -> None:
-    together = config.settings.batch_size * engine.world_size(config)
-    if together > len(catalog) and engine.first():
-        print(
-            f"{catalog.source}: {len(catalog)} videos do not fill a batch of {together}, which "
-            "shows some of them more than once, as if they were others; give a smaller "
-            "--batch_size",
-            file=sys.stderr,
-        )
+def _tell(config: RunConfig, catalog: Catalog) -> None:
+    s = config.settings
+    together = s.batch_size * engine.world_size(config)
+    if engine.first():
+        for remark in remarks(catalog, together=together, frames=s.frames, stride=s.stride):
+            print(remark, file=sys.stderr)
 
 
 def _check_labels(catalog: Catalog) -> None:

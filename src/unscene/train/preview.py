@@ -21,7 +21,8 @@ from unscene.methods.registry import create_method
 from unscene.methods.settings import Settings
 from unscene.train.config import RunConfig
 from unscene.train.suited import suited
-from unscene.video.catalog import Catalog, Video, open_catalog
+from unscene.video.catalog import Catalog, Video
+from unscene.video.listing import open_catalog
 from unscene.video.loading import Batch, WindowDataset
 from unscene.views import picture, picture_page
 from unscene.views.augment import IMAGENET_MEAN, IMAGENET_STD, BasicAugmentation, make_view

@@ -1,4 +1,5 @@
-"""The videos that a method can learn from; the others are counted and named."""
+"""The videos that a method can learn from: the others are counted and named; and what to know of
+those before a training that takes hours."""
 
 from __future__ import annotations
 
@@ -20,3 +21,29 @@ def suited(catalog: Catalog, method: Method) -> Catalog:
             f"{catalog.source}: no video is of use to this method; the first: {first}"
         )
     return left
+
+
+def remarks(catalog: Catalog, *, together: int, frames: int, stride: int) -> list[str]:
+    """What will not be as its user may think, a sentence each.
+
+    Args:
+        together: clips of a step, of all processes.
+        frames, stride: of a clip.
+    """
+    said = []
+    videos = len(catalog)
+    if together > videos:
+        said.append(
+            f"{videos} videos do not fill a batch of {together}, which shows some of them more "
+            "than once, as if they were others; give a smaller --batch_size"
+        )
+    least = (frames - 1) * stride + 1
+    shorter = [video.frames for video in catalog.videos if video.frames < least]
+    if shorter:
+        said.append(
+            f"{len(shorter)} of {videos} videos are shorter than the {least} frames that a clip of "
+            f"{frames} at stride {stride} spans (the shortest has {min(shorter)}): such clips jump "
+            "back to the beginning, which is motion to learn from, too; a lower --stride or "
+            "--frames shows them as they are"
+        )
+    return [f"{catalog.source}: {sentence}" for sentence in said]

@@ -18,8 +18,9 @@ from typing import Any
 
 from unscene.errors import UnsceneError, VideoError
 from unscene.files import replacing
-from unscene.video.catalog import Progress, Skipped
+from unscene.video.catalog import Skipped
 from unscene.video.inspect import Inspection, inspect
+from unscene.video.listing import Progress
 from unscene.video.prepare_plan import Job, Plan, orphans, stamp
 from unscene.video.prepare_record import REPORT, Record, sweep
 from unscene.video.processes import spread, stopping

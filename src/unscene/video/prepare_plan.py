@@ -21,7 +21,8 @@ from typing import Any
 
 from unscene.errors import UnsceneError
 from unscene.files import place
-from unscene.video.catalog import Catalog, Video, list_videos
+from unscene.video.catalog import Catalog, Video
+from unscene.video.listing import list_videos
 from unscene.video.prepare_record import RECORD, REPORT, Known, read_record
 from unscene.video.transcode import Recipe
 
