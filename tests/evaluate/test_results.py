@@ -156,3 +156,22 @@ def test_the_page_in_docs_says_what_the_rows_say(monkeypatch: pytest.MonkeyPatch
     from write_results import page
 
     assert page()[0] == (root / "docs" / "results.md").read_text(encoding="utf-8")
+
+
+def test_a_column_for_each_correlation_holds_what_the_table_of_one_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "experiments"))
+    from sections import BIASED, CORRELATIONS
+    from write_results import page
+
+    found = page()[1]
+    swept = {table.title: table for table in found[CORRELATIONS]}
+    for one in found[BIASED]:
+        for metric in one.metrics:
+            across = swept[f"{one.title}, {metric}"]
+            assert across.metrics == tuple(f"correlation {c}" for c in ("0", "0.5", "0.9", "1"))
+            both = across.lines.keys() & one.lines.keys()
+            assert {"random", "moco", "dsm", "dsm-triplet", "unscene"} <= both
+            for name in both:
+                assert across.lines[name]["correlation 0.9"] == one.lines[name][metric]

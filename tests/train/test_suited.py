@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from interrupted import silent
+from unscene.train.preview import preview
 from unscene.train.pretrain import pretrain
 from unscene.train.suited import remarks
 from unscene.video.catalog import Catalog
@@ -53,3 +54,13 @@ def test_they_are_told_before_the_training(
     told = capsys.readouterr().err
     assert "do not fill a batch of 9" in told
     assert "8 of 8 videos are shorter than the 13 frames" in told
+
+
+def test_and_under_the_views(
+    moving: ScenesReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    window = {"size": 32, "frames": 4, "stride": 4}
+    preview(str(moving.train), tmp_path / "v.png", method="moco", overrides=window, videos=1)
+    told = capsys.readouterr().err
+    assert "8 of 8 videos are shorter than the 13 frames" in told
+    assert "batch" not in told

@@ -20,7 +20,7 @@ from unscene.methods.presets import SPOKEN, resolve
 from unscene.methods.registry import create_method
 from unscene.methods.settings import Settings
 from unscene.train.config import RunConfig
-from unscene.train.suited import suited
+from unscene.train.suited import remarks, suited
 from unscene.video.catalog import Catalog, Video
 from unscene.video.listing import open_catalog
 from unscene.video.loading import Batch, WindowDataset
@@ -96,6 +96,9 @@ def _read(catalog: Catalog, method: Method, videos: int, seed: int) -> Batch:
     batch = Batch.of([dataset[draw, index] for draw, index in enumerate(chosen)])
     if catalog.skipped:
         print(catalog.account(), file=sys.stderr)
+    frames, stride = method.settings.frames, method.settings.stride
+    for remark in remarks(catalog, together=0, frames=frames, stride=stride):
+        print(remark, file=sys.stderr)
     for failure in batch.failures:
         print(f"{failure.path}: {failure.reason} (another video is shown)", file=sys.stderr)
     return batch
