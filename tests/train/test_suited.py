@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from interrupted import silent
-from unscene.train.preview import preview
 from unscene.train.pretrain import pretrain
+from unscene.train.preview import preview
 from unscene.train.suited import remarks
 from unscene.video.catalog import Catalog
 from unscene.video.listing import open_catalog
