@@ -47,6 +47,8 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "moco": ("moco", {}),
     "dsm": ("dsm", {}),
     "dsm-triplet": ("dsm-triplet", {}),
+    "dsm-inside": ("dsm", {"shift_loops": False}),
+    "triplet-inside": ("dsm-triplet", {"shift_loops": False}),
     "moco+warp": ("dsm", _OFF | {"warp": True}),
     "moco+disturb": ("dsm", {"warp": False}),
     "moco+warp+flow": ("dsm", {"shift": False}),

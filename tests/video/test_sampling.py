@@ -70,6 +70,40 @@ def test_a_shift_delays_the_second_clip_by_every_tau_in_its_range() -> None:
     assert "shifted" not in RandomWindow(4, 2).draw(4.0, 25.0, rng()).offsets
 
 
+@given(
+    length=st.integers(1, 300),
+    fps=st.sampled_from([5.0, 23.976, 25.0, 59.94]),
+    least=st.integers(0, 6),
+    more=st.integers(0, 20),
+    seed=st.integers(0, 1000),
+)
+def test_without_loops_both_clips_lie_inside_the_video_if_there_is_room(
+    length: int, fps: float, least: int, more: int, seed: int
+) -> None:
+    shift = (least, least + more)
+    request = RandomWindow(4, 3, shift=shift, loops=False).draw(length / fps, fps, rng(seed))
+    clip, shifted = request.offsets["clip"], request.offsets["shifted"]
+    tau = shifted[0] - clip[0]
+    room = length - 10  # what the clip leaves
+    assert least <= tau <= max(least, min(least + more, room))
+    if room >= least:
+        assert round(request.at * fps) + shifted[-1] <= length - 1
+    else:  # nothing can be done: it begins with the video
+        assert request.at == 0
+
+
+def test_without_loops_clips_and_shifts_reach_as_far_as_there_is_room() -> None:
+    sampler, generator = RandomWindow(4, 3, shift=(2, 8), loops=False), rng()
+    draws = [sampler.draw(30 / 25, 25.0, generator) for _ in range(400)]
+    taus = [draw.offsets["shifted"][0] for draw in draws]
+    begins = [round(draw.at * 25) for draw in draws]
+    assert set(taus) == set(range(2, 9))
+    ends = [tau + begin + 9 for tau, begin in zip(taus, begins, strict=True)]
+    assert (min(begins), max(ends)) == (0, 29)
+    looping = RandomWindow(4, 3, shift=(2, 8))
+    assert max(looping.draw(30 / 25, 25.0, rng(k)).at * 25 for k in range(99)) > 19
+
+
 @pytest.mark.parametrize("sampler", [RandomWindow(8, 2, shift=(1, 9)), UniformWindows(8, 2, 3)])
 def test_the_same_generator_draws_the_same_request(
     sampler: RandomWindow | UniformWindows,

@@ -126,6 +126,17 @@ def test_draws_reach_what_is_documented_and_no_further() -> None:
     assert others == set(range(-10, 7 + 10 + 1)) - {future - 1, future, future + 1}
 
 
+def test_without_loops_the_shifted_clip_lies_inside_the_video() -> None:
+    """With the present as motion there is no room behind the last clips but what is left so."""
+    shape = {"frames": 4, "stride": 2, "motion_frames": 2, "gap": None, "shift": (0, 12)}
+    inside, looping = FutureWindows(**shape, loops=False), FutureWindows(**shape)  # type: ignore[arg-type]
+    draws = [begins(inside, 60, seed)[0] for seed in range(300)]
+    assert max(found["shifted"][-1] for found in draws) == 59
+    assert max(found["clip"][-1] for found in draws) > 54
+    assert {found["shifted"][0] - found["clip"][0] for found in draws} == set(range(13))
+    assert max(begins(looping, 60, seed)[0]["shifted"][-1] for seed in range(300)) > 59
+
+
 def test_a_key_frame_is_looked_for_on_both_sides_of_the_clip() -> None:
     wanted = set()
     for seed in range(500):

@@ -39,7 +39,7 @@ _GROUPS = {
     ),
     "DSM's disturbances": (
         *("warp", "warp_points", "warp_reach", "flow_scaling", "flow_max", "shift"),
-        *("shift_range", "other_scene"),
+        *("shift_range", "shift_loops", "other_scene"),
     ),
     "HDC": ("contrasts", "stages", "stage_weights", "sc_pool", "crop_first", "crop_reach"),
     "CMD and unscene": (

@@ -78,6 +78,7 @@ class TripletViews(Method):
             s.frames,
             s.stride,
             shift=s.shift_range if s.shift else None,
+            loops=s.shift_loops,
             motion=(self.negative_clip,) if vectors else (),
         )
 

@@ -183,6 +183,7 @@ def future_windows(
     context: bool = False,
     motion: bool = True,
     shift: tuple[int, int] | None = None,
+    loops: bool = True,
     vectors: tuple[str, ...] = (),
 ) -> FutureWindows:
     """The windows that settings ask for; the further ones as FutureWindows has them."""
@@ -199,6 +200,7 @@ def future_windows(
         motion=motion,
         motion_as=_READ_AS.get(s.motion_from, "frames"),
         shift=shift,
+        loops=loops,
         vectors=vectors,
     )
 

@@ -17,7 +17,7 @@ _VIEWS = ("frames", "stride", "size", "augmentation", "dim")
 _MOCO = ("head", "temperature", "twin_momentum", "queue", "queue_of", "batch_negatives")
 _DISTURBED = (
     *("basic_on", "warp", "warp_points", "warp_reach", "flow_scaling", "flow_max", "flow"),
-    *("shift", "shift_range", "other_scene"),
+    *("shift", "shift_range", "shift_loops", "other_scene"),
 )
 _STAGES = ("head", "stages", "stage_weights", "sc_pool")
 _HDC = ("temperature", "contrasts", "crop_first", "crop_reach")

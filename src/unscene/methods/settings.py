@@ -29,6 +29,8 @@ class Settings:
         flow_max: largest factor of the negative's motion; 1 leaves it as it is.
         shift: the negative is shifted in time (eq. 4).
         shift_range: least and most frames of the video that the negative is shifted by.
+        shift_loops: a negative that is shifted past the end goes on at the beginning (eq. 4), and
+            jumps there; false: both clips lie where that does not happen, if there is room.
         flow: where flow comes from: DIS in the workers, or the codec's vectors.
         dim: D, length of the embedding.
         head: "linear" (the paper) or "mlp" (two layers, as MoCo v2).
@@ -101,6 +103,7 @@ class Settings:
     flow_max: float = 5.0
     shift: bool = False
     shift_range: tuple[int, int] = (2, 20)
+    shift_loops: bool = True
     flow: Literal["dis", "codec"] = "dis"
     dim: int = 128
     head: Literal["linear", "mlp"] = "linear"

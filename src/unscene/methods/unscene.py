@@ -87,7 +87,7 @@ class Unscene(TripletViews):
         s, plain = self.settings, self.windows()
         if not s.foretell:
             return plain
-        return future_windows(s, shift=plain.shift, vectors=plain.motion)
+        return future_windows(s, shift=plain.shift, loops=plain.loops, vectors=plain.motion)
 
     def transforms(self) -> dict[str, Callable[[Clip], Clip]]:
         return super().transforms() | flow_of(self._foretold, self.settings)

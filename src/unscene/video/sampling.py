@@ -57,6 +57,17 @@ class Sampler(Protocol):
     ) -> Request: ...
 
 
+def draw_shift(shift: tuple[int, int], rng: np.random.Generator, room: int | None = None) -> int:
+    """tau of equation 4, of both ends and what lies between them.
+
+    Args:
+        shift: alpha1, alpha2.
+        room: frames that it shall not go beyond, as far as alpha1 allows; None: any.
+    """
+    low, high = shift
+    return int(rng.integers(low, (high if room is None else max(low, min(high, room))) + 1))
+
+
 def span(frames: int, stride: int, fps: float) -> float:
     """Seconds between the first and the last frame of a window."""
     return (frames - 1) * stride / fps
@@ -71,12 +82,15 @@ class RandomWindow:
         stride: distance of neighbouring frames in frames of the video, at least 1.
         shift: (alpha1, alpha2) of equation 4: the clip "shifted" begins tau ~ U{alpha1..alpha2}
             frames of the video later than "clip". None: no such clip.
+        loops: equation 4, whose shifted clip may run past the end. False: the clips lie where it
+            does not, and tau is at most what the video has room for, though never below alpha1.
         motion: clips that want motion vectors.
     """
 
     frames: int = 16
     stride: int = 4
     shift: tuple[int, int] | None = None
+    loops: bool = True
     motion: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -87,13 +101,16 @@ class RandomWindow:
     def draw(
         self, duration: float, fps: float, rng: np.random.Generator, number: int = 0
     ) -> Request:
-        at = rng.random() * max(0.0, duration - span(self.frames, self.stride, fps) - 1 / fps)
+        where = rng.random()
+        room = max(0.0, duration - span(self.frames, self.stride, fps) - 1 / fps)
         clip = window(self.frames, self.stride)
         offsets = {"clip": clip}
         if self.shift is not None:
-            tau = int(rng.integers(self.shift[0], self.shift[1] + 1))
+            tau = draw_shift(self.shift, rng, None if self.loops else int(room * fps + 1e-3))
             offsets["shifted"] = tuple(offset + tau for offset in clip)
-        return Request(at, offsets, motion=self.motion)
+            if not self.loops:
+                room = max(0.0, room - tau / fps)
+        return Request(where * room, offsets, motion=self.motion)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from unscene.errors import UnsceneError
-from unscene.video.sampling import Request, check_window, window
+from unscene.video.sampling import Request, check_window, draw_shift, window
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class FutureWindows:
         context, motion: whether "key", whether the motion windows are wanted at all.
         motion_as: what motion windows are read as: the codec's "vectors"; "frames", one more in
             front; or "both", all of those frames with their vectors.
-        shift: also "shifted", as of RandomWindow.
+        shift, loops: also "shifted", as of RandomWindow.
         vectors: clips that want motion vectors beside their frames.
     """
 
@@ -55,6 +55,7 @@ class FutureWindows:
     motion: bool = True
     motion_as: Literal["vectors", "frames", "both"] = "vectors"
     shift: tuple[int, int] | None = None
+    loops: bool = True
     vectors: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -109,7 +110,7 @@ class FutureWindows:
         sampled = window(self.frames, self.stride)
         offsets["clip"] = tuple(clip - first + offset for offset in sampled)
         if self.shift is not None:
-            tau = int(rng.integers(self.shift[0], self.shift[1] + 1))
+            tau = draw_shift(self.shift, rng, None if self.loops else total - 1 - last)
             offsets["shifted"] = tuple(offset + tau for offset in offsets["clip"])
         for name in moving:
             begin = begins[name] - first
