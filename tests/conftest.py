@@ -1,9 +1,10 @@
-"""Where tests find real footage, and which examples Hypothesis draws."""
+"""Where tests find real footage, and what those that draw at random draw."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 # Before torch is there: `make test` runs as many tests at once as there are cores, and threads that
@@ -25,6 +26,14 @@ _SLOW = [HealthCheck.too_slow]  # says something about the machine only
 settings.register_profile("fixed", derandomize=True, deadline=None, suppress_health_check=_SLOW)
 settings.register_profile("search", max_examples=2000, deadline=None, suppress_health_check=_SLOW)
 settings.load_profile("fixed")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """What a test draws from torch's own generator, its fixtures included, does not hang on which
+    tests ran before it in its process."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -131,7 +131,7 @@ def test_only_the_spatial_contrast_in_2d_pairs_time_steps(
     monkeypatch.setattr(model, "views", lambda *_: drawn)
     after = result(model, data).metrics
     contrast = "spatial" if contrasts == "spatial" else "temporal"
-    same = torch.allclose(before[contrast], after[contrast], rtol=1e-6)
+    same = torch.allclose(before[contrast], after[contrast], rtol=1e-5)
     assert same == (contrast == "temporal" or sc_pool == "3d")
 
 

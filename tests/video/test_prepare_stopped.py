@@ -129,7 +129,9 @@ def test_ctrl_c_leaves_only_whole_files(tmp_path: Path, out: Path) -> None:
     data.mkdir()
     for i in range(3):
         media.write(data / f"{i}.mp4", media.drift(20, (48, 64)), options=BAD)
-    media.write(data / "9.mp4", media.drift(3000, (96, 128)), options={"preset": "ultrafast"})
+    # Half a minute's work, so that it goes on when the signal comes, on any machine.
+    long = media.write(data / "9.ts", media.drift(1500, (96, 128)), options={"preset": "ultrafast"})
+    long.write_bytes(long.read_bytes() * 20)
     code = "import sys; from unscene.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "prepare", str(data), str(out), "--workers=2"]
     process = subprocess.Popen(
