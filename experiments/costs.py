@@ -17,21 +17,30 @@ import json
 import resource
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from cost import each_step
 from generated import scenes, training
 from trained import HERE, METHODS
 
 from unscene.evaluate.bootstrap import Score, score
 from unscene.evaluate.rows import Row, read_rows, write_rows
 from unscene.methods.presets import resolve
+from unscene.methods.registry import create_method
+from unscene.train.beginning import beginning
+from unscene.train.config import build
+from unscene.video.catalog import Video
+from unscene.video.loading import Batch, WindowDataset
 
 SYSTEMS = ("moco", "hdc", "cmd", "cmd-motion-l2", "dsm", "dsm-triplet", "unscene")
 GOAL = 0.5
 _SEED, _BIAS = 0, 0.9
+_STEPS = 5
 _PEAK = "import sys; sys.path.insert(0, sys.argv[1]); import costs; costs.alone(*sys.argv[2:])"
 
 
@@ -75,6 +84,33 @@ def alone(method: str, work: str) -> None:
     seconds = each_step(run, catalog.videos)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(json.dumps({"seconds": seconds, "peak_gb": peak}))
+
+
+def each_step(settings: dict[str, Any], videos: Sequence[Video]) -> list[float]:
+    """CPU seconds of a few steps: reading a batch, its views, forward and backward.
+
+    The clock of a shared machine says who else was there; the process's own seconds hardly do.
+
+    Args:
+        settings: of the run, as `train.config.build` takes them.
+        videos: what is read; at least a batch.
+    """
+    config = build(settings)
+    torch.manual_seed(0)
+    encoder = beginning(config.encoder, config.encoder_options)
+    chosen = replace(config.settings, queue=config.settings.queue or 16)
+    encoder = encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    method = create_method(config.method, encoder, chosen)
+    data = WindowDataset(list(videos), method.sampler(), transforms=method.transforms())
+    generator = torch.Generator().manual_seed(0)
+    took = []
+    for step in range(_STEPS + 1):
+        began = time.process_time()
+        read = [data[step, index % len(videos)] for index in range(chosen.batch_size)]
+        method(Batch.of(read), generator).loss.backward()
+        method.zero_grad()
+        took.append(time.process_time() - began)
+    return took[1:]  # the first step warms up
 
 
 def steps_to_goal(method: str) -> tuple[int, int] | None:

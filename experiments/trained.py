@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cost import seconds_a_step
 
 from unscene.encoders import VideoEncoder, create_encoder, load_encoder
 from unscene.evaluate.finetune import finetune
@@ -48,7 +47,9 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "dsm": ("dsm", {}),
     "dsm-triplet": ("dsm-triplet", {}),
     "dsm-inside": ("dsm", {"shift_loops": False}),
+    "dsm-half-warp": ("dsm", {"warp_reach": 0.1}),
     "triplet-inside": ("dsm-triplet", {"shift_loops": False}),
+    "triplet-unwarped": ("dsm-triplet", {"warp": False}),
     "moco+warp": ("dsm", _OFF | {"warp": True}),
     "moco+disturb": ("dsm", {"warp": False}),
     "moco+warp+flow": ("dsm", {"shift": False}),
@@ -85,9 +86,8 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "triplet-time": ("dsm-triplet", {}),
     "cmd-motion-l2-time": ("cmd", _VALUES),
 }
-# As many steps as fit into the time that the other method takes.
-_AS_LONG_AS = {"moco-time": "dsm", "triplet-time": "unscene-nce", "cmd-motion-l2-time": "unscene"}
-_RIVAL = "rival_steps.txt"  # in the run of such a method: the other's steps, which were asked for
+# As many times the steps as CPU seconds (costs.py) are those of dsm, unscene-nce, unscene.
+_TIMES = {"moco-time": 3.0, "triplet-time": 2.5, "cmd-motion-l2-time": 4.0}
 
 
 @dataclass(frozen=True)
@@ -116,22 +116,11 @@ class Training:
             encoder.spec = replace(encoder.spec, **clip)
             return encoder
         run, given = self.folder(method, seed), self.given(method, videos.source, seed)
-        steps = given["max_steps"]
         if _finished(run):
-            saved, asked = read_config(run / CONFIG), run / _RIVAL
-            if method in _AS_LONG_AS:  # its own steps were measured; early runs kept no others
-                saved["max_steps"] = int(asked.read_text()) if asked.exists() else steps
-            _end_if(_differing(saved, given), f"{run}: was trained")
-            return load_encoder(run)
-        if method in _AS_LONG_AS:
-            rival = self.given(_AS_LONG_AS[method], videos.source, seed)
-            ratio = seconds_a_step(rival, videos.videos) / seconds_a_step(given, videos.videos)
-            given["max_steps"] = round(steps * ratio)
-        if not pretrain(build(given), catalog=videos, report=lambda *_: None).finished:
+            _end_if(_differing(read_config(run / CONFIG), given), f"{run}: was trained")
+        elif not pretrain(build(given), catalog=videos, report=lambda *_: None).finished:
             shutil.rmtree(run)
             raise KeyboardInterrupt
-        if method in _AS_LONG_AS:
-            (run / _RIVAL).write_text(f"{steps}\n")
         return load_encoder(run)
 
     def supervised(self, videos: Catalog, test: Catalog, label: str, seed: int) -> VideoEncoder:
@@ -189,15 +178,15 @@ class Training:
             return _differing(config, self._labelled(config["data"], seed) | places)
         given = self.given(method, "rows do not say", seed)
         said = {"encoder": row["encoder"]} | config.get("pretrained", config)
-        if method not in _AS_LONG_AS:
-            said["max_steps"] = row["steps"]
+        said["max_steps"] = row["steps"]
         return _differing({k: v for k, v in given.items() if k in OWN} | said, given)
 
     def given(self, method: str, data: str, seed: int) -> dict[str, Any]:
         """The run of a method, as `train.config.build` takes it."""
         name, changes = METHODS[method]
         run = {"data": data, "out": str(self.folder(method, seed)), "method": name, "seed": seed}
-        return self.settings | changes | run
+        steps = round(self.settings["max_steps"] * _TIMES.get(method, 1))
+        return self.settings | changes | run | {"max_steps": steps}
 
     def _labelled(self, data: str, seed: int) -> dict[str, Any]:
         """The run that learns labels, as `finetune_config.build` takes it, but its videos."""

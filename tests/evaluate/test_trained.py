@@ -58,18 +58,15 @@ def test_a_run_is_found_again_but_not_for_other_settings(
         encoder(margin=0.25)
 
 
-def test_a_run_as_long_as_another_knows_what_was_asked_for(
-    trained: Any, videos: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_as_long_as_another_has_so_many_times_the_steps(
+    trained: Any, videos: Catalog, tmp_path: Path
 ) -> None:
-    seconds = {"dsm": 3.0, "moco": 2.0}
-    monkeypatch.setattr(trained, "seconds_a_step", lambda given, _: seconds[given["method"]])
-
     def steps(asked: int) -> int:
         training = trained.Training(tmp_path, "x", SETTINGS | {"max_steps": asked})
         return training.encoder("moco-time", videos, 0).spec.trained_on["steps"]
 
-    assert steps(2) == steps(2) == 3
-    with pytest.raises(SystemExit, match="max_steps: was 2, now 3"):
+    assert steps(2) == steps(2) == 6
+    with pytest.raises(SystemExit, match="max_steps: was 6, now 9"):
         steps(3)
 
 
@@ -85,7 +82,7 @@ def test_rows_are_known_but_not_for_other_settings(trained: Any, tmp_path: Path)
         training = trained.Training(tmp_path, "x", SETTINGS | asked)
         return training.done(rows, method, 0, clips=clips, note=note)
 
-    rows = [row("moco"), row("random", config={}, steps=0), row("moco-time", steps=9)]
+    rows = [row("moco"), row("random", config={}, steps=0), row("moco-time", steps=6)]
     for method in ("moco", "random", "moco-time"):
         assert done(rows, method)
         assert not done(rows, method, note="other")
