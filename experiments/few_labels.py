@@ -63,8 +63,9 @@ def _rows(
         )
         found = finetune(config, train=train, test=test, report=lambda *_: None)
     about = {"pretrain": args.pretrain, "note": note_of(args), "labels": labels}
-    split = f"other places, {labels} labels a class"
-    return [replace(row, data="arid6", split=split, test=row.test | about) for row in found]
+    return [
+        replace(row, data="arid6", split="other places", test=row.test | about) for row in found
+    ]
 
 
 if __name__ == "__main__":

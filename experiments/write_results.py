@@ -65,11 +65,13 @@ def _across(section: Section, rows: list[dict[str, Any]]) -> list[Table]:
     for row in rows:
         by_value.setdefault(row["test"][section.across], []).append(row)
     found: dict[tuple[str, str], Table] = {}
-    for value in sorted(by_value):
+    order = section.where.get(section.across)
+    for value in order if isinstance(order, tuple) else sorted(by_value):
         for table, metric in product(tables(by_value[value], section.metrics), section.metrics):
             if metric not in table.metrics:
                 continue
-            key, column = (table.title, metric), f"{section.across} {value:g}"
+            column = value if isinstance(value, str) else f"{section.across} {value:g}"
+            key = table.title, metric
             title = f"{table.title}, {metric}"
             one = found.setdefault(key, Table(title, (), {}, {}))
             lines = {name: one.lines.get(name, {}) for name in (*one.lines, *table.lines)}
