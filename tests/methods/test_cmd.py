@@ -110,6 +110,28 @@ def test_the_l2_loss_is_the_share_of_the_mean_vectors_that_is_missed() -> None:
     torch.testing.assert_close(result.loss, share)
 
 
+def test_where_next_to_nothing_moves_an_error_is_a_share_of_what_usually_does() -> None:
+    prediction = method(tasks="motion", motion_loss="l2").embedder.motion
+    maps = torch.randn(B, *prediction.predictor.project.weight.shape[1:], 2, 4, 4)
+
+    def lost(speed: float) -> float:
+        """The loss of a prediction that is 0.1 off everywhere."""
+        target = torch.full((B, 2, 4, 32, 32), speed)
+        prediction.values.bias.data.fill_(speed + 0.1)
+        return prediction(maps, [target], torch.eye(B, dtype=torch.bool))[0].item()
+
+    def share(moved: float) -> Any:
+        return pytest.approx(0.1**2 / moved, rel=1e-3)
+
+    assert lost(0.2) == share(0.2**2)
+    assert lost(0.4) == share(0.4**2)  # the usual is 0.1 from now on, the mean of both
+    assert lost(0.3) == share(0.3**2)  # more than a quarter of it
+    usual = (0.2**2 + 0.4**2 + 0.3**2) / 4  # with the one of nothing that follows
+    assert lost(0.0) == share(usual / 4)
+    prediction.eval()
+    assert lost(0.0) == share(usual / 4)  # who only looks changes nothing
+
+
 def test_a_batch_of_one_video_is_an_error() -> None:
     model = method()
     with pytest.raises(UnsceneError, match="single video"):

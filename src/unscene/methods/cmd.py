@@ -28,7 +28,8 @@ video are negatives for all. What is ours:
   three windows apart, they overlap each other, never the true motion.
 - The present, where it is asked for, are the last F frames that the clip spans.
 - l2: the mean vector of each position (over F and the pixels that fall there), without a feature;
-  the squared error as a share of the batch's mean squared motion.
+  the squared error as a share of the batch's mean squared motion, or of a quarter of the usual
+  where less moves.
 - A window of the same video that is in a batch twice is no negative.
 - Vectors of I-frames and of intra blocks are zero, as with the authors; streams with B-frames are
   taken with the vectors they have (`unscene prepare` makes exact ones).

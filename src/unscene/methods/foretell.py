@@ -40,6 +40,8 @@ from unscene.views.flow import flow_for, view_flow
 from unscene.views.motion import motion_maps, residual_maps
 
 _LEAST = 1e-5  # of mean squared motion, where hardly anything moves
+_STILL = 0.25  # of the usual, which a batch in which less moves is taken to have
+_MEMORY = 100  # batches that the usual is a mean of
 _CHANNELS = {"vectors": 2, "vectors+residual": 3, "flow": 2, "difference": 3}
 _READ_AS: dict[str, Literal["vectors", "both"]] = {"vectors": "vectors", "vectors+residual": "both"}
 
@@ -74,6 +76,10 @@ class MotionPrediction(nn.Module):
             # unlearning them is all that an encoder would do at first.
             nn.init.zeros_(self.values.weight)
             nn.init.zeros_(self.values.bias)
+            self.usual: Tensor
+            self.batches: Tensor
+            self.register_buffer("usual", torch.zeros(()))  # mean squared motion of batches
+            self.register_buffer("batches", torch.zeros(()))
 
     def features(self, motion_BCTHW: Tensor) -> Tensor:
         """Motion windows -> their features at every position, (B, N, dim), normalised."""
@@ -97,7 +103,7 @@ class MotionPrediction(nn.Module):
             # A share of what moves at all, 1 for a prediction of nothing: a few pixels on a few
             # blocks would weigh next to nothing beside another loss.
             error = F.mse_loss(self.values(predicted).float(), target)
-            loss = error / mean_of_all(target.square().mean()).clamp(min=_LEAST)
+            loss = error / self._moved(target)
             return loss, {"motion": loss.detach()}
         # One pass for all windows, so that batch norm sees them alike.
         true, *others = self.features(torch.cat(windows)).chunk(len(windows))
@@ -105,6 +111,19 @@ class MotionPrediction(nn.Module):
         tau = self.settings.temperature
         loss, found = position_nce(self.query(predicted), true, hard, own, tau)
         return loss, {"motion": loss.detach(), "motion_rank1": found}
+
+    def _moved(self, target: Tensor) -> Tensor:
+        """The mean squared motion that an error is a share of, a scalar.
+
+        That of the batch in all processes; where next to nothing happens to move in it, a part of
+        the usual. An error as large as always would else be many times all that moved, and a few
+        such batches would be all that a training on calm footage follows.
+        """
+        moved = mean_of_all(target.square().mean())
+        if self.training:
+            self.batches += 1
+            self.usual += (moved - self.usual) / self.batches.clamp(max=_MEMORY)
+        return moved.maximum(_STILL * self.usual).clamp(min=_LEAST)
 
 
 def position_nce(
