@@ -33,10 +33,11 @@ from unscene.evaluate.bootstrap import Score, score
 from unscene.evaluate.rows import Row
 from unscene.video.clip import Clip
 from unscene.video.decode import read_clips
+from unscene.video.prepare_recipe import Recipe
 from unscene.video.sampling import Request, window
 from unscene.video.scene_plan import MOTIONS, MovingScenes, render_video, video_labels, video_truth
 from unscene.video.scenes import encode
-from unscene.video.transcode import Recipe, transcode
+from unscene.video.transcode import transcode
 from unscene.views import geometry
 from unscene.views.flow import codec_flow, dis_flow
 

@@ -15,10 +15,18 @@ from unscene.video.listing import open_catalog
 from unscene.video.scenes import SPLITS, generate
 
 
-def scenes(work: Path, correlation: float, seed: int) -> dict[str, Catalog]:
-    """The splits "train", "seen" and "unseen"; generated if they are not in `work` yet."""
-    out = work / f"footage-{correlation}-{seed}"
-    generate(out, replace(FOOTAGE, correlation=correlation, seed=seed), workers=1)
+def scenes(
+    work: Path, correlation: float, seed: int, name: str = "", changes: dict[str, Any] | None = None
+) -> dict[str, Catalog]:
+    """The splits "train", "seen" and "unseen"; generated if they are not in `work` yet.
+
+    Args:
+        name: of the changes, in the name of the folder.
+        changes: to the demo's footage.
+    """
+    out = work / "-".join(filter(None, ("footage", name, f"{correlation}", f"{seed}")))
+    spec = replace(FOOTAGE, correlation=correlation, seed=seed, **(changes or {}))
+    generate(out, spec, workers=1)
     return {split: open_catalog(out / f"{split}.csv") for split in SPLITS}
 
 

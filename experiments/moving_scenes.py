@@ -8,6 +8,8 @@ scene do labels take in?
 
     python experiments/moving_scenes.py --seeds 0 1 2 --correlations 0.9
     python experiments/moving_scenes.py --methods random moco dsm --correlations 0 0.5 1
+    python experiments/moving_scenes.py --methods dsm-triplet triplet+codec --note 128-px \
+        --footage '{"size": 128, "object_size": [40, 60], "speed": [4, 8]}'
 
 Rows go to experiments/moving_scenes.jsonl; what stands there already is not run again. The settings
 are the demo's (unscene.demo).
@@ -46,7 +48,8 @@ def main() -> None:
         wanted = [m for m in args.methods if not runs.done(rows, m, seed, **test)]
         if not wanted:
             continue
-        catalogs = scenes(args.work, correlation, seed)
+        footage = json.loads(args.footage)
+        catalogs = scenes(args.work, correlation, seed, args.note if footage else "", footage)
         for method in wanted:
             if method == "supervised":
                 encoder = runs.supervised(catalogs["train"], catalogs["unseen"], "motion", seed)
@@ -90,7 +93,13 @@ def _arguments() -> argparse.Namespace:
     parser = flags("moving_scenes", __doc__, methods=[*METHODS, "supervised"])
     parser.set_defaults(steps=BUDGET["max_steps"])
     parser.add_argument("--correlations", type=float, nargs="+", default=[0.9])
-    return parser.parse_args()
+    parser.add_argument(
+        "--footage", default="{}", help="changes of the footage, as JSON; --note names them"
+    )
+    args = parser.parse_args()
+    if args.footage != "{}" and not args.note:
+        parser.error("--footage: name its changes with --note")
+    return args
 
 
 if __name__ == "__main__":

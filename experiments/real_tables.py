@@ -14,7 +14,7 @@ from unscene.video.catalog import Catalog, Video
 from unscene.video.listing import open_catalog
 from unscene.video.prepare import check_plan, run
 from unscene.video.prepare_plan import make_plan
-from unscene.video.transcode import Recipe
+from unscene.video.prepare_recipe import Recipe
 
 Lit = Literal["original", "prepared", "brightened"]
 _FRAMES = 39

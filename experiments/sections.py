@@ -193,6 +193,27 @@ SECTIONS = (
         ("endpoint_error_px",),
     ),
     Section(
+        "How an encoder should search for its vectors",
+        "How far vectors are from the motion, as x264 looks for them in different ways, as a share "
+        "of how far they are with the hexagon that `unscene prepare` leaves it; `dis fast` is what "
+        "DSM would compute (experiments/vectors.py; pixels are in its rows). On what moves and on "
+        "what is still: against the known motion of moving scenes, without and with noise of 8 "
+        "grey levels; and, of real files shrunk to 128 pixels, against DIS medium on the original, "
+        "on a grid twice as fine.",
+        ("vectors.jsonl",),
+        ("of_hexagon",),
+        where={"stride": (1, 4)},
+        across="stride",
+    ),
+    Section(
+        "The same where fine grain pans",
+        "How many vectors are right, where all moves by 4 to 24 pixels a frame.",
+        ("vectors.jsonl",),
+        ("vectors_right",),
+        where={"speed": (4, 8, 12, 16, 24)},
+        across="speed",
+    ),
+    Section(
         "Learnt from generated footage, asked of real footage",
         "The encoders of the first section, trained without labels on moving scenes alone, as "
         "they are. ARID: six actions filmed in the dark, the files as they are "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unscene.video import prepare
 from unscene.video.prepare_plan import make_plan
-from unscene.video.transcode import Recipe
+from unscene.video.prepare_recipe import Recipe
 
 RECIPE = Recipe(short_side=32)
 BAD = {"bf": "2", "g": "30"}

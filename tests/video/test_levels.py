@@ -13,8 +13,9 @@ import media
 from unscene.video.decode import read_clips
 from unscene.video.inspect import inspect
 from unscene.video.levels import Levels
+from unscene.video.prepare_recipe import Recipe
 from unscene.video.sampling import Request
-from unscene.video.transcode import Recipe, transcode
+from unscene.video.transcode import transcode
 
 DARK = 0.12  # of the light of `media.pan`
 

@@ -15,9 +15,10 @@ from unscene.video.clip import Clip
 from unscene.video.decode import read_clips
 from unscene.video.inspect import inspect
 from unscene.video.meaning import Meaning, yuv_matrix
+from unscene.video.prepare_recipe import Recipe
 from unscene.video.probe import probe
 from unscene.video.sampling import Request
-from unscene.video.transcode import Recipe, transcode
+from unscene.video.transcode import transcode
 
 Read = Callable[..., Clip]
 ONE = 0x10000  # 16.16 fixed point

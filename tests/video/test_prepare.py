@@ -18,7 +18,7 @@ from unscene.video.inspect import inspect
 from unscene.video.listing import open_catalog
 from unscene.video.prepare_estimate import estimate
 from unscene.video.prepare_plan import make_plan
-from unscene.video.transcode import Recipe
+from unscene.video.prepare_recipe import Recipe
 
 EXPECTED = ["Run/a.avi.mp4", "Run/a.mp4", "Sit/deep/b.mp4", "top.mp4"]
 

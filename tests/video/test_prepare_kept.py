@@ -16,8 +16,8 @@ from unscene.errors import UnsceneError
 from unscene.video import prepare
 from unscene.video.listing import open_catalog
 from unscene.video.prepare_plan import make_plan
+from unscene.video.prepare_recipe import Recipe
 from unscene.video.prepare_record import Record
-from unscene.video.transcode import Recipe
 
 
 def clip(path: Path, frames: int = 6) -> Path:

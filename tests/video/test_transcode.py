@@ -12,8 +12,9 @@ import media
 from unscene.errors import UnsceneError, VideoError
 from unscene.video.decode import read_clips
 from unscene.video.inspect import inspect
+from unscene.video.prepare_recipe import Recipe
 from unscene.video.sampling import Request
-from unscene.video.transcode import Recipe, Stopped, transcode
+from unscene.video.transcode import Stopped, transcode
 
 BAD = {"bf": "3", "refs": "4", "g": "50"}  # vectors of such a file are no motion per frame
 KEEP = Recipe(short_side=0)

@@ -20,8 +20,9 @@ from unscene.errors import UnsceneError, VideoError
 from unscene.video import transcode as module
 from unscene.video.deinterlace import progressive
 from unscene.video.inspect import inspect
+from unscene.video.prepare_recipe import Recipe
 from unscene.video.timed import steady
-from unscene.video.transcode import Recipe, transcode
+from unscene.video.transcode import transcode
 
 KEEP = Recipe(short_side=0)
 

@@ -30,8 +30,8 @@ _VERDICTS = ("ready", "needs transcoding", "unreadable")
 
 
 def flags(parser: ArgumentParser) -> None:
+    from unscene.video.prepare_recipe import Recipe
     from unscene.video.processes import cores
-    from unscene.video.transcode import Recipe
 
     parser.add_argument("data", type=str, help=DATA)
     parser.add_argument("out", nargs="?", type=str | None, help="folder to write; new, or to go on")
@@ -59,7 +59,7 @@ def run(values: Namespace) -> int:
     from unscene.video import prepare
     from unscene.video.prepare_estimate import estimate
     from unscene.video.prepare_plan import make_plan
-    from unscene.video.transcode import Recipe
+    from unscene.video.prepare_recipe import Recipe
 
     recipe = Recipe(**{name: values[name] for name in Recipe.__dataclass_fields__})
     plan = make_plan(values.data, place(values.out), recipe)

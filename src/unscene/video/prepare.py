@@ -22,9 +22,10 @@ from unscene.video.catalog import Skipped
 from unscene.video.inspect import Inspection, inspect
 from unscene.video.listing import Progress
 from unscene.video.prepare_plan import Job, Plan, orphans, stamp
+from unscene.video.prepare_recipe import Recipe
 from unscene.video.prepare_record import REPORT, Record, sweep
 from unscene.video.processes import spread, stopping
-from unscene.video.transcode import Outcome, Recipe, transcode
+from unscene.video.transcode import Outcome, transcode
 
 _KNOWN = {one.name for one in fields(Inspection)}
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from unscene.errors import VideoError
 from unscene.video.inspect import Inspection
 from unscene.video.prepare_plan import Job, Plan
-from unscene.video.transcode import Recipe, transcode
+from unscene.video.prepare_recipe import Recipe
+from unscene.video.transcode import transcode
 
 _SAMPLES, _SECONDS = 8, 2.0  # transcoded to estimate the rest
 _SPARE = 1.5  # a few seconds of a few files may be easier than the rest

@@ -23,8 +23,8 @@ from unscene.errors import UnsceneError
 from unscene.files import place
 from unscene.video.catalog import Catalog, Video
 from unscene.video.listing import list_videos
+from unscene.video.prepare_recipe import Recipe
 from unscene.video.prepare_record import RECORD, REPORT, Known, read_record
-from unscene.video.transcode import Recipe
 
 Lines = dict[str, dict[str, Any]]
 _LONGEST = 238  # bytes of a name: disks allow 255, and a temporary name is longer

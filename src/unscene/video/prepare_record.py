@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from unscene.errors import UnsceneError
-from unscene.video.transcode import Recipe
+from unscene.video.prepare_recipe import Recipe
 
 if TYPE_CHECKING:
     from unscene.video.prepare_plan import Plan

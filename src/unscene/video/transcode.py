@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal
 
 import av
 import numpy as np
@@ -31,6 +30,7 @@ from unscene.video.levels import Levels
 from unscene.video.meaning import FULL, LIMITED, Meaning
 from unscene.video.packets import open_container
 from unscene.video.planes import array_of
+from unscene.video.prepare_recipe import Recipe
 from unscene.video.probe import check_file, why
 from unscene.video.timed import TimedFrames, evenly, steady
 
@@ -41,54 +41,6 @@ _NO_WAY = {errno.EROFS, errno.EACCES, errno.EIO}
 _ROOM = 1 << 20  # bytes; more than FFmpeg keeps back before it writes
 _FINEST = 60_000  # ticks a second: whole at 24, 25 and 30 fps; MPEG-4 allows 65535
 _TO_LIMITED = np.round(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How files are transcoded.
-
-    Attributes:
-        short_side: pixels of the short side, even; larger pictures shrink to it, 0 keeps the size.
-        gop: frames from one key frame to the next.
-        codec: h264 (libx264) or mpeg4 (MPEG-4 part 2).
-        quality: crf of H.264 or qscale of MPEG-4, lower is better; not given: 18 and 3.
-        fps: resample to this rate; not given: every frame keeps its time.
-        brighten: spread dark or flat pictures over the whole range, one curve a video.
-    """
-
-    short_side: int = 128
-    gop: int = 12
-    codec: Literal["h264", "mpeg4"] = "h264"
-    quality: float | None = None
-    fps: float | None = None
-    brighten: bool = False
-
-    def __post_init__(self) -> None:
-        low, high = (0, 51) if self.codec == "h264" else (1, 31)
-        side, fps = self.short_side, self.fps
-        even = side == 0 or (side >= 16 and side % 2 == 0)
-        for name, fits, wanted in (
-            ("short_side", even, "even and at least 16, or 0 to keep the size"),
-            ("gop", self.gop >= 1, "at least 1 frame"),
-            ("codec", self.codec in ("h264", "mpeg4"), "h264 or mpeg4"),
-            ("quality", low <= self.level <= high, f"from {low} (best) to {high} for {self.codec}"),
-            ("fps", fps is None or 0.1 <= fps <= 1000, "from 0.1 to 1000"),
-        ):
-            if not fits:
-                raise UnsceneError(f"{name} = {getattr(self, name)!r}; it must be {wanted}")
-
-    @property
-    def level(self) -> float:
-        """The quality that is meant."""
-        return (18 if self.codec == "h264" else 3) if self.quality is None else self.quality
-
-    def size(self, width: int, height: int) -> tuple[int, int]:
-        """Even (width, height) of what a picture becomes."""
-        short = min(width, height)
-        if self.short_side and short > self.short_side:
-            half = self.short_side / short / 2
-            return 2 * round(width * half), 2 * round(height * half)
-        return max(2, width // 2 * 2), max(2, height // 2 * 2)
 
 
 @dataclass(frozen=True)
@@ -214,14 +166,8 @@ def _mux(out: av.container.OutputContainer, packets: list[Packet], length: int) 
 def _stream(
     out: av.container.OutputContainer, draw: _Drawer, rate: Fraction, tick: Fraction, recipe: Recipe
 ) -> av.VideoStream:
-    options = {"bf": "0", "refs": "1", "g": str(recipe.gop), "threads": "1"}
-    if recipe.codec == "h264":
-        options |= {"crf": f"{recipe.level:g}", "preset": "veryfast"}
-        options |= {"keyint_min": str(recipe.gop), "sc_threshold": "0"}
-    else:  # its threshold works the other way round; 118 is FFmpeg's FF_QP2LAMBDA
-        options |= {"flags": "+qscale", "global_quality": str(round(recipe.level * 118))}
-        options |= {"sc_threshold": "1000000000"}
     name = "libx264" if recipe.codec == "h264" else "mpeg4"
+    options = recipe.encoder_options()
     stream: av.VideoStream = out.add_stream(name, rate=rate, options=options)  # type: ignore[assignment]
     stream.width, stream.height = draw.size
     stream.pix_fmt = "yuv420p"

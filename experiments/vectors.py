@@ -1,0 +1,237 @@
+"""How should an encoder search for its vectors, so that they are motion?
+
+An encoder looks for what is cheap to code. `unscene prepare` leaves x264 its hexagon; here this and
+other searches write the same videos, and what their vectors say is held against
+
+    moving scenes    the known motion (codec_flow.py), with and without noise as of dark footage
+    real files       DIS medium between frames of the original, on a grid twice as fine: finer than
+                     anything that reads the small file
+    pans             fine grain that moves by 4 to 24 pixels a frame: which vectors say so?
+
+DIS fast, as DSM would compute it from the small file, stands beside them. Distances are in pixels
+of a 112 x 112 frame, means over videos, on what moves and on what stands still. Videos differ far
+more than searches, so that these are compared video by video as well: "of_hexagon" is the distance
+as a share of that of `prepare`'s own search, the geometric mean over videos.
+
+    python experiments/vectors.py                         # rows in vectors.jsonl
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import product
+from pathlib import Path
+from unittest.mock import patch
+
+import av
+import cv2
+import numpy as np
+import torch
+from codec_flow import SIZE, Flow, truth
+from trained import DATA, HERE, append, footage_here
+
+from unscene.errors import VideoError
+from unscene.evaluate.bootstrap import score
+from unscene.evaluate.rows import Row
+from unscene.video.clip import Clip
+from unscene.video.decode import read_clips
+from unscene.video.prepare_recipe import Recipe
+from unscene.video.sampling import Request, window
+from unscene.video.scene_plan import MovingScenes, render_video
+from unscene.video.transcode import transcode
+from unscene.views.flow import codec_flow, dis_flow
+
+# What x264 is told beyond what `prepare` tells it ("hexagon").
+SEARCHES: dict[str, dict[str, str]] = {
+    "hexagon": {},
+    "diamond": {"motion-est": "dia"},
+    "multi-hexagon": {"motion-est": "umh"},
+    "exhaustive": {"motion-est": "esa"},
+    "hexagon, crf 23": {"crf": "23"},
+    "hexagon, whole macroblocks": {"partitions": "none"},
+    "hexagon, preset medium": {"preset": "medium"},
+}
+SPEEDS = (4, 8, 12, 16, 24)  # of pans, pixels a frame
+NOISE = 8.0  # standard deviation in grey levels
+FOLDERS = ("ucf101_pool", "hmdb51_pool", "tabletennis8", "arid6")
+OFFSETS = {1: window(12, 1), 4: window(5, 4)}
+# What moves and what stands still between frames 1 and 4 apart, in pixels.
+MOVING, STILL = {1: 0.5, 4: 1.0}, {1: 0.1, 4: 0.25}
+LEAST = 1e-3  # pixels; where nothing at all moves, distances may be 0
+Errors = dict[tuple[str, int, str], list[float]]  # by method, stride and part, one of each video
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--videos", type=int, default=24, help="moving scenes a seed")
+    parser.add_argument("--files", type=int, default=16, help="real files of each folder")
+    parser.add_argument("--out", type=Path, default=HERE / "vectors.jsonl")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in args.seeds:
+            for noise in (0.0, NOISE):
+                errors = generated(Path(folder), seed, args.videos, noise)
+                data = "moving scenes, noise" if noise else "moving scenes"
+                append(args.out, list(rows_of(errors, data, "endpoint_error_px", seed)))
+                append(args.out, list(compared(errors, data, seed)))
+        append(args.out, list(pans(Path(folder))))
+        if footage_here():
+            every: Errors = defaultdict(list)
+            for name in FOLDERS:
+                errors = real(Path(folder), name, args.files)
+                append(args.out, list(rows_of(errors, name, "distance_to_fine_dis_px", 0)))
+                for key, values in errors.items():
+                    every[key] += values
+            append(args.out, list(compared(every, "real files", 0)))
+
+
+def generated(work: Path, seed: int, videos: int, noise: float) -> Errors:
+    """Against the known motion."""
+    spec = MovingScenes(
+        train_videos=videos, size=SIZE, frames=40, object_size=(24.0, 40.0), seed=seed
+    )
+    grain = np.random.default_rng(seed)
+    errors: Errors = defaultdict(list)
+    for index in range(videos):
+        frames = render_video(spec, "train", index)[0]
+        added = grain.normal(0, noise, frames.shape[:3])[..., None]
+        source = work / "source.mkv"
+        _write(source, (frames + added).clip(0, 255).round().astype(np.uint8), spec.fps)
+        known = {stride: truth(spec, index, offsets) for stride, offsets in OFFSETS.items()}
+        for name, stride, flow in _found(source, work, 0.0, Recipe(short_side=0)):
+            wanted, cover, whole = known[stride]
+            parts = {"moving": cover[1:] > 0.5, "still": cover[1:] < 0.05}
+            distance = np.linalg.norm(flow - wanted, axis=-1)
+            for part, where in parts.items():
+                errors[name, stride, part].append(float(distance[where & whole].mean()))
+    return errors
+
+
+def real(work: Path, folder: str, count: int) -> Errors:
+    """Against finer flow of the original."""
+    files = sorted(p for p in (DATA / folder).rglob("*") if p.suffix in (".mp4", ".avi"))
+    errors: Errors = defaultdict(list)
+    for path in files[:: max(1, len(files) // count)][:count]:
+        try:
+            fine = {stride: _fine(path, offsets) for stride, offsets in OFFSETS.items()}
+            flows = list(_found(path, work, 0.2, Recipe(short_side=128)))
+        except VideoError as error:
+            print(f"left out: {error}")
+            continue
+        for name, stride, flow in flows:
+            length = np.linalg.norm(fine[stride], axis=-1)
+            parts = {"moving": length > MOVING[stride], "still": length < STILL[stride]}
+            if min(where.mean() for where in parts.values()) < 0.01:
+                continue  # there is nothing of one kind
+            distance = np.linalg.norm(flow - fine[stride], axis=-1)
+            for part, where in parts.items():
+                errors[name, stride, part].append(float(distance[where].mean()))
+    return errors
+
+
+def pans(work: Path, videos: int = 8) -> Iterator[Row]:
+    """How many vectors of a pan are right; a block without one is not."""
+    source, target = work / "source.mkv", work / "target.mp4"
+    recipe = Recipe(short_side=0)
+    told, offsets = recipe.encoder_options(), OFFSETS[1]
+    for speed, (name, further) in product(SPEEDS, SEARCHES.items()):
+        right = []
+        for seed in range(videos):
+            grain = np.random.default_rng(seed).normal(128, 60, (128, 512)).astype(np.float32)
+            blurred = 128 + 3 * (cv2.GaussianBlur(grain, (0, 0), 1.0) - 128)
+            wide = blurred.clip(0, 255).astype(np.uint8)[..., None].repeat(3, axis=2)
+            frames = [wide[:, speed * t :][:, :176] for t in range(len(offsets) + 1)]
+            _write(source, np.stack(frames), 25)
+            with patch.object(Recipe, "encoder_options", return_value=told | further):
+                transcode(source, target, recipe)
+            motion = _clip(target, 0.0, offsets, vectors=True).motion
+            assert motion is not None
+            # Behind the key frame, and away from the sides, where what comes in has no past.
+            inner = np.s_[1:, 2:-2, 4:-4]
+            wanted = np.array([speed, 0], np.float32)
+            near = np.abs(np.abs(motion.vectors.float().numpy()[inner]) - wanted).max(axis=-1) < 0.3
+            right.append(float((near & motion.valid.numpy()[inner]).mean()))
+        found = score(np.array(right))
+        yield Row(
+            name, "pans", "clips", "moving", "vectors_right", found.value, found.ci95, found.n, 0,
+            0.0, test={"speed": speed},
+        )  # fmt: skip
+        print(f"pans {speed:2d} {name:28s} {found.value:.3f}")
+
+
+def _found(source: Path, work: Path, at: float, recipe: Recipe) -> Iterator[tuple[str, int, Flow]]:
+    """Name, stride and flow in pixels of every search, of DIS fast and of claiming stillness."""
+    told = recipe.encoder_options()
+    target = work / "target.mp4"
+    for name, further in SEARCHES.items():
+        with patch.object(Recipe, "encoder_options", return_value=told | further):
+            transcode(source, target, recipe)
+        for stride, offsets in OFFSETS.items():
+            clip = _clip(target, at, offsets, vectors=True)
+            assert clip.motion is not None
+            yield name, stride, _pixels(codec_flow(clip.motion, SIZE))
+            if name == "hexagon":
+                yield "dis fast", stride, _pixels(dis_flow(clip, SIZE, "fast"))
+                yield "still", stride, np.zeros((len(offsets) - 1, SIZE, SIZE, 2), np.float32)
+
+
+def _fine(path: Path, offsets: tuple[int, ...]) -> Flow:
+    flow = dis_flow(_clip(path, 0.2, offsets), 2 * SIZE, "medium").float()
+    return _pixels(torch.nn.functional.avg_pool2d(flow.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1))
+
+
+def _clip(path: Path, at: float, offsets: tuple[int, ...], *, vectors: bool = False) -> Clip:
+    motion = ("clip",) if vectors else ()
+    return read_clips(path, Request(at, {"clip": offsets}, motion=motion))["clip"]
+
+
+def _pixels(flow: torch.Tensor) -> Flow:
+    pixels: Flow = flow.float().numpy() * (SIZE / 2)
+    return pixels
+
+
+def _write(path: Path, frames: np.ndarray, fps: int) -> None:
+    """RGB frames, without loss."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=Fraction(fps))
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv444p"
+        for pixels in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def rows_of(errors: Errors, data: str, metric: str, seed: int) -> Iterator[Row]:
+    """Means over videos; those of the strides are told apart by their test."""
+    for (name, stride, part), values in errors.items():
+        found = score(np.array(values), shares=False)
+        yield Row(
+            name, data, "clips", part, metric, found.value, found.ci95, found.n, seed, 0.0,
+            test={"stride": stride},
+        )  # fmt: skip
+        print(f"{data:20s} stride {stride} {part:7s} {name:28s} {found.value:.3f} n {found.n}")
+
+
+def compared(errors: Errors, data: str, seed: int) -> Iterator[Row]:
+    """Distances as shares of the hexagon's."""
+    for (name, stride, part), values in errors.items():
+        if name in ("hexagon", "still"):
+            continue
+        own, other = (np.array(v) + LEAST for v in (values, errors["hexagon", stride, part]))
+        found = score(np.log(own / other), shares=False)
+        low, high = np.exp(found.ci95).tolist()
+        yield Row(
+            name, data, "clips", part, "of_hexagon", float(np.exp(found.value)), (low, high),
+            found.n, seed, 0.0, test={"stride": stride},
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

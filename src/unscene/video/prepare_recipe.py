@@ -1,0 +1,68 @@
+"""What `unscene prepare` makes of a file: size, codec, quality, and what the encoder is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from unscene.errors import UnsceneError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How files are transcoded.
+
+    Attributes:
+        short_side: pixels of the short side, even; larger pictures shrink to it, 0 keeps the size.
+        gop: frames from one key frame to the next.
+        codec: h264 (libx264) or mpeg4 (MPEG-4 part 2).
+        quality: crf of H.264 or qscale of MPEG-4, lower is better; not given: 18 and 3.
+        fps: resample to this rate; not given: every frame keeps its time.
+        brighten: spread dark or flat pictures over the whole range, one curve a video.
+    """
+
+    short_side: int = 128
+    gop: int = 12
+    codec: Literal["h264", "mpeg4"] = "h264"
+    quality: float | None = None
+    fps: float | None = None
+    brighten: bool = False
+
+    def __post_init__(self) -> None:
+        low, high = (0, 51) if self.codec == "h264" else (1, 31)
+        side, fps = self.short_side, self.fps
+        even = side == 0 or (side >= 16 and side % 2 == 0)
+        for name, fits, wanted in (
+            ("short_side", even, "even and at least 16, or 0 to keep the size"),
+            ("gop", self.gop >= 1, "at least 1 frame"),
+            ("codec", self.codec in ("h264", "mpeg4"), "h264 or mpeg4"),
+            ("quality", low <= self.level <= high, f"from {low} (best) to {high} for {self.codec}"),
+            ("fps", fps is None or 0.1 <= fps <= 1000, "from 0.1 to 1000"),
+        ):
+            if not fits:
+                raise UnsceneError(f"{name} = {getattr(self, name)!r}; it must be {wanted}")
+
+    @property
+    def level(self) -> float:
+        """The quality that is meant."""
+        return (18 if self.codec == "h264" else 3) if self.quality is None else self.quality
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Even (width, height) of what a picture becomes."""
+        short = min(width, height)
+        if self.short_side and short > self.short_side:
+            half = self.short_side / short / 2
+            return 2 * round(width * half), 2 * round(height * half)
+        return max(2, width // 2 * 2), max(2, height // 2 * 2)
+
+    def encoder_options(self) -> dict[str, str]:
+        """What FFmpeg's encoder is told, so that vectors are motion from one frame to the next."""
+        options = {"bf": "0", "refs": "1", "g": str(self.gop), "threads": "1"}
+        if self.codec == "h264":
+            # Of searches for vectors its hexagon serves best (experiments/vectors.py): wider ones
+            # find what looks alike, not what moved there; a narrower one loses fast pans.
+            options |= {"crf": f"{self.level:g}", "preset": "veryfast"}
+            return options | {"keyint_min": str(self.gop), "sc_threshold": "0"}
+        # Its threshold works the other way round; 118 is FFmpeg's FF_QP2LAMBDA.
+        options |= {"flags": "+qscale", "global_quality": str(round(self.level * 118))}
+        return options | {"sc_threshold": "1000000000"}
