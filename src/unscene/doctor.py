@@ -83,7 +83,7 @@ def _codecs() -> tuple[str, bool]:
             lines.append(f"  {name:<12}cannot be decoded here")
             continue
         decodes = True
-        vectors = "motion vectors" if name in VECTOR_CODECS else "no motion vectors: use --flow dis"
+        vectors = "motion vectors" if name in VECTOR_CODECS else "no motion vectors"
         lines.append(f"  {name:<12}decodes, {vectors}")
     try:
         av.codec.Codec("libx264", "w")

@@ -70,6 +70,8 @@ def test_the_negative_is_made_of_the_shifted_clip() -> None:
 
 def test_codec_vectors_are_asked_for_only_by_flow_scaling() -> None:
     assert method("dsm", flow="codec").sampler().motion == ("shifted",)
+    assert method("dsm", flow="auto").sampler().motion == ("shifted",)
+    assert method("dsm", flow="dis").sampler().motion == ()
     assert method("dsm", flow="codec", shift=False).sampler().motion == ("clip",)
     assert method("dsm", flow="codec", flow_scaling=False).sampler().motion == ()
     assert method("dsm").sampler().motion == ()

@@ -114,8 +114,8 @@ def test_videos_that_cannot_be_foretold_are_refused(moving: ScenesReport) -> Non
     assert "frames, and" in str(method(frames=64, stride=4).refuses(video))
     assert method(foretell=0.0).refuses(vp9) is None
     assert method(motion_from="flow").refuses(vp9) is None
-    assert "--flow dis" in str(method(foretell=0.0, flow="codec").refuses(vp9))
-    assert "--flow dis" in str(method("dsm", flow="codec").refuses(vp9))
+    assert "--flow auto" in str(method(foretell=0.0, flow="codec").refuses(vp9))
+    assert "--flow auto" in str(method("dsm", flow="codec").refuses(vp9))
 
 
 def test_what_it_cannot_be_without() -> None:

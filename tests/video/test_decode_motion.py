@@ -235,7 +235,7 @@ def test_codecs_without_vectors_say_so_and_name_the_remedy(
         tmp_path / name, media.drift(4, (64, 64)), codec, pix_fmt=pix_fmt, options=options
     )
     assert not probe(path).vectors
-    with pytest.raises(VideoError, match=r"carries no motion vectors.*--flow dis") as caught:
+    with pytest.raises(VideoError, match=r"carries no motion vectors.*--flow auto") as caught:
         motion_of(path)
     assert caught.value.path == str(path)
 

@@ -16,6 +16,7 @@ from unscene.video.clip import Clip
 from unscene.video.listing import open_catalog
 from unscene.video.loading import Batch, InOrder, StepBatches, WindowDataset, loader
 from unscene.video.sampling import RandomWindow, UniformWindows
+from unscene.views.flow import Source, flow_for
 
 SAMPLER = RandomWindow(4, 2, shift=(1, 5))
 
@@ -43,6 +44,34 @@ def same(one: Batch, other: Batch) -> bool:
         for name in one.clips
         for part in ("y", "u", "v", "sizes")
     )
+
+
+def test_flow_comes_from_vectors_where_they_serve_and_from_dis_elsewhere(tmp_path: Path) -> None:
+    exact = {"bf": "0", "refs": "1", "preset": "veryfast"}
+    for name, codec, size, options in (
+        ("exact", "libx264", (112, 128), exact),
+        ("small", "libx264", (64, 64), exact),
+        ("loose", "libx264", (112, 128), {"bf": "2"}),
+        ("vp9", "libvpx-vp9", (112, 128), {"deadline": "realtime", "cpu-used": "8"}),
+    ):
+        suffix = "webm" if name == "vp9" else "mp4"
+        media.write(tmp_path / f"{name}.{suffix}", media.drift(20, size), codec, options=options)
+    names = [Path(video.path).stem for video in open_catalog(tmp_path).videos]
+
+    def flows(source: Source) -> dict[str, torch.Tensor | None]:
+        dataset = WindowDataset(
+            open_catalog(tmp_path).videos,
+            RandomWindow(4, 2, motion=("clip",)),
+            transforms={"clip": flow_for(32, source)},
+        )
+        batch = Batch.of([dataset[0, index] for index in range(len(names))])
+        assert batch.clips["clip"].flow is not None
+        return dict(zip(names, batch.clips["clip"].flow, strict=True))
+
+    dis, auto = flows("dis"), flows("auto")
+    assert {n for n in names if not torch.equal(auto[n], dis[n])} == {"exact"}
+    shown = auto["exact"][..., 0].float() * 64  # pixels of a frame that is 128 wide
+    assert shown.median().item() == pytest.approx(-2, abs=0.1)  # stride 2, one pixel a frame
 
 
 def first_luma(clip: Clip) -> Clip:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -122,20 +123,24 @@ def test_blocks_may_reach_beyond_the_frame() -> None:
 
 def test_source_of_flow(make_clip: MakeClip) -> None:
     plain = make_clip(size=(48, 64))
-    vectors = torch.tensor([4.0, 0.0]).expand(4, 6, 8, 2)
-    exact = plain.replace(motion=motion(vectors, [0, 1, 2, 3]))
-    loose = plain.replace(motion=motion(vectors, [0, 1, 2, 3], exact=False))
+    vectors = torch.tensor([4.0, 0.0]).expand(4, 14, 16, 2)
+    fine = motion(vectors, [0, 1, 2, 3], size=(112, 128))
+    exact = plain.replace(motion=fine)
+    loose = plain.replace(motion=replace(fine, exact=False))
+    coarse = plain.replace(motion=motion(vectors[:, :13], [0, 1, 2, 3], size=(104, 128)))
 
     def read(clip: Clip, source: str) -> float:
         flowing = add_flow(clip, source, grid=32)  # type: ignore[arg-type]
         flow = flowing.flow
         assert flow is not None
         assert flowing.motion is None  # it need not travel to the training process
-        return float(flow[..., 0].median()) * 32
+        return float(flow[..., 0].median()) * 64
 
-    assert read(exact, "auto") == read(exact, "codec") == read(loose, "codec") == 4
-    assert read(plain, "auto") == read(loose, "auto") == read(exact, "dis") == 0
-    with pytest.raises(ValueError, match="--flow dis") as caught:
+    assert read(exact, "auto") == 4
+    assert all(read(clip, "codec") == 4 for clip in (exact, loose, coarse))
+    assert all(read(clip, "auto") == 0 for clip in (plain, loose, coarse))
+    assert read(exact, "dis") == 0
+    with pytest.raises(ValueError, match="--flow auto") as caught:
         add_flow(plain, "codec")
     assert isinstance(caught.value, UnsceneError)
     with pytest.raises(ValueError, match="flow source"):

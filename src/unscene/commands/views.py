@@ -34,7 +34,7 @@ def flags(parser: ArgumentParser) -> None:
         default=4,
         help="distance of neighbouring frames, in frames of the video",
     )
-    parser.add_argument("--flow", type=str, default="dis", help="dis or codec")
+    parser.add_argument("--flow", type=str, default="dis", help="auto, dis or codec")
     parser.add_argument("--seed", type=int, default=0, help="decides videos and views")
 
 

@@ -73,7 +73,7 @@ class TripletViews(Method):
     def windows(self) -> RandomWindow:
         """The clip, and its shifted twin."""
         s = self.settings
-        vectors = s.flow_scaling and s.flow == "codec"
+        vectors = s.flow_scaling and s.flow != "dis"
         return RandomWindow(
             s.frames,
             s.stride,
@@ -114,9 +114,10 @@ class TripletViews(Method):
         return {}
 
     def refuses(self, video: Video) -> str | None:
-        assert video.info is not None
-        if self.settings.flow_scaling and self.settings.flow == "codec" and not video.info.vectors:
-            return f"{video.info.codec} carries no motion vectors: `unscene prepare`, or --flow dis"
+        info, s = video.info, self.settings
+        assert info is not None
+        if s.flow_scaling and s.flow == "codec" and not info.vectors:
+            return f"{info.codec} carries no motion vectors: `unscene prepare`, or --flow auto"
         return None
 
     def _negative(self, batch: Batch, params: ViewParameters, generator: torch.Generator) -> Tensor:

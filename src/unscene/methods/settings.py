@@ -31,7 +31,8 @@ class Settings:
         shift_range: least and most frames of the video that the negative is shifted by.
         shift_loops: a negative that is shifted past the end goes on at the beginning (eq. 4), and
             jumps there; false: both clips lie where that does not happen, if there is room.
-        flow: where flow comes from: DIS in the workers, or the codec's vectors.
+        flow: where flow comes from: "dis" (in the workers), the "codec"'s vectors, or "auto": the
+            vectors where they are exact and their blocks small beside the picture, DIS elsewhere.
         dim: D, length of the embedding.
         head: "linear" (the paper) or "mlp" (two layers, as MoCo v2).
         temperature: tau; the smaller, the more the nearest negatives count.
@@ -104,7 +105,7 @@ class Settings:
     shift: bool = False
     shift_range: tuple[int, int] = (2, 20)
     shift_loops: bool = True
-    flow: Literal["dis", "codec"] = "dis"
+    flow: Literal["auto", "dis", "codec"] = "dis"
     dim: int = 128
     head: Literal["linear", "mlp"] = "linear"
     temperature: float = 0.07

@@ -94,7 +94,7 @@ class _Reader:
         self.motion = {*request.motion, *request.motion_only}
         codec = video_stream(container, path).codec_context.codec.canonical_name
         if self.motion and codec not in VECTOR_CODECS:
-            raise VideoError(path, f"{codec} carries no motion vectors; pass --flow dis")
+            raise VideoError(path, f"{codec} carries no motion vectors; pass --flow auto")
         options = {"flags2": "+export_mvs"} if self.motion else {}
         # Where nobody looks at pixels, steps can be left out that change no vector.
         blind = request.key_frame is None and request.offsets.keys() <= {*request.motion_only}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -126,6 +126,8 @@ class WindowDataset(Dataset[Item]):
         video = self.videos[index]
         assert video.info is not None
         request = self.sampler.draw(video.duration, video.info.fps, rng, draw)
+        if not video.info.vectors:  # beside frames they are taken where there are any
+            request = replace(request, motion=())
         clips = read_clips(
             video.path, request, start=video.start, end=video.end, short_side=self.short_side
         )

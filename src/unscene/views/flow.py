@@ -28,6 +28,7 @@ from unscene.views.motion import accumulated
 
 Preset = Literal["ultrafast", "fast", "medium"]
 Source = Literal["dis", "codec", "auto"]
+_BLOCKS = 14  # along the short side of a picture, at which vectors are as good as DIS (docs/log.md)
 
 
 class NoVectorsError(UnsceneError, ValueError):
@@ -150,7 +151,7 @@ def add_flow(
     Args:
         clip: with `motion` if source is "codec".
         source: "dis", "codec", or "auto": the codec's vectors where a vector's length is motion
-            per frame, DIS elsewhere.
+            per frame and its blocks are small beside the picture, DIS elsewhere.
         grid: G.
         preset: of DIS.
 
@@ -163,12 +164,16 @@ def add_flow(
     motion = clip.motion
     if source == "codec" and motion is None:
         raise NoVectorsError(
-            "flow 'codec': this clip carries no motion vectors; pass --flow dis or run "
+            "flow 'codec': this clip carries no motion vectors; pass --flow auto or run "
             "`unscene prepare` on the folder"
         )
-    if motion is not None and (source == "codec" or (source == "auto" and motion.exact)):
+    if motion is not None and (source == "codec" or (source == "auto" and _serves(motion))):
         return clip.replace(flow=codec_flow(motion, grid), motion=None)
     return clip.replace(flow=dis_flow(clip, grid, preset), motion=None)
+
+
+def _serves(motion: Motion) -> bool:
+    return motion.exact and min(motion.size) >= _BLOCKS * motion.block
 
 
 def view_flow(flow: Tensor, affine: Tensor, size: tuple[int, int]) -> Tensor:
