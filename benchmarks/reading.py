@@ -16,7 +16,6 @@ from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
 from unscene.video.decode import read_clips
 from unscene.video.listing import open_catalog
-from unscene.video.loading import WindowDataset
 from unscene.video.prepare_recipe import Recipe
 from unscene.video.sampling import Request, window
 from unscene.video.transcode import transcode
@@ -89,10 +88,7 @@ def _flow(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
             )
             for flow in ("codec", "dis")
         }
-        data = {
-            flow: WindowDataset(videos, made.sampler(), transforms=made.transforms())
-            for flow, made in method.items()
-        }
+        data = {flow: made.dataset(videos) for flow, made in method.items()}
 
         def read(flow: str) -> Callable[[], None]:
             def all_of_them() -> None:

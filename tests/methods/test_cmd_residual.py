@@ -15,7 +15,7 @@ from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
 from unscene.train.pretrain import pretrain
 from unscene.video.listing import open_catalog
-from unscene.video.loading import Batch, WindowDataset
+from unscene.video.loading import Batch
 from unscene.video.scenes import ScenesReport
 from unscene.views.augment import BasicAugmentation
 
@@ -31,7 +31,7 @@ def read(method: str, moving: ScenesReport, **changes: Any) -> tuple[Any, Batch]
     encoder = create_encoder("r3d-narrow", width=8, stages=2)
     model = create_method(method, encoder, resolve(method, "default", SMALL | changes))
     videos = open_catalog(str(moving.train)).videos
-    dataset = WindowDataset(videos, model.sampler(), transforms=model.transforms())
+    dataset = model.dataset(videos)
     return model, Batch.of([dataset[0, index] for index in range(4)])
 
 

@@ -72,6 +72,11 @@ def test_codec_vectors_are_asked_for_only_by_flow_scaling() -> None:
     assert method("dsm", flow="codec").sampler().motion == ("shifted",)
     assert method("dsm", flow="auto").sampler().motion == ("shifted",)
     assert method("dsm", flow="dis").sampler().motion == ()
+    assert method("dsm", flow="auto").vectors().keys() == {"shifted"}
+    assert method("unscene", flow="auto", motion_from="vectors+residual").vectors().keys() == {
+        "shifted"  # not the motion that is to be foretold
+    }
+    assert method("dsm", flow="codec").vectors() == {}
     assert method("dsm", flow="codec", shift=False).sampler().motion == ("clip",)
     assert method("dsm", flow="codec", flow_scaling=False).sampler().motion == ()
     assert method("dsm").sampler().motion == ()

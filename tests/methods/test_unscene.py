@@ -20,7 +20,7 @@ from unscene.train.config import build
 from unscene.train.pretrain import pretrain
 from unscene.train.preview import preview
 from unscene.video.listing import open_catalog
-from unscene.video.loading import Batch, WindowDataset
+from unscene.video.loading import Batch
 from unscene.video.scenes import ScenesReport
 from unscene.views.transplant import elsewhere, part
 
@@ -40,7 +40,7 @@ def method(name: str = "unscene", **changes: Any) -> Method:
 
 def read(model: Method, moving: ScenesReport) -> Batch:
     catalog = open_catalog(str(moving.train))
-    data = WindowDataset(catalog.videos, model.sampler(), transforms=model.transforms())
+    data = model.dataset(catalog.videos)
     return Batch.of([data[0, index] for index in range(4)])
 
 

@@ -245,7 +245,7 @@ def test_probe_states_the_facts(clip: Path) -> None:
     info = probe(clip)
     assert (info.codec, info.pixel_format, info.width, info.height) == ("h264", "yuv420p", 64, 32)
     assert (info.fps, info.duration, info.frames) == (25.0, 2.0, 50)
-    assert (info.vectors, info.b_frames, info.rotation) == (True, False, 0)
+    assert (info.vectors, info.exact, info.rotation) == (True, False, 0)  # several references
 
 
 def test_linked_class_folders_are_read_once(tmp_path: Path, clip: Path) -> None:

@@ -61,7 +61,7 @@ def test_b_frames_come_in_the_order_in_which_they_are_shown(tmp_path: Path, read
     frames = np.stack(list(media.drift(24))).astype(float)
     path = media.write(tmp_path / "b.mp4", frames.astype(np.uint8), options=B_FRAMES)
     assert "B" in media.decode(path).kinds
-    assert probe(path).b_frames
+    assert not probe(path).exact
     shown = read(path, 0.0, range(24)).y.numpy()
     nearest = [int(np.abs(frames - frame).mean(axis=(1, 2)).argmin()) for frame in shown]
     assert nearest == list(range(24))

@@ -16,7 +16,7 @@ from unscene.video.clip import Clip
 from unscene.video.listing import open_catalog
 from unscene.video.loading import Batch, InOrder, StepBatches, WindowDataset, loader
 from unscene.video.sampling import RandomWindow, UniformWindows
-from unscene.views.flow import Source, flow_for
+from unscene.views.flow import Source, flow_for, vectors_serve
 
 SAMPLER = RandomWindow(4, 2, shift=(1, 5))
 
@@ -63,6 +63,7 @@ def test_flow_comes_from_vectors_where_they_serve_and_from_dis_elsewhere(tmp_pat
             open_catalog(tmp_path).videos,
             RandomWindow(4, 2, motion=("clip",)),
             transforms={"clip": flow_for(32, source)},
+            vectors={"clip": vectors_serve},
         )
         batch = Batch.of([dataset[0, index] for index in range(len(names))])
         assert batch.clips["clip"].flow is not None

@@ -7,7 +7,7 @@ nothing about devices, epochs or files: that is the trainer's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ from unscene.methods.settings import Settings
 from unscene.precision import exactly
 from unscene.video.catalog import Video
 from unscene.video.clip import Clip
-from unscene.video.loading import Batch
+from unscene.video.loading import Batch, WindowDataset
 from unscene.video.sampling import Sampler
 from unscene.views.augment import BasicAugmentation
 
@@ -92,6 +92,24 @@ class Method(nn.Module):
     def transforms(self) -> dict[str, Callable[[Clip], Clip]]:
         """What a worker does with each named clip; picklable."""
         return {}
+
+    def vectors(self) -> dict[str, Callable[[Video], bool]]:
+        """Of which videos the vectors are read that the sampler asks for beside a named clip's
+        frames; of all where nothing is said. Picklable."""
+        return {}
+
+    def dataset(
+        self, videos: Sequence[Video], *, seed: int = 0, short_side: int | None = None
+    ) -> WindowDataset:
+        """What the method reads of checked videos, see WindowDataset."""
+        return WindowDataset(
+            videos,
+            self.sampler(),
+            transforms=self.transforms(),
+            vectors=self.vectors(),
+            seed=seed,
+            short_side=short_side,
+        )
 
     def refuses(self, video: Video) -> str | None:
         """Why the method cannot learn from a checked video; None if it can."""

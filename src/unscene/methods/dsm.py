@@ -49,7 +49,7 @@ from unscene.video.loading import Batch
 from unscene.video.sampling import RandomWindow, Sampler
 from unscene.views.augment import BasicAugmentation, ViewParameters, make_view
 from unscene.views.disturb import draw_offsets, draw_phi
-from unscene.views.flow import flow_for
+from unscene.views.flow import flow_for, vectors_serve
 from unscene.views.transplant import elsewhere
 
 
@@ -86,6 +86,9 @@ class TripletViews(Method):
         if not self.settings.flow_scaling:
             return {}
         return {self.negative_clip: flow_for(self.settings.size, self.settings.flow)}
+
+    def vectors(self) -> dict[str, Callable[[Video], bool]]:
+        return {self.negative_clip: vectors_serve} if self.settings.flow == "auto" else {}
 
     def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         s, clip = self.settings, batch.clips["clip"]

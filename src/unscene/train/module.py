@@ -12,7 +12,7 @@ from unscene.methods.base import Method
 from unscene.methods.settings import Settings
 from unscene.train.optimise import check_finite, optimisers, step_generator
 from unscene.video.catalog import Skipped, Video
-from unscene.video.loading import Batch, StepBatches, WindowDataset, loader
+from unscene.video.loading import Batch, StepBatches, loader
 
 
 class PretrainModule(L.LightningModule):
@@ -54,13 +54,7 @@ class PretrainModule(L.LightningModule):
         return self._max_steps or self.settings.epochs * self.epoch_steps(world)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        dataset = WindowDataset(
-            self.videos,
-            self.method.sampler(),
-            transforms=self.method.transforms(),
-            seed=self.seed,
-            short_side=self.short_side,
-        )
+        dataset = self.method.dataset(self.videos, seed=self.seed, short_side=self.short_side)
         batches = StepBatches(
             len(self.videos),
             self.settings.batch_size,

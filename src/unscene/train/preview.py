@@ -23,7 +23,7 @@ from unscene.train.config import RunConfig
 from unscene.train.suited import remarks, suited
 from unscene.video.catalog import Catalog, Video
 from unscene.video.listing import open_catalog
-from unscene.video.loading import Batch, WindowDataset
+from unscene.video.loading import Batch
 from unscene.views import picture, picture_page
 from unscene.views.augment import IMAGENET_MEAN, IMAGENET_STD, BasicAugmentation, make_view
 from unscene.views.flow import view_flow
@@ -90,9 +90,7 @@ def _read(catalog: Catalog, method: Method, videos: int, seed: int) -> Batch:
     count = min(videos, len(catalog))
     # The middles of `count` equal parts: with class folders, other classes each time.
     chosen = [int((i + 0.5) * len(catalog) / count) for i in range(count)]
-    dataset = WindowDataset(
-        catalog.videos, method.sampler(), transforms=method.transforms(), seed=seed
-    )
+    dataset = method.dataset(catalog.videos, seed=seed)
     batch = Batch.of([dataset[draw, index] for draw, index in enumerate(chosen)])
     if catalog.skipped:
         print(catalog.account(), file=sys.stderr)

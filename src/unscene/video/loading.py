@@ -79,6 +79,8 @@ class WindowDataset(Dataset[Item]):
         videos: of a checked catalog.
         sampler: draws the windows.
         transforms: for each clip name what a worker does with the clip (optical flow, say).
+        vectors: for each clip name of which videos the vectors are read that the sampler asks for
+            beside frames; of all where nothing is said.
         seed: of all draws.
         short_side: shrink larger frames to this short side, in pixels.
         replace_failed: True: a video that fails gives its place to another one (training); False:
@@ -91,6 +93,7 @@ class WindowDataset(Dataset[Item]):
         sampler: WindowSampler,
         *,
         transforms: dict[str, Transform] | None = None,
+        vectors: dict[str, Callable[[Video], bool]] | None = None,
         seed: int = 0,
         short_side: int | None = None,
         replace_failed: bool = True,
@@ -98,6 +101,7 @@ class WindowDataset(Dataset[Item]):
         self.videos = list(videos)
         self.sampler = sampler
         self.transforms = transforms or {}
+        self.vectors = vectors or {}
         self.seed = seed
         self.short_side = short_side
         self.replace_failed = replace_failed
@@ -126,8 +130,9 @@ class WindowDataset(Dataset[Item]):
         video = self.videos[index]
         assert video.info is not None
         request = self.sampler.draw(video.duration, video.info.fps, rng, draw)
-        if not video.info.vectors:  # beside frames they are taken where there are any
-            request = replace(request, motion=())
+        unwanted = {name for name, wanted in self.vectors.items() if not wanted(video)}
+        motion = tuple(name for name in request.motion if name not in unwanted)
+        request = replace(request, motion=motion)
         clips = read_clips(
             video.path, request, start=video.start, end=video.end, short_side=self.short_side
         )

@@ -22,6 +22,8 @@ from unscene.video.packets import (
     rewind,
     tick_of,
 )
+from unscene.video.parameter_set import references_of
+from unscene.video.vectors import inexact
 
 # FFmpeg's names of the codecs (not of decoders, such as libdav1d) whose decoders export vectors.
 VECTOR_CODECS = H263_FAMILY | {"h264", "mpeg1video", "mpeg2video"}
@@ -37,7 +39,8 @@ class VideoInfo:
         duration: seconds, measured by reading all packets where the file does not say.
         frames: as the container claims, None where it does not say.
         vectors: True if FFmpeg exports motion vectors for this codec.
-        b_frames: True if the stream announces reordered frames.
+        exact: True if these are the motion from one frame to the next, as far as the header and
+            the first frame tell (`vectors.inexact`).
         rotation: counter-clockwise quarter turns that make the picture upright, 0..3 (of its
             mirror image, where the file asks for that).
     """
@@ -50,7 +53,7 @@ class VideoInfo:
     duration: float
     frames: int | None
     vectors: bool
-    b_frames: bool
+    exact: bool
     rotation: int
 
 
@@ -72,18 +75,24 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
                 raise VideoError(path, "no frame can be decoded; the file is cut short or damaged")
             fps = frame_rate(stream)
             context = stream.codec_context
+            codec = context.codec.canonical_name
+            reasons = inexact(
+                b_frames=bool(context.has_b_frames),
+                references=references_of(context.extradata or b"") if codec == "h264" else 1,
+                interlaced=frame.interlaced_frame,
+            )
             meaning = Meaning.of(frame)
             height, width = meaning.upright_size((frame.height, frame.width))
             return VideoInfo(
-                codec=context.codec.canonical_name,
+                codec=codec,
                 pixel_format=frame.format.name,
                 width=width,
                 height=height,
                 fps=fps,
                 duration=duration_of(container, stream, fps),
                 frames=stream.frames or None,
-                vectors=context.codec.canonical_name in VECTOR_CODECS,
-                b_frames=bool(context.has_b_frames),
+                vectors=codec in VECTOR_CODECS,
+                exact=codec in VECTOR_CODECS and not any(reasons),
                 rotation=meaning.turns,
             )
     except (FFmpegError, OSError, ValueError) as error:

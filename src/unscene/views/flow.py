@@ -22,7 +22,9 @@ from torch import Tensor
 
 from unscene.errors import UnsceneError
 from unscene.precision import exactly
+from unscene.video.catalog import Video
 from unscene.video.clip import Clip, Motion, MotionBatch
+from unscene.video.vectors import BLOCK
 from unscene.views import geometry
 from unscene.views.motion import accumulated
 
@@ -170,6 +172,12 @@ def add_flow(
     if motion is not None and (source == "codec" or (source == "auto" and _serves(motion))):
         return clip.replace(flow=codec_flow(motion, grid), motion=None)
     return clip.replace(flow=dis_flow(clip, grid, preset), motion=None)
+
+
+def vectors_serve(video: Video) -> bool:
+    """Whether "auto" takes the vectors of a checked video, as far as is known before reading."""
+    assert video.info is not None
+    return video.info.exact and min(video.info.width, video.info.height) >= _BLOCKS * BLOCK
 
 
 def _serves(motion: Motion) -> bool:
