@@ -35,9 +35,9 @@ from unscene.methods.registry import create_method
 from unscene.train.beginning import beginning
 from unscene.train.config import build
 from unscene.video.catalog import Video
-from unscene.video.loading import Batch, WindowDataset
+from unscene.video.loading import Batch
 
-SYSTEMS = ("moco", "hdc", "cmd", "cmd-motion-l2", "dsm", "dsm-triplet", "unscene")
+SYSTEMS = (*("moco", "hdc", "cmd", "cmd-motion", "cmd-motion-l2", "dsm", "dsm-triplet", "unscene"),)
 GOAL = 0.5
 _SEED, _BIAS = 0, 0.9
 _STEPS = 5
@@ -101,7 +101,7 @@ def each_step(settings: dict[str, Any], videos: Sequence[Video]) -> list[float]:
     chosen = replace(config.settings, queue=config.settings.queue or 16)
     encoder = encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     method = create_method(config.method, encoder, chosen)
-    data = WindowDataset(list(videos), method.sampler(), transforms=method.transforms())
+    data = method.dataset(videos)
     generator = torch.Generator().manual_seed(0)
     took = []
     for step in range(_STEPS + 1):
