@@ -11,7 +11,10 @@ CORRELATIONS = "Where the place says nothing, half, or all"
 _USUAL = {"note": ""}
 _BIASED = _USUAL | {"correlation": 0.9}
 _GENERATED = {"pretrain": "moving-scenes"}
-_TRIED = ("75-steps", "150-steps", "default-sgd", "default-linear", "tau1", "basic-anchor")
+_TRIED = (
+    *("75-steps", "150-steps", "default-sgd", "default-linear", "tau1", "basic-anchor"),
+    "128-px",
+)
 _LONGEST = ("brightened, 1000 steps", "brightened, 1000 steps, begun on moving-scenes")
 _ASKED = ("retrieval_r1", "retrieval_r5", "retrieval_map", "probe_top1", "knn_top1")
 # In tables and plots of moving scenes, in this order.
@@ -156,7 +159,8 @@ SECTIONS = (
         "The same footage. 75 and 150 steps instead of 600 (a schedule of its own for each; what a "
         "step costs is in the log); default-sgd: SGD with 0.05 instead of AdamW; default-linear: "
         "the paper's head of one layer; tau1: the paper's temperature of 1; basic-anchor: of the "
-        "three views only the anchor is augmented, as in the paper.",
+        "three views only the anchor is augmented, as in the paper; 128-px: footage twice as wide, "
+        "all in it twice as large and as fast, and views as before.",
         ("moving_scenes.jsonl",),
         ("retrieval_r1", "probe_top1"),
         PARTS,

@@ -34,7 +34,7 @@ _OFF = {"warp": False, "flow_scaling": False, "shift": False}
 _NARROW = {"side_encoders": "narrow", "predictor_dim": 128, "predictor_hidden": 256}
 _CMD = _NARROW | {"dim": 128}
 _BARE = {"other_scene": 0.0, "foretell": 0.0, "stages": 1}
-_NCE = {"motion_loss": "nce", "predictor": "transformer"}
+_NCE = {"motion_loss": "nce", "predictor": "transformer"}  # not read where nothing is foretold
 _VALUES = {
     **{"tasks": "motion", "motion_loss": "l2", "predictor": "linear", "predictor_dim": 128},
     "scales": "concat",  # as in unscene; CMD adds them
@@ -74,8 +74,8 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "cmd-motion-l2": ("cmd", _VALUES),
     "cmd-motion-l2+residual": ("cmd", _VALUES | {"motion_from": "vectors+residual"}),
     "triplet+codec": ("dsm-triplet", {"flow": "codec"}),
-    "triplet+scene": ("unscene", _BARE | {"other_scene": 0.5}),
-    "triplet+stages": ("unscene", _BARE | {"stages": 2}),
+    "triplet+scene": ("unscene", _BARE | _NCE | {"other_scene": 0.5}),
+    "triplet+stages": ("unscene", _BARE | _NCE | {"stages": 2}),
     "triplet+future": ("unscene", _BARE | _NARROW | {"foretell": 1.0}),
     "triplet+future-nce": ("unscene", _BARE | _NARROW | _NCE | {"foretell": 1.0}),
     "unscene": ("unscene", _NARROW),

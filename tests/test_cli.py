@@ -74,7 +74,7 @@ def test_help_and_mistakes_load_nothing_heavy(line: list[str], status: int, said
     [
         (["--size", "big"], "--size 'big': must be a whole number"),
         (["--drops", "3"], "--drops '3': must be a list"),
-        (["--flow", "raft"], "--flow 'raft': must be one of 'dis', 'codec'"),
+        (["--flow", "raft"], "--flow 'raft': must be one of 'auto', 'dis', 'codec'"),
         (["--warp", "perhaps"], "--warp 'perhaps': must be true or false"),
         (["--devices", "some"], "--devices 'some': must be a whole number or one of 'auto'"),
         (["--encoder_options", "wide"], "--encoder_options 'wide': must be a table"),

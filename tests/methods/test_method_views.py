@@ -79,7 +79,6 @@ def test_codec_vectors_are_asked_for_only_by_flow_scaling() -> None:
     assert method("dsm", flow="codec").vectors() == {}
     assert method("dsm", flow="codec", shift=False).sampler().motion == ("clip",)
     assert method("dsm", flow="codec", flow_scaling=False).sampler().motion == ()
-    assert method("dsm").sampler().motion == ()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ both temporal disturbances there is no negative of the same video.
 
 Deviations and choices the paper leaves open:
 - Order of the temporal disturbances: shift first, then scale the shifted clip.
-- The flow algorithm is not stated: DIS, or the codec's vectors (`--flow codec`).
+- The flow algorithm is not stated: DIS; or the codec's vectors (`--flow codec`), or these where
+  they are exact and the picture has 14 blocks or more along its short side (`--flow auto`), which
+  is read faster but taught no more in our experiments (docs/log.md).
 - The default preset fills the queue with keys instead of anchors, fits its length to the videos and
   takes the batch's other videos as negatives too (docs/log.md has the evidence), applies the basic
   augmentation to all three views, and uses AdamW, a two-layer head (docs/log.md measures both

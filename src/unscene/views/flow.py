@@ -30,7 +30,7 @@ from unscene.views.motion import accumulated
 
 Preset = Literal["ultrafast", "fast", "medium"]
 Source = Literal["dis", "codec", "auto"]
-_BLOCKS = 14  # along the short side of a picture, at which vectors are as good as DIS (docs/log.md)
+_BLOCKS = 14  # along the short side of a picture; with eight, vectors teach less (docs/log.md)
 
 
 class NoVectorsError(UnsceneError, ValueError):
