@@ -130,6 +130,13 @@ def test_where_next_to_nothing_moves_an_error_is_a_share_of_what_usually_does() 
     assert lost(0.0) == share(usual / 4)
     prediction.eval()
     assert lost(0.0) == share(usual / 4)  # who only looks changes nothing
+    saved = prediction.state_dict()
+    older = {k: v for k, v in saved.items() if k not in ("usual", "batches")}
+    fresh = method(tasks="motion", motion_loss="l2").embedder.motion
+    fresh.load_state_dict(older)
+    assert fresh.usual == 0
+    fresh.load_state_dict(saved)
+    assert fresh.usual.item() == pytest.approx(usual, rel=1e-3)
 
 
 def test_a_batch_of_one_video_is_an_error() -> None:

@@ -80,6 +80,7 @@ class MotionPrediction(nn.Module):
             self.batches: Tensor
             self.register_buffer("usual", torch.zeros(()))  # mean squared motion of batches
             self.register_buffer("batches", torch.zeros(()))
+            self.register_load_state_dict_pre_hook(_begin_anew)
 
     def features(self, motion_BCTHW: Tensor) -> Tensor:
         """Motion windows -> their features at every position, (B, N, dim), normalised."""
@@ -124,6 +125,12 @@ class MotionPrediction(nn.Module):
             self.batches += 1
             self.usual += (moved - self.usual) / self.batches.clamp(max=_MEMORY)
         return moved.maximum(_STILL * self.usual).clamp(min=_LEAST)
+
+
+def _begin_anew(module: nn.Module, saved: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Checkpoints from before there was a usual motion go on as if none had been seen."""
+    for name in ("usual", "batches"):
+        saved.setdefault(prefix + name, module.get_buffer(name).clone())
 
 
 def position_nce(
