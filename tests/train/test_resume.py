@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -182,6 +183,17 @@ def test_a_full_disk_leaves_what_was_saved(
     assert not list(tmp_path.glob(".*"))  # no half-written file is left
     pretrain(config, resume=True, report=silent)
     assert_same_run(tmp_path, unbroken)
+
+
+def test_a_checkpoint_of_other_networks_is_refused(tiny: Make, tmp_path: Path) -> None:
+    config = tiny(tmp_path)
+    pretrain(config, report=at(1, interrupt))
+    saved = checkpoint(tmp_path)
+    last = list(saved["state_dict"])[-1]
+    del saved["state_dict"][last]
+    torch.save(saved, tmp_path / "last.ckpt")
+    with pytest.raises(UnsceneError, match=rf"last.ckpt: .*{re.escape(last)}.*another --out"):
+        pretrain(config, resume=True, report=silent)
 
 
 def test_resume_without_a_run(tiny: Make, tmp_path: Path) -> None:
