@@ -18,7 +18,9 @@ from unscene.video.loading import Batch, WindowDataset
 from unscene.video.probe import probe
 
 BATCH = 4
-OTHERS = ("dsm", "dsm-triplet", "hdc", "cmd", "unscene")
+OTHERS = ("dsm", "dsm-triplet", "hdc", "cmd", "cmd-motion", "unscene")
+# Ablations: of which method, and what is changed.
+ABLATIONS = {"cmd-motion": ("cmd", {"tasks": "motion"})}
 # A process of its own, whose peak is that of two steps.
 STEPS = """
 from methods import Side
@@ -41,9 +43,9 @@ class Side:
     def of(cls, name: str, paths: list[str]) -> Side:
         torch.manual_seed(0)
         encoder = create_encoder("r3d18").to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        method = create_method(name, encoder, resolve(name, "default", {"queue": 64}))
-        videos = [Video(path, info=probe(path)) for path in paths]
-        data = WindowDataset(videos, method.sampler(), transforms=method.transforms())
+        of, changes = ABLATIONS.get(name, (name, {}))
+        method = create_method(of, encoder, resolve(of, "default", {"queue": 64} | changes))
+        data = method.dataset([Video(path, info=probe(path)) for path in paths])
         return cls(method, data, Batch.of([data[0, index] for index in range(BATCH)]))
 
     def read(self) -> None:
