@@ -37,7 +37,7 @@ from unscene.train.config import build
 from unscene.video.catalog import Video
 from unscene.video.loading import Batch
 
-SYSTEMS = (*("moco", "hdc", "cmd", "cmd-motion", "cmd-motion-l2", "dsm", "dsm-triplet", "unscene"),)
+SYSTEMS = ("moco", "hdc", "cmd", "cmd-motion", "cmd-motion-l2", "dsm", "dsm-triplet", "unscene")
 GOAL = 0.5
 _SEED, _BIAS = 0, 0.9
 _STEPS = 5

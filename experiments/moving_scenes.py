@@ -44,11 +44,13 @@ def main() -> None:
     changes = json.loads(args.changes) | {"max_steps": args.steps}
     for correlation, seed in product(args.correlations, args.seeds):
         runs, rows = training(args.work, f"{correlation}-{args.note}", changes), rows_in(args.out)
+        footage = json.loads(args.footage)
         test = {"correlation": correlation, "note": args.note}
+        if footage:
+            test["footage"] = json.dumps(footage)
         wanted = [m for m in args.methods if not runs.done(rows, m, seed, **test)]
         if not wanted:
             continue
-        footage = json.loads(args.footage)
         catalogs = scenes(args.work, correlation, seed, args.note if footage else "", footage)
         for method in wanted:
             if method == "supervised":

@@ -14,6 +14,8 @@ more than searches, so that these are compared video by video as well: "of_hexag
 as a share of that of `prepare`'s own search, the geometric mean over videos.
 
     python experiments/vectors.py                         # rows in vectors.jsonl
+
+What stands in the file already is not run again.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ import cv2
 import numpy as np
 import torch
 from codec_flow import SIZE, Flow, truth
-from trained import DATA, HERE, append, footage_here
+from trained import DATA, HERE, append, footage_here, rows_in
 
 from unscene.errors import VideoError
 from unscene.evaluate.bootstrap import score
@@ -74,22 +76,25 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    known = {(row["data"], row["seed"]) for row in rows_in(args.out)}
     with tempfile.TemporaryDirectory() as folder:
-        for seed in args.seeds:
-            for noise in (0.0, NOISE):
+        for seed, noise in product(args.seeds, (0.0, NOISE)):
+            data = "moving scenes, noise" if noise else "moving scenes"
+            if (data, seed) not in known:
                 errors = generated(Path(folder), seed, args.videos, noise)
-                data = "moving scenes, noise" if noise else "moving scenes"
                 append(args.out, list(rows_of(errors, data, "endpoint_error_px", seed)))
                 append(args.out, list(compared(errors, data, seed)))
-        append(args.out, list(pans(Path(folder))))
-        if footage_here():
+        if ("pans", 0) not in known:
+            append(args.out, list(pans(Path(folder))))
+        if ("real files", 0) not in known and footage_here():
             every: Errors = defaultdict(list)
+            rows: list[Row] = []
             for name in FOLDERS:
                 errors = real(Path(folder), name, args.files)
-                append(args.out, list(rows_of(errors, name, "distance_to_fine_dis_px", 0)))
+                rows += rows_of(errors, name, "distance_to_fine_dis_px", 0)
                 for key, values in errors.items():
                     every[key] += values
-            append(args.out, list(compared(every, "real files", 0)))
+            append(args.out, rows + list(compared(every, "real files", 0)))
 
 
 def generated(work: Path, seed: int, videos: int, noise: float) -> Errors:
@@ -153,10 +158,11 @@ def pans(work: Path, videos: int = 8) -> Iterator[Row]:
                 transcode(source, target, recipe)
             motion = _clip(target, 0.0, offsets, vectors=True).motion
             assert motion is not None
-            # Behind the key frame, and away from the sides, where what comes in has no past.
+            # Behind the key frame, and away from the sides, where what comes in has no past. What
+            # goes to the left was further to the right, which is where vectors point.
             inner = np.s_[1:, 2:-2, 4:-4]
             wanted = np.array([speed, 0], np.float32)
-            near = np.abs(np.abs(motion.vectors.float().numpy()[inner]) - wanted).max(axis=-1) < 0.3
+            near = np.abs(motion.vectors.float().numpy()[inner] - wanted).max(axis=-1) < 0.3
             right.append(float((near & motion.valid.numpy()[inner]).mean()))
         found = score(np.array(right))
         yield Row(

@@ -67,6 +67,8 @@ def _across(section: Section, rows: list[dict[str, Any]]) -> list[Table]:
     found: dict[tuple[str, str], Table] = {}
     order = section.where.get(section.across)
     for value in order if isinstance(order, tuple) else sorted(by_value):
+        if value not in by_value:
+            continue
         for table, metric in product(tables(by_value[value], section.metrics), section.metrics):
             if metric not in table.metrics:
                 continue

@@ -192,8 +192,11 @@ def test_a_checkpoint_of_other_networks_is_refused(tiny: Make, tmp_path: Path) -
     last = list(saved["state_dict"])[-1]
     del saved["state_dict"][last]
     torch.save(saved, tmp_path / "last.ckpt")
+    before = (tmp_path / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(f"# as its version wrote it\n{before}")
     with pytest.raises(UnsceneError, match=rf"last.ckpt: .*{re.escape(last)}.*another --out"):
         pretrain(config, resume=True, report=silent)
+    assert (tmp_path / "config.yaml").read_text() == f"# as its version wrote it\n{before}"
 
 
 def test_resume_without_a_run(tiny: Make, tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def test_flow_comes_from_vectors_where_they_serve_and_from_dis_elsewhere(tmp_pat
         ("exact", "libx264", (112, 128), exact),
         ("small", "libx264", (64, 64), exact),
         ("loose", "libx264", (112, 128), {"bf": "2"}),
+        ("keys", "libx264", (112, 128), exact | {"g": "1"}),
         ("vp9", "libvpx-vp9", (112, 128), {"deadline": "realtime", "cpu-used": "8"}),
     ):
         suffix = "webm" if name == "vp9" else "mp4"

@@ -39,6 +39,7 @@ from unscene.train.beginning import beginning, check_clips
 from unscene.train.callbacks import Checkpoints, Progress, Report, StopOnSignal
 from unscene.train.config import CONFIG, check_same, read_config, save_config
 from unscene.train.metrics import quiet
+from unscene.train.resume import check_networks
 from unscene.video.catalog import Catalog, Skipped
 
 _SAVE_AT_LEAST = 50  # steps between checkpoints, where epochs are shorter
@@ -127,6 +128,8 @@ def _fit(
     """Train, and leave the chosen weights in the module: what happened, {} beside the first
     process."""
     config = module.config
+    if checkpoint is not None:
+        check_networks(checkpoint, module)
     world = engine.world_size(config)
     stop, progress = StopOnSignal(), Progress(module.total_steps(world), report, "fine-tuning")
     choice = Choice.of(module, data.choose, world)

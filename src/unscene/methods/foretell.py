@@ -130,7 +130,7 @@ class MotionPrediction(nn.Module):
 def _begin_anew(module: nn.Module, saved: dict[str, Tensor], prefix: str, *_: object) -> None:
     """Checkpoints from before there was a usual motion go on as if none had been seen."""
     for name in ("usual", "batches"):
-        saved.setdefault(prefix + name, module.get_buffer(name).clone())
+        saved.setdefault(prefix + name, torch.zeros_like(module.get_buffer(name)))
 
 
 def position_nce(

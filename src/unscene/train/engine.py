@@ -134,21 +134,9 @@ def computing_on(threads: int) -> Iterator[None]:
 def fit(
     machine: L.Trainer, module: L.LightningModule, stop: StopOnSignal, checkpoint: Path | None
 ) -> None:
-    """Train to the last step or the first Ctrl-C; a second one raises KeyboardInterrupt.
-
-    Raises:
-        UnsceneError: the checkpoint is of networks that are built otherwise.
-    """
+    """Train to the last step or the first Ctrl-C; a second one raises KeyboardInterrupt."""
     try:
         machine.fit(module, ckpt_path=checkpoint, weights_only=False)
-    except RuntimeError as error:
-        if checkpoint is None or not str(error).startswith("Error(s) in loading state_dict"):
-            raise
-        raise UnsceneError(
-            f"{checkpoint}: is of networks that this version of unscene builds otherwise "
-            f"({str(error).splitlines()[1].strip()}); go on with the version that began it, or "
-            "train anew with another --out"
-        ) from error
     except SystemExit:
         if stop.stopped:  # the second Ctrl-C, which Lightning turns into an exit
             raise KeyboardInterrupt from None

@@ -50,7 +50,7 @@ from unscene.train.config import (
 from unscene.train.metrics import quiet
 from unscene.train.module import PretrainModule
 from unscene.train.monitor import Measure, Monitor
-from unscene.train.resume import check_videos, names_of
+from unscene.train.resume import check_networks, check_videos, names_of
 from unscene.train.suited import remarks, suited
 from unscene.video.catalog import Catalog
 from unscene.video.listing import open_catalog
@@ -123,6 +123,8 @@ def pretrain(
         workers=config.workers,
         short_side=config.short_side or None,
     )
+    if checkpoint is not None:
+        check_networks(checkpoint, module)
     stop = StopOnSignal()
     with stop.listening(), quiet(), engine.computing_on(config.threads):
         progress, saver = _callbacks(config, module, catalog, report, began)

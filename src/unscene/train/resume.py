@@ -10,10 +10,11 @@ import os
 import pickle
 from hashlib import blake2b
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unscene.errors import UnsceneError
 from unscene.video.catalog import Catalog
@@ -46,6 +47,20 @@ def check_processes(checkpoint: Path, world: int) -> None:
             f"steps and the learning rate of a step would be others. Give --devices {before}, or "
             "begin a new run in another --out."
         )
+
+
+def check_networks(checkpoint: Path, module: nn.Module) -> None:
+    """Raise UnsceneError unless a checkpoint's weights fit; before anything in OUT is written."""
+    try:
+        module.load_state_dict(opened(checkpoint)["state_dict"])
+    except RuntimeError as error:
+        found = " ".join(str(error).splitlines()[1].split())
+        raise UnsceneError(
+            f"{checkpoint}: its networks are built otherwise than those of now "
+            f"({shorten(found, 160, placeholder=' ...')}). Has the encoder that it began with been "
+            "trained anew, or is this another version of unscene? Go on with what it began with, "
+            "or begin a new run in another --out."
+        ) from error
 
 
 def names_of(catalog: Catalog) -> Tensor:

@@ -59,8 +59,8 @@ class Recipe:
         """What FFmpeg's encoder is told, so that vectors are motion from one frame to the next."""
         options = {"bf": "0", "refs": "1", "g": str(self.gop), "threads": "1"}
         if self.codec == "h264":
-            # Of searches for vectors its hexagon serves best (experiments/vectors.py): wider ones
-            # find what looks alike, not what moved there; a narrower one loses fast pans.
+            # Its search for vectors, the hexagon, stays (experiments/vectors.py): wider ones find
+            # what looks alike, not what moved there; the narrower one loses fast pans.
             options |= {"crf": f"{self.level:g}", "preset": "veryfast"}
             return options | {"keyint_min": str(self.gop), "sc_threshold": "0"}
         # Its threshold works the other way round; 118 is FFmpeg's FF_QP2LAMBDA.

@@ -40,7 +40,7 @@ class VideoInfo:
         frames: as the container claims, None where it does not say.
         vectors: True if FFmpeg exports motion vectors for this codec.
         exact: True if these are the motion from one frame to the next, as far as the header and
-            the first frame tell (`vectors.inexact`).
+            the first frame tell (`vectors.inexact`); a stream of key frames has none.
         rotation: counter-clockwise quarter turns that make the picture upright, 0..3 (of its
             mirror image, where the file asks for that).
     """
