@@ -55,17 +55,22 @@ FAMILIES = {name: ("translate" if dx or dy else "turn" if spin else "grow or shr
             for name, (dx, dy, spin, _) in MOTIONS.items()}  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def begin(name: str, text: str | None) -> argparse.Namespace:
+    """The flags of an experiment about vectors, `text` begins with what it is; one thread."""
+    parser = argparse.ArgumentParser(description=(text or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--videos", type=int, default=24, help="moving scenes a seed")
     parser.add_argument("--files", type=int, default=16, help="real files of each folder")
-    parser.add_argument("--out", type=Path, default=HERE / "codec_flow.jsonl")
-    args = parser.parse_args()
+    parser.add_argument("--out", type=Path, default=HERE / f"{name}.jsonl")
     torch.set_num_threads(1)
     import cv2
 
     cv2.setNumThreads(1)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = begin("codec_flow", __doc__)
     for seed in args.seeds:
         rows = []
         with tempfile.TemporaryDirectory() as temporary:

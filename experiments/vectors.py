@@ -20,7 +20,6 @@ What stands in the file already is not run again.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -33,8 +32,8 @@ import av
 import cv2
 import numpy as np
 import torch
-from codec_flow import SIZE, Flow, truth
-from trained import DATA, HERE, append, footage_here, rows_in
+from codec_flow import SIZE, Flow, begin, truth
+from trained import DATA, append, footage_here, rows_in
 
 from unscene.errors import VideoError
 from unscene.evaluate.bootstrap import score
@@ -68,14 +67,7 @@ Errors = dict[tuple[str, int, str], list[float]]  # by method, stride and part, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
-    parser.add_argument("--videos", type=int, default=24, help="moving scenes a seed")
-    parser.add_argument("--files", type=int, default=16, help="real files of each folder")
-    parser.add_argument("--out", type=Path, default=HERE / "vectors.jsonl")
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    args = begin("vectors", __doc__)
     known = {(row["data"], row["seed"]) for row in rows_in(args.out)}
     with tempfile.TemporaryDirectory() as folder:
         for seed, noise in product(args.seeds, (0.0, NOISE)):

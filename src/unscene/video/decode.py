@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import av
 import numpy as np
@@ -24,15 +23,13 @@ from av.video.frame import PictureType, VideoFrame
 from unscene.errors import VideoError
 from unscene.video.clip import Clip, Motion
 from unscene.video.packets import open_container, vectors_of
-from unscene.video.parameter_set import references_of
 from unscene.video.planes import FrameStack, PlaneReader
 from unscene.video.probe import VECTOR_CODECS, check_file, video_stream, why
 from unscene.video.sampling import Request
 from unscene.video.timed import TimedFrames
-from unscene.video.vectors import BLOCK, BlockFields, inexact, joined, upright_field
+from unscene.video.vectors import BLOCK, BlockFields, exact_so_far, joined, upright_field
 
 _BIDIRECTIONAL = frozenset({int(PictureType.B), int(PictureType.BI)})
-_references = lru_cache(maxsize=64)(references_of)
 
 
 @dataclass
@@ -275,16 +272,8 @@ class _Reader:
             frames=torch.tensor([offset - offsets[0] for offset in offsets]),
             size=meaning.upright_size(self.coded_size),
             block=BLOCK,
-            exact=self._exact() and all(place[o][0].fields.plain for o in offsets),
+            exact=exact_so_far(
+                self.timed.stream.codec_context, self.timed.codec, interlaced=self.interlaced
+            )
+            and all(place[o][0].fields.plain for o in offsets),
         )
-
-    def _exact(self) -> bool:
-        """As far as the stream and its frames so far tell."""
-        context = self.timed.stream.codec_context
-        h264 = self.timed.codec == "h264"
-        reasons = inexact(
-            b_frames=bool(context.has_b_frames),
-            references=_references(context.extradata or b"") if h264 else 1,
-            interlaced=self.interlaced,
-        )
-        return not any(reasons)

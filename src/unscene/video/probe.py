@@ -22,8 +22,7 @@ from unscene.video.packets import (
     rewind,
     tick_of,
 )
-from unscene.video.parameter_set import references_of
-from unscene.video.vectors import inexact
+from unscene.video.vectors import exact_so_far
 
 # FFmpeg's names of the codecs (not of decoders, such as libdav1d) whose decoders export vectors.
 VECTOR_CODECS = H263_FAMILY | {"h264", "mpeg1video", "mpeg2video"}
@@ -40,7 +39,7 @@ class VideoInfo:
         frames: as the container claims, None where it does not say.
         vectors: True if FFmpeg exports motion vectors for this codec.
         exact: True if these are the motion from one frame to the next, as far as the header and
-            the first frame tell (`vectors.inexact`); a stream of key frames has none.
+            the first frame tell (`vectors.exact_so_far`); a stream of key frames has none.
         rotation: counter-clockwise quarter turns that make the picture upright, 0..3 (of its
             mirror image, where the file asks for that).
     """
@@ -76,11 +75,6 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             fps = frame_rate(stream)
             context = stream.codec_context
             codec = context.codec.canonical_name
-            reasons = inexact(
-                b_frames=bool(context.has_b_frames),
-                references=references_of(context.extradata or b"") if codec == "h264" else 1,
-                interlaced=frame.interlaced_frame,
-            )
             meaning = Meaning.of(frame)
             height, width = meaning.upright_size((frame.height, frame.width))
             return VideoInfo(
@@ -92,7 +86,8 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
                 duration=duration_of(container, stream, fps),
                 frames=stream.frames or None,
                 vectors=codec in VECTOR_CODECS,
-                exact=codec in VECTOR_CODECS and not any(reasons),
+                exact=codec in VECTOR_CODECS
+                and exact_so_far(context, codec, interlaced=frame.interlaced_frame),
                 rotation=meaning.turns,
             )
     except (FFmpegError, OSError, ValueError) as error:

@@ -24,13 +24,17 @@ out the direct blocks of MPEG-4's B-frames as if they stood still.)
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from av.video.codeccontext import VideoCodecContext
 
 from unscene.video.meaning import Meaning
+from unscene.video.parameter_set import references_of
 
 BLOCK = 8
+_references = lru_cache(maxsize=64)(references_of)
 _SHIFT = 3
 
 # AVMotionVector, libavutil/motion_vector.h.
@@ -212,3 +216,15 @@ def inexact(*, b_frames: bool, references: int | None, interlaced: bool) -> Iter
         yield "more than one reference"
     if interlaced:
         yield "interlaced"
+
+
+def exact_so_far(context: VideoCodecContext, codec: str, *, interlaced: bool) -> bool:
+    """Whether a stream's vectors are the motion from the frame before, as far as its header says.
+
+    Args:
+        codec: FFmpeg's name of the codec.
+        interlaced: of the frames decoded so far, any is.
+    """
+    references = _references(context.extradata or b"") if codec == "h264" else 1
+    b_frames = bool(context.has_b_frames)
+    return not any(inexact(b_frames=b_frames, references=references, interlaced=interlaced))
