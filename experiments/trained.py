@@ -80,14 +80,21 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "triplet+future-nce": ("unscene", _BARE | _NARROW | _NCE | {"foretell": 1.0}),
     "unscene": ("unscene", _NARROW),
     "unscene+flow": ("unscene", _NARROW | {"motion_from": "flow"}),
+    "unscene+codec": ("unscene", _NARROW | {"flow": "codec"}),
     "unscene-flat": ("unscene", _NARROW | {"stages": 1}),
     "unscene-nce": ("unscene", _NARROW | _NCE),
     "moco-time": ("moco", {}),
+    "hdc-time": ("hdc", {}),
+    "dsm-time": ("dsm", {}),
     "triplet-time": ("dsm-triplet", {}),
     "cmd-motion-l2-time": ("cmd", _VALUES),
 }
-# As many times the steps as CPU seconds (costs.py) are those of dsm, unscene-nce, unscene.
-_TIMES = {"moco-time": 3.0, "triplet-time": 2.5, "cmd-motion-l2-time": 4.0}
+# As many times the steps as CPU seconds (costs.py) are those of dsm for moco, of unscene-nce for
+# the triplet, and of unscene for the others.
+_TIMES = {
+    **{"moco-time": 3.0, "hdc-time": 1.8, "dsm-time": 1.4, "triplet-time": 2.5},
+    "cmd-motion-l2-time": 4.0,
+}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import av
@@ -22,7 +23,9 @@ from av.video.frame import PictureType, VideoFrame
 
 from unscene.errors import VideoError
 from unscene.video.clip import Clip, Motion
-from unscene.video.packets import open_container, vectors_of
+from unscene.video.mpeg4 import Unparsed
+from unscene.video.mpeg4.motion import ParsedFrame, ParsedPackets, can_parse
+from unscene.video.packets import Packets, open_container, vectors_of
 from unscene.video.planes import FrameStack, PlaneReader
 from unscene.video.probe import VECTOR_CODECS, check_file, video_stream, why
 from unscene.video.sampling import Request
@@ -69,9 +72,11 @@ def read_clips(
     path = os.fspath(path)
     check_file(path)
     try:
-        with open_container(path) as container:
-            reader = _Reader(container, path, start, end, short_side, request)
-            return reader.read()
+        for parsing in (True, False):
+            with suppress(Unparsed), open_container(path) as container:
+                reader = _Reader(container, path, start, end, short_side, request, parsing)
+                return reader.read()
+        raise AssertionError("only what is parsed can be Unparsed")
     except (FFmpegError, OSError, ValueError) as error:
         raise VideoError(path, why(error)) from error
 
@@ -85,11 +90,13 @@ class _Reader:
         end: float | None,
         short_side: int | None,
         request: Request,
+        parsing: bool,
     ) -> None:
         self.path, self.request = path, request
         self.start, self.end = start, end
         self.motion = {*request.motion, *request.motion_only}
-        codec = video_stream(container, path).codec_context.codec.canonical_name
+        context = video_stream(container, path).codec_context
+        codec = context.codec.canonical_name
         if self.motion and codec not in VECTOR_CODECS:
             raise VideoError(path, f"{codec} carries no motion vectors; pass --flow auto")
         options = {"flags2": "+export_mvs"} if self.motion else {}
@@ -100,7 +107,8 @@ class _Reader:
         self.small = blind and codec != "h264"  # whose decoder knows no smaller pictures
         if self.small:
             options["lowres"] = "3"
-        self.timed = TimedFrames(container, path, options)
+        parsed = parsing and blind and can_parse(context)
+        self.timed = TimedFrames(container, path, options, ParsedPackets if parsed else Packets)
         self.to_planes = PlaneReader(short_side)
         self.coded_size = (0, 0)  # of the frames whose vectors are wanted, in luma pixels
         self.shape = (0, 0)  # of what is decoded of them
@@ -168,7 +176,7 @@ class _Reader:
         found = _Pass(
             FrameStack(self.to_planes, len(shown)),
             FrameStack(self.to_planes, 1),
-            BlockFields(len(moving)),
+            BlockFields(len(moving), self.timed.codec),
         )
         fields, last = found.fields, max(shown | moving)
         half = 0.5 / self.timed.fps
@@ -189,10 +197,7 @@ class _Reader:
                 found.places[index] = len(found.places)
                 found.stack.add(frame, time)
             if index in moving:
-                if (frame.height, frame.width) != self.shape:
-                    self._take_shape(frame)
-                self.interlaced |= frame.interlaced_frame
-                fields.add(index, vectors_of(frame), self.coded_size)
+                self._add_vectors(fields, index, frame)
             # Vectors of a B-frame may count from the P-frame that follows.
             if index >= last and not fields.waiting:
                 break
@@ -205,6 +210,18 @@ class _Reader:
         """Whether the key frame `index` takes the place of what was found before."""
         wanted = self.request.key_frame
         return wanted is not None and (index <= wanted or not found.key.times)
+
+    def _add_vectors(
+        self, fields: BlockFields, index: int, frame: VideoFrame | ParsedFrame
+    ) -> None:
+        shown = frame.sample if isinstance(frame, ParsedFrame) else frame
+        if (shown.height, shown.width) != self.shape:
+            self._take_shape(shown)
+        if isinstance(frame, ParsedFrame):
+            fields.parse(index, frame, self.coded_size)
+        else:
+            self.interlaced |= frame.interlaced_frame
+            fields.add(index, vectors_of(frame), self.coded_size)
 
     def _take_shape(self, frame: VideoFrame) -> None:
         """Of the first frame with vectors; there is no common grid for others."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from unscene.video.bits import Bits
+
 # Profiles whose parameter sets describe chroma and scaling (ITU-T H.264, 7.3.2.1.1).
 _HIGH = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 
@@ -25,36 +27,14 @@ def references_of(data: bytes) -> int | None:
     if len(unit) < 5:
         return None
     # The byte 3 after two zeros only keeps start codes from appearing by chance.
-    bits = _Bits(unit[1:].replace(b"\0\0\3", b"\0\0"))
+    bits = Bits(unit[1:].replace(b"\0\0\3", b"\0\0"))
     try:
         return _references(bits)
     except IndexError:
         return None
 
 
-class _Bits:
-    def __init__(self, data: bytes) -> None:
-        self.digits, self.place = "".join(f"{byte:08b}" for byte in data), 0
-
-    def take(self, count: int) -> int:
-        digits = self.digits[self.place : self.place + count]
-        if len(digits) < count:
-            raise IndexError
-        self.place += count
-        return int(digits or "0", 2)
-
-    def golomb(self) -> int:
-        zeros = 0
-        while not self.take(1):
-            zeros += 1
-        return (1 << zeros) - 1 + self.take(zeros)
-
-    def signed(self) -> int:
-        value = self.golomb()
-        return (value + 1) // 2 if value % 2 else -(value // 2)
-
-
-def _references(bits: _Bits) -> int:
+def _references(bits: Bits) -> int:
     profile = bits.take(8)
     bits.take(16)  # constraints, level
     bits.golomb()
@@ -78,7 +58,7 @@ def _references(bits: _Bits) -> int:
     return bits.golomb()
 
 
-def _skip_scaling_list(bits: _Bits, size: int) -> None:
+def _skip_scaling_list(bits: Bits, size: int) -> None:
     last = following = 8
     for _ in range(size):
         if following:

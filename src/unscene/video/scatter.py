@@ -20,6 +20,7 @@ _SIGNATURE = types.int64(
     types.Array(types.boolean, 3, "C"),
     types.int64,
     types.int64,
+    types.boolean,
 )
 
 
@@ -32,6 +33,7 @@ def scatter(
     valid: np.ndarray,
     frame: int,
     shift: int,
+    stills: bool,
 ) -> int:
     """Write each record's vector, motion per frame, into the cells that its block covers.
 
@@ -44,6 +46,7 @@ def scatter(
         valid: bool (L, Hb, Wb), written to.
         frame: which of the L.
         shift: a cell is 2 ** shift pixels wide.
+        stills: False: a vector of zero is none.
 
     Returns:
         How many records were predicted from the future.
@@ -59,6 +62,8 @@ def scatter(
                 continue
             ahead += source > 0
             if distance == 0:
+                continue
+            if not stills and not (record[12] | record[13] | record[14] | record[15]):
                 continue
             w, h = record[2] & 0xFF, (record[2] >> 8) & 0xFF
             left, top = (record[5] - w // 2) >> shift, (record[6] - h // 2) >> shift

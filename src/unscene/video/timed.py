@@ -30,6 +30,7 @@ class TimedFrames:
         container: whose decoder has not been used.
         path: for errors.
         options: of the decoder, as FFmpeg names them.
+        packets: what makes frames of packets.
 
     Attributes:
         stream: its video stream.
@@ -41,10 +42,11 @@ class TimedFrames:
         container: av.container.InputContainer,
         path: str,
         options: dict[str, str] | None = None,
+        packets: type[Packets] = Packets,
     ) -> None:
         self.container = container
         self.stream = video_stream(container, path)
-        self.packets = Packets(container, self.stream)
+        self.packets = packets(container, self.stream)
         self.codec = self.stream.codec_context.codec.canonical_name
         if options:
             self.stream.codec_context.options = options

@@ -17,8 +17,8 @@ nearest I- or P-frame on that side:
 
 MPEG-1, -2 and -4 have it so; H.264 may choose among several frames and let B-frames refer to
 B-frames, so that there it is the likeliest distance. Vectors are divided by it, and those into the
-future turned round, which makes them motion per frame, averaged over the distance. (FFmpeg hands
-out the direct blocks of MPEG-4's B-frames as if they stood still.)
+future turned round, which makes them motion per frame, averaged over the distance. FFmpeg hands out
+the direct blocks of MPEG-4's B-frames as if they stood still: what stands still there is unknown.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 
 from unscene.video.meaning import Meaning
+from unscene.video.mpeg4.motion import ParsedFrame
 from unscene.video.parameter_set import references_of
 
 BLOCK = 8
@@ -65,6 +66,7 @@ class BlockFields:
 
     Args:
         room: how many frames there will be.
+        codec: FFmpeg's name of it.
 
     Attributes:
         places: of each frame among the fields, by its index.
@@ -73,8 +75,8 @@ class BlockFields:
             need the next one.
     """
 
-    def __init__(self, room: int) -> None:
-        self._room = room
+    def __init__(self, room: int, codec: str = "h264") -> None:
+        self._room, self._stills = room, codec != "mpeg4"
         self.places: dict[int, int] = {}
         self.plain = True
         self.vectors = np.zeros((0, 0, 0, 2), np.float32)
@@ -109,27 +111,37 @@ class BlockFields:
             data: a buffer of records, or None: it has no vectors, as a key frame has none.
             size: coded (H, W) in luma pixels; that of the first frame decides for all.
         """
-        if not self.places:
-            from unscene.video.scatter import scatter
+        place = self._place(index, size)
+        if data is None:
+            return
+        from unscene.video.scatter import scatter
 
-            self._scatter = scatter
+        self._scatter = scatter
+        records, past = np.frombuffer(data, np.int16), max(self._past, 1)
+        if self._bidirectional:
+            self._later.append((records, past, self._frame, place))
+        elif self._scatter(records, past, 0, self.vectors, self.valid, place, _SHIFT, True):
+            self.plain = False
+
+    def parse(self, index: int, frame: ParsedFrame, size: tuple[int, int]) -> None:
+        """The same for a frame that was not decoded."""
+        place = self._place(index, size)
+        frame.read_vectors(self.vectors, self.valid, place)
+
+    def _place(self, index: int, size: tuple[int, int]) -> int:
+        if not self.places:
             rows, columns = -(-size[0] // BLOCK), -(-size[1] // BLOCK)
             self.vectors = np.zeros((self._room, rows, columns, 2), np.float32)
             self.valid = np.zeros((self._room, rows, columns), bool)
         place = self.places[index] = len(self.places)
-        if data is None:
-            return
-        records, past = np.frombuffer(data, np.int16), max(self._past, 1)
-        if self._bidirectional:
-            self._later.append((records, past, self._frame, place))
-        elif self._scatter(records, past, 0, self.vectors, self.valid, place, _SHIFT):
-            self.plain = False
+        return place
 
     def finish(self, anchor: int | None = None) -> None:
         """Fill in the B-frames that wait for an I- or P-frame; None: none follows."""
         for records, past, number, place in self._later:
             future = 0 if anchor is None else anchor - number
-            self._scatter(records, past, future, self.vectors, self.valid, place, _SHIFT)
+            cells = self.vectors, self.valid, place, _SHIFT
+            self._scatter(records, past, future, *cells, self._stills)
         self._later.clear()
 
 
