@@ -145,9 +145,10 @@ SECTIONS = (
         "What each costs",
         "CPU seconds of a step (reading 32 clips, views, forward, backward; one thread), clips a "
         "second of them, the peak memory of that process in GB, and the seconds to a recall at 1 "
-        "of 0.5 for the motion, as trainings of 75, 150 and 600 steps bracket it; empty where 600 "
-        "steps do not reach it (experiments/costs.py; n counts steps, and is 1 for the peak and "
-        "the goal). At R3D-18 and 112 x 112, against MoCo: docs/log.md.",
+        "of 0.5 for the motion, as trainings of 75, 150 and 600 steps bracket it (from 0 on where "
+        "only 600 were run); empty where 600 steps do not reach it (experiments/costs.py; n counts "
+        "steps, and is 1 for the peak and the goal). At R3D-18 and 112 x 112, against MoCo: "
+        "docs/log.md.",
         ("costs.jsonl",),
         (
             *("cpu_seconds_a_step", "clips_a_cpu_second", "peak_gb"),

@@ -10,6 +10,7 @@ import pytest
 import torch
 from cmd_parts import INDEX, SMALL, B, batch, method, run, unit
 
+import media
 from unscene.encoders import create_encoder
 from unscene.errors import UnsceneError
 from unscene.methods.cmd import CMDNetwork
@@ -17,6 +18,7 @@ from unscene.methods.foretell import position_nce, two_scales
 from unscene.methods.predictor import NormHead
 from unscene.methods.presets import resolve
 from unscene.train.preview import preview
+from unscene.train.suited import suited
 from unscene.video.listing import open_catalog
 from unscene.video.scenes import ScenesReport
 
@@ -282,6 +284,19 @@ def test_pretraining_leaves_out_what_is_too_short(moving: ScenesReport, tmp_path
         pretrain(build(given))
     outcome = pretrain(build(given | {"frames": 4}), report=lambda *_: None)
     assert outcome.finished
+
+
+def test_what_is_too_short_among_others_is_counted_and_named(tmp_path: Path) -> None:
+    for number, frames in enumerate((30, 6, 30, 12)):
+        media.write(tmp_path / f"{number}.mp4", media.drift(frames), options=media.PAN)
+    left = suited(open_catalog(tmp_path), method(frames=4, stride=2, motion_frames=4))
+    assert [Path(video.path).name for video in left.videos] == ["0.mp4", "2.mp4"]
+    said = "frames, and 13 are needed: lower --frames or --stride"
+    assert [(Path(one.path).name, one.reason) for one in left.skipped] == [
+        ("1.mp4", f"6 {said}"),
+        ("3.mp4", f"12 {said}"),
+    ]
+    assert "2 videos used, 2 skipped" in left.account()
 
 
 def test_views_of_cmd_are_drawn(moving: ScenesReport, tmp_path: Path) -> None:

@@ -142,6 +142,21 @@ def test_damage_is_counted_and_thorough_finds_it_late(tmp_path: Path) -> None:
     assert (found.verdict, found.reason) == ("needs transcoding", "damaged")
 
 
+def test_frames_that_the_container_only_speaks_of_are_missed(tmp_path: Path) -> None:
+    path = media.write(tmp_path / "a.avi", media.drift(60, (64, 96)), "mpeg4")
+    assert (inspect(path).missing, inspect(path).reason) == (0, "")
+    data = bytearray(path.read_bytes())
+    chunks = [k for k in range(len(data)) if data[k : k + 4] == b"00dc" and k < data.index(b"idx1")]
+    index = data.index(b"idx1")
+    data[chunks[40] : chunks[50]] = bytes(range(1, 251)) * ((chunks[50] - chunks[40]) // 250 + 1)
+    data[index:] = b""  # without it the demuxer looks for the next whole chunk
+    path.write_bytes(data)
+    found = inspect(path)
+    assert 0 < found.missing == 60 - found.frames
+    assert "frames missing" in found.reason
+    assert found.verdict == "needs transcoding"
+
+
 def test_what_cannot_be_read_says_why(tmp_path: Path, text_file: Path) -> None:
     found = inspect(text_file)
     assert found.verdict == "unreadable"

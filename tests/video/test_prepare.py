@@ -46,6 +46,23 @@ def test_a_tree_is_mirrored_and_the_originals_stay(data: Path, out: Path) -> Non
     assert report["broken.mp4"]["failed"].startswith("is not a video")
 
 
+def test_the_report_says_what_transcoding_saw(data: Path, out: Path) -> None:
+    path = media.write(data / "late.mp4", media.drift(150, (64, 96)), options={"g": "100"})
+    content = bytearray(path.read_bytes())
+    begin = content.index(b"mdat") + 4
+    begin += (content.index(b"moov") - begin) * 3 // 4
+    content[begin : begin + 400] = bytes(400)
+    path.write_bytes(content)
+    assert inspect(path).damaged == 0  # its first frames are whole
+    for _ in range(2):  # the second time it says what the record knows
+        assert go(data, out).damaged == 1
+        row = {Path(row["path"]).name: row for row in rows(out / "prepare.csv")}["late.mp4"]
+        assert row["reason"].split("; ")[0] == "damaged"
+        assert row["verdict"] == "needs transcoding"
+        assert int(row["damaged"]) > 0
+        assert int(row["decoded"]) == int(row["frames"]) == 150
+
+
 def test_a_second_run_does_only_what_is_missing(data: Path, out: Path) -> None:
     go(data, out)
     (out / "top.mp4").unlink()
@@ -161,6 +178,43 @@ def test_both_halves_of_an_official_split_share_a_folder(tmp_path: Path, out: Pa
     assert len(open_catalog(out / "ucf101-1-train.csv")) == 1
     with pytest.raises(UnsceneError, match="lies inside the data"):
         go(f"ucf101-1-train:{root}", root / "small")
+
+
+@pytest.mark.parametrize("lists", [".", "ucfTrainTestlist", "../ucfTrainTestlist"])
+def test_official_lists_come_along(tmp_path: Path, out: Path, lists: str) -> None:
+    root = tmp_path / "UCF"
+    for name in ("v_Jump_g01_c01.avi", "v_Jump_g02_c01.avi"):
+        (root / "UCF-101" / "Jump").mkdir(parents=True, exist_ok=True)
+        media.write(root / "UCF-101" / "Jump" / name, media.drift(6), "mpeg4")
+    (root / lists).mkdir(exist_ok=True)
+    (root / lists / "trainlist01.txt").write_text("Jump/v_Jump_g01_c01.avi 1\n")
+    (root / lists / "testlist01.txt").write_text("Jump/v_Jump_g02_c01.avi\n")
+    (root / "notes.txt").write_text("no list")
+    assert go(root, out).done == 2
+    assert not (out / "notes.txt").exists()
+    found = open_catalog(f"ucf101-1-test:{out}")
+    assert [Path(video.path).name for video in found.videos] == ["v_Jump_g02_c01.mp4"]
+    before = tree(out)
+    assert go(root, out).done == 0  # the lists are no stranger's files
+    assert tree(out).keys() == before.keys()
+    (out / "mine.txt").write_text("a stranger's")
+    with pytest.raises(
+        UnsceneError, match=r"holds 1 files that `prepare` did not write: mine\.txt"
+    ):
+        go(root, out)
+
+
+def test_lists_of_kinetics_come_along_and_other_tables_do_not(tmp_path: Path, out: Path) -> None:
+    root = tmp_path / "K"
+    (root / "train" / "yoga").mkdir(parents=True)
+    media.write(root / "train" / "yoga" / "Zz9-_xyz012_000120_000130.mp4", media.drift(6))
+    header = "label,youtube_id,time_start,time_end,split"
+    (root / "train.csv").write_text(f"{header}\nyoga,Zz9-_xyz012,120,130,train\n")
+    (root / "val.csv").write_text("path,label\ntrain/yoga/Zz9-_xyz012_000120_000130.mp4,yoga\n")
+    assert go(root, out).done == 1
+    assert not (out / "val.csv").exists()
+    assert len(open_catalog(f"kinetics-train:{out}").videos) == 1
+    assert go(root, out).done == 0
 
 
 def test_the_estimate_is_near_and_a_small_disk_stops_before_the_start(

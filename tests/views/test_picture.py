@@ -186,6 +186,7 @@ def test_warp_shows_in_the_graph_paper(
         ({"videos": 0}, "at least 1"),
         ({"out": "views.jpg"}, "ends in .png"),
         ({"method": "dms"}, "dsm"),
+        ({"method": "moco", "overrides": {"flow": "codec"}}, "--flow changes nothing in moco"),
     ],
 )
 def test_wrong_wishes_are_refused(

@@ -147,17 +147,26 @@ def _table(found: Sequence[Inspection], root: Path, *, brightened: bool = False)
     if dark and not brightened:
         lines += ["", f"  {_many(dark, 'file')} so dark that little is to be seen: --brighten true"]
     worst = [one for one in found if one.verdict == "unreadable"]
-    worst += sorted((one for one in found if one.damaged), key=lambda one: -one.damaged)
+    hurt = (one for one in found if one.damaged or one.missing)
+    worst += sorted(hurt, key=lambda one: -one.damaged - one.missing)
     if worst:
         names = [_short(one.path, root) for one in worst[:_NAMED]]
         width = min(60, max(map(len, names)))
         lines += ["", "  look at"]
         for one, name in zip(worst, names, strict=False):
-            damage = f"damaged: {one.damaged} errors in {one.decoded} frames that were decoded"
-            lines.append(f"  {name:<{width}}   {one.reason if not one.damaged else damage}")
+            lines.append(f"  {name:<{width}}   {_hurt(one) or one.reason}")
         if len(worst) > _NAMED:
             lines.append(f"  and {len(worst) - _NAMED} more")
     return "\n".join([*lines, ""])
+
+
+def _hurt(one: Inspection) -> str:
+    said = []
+    if one.damaged:
+        said.append(f"damaged: {one.damaged} errors in {one.decoded} frames that were decoded")
+    if one.missing:
+        said.append(f"{one.missing} of {one.missing + one.frames} frames missing")
+    return "; ".join(said)
 
 
 def _short(path: str, root: Path) -> str:

@@ -34,7 +34,9 @@ def flags(parser: ArgumentParser) -> None:
         default=4,
         help="distance of neighbouring frames, in frames of the video",
     )
-    parser.add_argument("--flow", type=str, default="dis", help="auto, dis or codec")
+    parser.add_argument(
+        "--flow", type=str, help="of DSM and unscene: auto, dis (if nothing is said) or codec"
+    )
     parser.add_argument("--seed", type=int, default=0, help="decides videos and views")
 
 
@@ -43,18 +45,14 @@ def run(values: Namespace) -> None:
         raise UnsceneError(f"seed {values.seed}: must not be negative")
     from unscene.train.preview import preview
 
+    overrides = {name: values[name] for name in ("size", "frames", "stride", "flow")}
     path = preview(
         values.data,
         place(values.out),
         videos=values.videos,
         method=values.method,
         preset=values.preset,
-        overrides={
-            "size": values.size,
-            "frames": values.frames,
-            "stride": values.stride,
-            "flow": values.flow,
-        },
+        overrides={k: v for k, v in overrides.items() if v is not None},
         seed=values.seed,
     )
     print(f"picture: {path}")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -97,6 +98,12 @@ class Method(nn.Module):
         """Of which videos the vectors are read that the sampler asks for beside a named clip's
         frames; of all where nothing is said. Picklable."""
         return {}
+
+    def reads_vectors_of(self, video: Video) -> bool:
+        """Whether the codec's vectors of a video are what the method learns from."""
+        request = self.sampler().draw(3600.0, 25.0, np.random.default_rng(0))
+        asked, of = {*request.motion, *request.motion_only}, self.vectors()
+        return any(name not in of or of[name](video) for name in asked)
 
     def dataset(
         self, videos: Sequence[Video], *, seed: int = 0, short_side: int | None = None

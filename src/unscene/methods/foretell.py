@@ -221,7 +221,7 @@ def future_windows(
         gap=s.motion_gap if s.motion_at == "future" else None,
         others=len(windows_of(s)) - 1,
         reach=s.motion_reach,
-        key_only=s.context_from == "key",
+        key_only=context and s.context_from == "key",
         context=context,
         motion=motion,
         motion_as=_READ_AS.get(s.motion_from, "frames"),

@@ -36,6 +36,8 @@ ablations there are. All else is ours:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -60,13 +62,18 @@ class StageEmbedder(Network):
         encoder: what is to be trained.
         settings: resolved settings.
         contrasts: their names.
+        stepwise: of those the ones that compare time steps, not whole clips.
 
     Raises:
         UnsceneError: the encoder has fewer stages than are asked for.
     """
 
     def __init__(
-        self, encoder: VideoEncoder, settings: Settings, contrasts: tuple[str, ...]
+        self,
+        encoder: VideoEncoder,
+        settings: Settings,
+        contrasts: tuple[str, ...],
+        stepwise: Iterable[str] = (),
     ) -> None:
         super().__init__(encoder)
         if settings.stages > len(encoder.stage_dims):
@@ -75,7 +82,7 @@ class StageEmbedder(Network):
                 f"{len(encoder.stage_dims)}; pass --stages {len(encoder.stage_dims)}"
             )
         self.stages = settings.stages
-        self.stepwise = {"spatial"} if settings.sc_pool == "2d" else set()
+        self.stepwise = frozenset(stepwise)
         self.heads = nn.ModuleDict(
             {
                 f"{contrast}{stage}": Head(dim, settings.dim, settings.head)
@@ -119,7 +126,8 @@ class HDC(Method):
                 "contrasts 'entangled': its views differ in space too, and under --crop_first "
                 "false they would not; pass --contrasts temporal"
             )
-        return StageEmbedder(encoder, s, self.contrasts)
+        stepwise = ("spatial",) if s.sc_pool == "2d" else ()
+        return StageEmbedder(encoder, s, self.contrasts, stepwise)
 
     @property
     def contrasts(self) -> tuple[str, ...]:

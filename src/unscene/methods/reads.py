@@ -1,4 +1,5 @@
-"""Which settings each method reads: a flag that would change nothing is an error, not a wish.
+"""Which settings each method reads: a flag that would change nothing is an error, not a wish. (One
+that another setting leaves idle, as `--tasks motion` does `--context_from`, passes.)
 
 Imports no torch. tests/methods/test_reads.py watches the methods at work and holds the table.
 """
@@ -19,10 +20,10 @@ _DISTURBED = (
     *("basic_on", "warp", "warp_points", "warp_reach", "flow_scaling", "flow_max", "flow"),
     *("shift", "shift_range", "shift_loops", "other_scene"),
 )
-_STAGES = ("head", "stages", "stage_weights", "sc_pool")
-_HDC = ("temperature", "contrasts", "crop_first", "crop_reach")
+_STAGES = ("head", "stages", "stage_weights")
+_HDC = ("temperature", "contrasts", "sc_pool", "crop_first", "crop_reach")
 _MOTION = (
-    *("motion_at", "motion_from", "motion_loss", "context_from", "predictor", "scales"),
+    *("motion_at", "motion_from", "motion_loss", "predictor", "scales"),
     *("predictor_dim", "predictor_hidden", "motion_frames", "motion_gap", "motion_negatives"),
     *("motion_reach", "motion_limit", "motion_corrected", "side_encoders", "temperature"),
 )
@@ -33,7 +34,7 @@ READS: dict[str, frozenset[str]] = {
         "dsm": (_MOCO, _DISTURBED),
         "dsm-triplet": (("head", "margin"), _DISTURBED),
         "hdc": (_STAGES, _HDC),
-        "cmd": (("tasks", "task_weights"), _MOTION),
+        "cmd": (("tasks", "task_weights", "context_from"), _MOTION),
         "unscene": (("foretell", "margin"), _STAGES, _DISTURBED, _MOTION),
     }.items()
 }

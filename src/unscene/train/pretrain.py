@@ -110,7 +110,7 @@ def pretrain(
     catalog = catalog or open_catalog(config.data)
     method, catalog = _method(config, encoder, catalog, resume)
     config = replace(config, settings=method.settings)
-    _tell(config, catalog)
+    _tell(config, catalog, method)
     if checkpoint is not None:
         check_videos(checkpoint, catalog)
     if monitor is not None and config.monitor == "knn":
@@ -194,11 +194,10 @@ def _method(
     return method, catalog
 
 
-def _tell(config: RunConfig, catalog: Catalog) -> None:
-    s = config.settings
-    together = s.batch_size * engine.world_size(config)
+def _tell(config: RunConfig, catalog: Catalog, method: Method) -> None:
+    together = config.settings.batch_size * engine.world_size(config)
     if engine.first():
-        for remark in remarks(catalog, together=together, frames=s.frames, stride=s.stride):
+        for remark in remarks(catalog, method, together=together):
             print(remark, file=sys.stderr)
 
 

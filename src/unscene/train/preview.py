@@ -17,6 +17,7 @@ from unscene.errors import UnsceneError
 from unscene.files import replacing
 from unscene.methods.base import Method
 from unscene.methods.presets import SPOKEN, resolve
+from unscene.methods.reads import check_read
 from unscene.methods.registry import create_method
 from unscene.methods.settings import Settings
 from unscene.train.config import RunConfig
@@ -55,13 +56,15 @@ def preview(
         The picture's path.
 
     Raises:
-        UnsceneError: no usable video, unknown names, `videos` below 1, or not a .png.
+        UnsceneError: no usable video, unknown names, what the method never reads, `videos` below
+            1, or not a .png.
     """
     if videos < 1:
         raise UnsceneError(f"videos {videos}: must be at least 1")
     if out.suffix.lower() != ".png":
         raise UnsceneError(f"{out}: the picture is a PNG; give a name that ends in .png")
     settings = resolve(method, preset, overrides)
+    check_read(method, overrides or {})
     drawn = _method(method, settings)
     catalog = suited(open_catalog(data), drawn)
     batch = _read(catalog, drawn, videos, seed)
@@ -94,8 +97,7 @@ def _read(catalog: Catalog, method: Method, videos: int, seed: int) -> Batch:
     batch = Batch.of([dataset[draw, index] for draw, index in enumerate(chosen)])
     if catalog.skipped:
         print(catalog.account(), file=sys.stderr)
-    frames, stride = method.settings.frames, method.settings.stride
-    for remark in remarks(catalog, together=0, frames=frames, stride=stride):
+    for remark in remarks(catalog, method, together=0):
         print(remark, file=sys.stderr)
     for failure in batch.failures:
         print(f"{failure.path}: {failure.reason} (another video is shown)", file=sys.stderr)

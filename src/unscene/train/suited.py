@@ -23,13 +23,13 @@ def suited(catalog: Catalog, method: Method) -> Catalog:
     return left
 
 
-def remarks(catalog: Catalog, *, together: int, frames: int, stride: int) -> list[str]:
+def remarks(catalog: Catalog, method: Method, *, together: int) -> list[str]:
     """What will not be as its user may think, a sentence each.
 
     Args:
         together: clips of a step, of all processes.
-        frames, stride: of a clip.
     """
+    frames, stride = method.settings.frames, method.settings.stride
     said = []
     videos = len(catalog)
     if together > videos:
@@ -45,5 +45,17 @@ def remarks(catalog: Catalog, *, together: int, frames: int, stride: int) -> lis
             f"{frames} at stride {stride} spans (the shortest has {min(shorter)}): such clips jump "
             "back to the beginning, which is motion to learn from, too; a lower --stride or "
             "--frames shows them as they are"
+        )
+    inexact = [
+        video
+        for video in catalog.videos
+        if video.info is not None and not video.info.exact and method.reads_vectors_of(video)
+    ]
+    if inexact:
+        said.append(
+            f"the motion vectors of {len(inexact)} of {videos} videos are not the motion from the "
+            f"frame before ({inexact[0].path} is the first): B-frames, several references or "
+            "interlacing; `unscene prepare` makes files whose vectors are, with a key frame every "
+            "12 frames"
         )
     return [f"{catalog.source}: {sentence}" for sentence in said]

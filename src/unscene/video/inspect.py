@@ -41,6 +41,7 @@ Verdict = Literal["ready", "needs transcoding", "unreadable"]
 SAMPLE = 60  # frames decoded of each file unless all are
 _GLANCE = 20  # the light of every so many of them is measured
 _PACKETS = 20_000  # counted at most: 11 minutes; further frames are estimated from the duration
+_DAMAGED = "damaged"
 _DARK = 0.15  # mean luma; of ARID, filmed at night, it is 0.03 to 0.21, of UCF101 0.22 to 0.71
 
 
@@ -60,6 +61,7 @@ class Inspection:
         damaged: packets that were incomplete, failed, or gave a frame with errors or one without
             its reference.
         decoded: how many frames were decoded to know that.
+        missing: frames that the container speaks of and does not hold.
         light: mean luma of what is not plain black (bars are), 0 black to 1 white; None where it
             is not 8-bit YUV or grey.
     """
@@ -84,12 +86,21 @@ class Inspection:
     rotation: int = 0
     damaged: int = 0
     decoded: int = 0
+    missing: int = 0
     light: float | None = None
 
     @property
     def dark(self) -> bool:
         """Whether brightening would show what is hardly to be seen (`levels`)."""
         return self.light is not None and self.light < _DARK
+
+    def decoded_whole(self, frames: int, damaged: int) -> Inspection:
+        """The same after all frames were decoded: what was looked at, and its verdict."""
+        reasons = [reason for reason in self.reason.split("; ") if reason not in ("", _DAMAGED)]
+        reasons = [_DAMAGED] * (damaged > 0) + reasons
+        verdict: Verdict = "needs transcoding" if reasons else "ready"
+        reason = "; ".join(reasons)
+        return replace(self, decoded=frames, damaged=damaged, verdict=verdict, reason=reason)
 
 
 @dataclass
@@ -126,7 +137,9 @@ def inspect(path: str | os.PathLike[str], *, thorough: bool = False) -> Inspecti
 
 def _reasons(found: Inspection, seen: _Seen) -> Iterator[str]:
     if found.damaged:
-        yield "damaged"
+        yield _DAMAGED
+    if found.missing:
+        yield "frames missing"
     if not found.vectors:
         yield "codec without motion vectors"
         return
@@ -204,7 +217,7 @@ def _light(frame: VideoFrame) -> float | None:
 
 def _counted(found: Inspection) -> Inspection:
     """What the packets tell without decoding: how many there are, key frames, reordering."""
-    count, keys = 0, list[int]()
+    count, passed_over, keys = 0, 0, list[int]()
     latest, sent = -float("inf"), -float("inf")
     reordered, whole = False, True
     with open_container(found.path) as container:
@@ -212,6 +225,7 @@ def _counted(found: Inspection) -> Inspection:
         try:
             for packet in container.demux(stream):
                 if not packet.size or packet.is_discard:
+                    passed_over += packet.dts is not None  # else it is the end
                     continue
                 if count == _PACKETS:
                     whole = False
@@ -229,8 +243,10 @@ def _counted(found: Inspection) -> Inspection:
         except FFmpegError:
             whole = False
     claimed = found.frames or round(found.duration * found.fps)
+    missing = max(0, found.frames - count - passed_over) if whole else 0
     return replace(
         found,
+        missing=missing,
         frames=count if whole else max(count, claimed),
         frames_estimated=not whole,
         gop=(keys[-1] - keys[0]) / (len(keys) - 1) if len(keys) > 1 else count,

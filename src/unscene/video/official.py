@@ -45,6 +45,7 @@ _7030 = "testTrainMulti_7030_splits"
 _UCF = (".", "ucfTrainTestlist", "annotations", "annotations/ucfTrainTestlist", "splits")
 _HMDB = (".", _7030, "splits", "annotations", f"annotations/{_7030}", "test_train_splits")
 _KINETICS = (".", "annotations", "splits", "kinetics[467]00*", "kinetics[467]00*/annotations")
+_TEXT = re.compile(r"(train|test)list0[123]\.txt|classInd\.txt|.+_test_split[123]\.txt")
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,31 @@ def list_official(data: str) -> Catalog | None:
         raise UnsceneError(f"{data}: {where!r} does not exist or is no folder; {remedy}")
     readers: dict[str, Callable[..., _Listing]] = {"ucf101": _ucf101, "hmdb51": _hmdb51}
     return _catalog(f"{split}:{root}", readers.get(dataset, _kinetics)(root, *words))
+
+
+def is_list(file: Path) -> bool:
+    """Whether a file is an official list, by its name or, a CSV, by its columns."""
+    if file.suffix.lower() == ".csv" and file.is_file():
+        return "youtube_id" in _read(file).partition("\n")[0]
+    return bool(_TEXT.fullmatch(file.name))
+
+
+def lists_of(root: Path) -> dict[Path, Path]:
+    """The official lists that videos in `root` are read with: where they are, by where another
+    folder has them that takes its place."""
+    own = {
+        file.relative_to(root): file
+        for place in dict.fromkeys((*_UCF, *_HMDB, *_KINETICS))
+        for file in sorted(root.glob(f"{place}/*"))
+        if is_list(file)
+    }
+    above = {
+        file.relative_to(root.parent): file
+        for place in dict.fromkeys((*_UCF, *_HMDB))
+        for file in sorted(root.parent.glob(f"{place}/*"))
+        if _TEXT.fullmatch(file.name)
+    }
+    return above | own
 
 
 def _ucf101(root: Path, number: str, part: str) -> _Listing:

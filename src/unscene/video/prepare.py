@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,7 @@ def run(
     work = partial(_transcode, plan.root, plan.out, plan.recipe)
     try:
         sweep(plan.out)
+        _carry_lists(plan)
         account.stale = _stale(plan, failed)
         with closing(spread(work, _begun(jobs, record), workers)) as outcomes:
             for job, future in outcomes:
@@ -145,9 +147,12 @@ def run(
                     failed[job.target] = error.reason
                     account.failed.append(Skipped(job.source, error.reason))
                 else:
-                    found = replace(inspections[job.source], damaged=outcome.damaged)
+                    seen = inspections[job.source]
+                    every = outcome.frames if job.start or job.end else seen.frames
+                    whole = seen.decoded_whole(every, outcome.damaged)
                     line = {"target": job.target, **source, **asdict(outcome), "seconds": seconds}
-                    record.add(line | {"inspection": asdict(found)})
+                    line["inspection"] = asdict(whole)
+                    record.add(line)
                     finish(line)
                     account.done += 1
                 if progress:
@@ -207,6 +212,16 @@ def _begun(jobs: Iterable[Job], record: Record) -> Iterator[Job]:
         yield job
 
 
+def _carry_lists(plan: Plan) -> None:
+    """So that OUT is an official split, too, where DATA is; what is there stays."""
+    for place, source in plan.lists.items():
+        target = plan.out / place
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(target) as temporary:
+                shutil.copyfile(source, temporary)
+
+
 def _write_table(plan: Plan, done: Mapping[str, Any]) -> None:
     """The rows of DATA with the new paths; segments are cut out, so start and end are gone."""
     assert plan.table is not None
@@ -230,12 +245,19 @@ def _report(
         for one in plan.catalog.skipped
     ]
     return missing + [
-        asdict(inspections[job.source])
-        | {"damaged": done.get(job.target, {}).get("damaged", inspections[job.source].damaged)}
+        asdict(_inspection(job, inspections, done))
         | {"start": job.start, "end": job.end, "output": job.target if job.target in done else ""}
         | {"failed": failed.get(job.target, "")}
         for job in plan.jobs
     ]
+
+
+def _inspection(
+    job: Job, inspections: Mapping[str, Inspection], done: Mapping[str, dict[str, Any]]
+) -> Inspection:
+    """What is known best: after transcoding, which decodes every frame."""
+    line = done.get(job.target)
+    return (_recorded(job, line) if line else None) or inspections[job.source]
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 OUT/Run/a.mp4         from DATA/Run/a.avi: the tree is the same, all files are MP4
 OUT/train.csv         where DATA is train.csv: its rows with the new paths; for an official split it
                       is called OUT/ucf101-1-train.csv
+OUT/ucfTrainTestlist/ and other official lists (`official`) of DATA: copies of them
 OUT/prepare.jsonl     the record (`prepare_record`)
 OUT/prepare.csv       what was found in every file of DATA
 
@@ -23,6 +24,7 @@ from unscene.errors import UnsceneError
 from unscene.files import place
 from unscene.video.catalog import Catalog, Video
 from unscene.video.listing import list_videos
+from unscene.video.official import is_list, lists_of
 from unscene.video.prepare_recipe import Recipe
 from unscene.video.prepare_record import RECORD, REPORT, Known, read_record
 
@@ -54,6 +56,7 @@ class Plan:
         record: by target, what the record says.
         done: targets that are finished.
         table: name of the CSV to write, None where the folders say all.
+        lists: official lists that come along, by their place in OUT.
     """
 
     catalog: Catalog
@@ -65,6 +68,7 @@ class Plan:
     record: Lines = field(repr=False)
     done: frozenset[str]
     table: str | None
+    lists: dict[Path, Path]
 
     @property
     def todo(self) -> list[Job]:
@@ -89,7 +93,8 @@ def make_plan(data: str | os.PathLike[str], out: Path, recipe: Recipe) -> Plan:
     _only_ours(jobs, table, catalog, out, known.lines)
     _all_kept(jobs, root, out, known.lines)
     done = frozenset(job.target for job in jobs if _is_done(job, root, out, known.lines))
-    return Plan(catalog, root, out, recipe, jobs, of, known.lines, done, table)
+    lists = {place: file for place, file in lists_of(root).items() if str(place) != table}
+    return Plan(catalog, root, out, recipe, jobs, of, known.lines, done, table, lists)
 
 
 def _table(catalog: Catalog) -> str | None:
@@ -184,7 +189,8 @@ def _only_ours(
     # Hidden files are left alone, unless one is in the way.
     found = _files(out) | {name for name in (*targets, table or "") if _there(out, name)}
     own = {RECORD, REPORT} if (out / RECORD).is_file() else set()
-    others = sorted(found - set(record) - own)
+    lists = {name for name in found - {table} if is_list(out / name)}
+    others = sorted(found - set(record) - own - lists)
     if others:
         raise UnsceneError(
             f"{out}: holds {len(others)} files that `prepare` did not write: {_some(others)}; "
