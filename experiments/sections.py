@@ -198,6 +198,15 @@ SECTIONS = (
         ("endpoint_error_px",),
     ),
     Section(
+        "What moves, cut out",
+        "How well a mask of what moves agrees with the pixels that do (intersection over union): "
+        "by change against the median of the clip, as `views.transplant` cuts, or where the "
+        "codec's vectors or DIS fast are longer than a threshold, the best of five "
+        "(experiments/cut_out.py; 8 frames, H.264 as `unscene prepare` writes it).",
+        ("cut_out.jsonl",),
+        ("iou",),
+    ),
+    Section(
         "How an encoder should search for its vectors",
         "How far vectors are from the motion, as x264 looks for them in different ways, as a share "
         "of how far they are with the hexagon that `unscene prepare` leaves it; `dis fast` is what "

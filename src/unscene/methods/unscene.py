@@ -19,9 +19,9 @@ was worse and took twice the time (docs/log.md). The maps of both scales stand b
 Why these: the triplet within a video learned most of what moves in our experiments, while negatives
 from other videos brought the scene back in (docs/log.md). The positive over another scene is what
 no crop or warp can give: the place itself is exchanged. What moves is cut out by change over time
-(`views.transplant`), not by the codec's vectors: blocks of 8 px are coarser than what moves in
-small videos; for the same reason flow is DIS (`--flow codec` was worse there). Views of a moving
-camera, and of a video that is its own neighbour in the batch, stay what they are.
+(`views.transplant`), not by the codec's vectors: held against what is known to move, that cuts
+better at 64 and at 128 pixels (docs/log.md, "What moves, cut out"). Views of a moving camera, and
+of a video that is its own neighbour in the batch, stay what they are.
 """
 
 from __future__ import annotations
