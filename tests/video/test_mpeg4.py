@@ -232,7 +232,8 @@ def test_packets_of_several_pictures_or_none_are_left_alone(tmp_path: Path) -> N
     assert not picture_of(found[1], layer).key
     other = bytearray(layer.header)
     other[-3] ^= 1
-    for data in (b"", b"\0\0\1\xb3abc", found[1] + found[2], bytes(other) + found[0], found[1][:3]):
+    cut = found[1][:6]  # in its header
+    for data in (b"", b"\0\0\1\xb3abc", found[1] + found[2], bytes(other) + found[0], cut):
         with pytest.raises(Unparsed):
             picture_of(data, layer)
 
@@ -277,6 +278,7 @@ def test_stuffing_ends_a_picture() -> None:
     assert not ends(b"\xa6", 4, 1)
     assert not ends(b"\xa7\x10", 4, 2)
     assert not ends(b"\xab\x7e", 8, 2)
+    assert not ends(b"\xab", 16, 1)
 
 
 def test_a_stream_without_key_frames_is_an_error_all_the_same(tmp_path: Path) -> None:

@@ -70,10 +70,11 @@ def picture_of(packet: bytes, layer: Layer) -> Picture:
         raise Unparsed("a picture many seconds late")
     header = bits >> left
     quantiser, range_bits = header >> 3 & 31, (header & 7) - 1
-    if kind == _PREDICTED and coded and (quantiser == 0 or range_bits < 0):
-        raise Unparsed("a header that cannot be")
+    place = 8 * (at + 4 + _HEADER) - left
+    if kind == _PREDICTED and coded and (quantiser == 0 or range_bits < 0 or place > 8 * end):
+        raise Unparsed("a header that cannot be, or breaks off")
     numbers = _THRESHOLDS[header >> 8 & 7], quantiser, range_bits
-    return Picture(kind == _KEY, coded, *numbers, 8 * (at + 4 + _HEADER) - left, end)
+    return Picture(kind == _KEY, coded, *numbers, place, end)
 
 
 def ends(packet: bytes, place: int, end: int) -> bool:
@@ -84,4 +85,4 @@ def ends(packet: bytes, place: int, end: int) -> bool:
         at += 1
     elif used:
         return False
-    return not packet[at:end].strip(b"\0")
+    return at <= end and not packet[at:end].strip(b"\0")
