@@ -38,7 +38,7 @@ from unscene.views.flow import codec_flow, dis_flow
 from unscene.views.transplant import part
 
 FRAMES = 8
-THRESHOLDS = (0.125, 0.25, 0.5, 1.0, 2.0)  # px of the file a frame of the file
+THRESHOLDS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)  # px of the file a frame of the file
 Masks = dict[tuple[str, float], np.ndarray]  # (T-1, size, size) each
 
 
@@ -119,10 +119,9 @@ def rows_of(found: dict[int, dict[tuple[str, float], list[float]]], split: str) 
         )
         for seed, of in found.items():
             one = score(np.array(of[way, best]), shares=False)
+            name = f"{way}, > {best:g} px" if best else way
             yield Row(
-                f"{way}, > {best:g} px" if best else way,
-                *("moving scenes", split, "object", "iou"),
-                *(one.value, one.ci95, one.n, seed, 0.0),
+                name, "moving scenes", split, "object", "iou", one.value, one.ci95, one.n, seed, 0.0
             )
 
 

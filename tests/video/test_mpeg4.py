@@ -18,7 +18,7 @@ from unscene.video import decode
 from unscene.video.clip import Motion
 from unscene.video.decode import read_clips
 from unscene.video.mpeg4 import Unparsed, codes
-from unscene.video.mpeg4.layer import layer_of
+from unscene.video.mpeg4.layer import Layer, layer_of
 from unscene.video.mpeg4.motion import ParsedFrame, ParsedPackets
 from unscene.video.mpeg4.picture import ends, picture_of
 from unscene.video.packets import open_container
@@ -133,12 +133,14 @@ def test_vectors_are_those_of_the_decoder_bit_by_bit(
 
 @pytest.mark.parametrize("name", ["a.avi", "a.mp4", "a.mkv", "a.ts", "a.m4v"])
 def test_containers_give_the_same_frames_at_the_same_times(
-    tmp_path: Path, name: str, both: Callable[..., tuple[Motion, Motion]]
+    tmp_path: Path, name: str, parsed: Parsed, both: Callable[..., tuple[Motion, Motion]]
 ) -> None:
     frames = list(restless(50, (64, 96)))
     path = media.write(tmp_path / name, frames, "mpeg4", options={"g": "8"})
     for at in (0.0, 0.31, 1.02, 1.9):
         assert_same(*both(path, at, 12))
+    # A raw stream tells FFmpeg that it may hold frames back.
+    assert len(parsed) > 30 or name == "a.m4v"
 
 
 def test_only_what_is_wanted_is_read(tmp_path: Path, parsed: Parsed) -> None:
@@ -180,7 +182,7 @@ def test_layers_that_cannot_be_read_are_told_apart(
 
 @pytest.mark.parametrize("cut", [0.4, 0.8])
 def test_damage_leaves_the_file_to_the_decoder(
-    tmp_path: Path, cut: float, both: Callable[..., tuple[Motion, Motion]]
+    tmp_path: Path, cut: float, parsed: Parsed, both: Callable[..., tuple[Motion, Motion]]
 ) -> None:
     path = media.write(tmp_path / "a.avi", restless(40, (96, 128)), "mpeg4", options={"g": "40"})
     data = bytearray(path.read_bytes())
@@ -188,6 +190,7 @@ def test_damage_leaves_the_file_to_the_decoder(
     data[place : place + 40] = bytes(range(7, 47))
     path.write_bytes(data)
     assert_same(*both(path, 0.0, 40))
+    assert len(parsed) < 38  # until the damage
 
 
 def packets(path: Path) -> tuple[bytes, list[bytes]]:
@@ -238,15 +241,146 @@ def test_packets_of_several_pictures_or_none_are_left_alone(tmp_path: Path) -> N
             picture_of(data, layer)
 
 
-def test_a_picture_that_is_not_coded_is_not_shown(tmp_path: Path) -> None:
-    path = media.write(tmp_path / "a.avi", media.drift(5), "mpeg4")
-    extradata, found = packets(path)
-    layer = layer_of(extradata)
-    head = f"{int.from_bytes(found[1][4:12], 'big'):064b}"
-    coded = head.index("1", 3 + 1 + layer.time_bits + 1)  # behind kind, seconds, marker, time
-    empty = found[1][:4] + int(head[:coded] + "0" + "1" * (63 - coded), 2).to_bytes(8, "big")
-    assert picture_of(found[1], layer).coded
-    assert not picture_of(empty, layer).coded
+# -- files with pictures changed bit by bit -----------------------------------------------------
+
+Change = Callable[[int, bytes], bytes | None]
+
+
+def remux(source: Path, target: Path, change: Change, extradata: bytes | None = None) -> Path:
+    """The same packets, each as `change(number, data)` has it; None leaves it out."""
+    with av.open(str(source)) as read, av.open(str(target), "w") as out:
+        stream = read.streams.video[0]
+        copy = out.add_stream_from_template(stream)
+        if extradata is not None:
+            copy.codec_context.extradata = extradata
+        numbered = enumerate(packet for packet in read.demux(stream) if packet.size)
+        for number, packet in numbered:
+            data = change(number, bytes(packet))
+            if data is None:
+                continue
+            one = av.Packet(data)
+            one.pts, one.dts, one.duration = packet.pts, packet.dts, packet.duration
+            one.time_base, one.is_keyframe, one.stream = packet.time_base, packet.is_keyframe, copy
+            out.mux(one)
+    return target
+
+
+def rewritten(data: bytes, skip: int, bits: str) -> bytes:
+    """A picture whose header has other bits, `skip` behind its kind and its seconds."""
+    at = data.index(b"\0\0\1\xb6") + 4
+    head = f"{int.from_bytes(data[at : at + 16], 'big'):0128b}"
+    place = head.index("0", 2) + skip
+    head = head[:place] + bits + head[place + len(bits) :]
+    return data[:at] + int(head, 2).to_bytes(16, "big") + data[at + 16 :]
+
+
+@pytest.fixture
+def footage(tmp_path: Path) -> tuple[Path, Layer]:
+    """30 frames, a key frame each 12."""
+    path = media.write(tmp_path / "a.avi", media.drift(30, (64, 96)), "mpeg4", options={"g": "12"})
+    return path, layer_of(packets(path)[0])
+
+
+def test_a_picture_that_is_not_coded_is_not_shown(
+    tmp_path: Path,
+    footage: tuple[Path, Layer],
+    parsed: Parsed,
+    both: Callable[..., tuple[Motion, Motion]],
+) -> None:
+    path, layer = footage
+    coded = 1 + 1 + layer.time_bits + 1  # behind a zero, a marker, the time and a marker
+
+    def change(number: int, data: bytes) -> bytes:
+        return rewritten(data, coded, "0") if number in (5, 6, 14) else data
+
+    for name in ("b.avi", "b.mp4"):
+        made = remux(path, tmp_path / name, change)
+        assert not picture_of(packets(made)[1][5], layer).coded
+        assert_same(*both(made, 0.0, 27))
+        assert_same(*both(made, 0.0, 40))  # it goes on at the beginning
+    assert parsed
+
+
+@pytest.mark.parametrize("number", [0, 12])
+@pytest.mark.parametrize("how", ["quantiser", "cut", "marker"])
+def test_key_frames_that_the_decoder_drops_leave_the_file_to_it(
+    tmp_path: Path,
+    footage: tuple[Path, Layer],
+    parsed: Parsed,
+    both: Callable[..., tuple[Motion, Motion]],
+    number: int,
+    how: str,
+) -> None:
+    path, layer = footage
+
+    def change(which: int, data: bytes) -> bytes:
+        if which != number:
+            return data
+        if how == "cut":
+            return data[: data.index(b"\0\0\1\xb6") + 14]
+        if how == "marker":
+            return rewritten(data, 1, "0")
+        return rewritten(data, 1 + 1 + layer.time_bits + 1 + 1 + 3, "00000")
+
+    made = remux(path, tmp_path / "b.avi", change)
+    with pytest.raises(Unparsed):
+        picture_of(packets(made)[1][number], layer)
+    assert_same(*both(made, 0.0, 16))
+    assert_same(*both(made, 0.5, 8))
+    assert len(parsed) <= 11  # those before the second key frame
+
+
+def test_a_wrong_time_in_the_layer_is_noticed(
+    tmp_path: Path,
+    footage: tuple[Path, Layer],
+    both: Callable[..., tuple[Motion, Motion]],
+) -> None:
+    path, layer = footage
+    extradata = packets(path)[0]
+    at = extradata.index(layer.header) + 4
+    head = f"{int.from_bytes(extradata[at : at + 16], 'big'):0128b}"
+    right = f"{25:016b}"
+    for ticks in (3, 200, 30000):
+        place = head.index(right)
+        wrong = int(head[:place] + f"{ticks:016b}" + head[place + 16 :], 2).to_bytes(16, "big")
+        data = extradata[:at] + wrong + extradata[at + 16 :]
+        made = remux(
+            path, tmp_path / "b.mkv", lambda _, packet: packet[packet.index(b"\0\0\1\xb6") :], data
+        )
+        assert layer_of(packets(made)[0]).time_bits != layer.time_bits
+        mine, plain = both(made, 0.0, 20)
+        assert_same(mine, plain)
+        assert mine.valid.any()
+
+
+def test_pictures_of_another_size_than_the_layers_are_left_alone(
+    tmp_path: Path,
+    footage: tuple[Path, Layer],
+    parsed: Parsed,
+    both: Callable[..., tuple[Motion, Motion]],
+) -> None:
+    """With this name FFmpeg believes the container, not the stream."""
+    data = bytearray(footage[0].read_bytes().replace(b"FMP4", b"MP4S"))
+    at = data.index(b"strf") + 8
+    data[at + 4 : at + 12] = (1920).to_bytes(4, "little") + (1088).to_bytes(4, "little")
+    path = tmp_path / "b.avi"
+    path.write_bytes(data)
+    mine, plain = both(path, 0.0, 12)
+    assert mine.size == (1088, 1920)
+    assert_same(mine, plain)
+    assert parsed == []
+
+
+def test_a_first_picture_without_a_key_frame_is_passed_over(
+    tmp_path: Path,
+    footage: tuple[Path, Layer],
+    parsed: Parsed,
+    both: Callable[..., tuple[Motion, Motion]],
+) -> None:
+    for name in ("b.avi", "b.mp4", "b.mkv"):
+        made = remux(footage[0], tmp_path / name, lambda k, data: data if k not in (0, 3) else None)
+        assert_same(*both(made, 0.0, 15))
+    assert parsed
 
 
 def test_codes_are_complete_and_runs_are_codes_one_after_another() -> None:
@@ -268,6 +402,18 @@ def test_codes_are_complete_and_runs_are_codes_one_after_another() -> None:
                     break
                 place, value = place + (code & 15), code >> 4
             assert codes.TABLES[run, bits] == value << 4 | place, digits
+
+
+def test_direct_blocks_of_b_frames_are_unknown_not_still(tmp_path: Path) -> None:
+    """In a steady pan all of them are; FFmpeg hands them out as zeros."""
+    frames = media.pan(24, (64, 96), (3, 0))
+    path = media.write(tmp_path / "a.mkv", frames, "mpeg4", options={"bf": "2", "g": "12"})
+    request = Request(0.0, {"clip": tuple(range(20))}, motion=("clip",))
+    motion = read_clips(path, request)["clip"].motion
+    assert motion is not None
+    speeds = motion.vectors[..., 0][motion.valid]
+    assert len(speeds) > 300
+    assert ((speeds + 3).abs() < 1).float().mean() > 0.8
 
 
 def test_stuffing_ends_a_picture() -> None:

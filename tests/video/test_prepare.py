@@ -204,6 +204,56 @@ def test_official_lists_come_along(tmp_path: Path, out: Path, lists: str) -> Non
         go(root, out)
 
 
+def test_the_list_that_is_read_is_the_one_that_comes_along(tmp_path: Path, out: Path) -> None:
+    root = tmp_path / "UCF"
+    for group in (1, 2):
+        (root / "Jump").mkdir(parents=True, exist_ok=True)
+        media.write(root / "Jump" / f"v_Jump_g0{group}_c01.avi", media.drift(6), "mpeg4")
+    for folder, group in ((root / "splits", 1), (tmp_path / "ucfTrainTestlist", 2)):
+        folder.mkdir()
+        (folder / "trainlist01.txt").write_text(f"Jump/v_Jump_g0{group}_c01.avi 1\n")
+    (root / "classInd.txt").mkdir()  # no list
+    (root / "splits" / "testlist01.txt").symlink_to(tmp_path / "gone")
+    go(root, out)
+    names = [
+        [Path(video.path).stem for video in open_catalog(f"ucf101-1-train:{place}").videos]
+        for place in (root, out)
+    ]
+    assert names[0] == names[1] == ["v_Jump_g01_c01"]
+    (root / "splits" / "trainlist01.txt").write_text("Jump/v_Jump_g02_c01.avi 1\n")
+    account = go(root, out)
+    assert [one.reason.endswith("it stays") for one in account.stale] == [True]
+    assert "g01" in (out / "splits" / "trainlist01.txt").read_text()
+
+
+def test_no_list_is_written_through_a_link_that_leads_away(tmp_path: Path, out: Path) -> None:
+    root = tmp_path / "UCF"
+    (root / "splits").mkdir(parents=True)
+    media.write(root / "a.mp4", media.drift(6))
+    (root / "splits" / "trainlist01.txt").write_text("Jump/a.avi 1\n")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    out.mkdir(exist_ok=True)
+    (out / "splits").symlink_to(elsewhere)
+    with pytest.raises(UnsceneError, match="leads out of"):
+        go(root, out)
+    assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.parametrize("name", ["train.csv", "kinetics-train.csv", "k400_train.csv"])
+def test_a_kinetics_split_prepared_is_one(tmp_path: Path, out: Path, name: str) -> None:
+    root = tmp_path / "K"
+    (root / "train" / "yoga").mkdir(parents=True)
+    media.write(root / "train" / "yoga" / "Zz9-_xyz012_000120_000130.mp4", media.drift(6))
+    header = "label,youtube_id,time_start,time_end,split"
+    (root / name).write_text(f"{header}\nyoga,Zz9-_xyz012,120,130,train\n")
+    for data in (root, f"kinetics-train:{root}"):
+        go(data, out)
+        assert len(open_catalog(f"kinetics-train:{out}").videos) == 1
+    assert rows(out / "videos-kinetics-train.csv")[0]["label"] == "yoga"
+    assert go(f"kinetics-train:{root}", out).done == 0
+
+
 def test_lists_of_kinetics_come_along_and_other_tables_do_not(tmp_path: Path, out: Path) -> None:
     root = tmp_path / "K"
     (root / "train" / "yoga").mkdir(parents=True)

@@ -124,6 +124,18 @@ def test_vectors_across_b_frames_become_motion_per_frame() -> None:
     assert not vectors[..., 1].any()
 
 
+@pytest.mark.parametrize(("codec", "known"), [("mpeg4", False), ("mpeg2video", True)])
+def test_what_stands_still_in_a_b_frame_of_mpeg4_is_unknown(codec: str, known: bool) -> None:
+    fields = BlockFields(3, codec)
+    for index, kind in enumerate("IBP"):
+        fields.show(bidirectional=kind == "B")
+        rows = [(-1, 8, 8, 0, 0, 0, 0, 4), (-1, 8, 8, 8, 0, 0, 1, 4), (1, 8, 8, 16, 0, 0, 0, 4)]
+        fields.add(index, make(rows[: 3 if kind == "B" else 2]).tobytes(), (8, 24))
+    _, valid = joined([(fields, index) for index in range(3)])
+    assert valid[1, 0].tolist() == [known, True, known]
+    assert valid[2, 0].tolist() == [True, True, False]
+
+
 def test_frames_of_two_passes_join_and_those_without_a_reference_are_empty() -> None:
     tail, head = BlockFields(2), BlockFields(1)
     for fields, index, x in ((tail, 7, 4), (tail, 8, 8), (head, 0, 12)):

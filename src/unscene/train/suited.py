@@ -53,9 +53,9 @@ def remarks(catalog: Catalog, method: Method, *, together: int) -> list[str]:
     ]
     if inexact:
         said.append(
-            f"the motion vectors of {len(inexact)} of {videos} videos are not the motion from the "
-            f"frame before ({inexact[0].path} is the first): B-frames, several references or "
-            "interlacing; `unscene prepare` makes files whose vectors are, with a key frame every "
-            "12 frames"
+            f"the motion vectors of {len(inexact)} of {videos} videos need not be the motion from "
+            f"the frame before ({inexact[0].path} is the first): they announce B-frames, several "
+            "references or interlacing; `unscene prepare` makes files whose vectors are, with a "
+            "key frame every 12 frames"
         )
     return [f"{catalog.source}: {sentence}" for sentence in said]

@@ -61,7 +61,8 @@ class Inspection:
         damaged: packets that were incomplete, failed, or gave a frame with errors or one without
             its reference.
         decoded: how many frames were decoded to know that.
-        missing: frames that the container speaks of and does not hold.
+        missing: frames that an AVI speaks of and does not hold. (What other containers say of their
+            length may count what is not to be shown.)
         light: mean luma of what is not plain black (bars are), 0 black to 1 white; None where it
             is not 8-bit YUV or grey.
     """
@@ -95,7 +96,7 @@ class Inspection:
         return self.light is not None and self.light < _DARK
 
     def decoded_whole(self, frames: int, damaged: int) -> Inspection:
-        """The same after all frames were decoded: what was looked at, and its verdict."""
+        """The same after all frames were decoded, so many, or of a segment all of its own."""
         reasons = [reason for reason in self.reason.split("; ") if reason not in ("", _DAMAGED)]
         reasons = [_DAMAGED] * (damaged > 0) + reasons
         verdict: Verdict = "needs transcoding" if reasons else "ready"
@@ -243,7 +244,8 @@ def _counted(found: Inspection) -> Inspection:
         except FFmpegError:
             whole = False
     claimed = found.frames or round(found.duration * found.fps)
-    missing = max(0, found.frames - count - passed_over) if whole else 0
+    missing = max(0, found.frames - count - passed_over)
+    missing = missing if whole and found.container == "avi" else 0
     return replace(
         found,
         missing=missing,

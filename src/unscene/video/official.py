@@ -93,27 +93,34 @@ def list_official(data: str) -> Catalog | None:
 
 def is_list(file: Path) -> bool:
     """Whether a file is an official list, by its name or, a CSV, by its columns."""
-    if file.suffix.lower() == ".csv" and file.is_file():
-        return "youtube_id" in _read(file).partition("\n")[0]
-    return bool(_TEXT.fullmatch(file.name))
+    try:
+        if file.suffix.lower() != ".csv":
+            return bool(_TEXT.fullmatch(file.name)) and file.is_file()
+        with file.open(encoding="utf-8-sig", errors="replace") as lines:
+            return "youtube_id" in lines.readline()
+    except OSError:
+        return False
 
 
 def lists_of(root: Path) -> dict[Path, Path]:
     """The official lists that videos in `root` are read with: where they are, by where another
     folder has them that takes its place."""
-    own = {
-        file.relative_to(root): file
-        for place in dict.fromkeys((*_UCF, *_HMDB, *_KINETICS))
-        for file in sorted(root.glob(f"{place}/*"))
-        if is_list(file)
-    }
-    above = {
-        file.relative_to(root.parent): file
-        for place in dict.fromkeys((*_UCF, *_HMDB))
-        for file in sorted(root.parent.glob(f"{place}/*"))
-        if _TEXT.fullmatch(file.name)
-    }
-    return above | own
+
+    def below(folder: Path, places: tuple[str, ...]) -> dict[Path, Path]:
+        files = (file for place in dict.fromkeys(places) for file in folder.glob(f"{place}/*"))
+        return {file.relative_to(folder): file for file in sorted(files) if is_list(file)}
+
+    own = below(root, (*_UCF, *_HMDB, *_KINETICS))
+    # Of what lies above only what is read there: `_find_lists` takes the first place with any.
+    kinds = {_kind(file) for file in own}
+    above = below(root.parent, (*_UCF, *_HMDB))
+    of_text = {to: file for to, file in above.items() if file.suffix.lower() != ".csv"}
+    return own | {to: file for to, file in of_text.items() if _kind(file) not in kinds}
+
+
+def _kind(file: Path) -> str:
+    """Lists of one kind are read together: those of a split of HMDB51, a file a class."""
+    return file.name[file.name.rfind("_test_split") :] if "_test_split" in file.name else file.name
 
 
 def _ucf101(root: Path, number: str, part: str) -> _Listing:
@@ -143,7 +150,7 @@ def _kinetics(given: Path, part: str) -> _Listing:
         root = folder.parent if folder.name in ("annotations", "splits") else folder
     else:
         names = [f"{start}{name}.csv" for start in ("", "k*[-_]") for name in spellings]
-        file, *others = _find_lists(given, _KINETICS, *names)
+        file, *others = _find_lists(given, _KINETICS, *names, columns=True)
         if others:
             raise UnsceneError(f"{given}: {file} or {others[0]}? Give the file after the colon")
     shelves = rf"(k|kinetics)?([467]00)?(2020)?(videos?)?({'|'.join(spellings)})?(videos?|256|320)?"
@@ -165,10 +172,14 @@ def _kinetics(given: Path, part: str) -> _Listing:
     return listing
 
 
-def _find_lists(root: Path, places: tuple[str, ...], *names: str) -> list[Path]:
+def _find_lists(
+    root: Path, places: tuple[str, ...], *names: str, columns: bool = False
+) -> list[Path]:
+    """`columns`: tables of others pass for lists only where there is no list."""
     for place in places:
         if found := {file for name in names for file in root.glob(f"{place}/{name}")}:
-            return sorted(found)
+            lists = {file for file in found if is_list(file)} if columns else found
+            return sorted(lists or found)
     looked = f"looked for {', '.join(names)} in its folders {', '.join(places)}"
     raise UnsceneError(f"{root}: its lists are missing; {looked}")
 

@@ -40,8 +40,8 @@ class Account:
         failed: files that could not be used, and why.
         damaged: files that were written without their damaged parts.
         before, after: bytes of the sources of all finished files, each once, and of the files.
-        stale: finished files in OUT whose source is gone or no longer a video, and what became of
-            them.
+        stale: finished files in OUT whose source is gone, no longer a video or another list, and
+            what became of them.
         stopped: by Ctrl-C; what is left can be done later.
     """
 
@@ -137,8 +137,8 @@ def run(
     work = partial(_transcode, plan.root, plan.out, plan.recipe)
     try:
         sweep(plan.out)
-        _carry_lists(plan)
-        account.stale = _stale(plan, failed)
+        carried_otherwise = list(_carry_lists(plan))
+        account.stale = [*_stale(plan, failed), *carried_otherwise]
         with closing(spread(work, _begun(jobs, record), workers)) as outcomes:
             for job, future in outcomes:
                 try:
@@ -212,14 +212,17 @@ def _begun(jobs: Iterable[Job], record: Record) -> Iterator[Job]:
         yield job
 
 
-def _carry_lists(plan: Plan) -> None:
-    """So that OUT is an official split, too, where DATA is; what is there stays."""
+def _carry_lists(plan: Plan) -> Iterator[Skipped]:
+    """So that OUT is an official split, too, where DATA is; those that are there stay, and are told
+    of if they say something else."""
     for place, source in plan.lists.items():
         target = plan.out / place
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             with replacing(target) as temporary:
                 shutil.copyfile(source, temporary)
+        elif target.read_bytes() != source.read_bytes():
+            yield Skipped(str(target), f"is another list than {source}; it stays")
 
 
 def _write_table(plan: Plan, done: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -90,15 +90,17 @@ def make_plan(data: str | os.PathLike[str], out: Path, recipe: Recipe) -> Plan:
     table = _table(catalog)
     known = read_record(out, recipe)
     _same_data(jobs, root, out, known)
-    _only_ours(jobs, table, catalog, out, known.lines)
+    lists = {to: file for to, file in lists_of(root).items() if str(to) != table}
+    _only_ours(jobs, table, lists, catalog, out, known.lines)
     _all_kept(jobs, root, out, known.lines)
     done = frozenset(job.target for job in jobs if _is_done(job, root, out, known.lines))
-    lists = {place: file for place, file in lists_of(root).items() if str(place) != table}
     return Plan(catalog, root, out, recipe, jobs, of, known.lines, done, table, lists)
 
 
 def _table(catalog: Catalog) -> str | None:
-    name = f"{catalog.split}.csv"
+    # Of Kinetics, whose lists are found by names like this one, it is called otherwise.
+    start = "videos-" if catalog.root is not None and catalog.split.startswith("kinetics") else ""
+    name = f"{start}{catalog.split}.csv"
     if catalog.root is None and Path(catalog.source).suffix.lower() != ".csv":
         return None
     return name if name != REPORT else "videos.csv"
@@ -176,12 +178,17 @@ def _same_data(jobs: Sequence[Job], root: Path, out: Path, known: Known) -> None
 
 
 def _only_ours(
-    jobs: Sequence[Job], table: str | None, catalog: Catalog, out: Path, record: Lines
+    jobs: Sequence[Job],
+    table: str | None,
+    carried: Iterable[Path],
+    catalog: Catalog,
+    out: Path,
+    record: Lines,
 ) -> None:
     """Refuse whatever would overwrite a file that `prepare` has not written."""
     targets = {job.target for job in jobs}
     place = out.resolve()
-    for folder in sorted({(out / target).parent for target in targets}):
+    for folder in sorted({out / PurePath(to).parent for to in (*targets, *map(str, carried))}):
         if not folder.resolve().is_relative_to(place):
             raise UnsceneError(
                 f"{folder}: is a link that leads out of {out}; remove it or name another folder"

@@ -30,6 +30,11 @@ class Layer:
     resync: bool
     header: bytes
 
+    @property
+    def macroblocks(self) -> int:
+        """Of a picture."""
+        return -(-self.size[0] // 16) * -(-self.size[1] // 16)
+
 
 def layer_of(data: bytes) -> Layer:
     """The first layer of a stream's configuration.
@@ -97,7 +102,7 @@ def _layer(header: bytes) -> Layer:
         _plain("reduced resolution", bits.take(1), 0)
     _plain("scalability", bits.take(1), 0)
     if not (ticks and width > 16 and height):
-        raise Unparsed("a layer of no size, or without time")
+        raise Unparsed("a layer of no size, of one column of macroblocks, or without time")
     return Layer((height, width), time_bits, 4 if quarter else 2, resync, header)
 
 

@@ -172,8 +172,7 @@ def _macroblocks(
 ) -> int:
     """All macroblocks of a P-picture: vectors into the grid, whose [..., 2] is 1 where intra.
     Where they end; -1: something else than macroblocks was met."""
-    last = grid.shape[1] - 3  # column
-    across = (last + 1) // 2
+    last, across = grid.shape[1] - 3, (grid.shape[1] - 2) // 2  # column; macroblocks in a row
     count = across * (grid.shape[0] // 2)
     first, number = 0, -1  # of the video packet, of the macroblock
     for row in range(1, grid.shape[0], 2):
@@ -282,8 +281,11 @@ def read_vectors(
         frame: which of the L.
 
     Returns:
-        The bit at which the macroblocks end; -1: there is something else than these, or damage.
+        The bit at which the macroblocks end; -1: there is something else, or there
+        are more cells.
     """
+    if valid.shape[1] >= grid.shape[0] or valid.shape[2] >= grid.shape[1] - 1:
+        return -1
     _fill(words, packet, place >> 3, end)
     place = _macroblocks(words, place, tables, state, grid)
     if place < 0:

@@ -8,6 +8,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.error import FFmpegError
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
@@ -102,9 +103,15 @@ class ParsedPackets(Packets):
             yield packet, [ParsedFrame(self, self._sample, data, picture, packet.pts, packet.dts)]
 
     def _decoded(self, packet: Packet) -> VideoFrame:
-        frames = packet.decode()
+        try:
+            frames = packet.decode()
+        except FFmpegError as error:
+            raise Unparsed("a key frame that cannot be decoded") from error
         if len(frames) != 1 or frames[0].is_corrupt:
             raise Unparsed("a key frame that does not come out alone")
+        context = self.stream.codec_context
+        if (context.coded_height, context.coded_width) != self._layer.size:
+            raise Unparsed("pictures of another size than the layer's")
         return frames[0]
 
     def read_vectors(

@@ -21,8 +21,8 @@ class Picture(NamedTuple):
         coded: False: decoders show nothing for it.
         threshold: quantisers below it code DC coefficients of intra blocks apart.
         quantiser: 1..31.
-        range_bits: of a vector's difference, less than it has at least.
-        place: bit of the packet at which the macroblocks of a coded P-picture begin.
+        range_bits: of a P-picture: of a vector's difference, less than it has at least.
+        place: bit of the packet at which the macroblocks begin.
         end: byte behind the picture.
     """
 
@@ -63,18 +63,24 @@ def picture_of(packet: bytes, layer: Layer) -> Picture:
         raise Unparsed("a B-picture or a sprite")
     while left and bits >> (left - 1) & 1:  # seconds
         left -= 1
-    left -= 1 + 1 + layer.time_bits + 1 + 1
+    # A zero and a marker, the time and a marker, `vop_coded`; rounding (of a P-picture), threshold,
+    # quantiser, and (of a P-picture) the range of vectors.
+    predicted = kind == _PREDICTED
+    left -= 2 + layer.time_bits + 2
+    marked = left >= 0 and bits >> (left + layer.time_bits + 2) & bits >> (left + 1) & 1
     coded = bool(bits >> max(left, 0) & 1)
-    left -= 1 + 3 + 5 + 3  # rounding, threshold, quantiser, range
-    if left < 0:
-        raise Unparsed("a picture many seconds late")
-    header = bits >> left
-    quantiser, range_bits = header >> 3 & 31, (header & 7) - 1
+    left -= 12 if predicted else 8
+    if not marked or left < 0:
+        raise Unparsed("a header that cannot be, or a picture many seconds late")
+    header = bits >> left if predicted else bits >> left << 3
     place = 8 * (at + 4 + _HEADER) - left
-    if kind == _PREDICTED and coded and (quantiser == 0 or range_bits < 0 or place > 8 * end):
+    quantiser, range_bits = header >> 3 & 31, (header & 7) - 1
+    # A key picture has 4 bits a macroblock at least.
+    room = 0 if predicted else 4 * layer.macroblocks
+    if coded and (quantiser == 0 or predicted > range_bits + 1 or place + room > 8 * end):
         raise Unparsed("a header that cannot be, or breaks off")
     numbers = _THRESHOLDS[header >> 8 & 7], quantiser, range_bits
-    return Picture(kind == _KEY, coded, *numbers, place, end)
+    return Picture(not predicted, coded, *numbers, place, end)
 
 
 def ends(packet: bytes, place: int, end: int) -> bool:
