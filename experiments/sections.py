@@ -29,7 +29,8 @@ PARTS = (
     "unscene+codec",
 )
 SWEPT = (
-    *("random", "moco", "moco+warp", "moco+warp+flow", "moco+warp+shift", "moco+disturb", "dsm"),
+    *("random", "moco", "hdc", "cmd"),
+    *("moco+warp", "moco+warp+flow", "moco+warp+shift", "moco+disturb", "dsm"),
     *("dsm-triplet", "unscene"),
 )
 # On real footage.
