@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from harness import Options, Row, footage, frames_of, rate_of, turns
-from reading import bare
+from reading import bare, prepared
 
 from unscene.video import decode
 from unscene.video.decode import read_clips
 from unscene.video.motion import Motion, MotionBatch
 from unscene.video.prepare_recipe import Recipe
 from unscene.video.sampling import Request
-from unscene.video.transcode import transcode
 from unscene.views import geometry
 from unscene.views.motion import motion_maps
 
@@ -80,7 +77,9 @@ def _fields(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
             for number in range(0, lengths_theirs[path], 25):
                 bare(path, number / rate_of(path), 1, vectors=True, touch=True)
 
-    with as_theirs(paths) as theirs, _extractor(paths) as extractor:
+    # As CMD's authors prepare theirs: MPEG-4, a key frame each 12.
+    as_theirs = Recipe(codec="mpeg4", short_side=0)
+    with prepared(paths, as_theirs) as theirs, _extractor(paths) as extractor:
         lengths_theirs = {path: frames_of(path) for path in theirs}
         whole = {path: everything(n) for path, n in lengths_theirs.items()}
         mine, exported, plain, on_theirs, anew, *others = turns(
@@ -143,16 +142,6 @@ def parsing_allowed(yes: bool) -> Iterator[None]:
         yield
     finally:
         decode.can_parse = usual
-
-
-@contextmanager
-def as_theirs(paths: list[str]) -> Iterator[list[str]]:
-    """The files as CMD's authors prepare theirs: MPEG-4, a key frame each 12, of the same size."""
-    with tempfile.TemporaryDirectory(prefix="unscene-bench-") as folder:
-        made = [str(Path(folder, f"{number}.mp4")) for number in range(len(paths))]
-        for source, path in zip(paths, made, strict=True):
-            transcode(source, Path(path), Recipe(codec="mpeg4", short_side=0))
-        yield made
 
 
 @contextmanager

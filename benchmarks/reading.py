@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -74,12 +75,20 @@ def bare(
         return count
 
 
+@contextmanager
+def prepared(paths: list[str], recipe: Recipe) -> Iterator[list[str]]:
+    """The files as `unscene prepare` makes them, in a folder of their own."""
+    with tempfile.TemporaryDirectory(prefix="unscene-bench-") as folder:
+        made = [str(Path(folder, f"{number}.mp4")) for number in range(len(paths))]
+        for source, path in zip(paths, made, strict=True):
+            transcode(source, Path(path), recipe)
+        yield made
+
+
 def _flow(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
     """What DSM reads of a prepared video: the clip and its shifted twin, with flow."""
-    with tempfile.TemporaryDirectory(prefix="unscene-bench-") as folder:
-        for number, path in enumerate(paths):
-            transcode(path, Path(folder, f"{number}.mp4"), Recipe())
-        videos = open_catalog(folder).videos
+    with prepared(paths, Recipe()) as made:
+        videos = open_catalog(Path(made[0]).parent).videos
         method = {
             flow: create_method(
                 "dsm-triplet",

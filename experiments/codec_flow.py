@@ -55,12 +55,17 @@ FAMILIES = {name: ("translate" if dx or dy else "turn" if spin else "grow or shr
             for name, (dx, dy, spin, _) in MOTIONS.items()}  # fmt: skip
 
 
-def begin(name: str, text: str | None) -> argparse.Namespace:
-    """The flags of an experiment about vectors, `text` begins with what it is; one thread."""
+def begin(name: str, text: str | None, *, files: bool = True) -> argparse.Namespace:
+    """The flags of an experiment about vectors, `text` begins with what it is; one thread.
+
+    Args:
+        files: it reads real files, too.
+    """
     parser = argparse.ArgumentParser(description=(text or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--videos", type=int, default=24, help="moving scenes a seed")
-    parser.add_argument("--files", type=int, default=16, help="real files of each folder")
+    if files:
+        parser.add_argument("--files", type=int, default=16, help="real files of each folder")
     parser.add_argument("--out", type=Path, default=HERE / f"{name}.jsonl")
     torch.set_num_threads(1)
     import cv2

@@ -12,7 +12,6 @@ longer than a threshold; the thresholds are tried, and the best of them over all
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -20,10 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 import torch.nn.functional as F
-from codec_flow import truth
-from trained import HERE
+from codec_flow import begin, truth
 
 from unscene.demo import FOOTAGE
 from unscene.evaluate.bootstrap import score
@@ -43,12 +40,7 @@ Masks = dict[tuple[str, float], np.ndarray]  # (T-1, size, size) each
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
-    parser.add_argument("--videos", type=int, default=24, help="moving scenes a seed")
-    parser.add_argument("--out", type=Path, default=HERE / "cut_out.jsonl")
-    args = parser.parse_args()
-    torch.set_num_threads(1)
+    args = begin("cut_out", __doc__, files=False)
     rows = []
     for twice in (1, 2):
         spec = of_size(twice)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from mpeg4_files import Both, Parsed
 from preparing import BAD
 
 import media
 from media import Plain
-from unscene.video.clip import Clip
+from unscene.video import decode
+from unscene.video.clip import Clip, Motion
 from unscene.video.decode import read_clips
+from unscene.video.mpeg4.motion import ParsedFrame
 from unscene.video.packets import Packets
 from unscene.video.sampling import Request
 
@@ -101,3 +105,35 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> Parsed:
+    """Grows by (place of the picture, its quantiser) for every picture whose vectors are parsed."""
+    seen: Parsed = []
+    original = ParsedFrame.read_vectors
+
+    def spy(self: ParsedFrame, *rest: Any) -> None:
+        original(self, *rest)
+        if not self.key_frame:
+            seen.append((self.picture.place, self.picture.quantiser))
+
+    monkeypatch.setattr(ParsedFrame, "read_vectors", spy)
+    return seen
+
+
+@pytest.fixture
+def both(monkeypatch: pytest.MonkeyPatch) -> Both:
+    """both(path, at, frames) -> motion as it is read, and with FFmpeg alone."""
+
+    def read(path: Path, at: float, frames: int) -> tuple[Motion, Motion]:
+        request = Request(at, {"clip": tuple(range(frames))}, motion_only=("clip",))
+        mine = read_clips(path, request)["clip"].motion
+        with monkeypatch.context() as patch:
+            patch.setattr(decode, "can_parse", lambda _: False)
+            plain = read_clips(path, request)["clip"].motion
+        assert mine is not None
+        assert plain is not None
+        return mine, plain
+
+    return read

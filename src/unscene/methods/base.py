@@ -99,11 +99,11 @@ class Method(nn.Module):
         frames; of all where nothing is said. Picklable."""
         return {}
 
-    def reads_vectors_of(self, video: Video) -> bool:
-        """Whether the codec's vectors of a video are what the method learns from."""
+    def learns_from_vectors(self) -> Callable[[Video], bool]:
+        """Tells of which videos the codec's vectors are what the method learns from."""
         request = self.sampler().draw(3600.0, 25.0, np.random.default_rng(0))
         asked, of = {*request.motion, *request.motion_only}, self.vectors()
-        return any(name not in of or of[name](video) for name in asked)
+        return lambda video: any(name not in of or of[name](video) for name in asked)
 
     def dataset(
         self, videos: Sequence[Video], *, seed: int = 0, short_side: int | None = None

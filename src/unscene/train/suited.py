@@ -46,10 +46,11 @@ def remarks(catalog: Catalog, method: Method, *, together: int) -> list[str]:
             "back to the beginning, which is motion to learn from, too; a lower --stride or "
             "--frames shows them as they are"
         )
+    learns_from = method.learns_from_vectors()
     inexact = [
         video
         for video in catalog.videos
-        if video.info is not None and not video.info.exact and method.reads_vectors_of(video)
+        if video.info is not None and not video.info.exact and learns_from(video)
     ]
     if inexact:
         said.append(

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import av
@@ -71,12 +70,16 @@ def read_clips(
     """
     path = os.fspath(path)
     check_file(path)
+
+    def read(parsing: bool) -> dict[str, Clip]:
+        with open_container(path) as container:
+            return _Reader(container, path, start, end, short_side, request, parsing).read()
+
     try:
-        for parsing in (True, False):
-            with suppress(Unparsed), open_container(path) as container:
-                reader = _Reader(container, path, start, end, short_side, request, parsing)
-                return reader.read()
-        raise AssertionError("only what is parsed can be Unparsed")
+        try:
+            return read(parsing=True)
+        except Unparsed:
+            return read(parsing=False)
     except (FFmpegError, OSError, ValueError) as error:
         raise VideoError(path, why(error)) from error
 

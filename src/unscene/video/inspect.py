@@ -12,7 +12,7 @@ all are to be decoded.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -98,10 +98,8 @@ class Inspection:
     def decoded_whole(self, frames: int, damaged: int) -> Inspection:
         """The same after all frames were decoded, so many, or of a segment all of its own."""
         reasons = [reason for reason in self.reason.split("; ") if reason not in ("", _DAMAGED)]
-        reasons = [_DAMAGED] * (damaged > 0) + reasons
-        verdict: Verdict = "needs transcoding" if reasons else "ready"
-        reason = "; ".join(reasons)
-        return replace(self, decoded=frames, damaged=damaged, verdict=verdict, reason=reason)
+        seen = replace(self, decoded=frames, damaged=damaged)
+        return _judged(seen, [_DAMAGED] * (damaged > 0) + reasons)
 
 
 @dataclass
@@ -132,8 +130,12 @@ def inspect(path: str | os.PathLike[str], *, thorough: bool = False) -> Inspecti
         size = Path(path).stat().st_size if Path(path).is_file() else 0
         return Inspection(path, "unreadable", error.reason, size)
     found = replace(found, bytes=size)
-    reasons = "; ".join(_reasons(found, seen))
-    return replace(found, verdict="needs transcoding" if reasons else "ready", reason=reasons)
+    return _judged(found, _reasons(found, seen))
+
+
+def _judged(found: Inspection, reasons: Iterable[str]) -> Inspection:
+    reason = "; ".join(reasons)
+    return replace(found, verdict="needs transcoding" if reason else "ready", reason=reason)
 
 
 def _reasons(found: Inspection, seen: _Seen) -> Iterator[str]:

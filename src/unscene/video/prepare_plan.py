@@ -196,8 +196,8 @@ def _only_ours(
     # Hidden files are left alone, unless one is in the way.
     found = _files(out) | {name for name in (*targets, table or "") if _there(out, name)}
     own = {RECORD, REPORT} if (out / RECORD).is_file() else set()
-    lists = {name for name in found - {table} if is_list(out / name)}
-    others = sorted(found - set(record) - own - lists)
+    strange = found - set(record) - own
+    others = sorted(name for name in strange if name == table or not is_list(out / name))
     if others:
         raise UnsceneError(
             f"{out}: holds {len(others)} files that `prepare` did not write: {_some(others)}; "

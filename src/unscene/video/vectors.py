@@ -23,8 +23,8 @@ the direct blocks of MPEG-4's B-frames as if they stood still: what stands still
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -114,14 +114,18 @@ class BlockFields:
         place = self._place(index, size)
         if data is None:
             return
-        from unscene.video.scatter import scatter
-
-        self._scatter = scatter
         records, past = np.frombuffer(data, np.int16), max(self._past, 1)
         if self._bidirectional:
             self._later.append((records, past, self._frame, place))
         elif self._scatter(records, past, 0, self.vectors, self.valid, place, _SHIFT, True):
             self.plain = False
+
+    @cached_property
+    def _scatter(self) -> Callable[..., int]:
+        """Imported where records are read: compiling takes a second."""
+        from unscene.video.scatter import scatter
+
+        return scatter
 
     def parse(self, index: int, frame: ParsedFrame, size: tuple[int, int]) -> None:
         """The same for a frame that was not decoded."""

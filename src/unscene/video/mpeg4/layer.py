@@ -31,9 +31,9 @@ class Layer:
     header: bytes
 
     @property
-    def macroblocks(self) -> int:
-        """Of a picture."""
-        return -(-self.size[0] // 16) * -(-self.size[1] // 16)
+    def macroblocks(self) -> tuple[int, int]:
+        """Rows and columns of them in a picture."""
+        return -(-self.size[0] // 16), -(-self.size[1] // 16)
 
 
 def layer_of(data: bytes) -> Layer:

@@ -75,8 +75,8 @@ class ParsedPackets(Packets):
 
         self._loop = macroblocks
         self._layer = layer = layer_of(stream.codec_context.extradata or b"")
-        height, width = layer.size
-        self._grid = np.zeros((2 * -(-height // 16) + 1, 2 * -(-width // 16) + 2, 3), np.int64)
+        rows, columns = layer.macroblocks
+        self._grid = np.zeros((2 * rows + 1, 2 * columns + 2, 3), np.int64)
         self._words = np.zeros(0, np.int64)
         self._sample: VideoFrame | None = None
         self._state = np.zeros(7, np.int64)

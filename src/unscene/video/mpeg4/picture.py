@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from unscene.video.mpeg4 import Unparsed
@@ -76,7 +77,7 @@ def picture_of(packet: bytes, layer: Layer) -> Picture:
     place = 8 * (at + 4 + _HEADER) - left
     quantiser, range_bits = header >> 3 & 31, (header & 7) - 1
     # A key picture has 4 bits a macroblock at least.
-    room = 0 if predicted else 4 * layer.macroblocks
+    room = 0 if predicted else 4 * math.prod(layer.macroblocks)
     if coded and (quantiser == 0 or predicted > range_bits + 1 or place + room > 8 * end):
         raise Unparsed("a header that cannot be, or breaks off")
     numbers = _THRESHOLDS[header >> 8 & 7], quantiser, range_bits
