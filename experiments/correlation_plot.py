@@ -16,6 +16,8 @@ from unscene.files import replacing
 _SHOWN = {
     "random": ("untrained", "#8a8a8a"),
     "moco": ("MoCo", "#b0563b"),
+    "hdc": ("HDC", "#c9a227"),
+    "cmd": ("CMD", "#2a9d8f"),
     "dsm": ("DSM", "#5a8f3c"),
     "dsm-triplet": ("DSM (Triplet)", "#2f6fb0"),
     "unscene": ("unscene", "#4b2f7f"),
@@ -54,7 +56,7 @@ def _panel(axes: Axes, table: Table) -> None:
     for number, (method, (name, colour)) in enumerate(_SHOWN.items()):
         cells = table.lines.get(method, {})
         at = [where[column] for column in cells]
-        beside = [x + 0.008 * (number - 2) for x in at]  # or intervals would hide each other
+        beside = [x + 0.008 * (number - len(_SHOWN) // 2) for x in at]  # intervals side by side
         values = [cell.value for cell in cells.values()]
         low = [cell.value - cell.low for cell in cells.values()]
         high = [cell.high - cell.value for cell in cells.values()]

@@ -148,6 +148,12 @@ def test_a_batch_of_one_video_is_an_error() -> None:
         run(model, batch(model, (3, 3, 3, 3)))
 
 
+@pytest.mark.parametrize("loss", ["nce", "l2"])
+def test_motion_alone_can_be_learnt_from_one_video(loss: str) -> None:
+    model = method(tasks="motion", motion_loss=loss)
+    assert torch.isfinite(run(model, batch(model, (3, 3, 3, 3))).loss)
+
+
 # -- networks ------------------------------------------------------------------------------------
 
 

@@ -89,7 +89,8 @@ def test_unknown_names_list_the_known(arguments: tuple, said: list[str]) -> None
         ("shift_range", (5, 2)), ("shift_range", (-1, 2)), ("augmentation", "strong"),
         ("basic_on", "none"), ("flow", "raft"), ("head", "deep"), ("queue_of", "b"),
         ("optimizer", "lars"), ("schedule", "linear"), ("contrasts", "all"), ("sc_pool", "1d"),
-        ("stages", 0), ("stage_weights", (1.0,)), ("stage_weights", (0.0, 1.0, 1.0)),
+        ("stages", 0), ("stage_weights", (1.0,)), ("stage_weights", (0.0, 0.0, 0.0)),
+        ("stage_weights", (-1.0, 1.0, 1.0)), ("stage_weights", (1.0, float("nan"), 1.0)),
         ("crop_reach", -1),
     ],
 )  # fmt: skip

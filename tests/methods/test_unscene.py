@@ -118,6 +118,13 @@ def test_videos_that_cannot_be_foretold_are_refused(moving: ScenesReport) -> Non
     assert "--flow auto" in str(method("dsm", flow="codec").refuses(vp9))
 
 
+def test_one_video_is_enough(moving: ScenesReport) -> None:
+    model = method()
+    several = read(model, moving)
+    alone = replace(several, index=torch.zeros_like(several.index))
+    assert torch.isfinite(result(model, alone).loss)
+
+
 def test_what_it_cannot_be_without() -> None:
     with pytest.raises(UnsceneError, match="unscene needs a negative"):
         method(shift=False, flow_scaling=False)

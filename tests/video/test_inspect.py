@@ -10,6 +10,7 @@ import pytest
 import media
 from unscene.video.inspect import inspect
 from unscene.video.parameter_set import references_of
+from unscene.video.probe import probe
 
 
 def test_a_file_of_the_right_kind_is_ready(tmp_path: Path) -> None:
@@ -83,6 +84,26 @@ def test_the_reason_is_named(
     assert set(reasons.split("; ")) <= set(found.reason.split("; "))
     assert found.verdict == ("needs transcoding" if reasons else "ready"), found.reason
     assert found.frames == 30
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [
+        *(("libx264", f"a.{kind}") for kind in ("mp4", "mkv", "ts", "h264")),
+        *(("mpeg4", f"a.{kind}") for kind in ("mp4", "avi", "m4v")),
+        ("mpeg2video", "a.mpg"),
+    ],
+)
+def test_key_frames_alone_have_no_vectors(tmp_path: Path, codec: str, name: str) -> None:
+    options, kind = {"bf": "0", "refs": "1"}, "m4v" if name.endswith("m4v") else None
+    for gop in (1, 2, 12):
+        path = tmp_path / f"{gop}{name}"
+        kept = options | {"g": str(gop)}
+        media.write(path, media.drift(30, (64, 96)), codec, options=kept, format=kind)
+        found = probe(path)
+        assert (found.vectors, found.without_vectors is None) == (gop > 1, gop > 1), gop
+        assert found.vectors or not found.exact
+    assert "all its frames are key frames" in str(probe(tmp_path / f"1{name}").without_vectors)
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.h264", "a.avi"])

@@ -162,6 +162,37 @@ def test_what_is_out_of_date_is_named_and_trained_on_no_more(
     assert len(media.decode(out / "Run" / "a.mp4")) == 9
 
 
+def test_what_could_not_be_made_is_not_ours(tmp_path: Path, out: Path) -> None:
+    clip(tmp_path / "data" / "a.mp4")
+    clip(tmp_path / "data" / "b.mp4")
+    (tmp_path / "data" / "list.csv").write_text("path,start,end\na.mp4,5,6\nb.mp4,,\n")
+    (failed,) = go(tmp_path / "data" / "list.csv", out).failed
+    assert failed.path.endswith("a.mp4")
+    mine = out / "a_5-6.mp4"
+    mine.write_text("precious")
+    with pytest.raises(UnsceneError, match=r"`prepare` did not write: a_5-6\.mp4"):
+        go(tmp_path / "data" / "list.csv", out)
+    assert mine.read_text() == "precious"
+
+
+def test_what_a_killed_run_may_not_have_written_is_hidden(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip(tmp_path / "data" / "a.mp4")
+    go(tmp_path / "data", out)
+    for number, hidden in enumerate((".a.mp4.old", ".a.mp4.1.old")):
+        lines = (out / "prepare.jsonl").read_text().splitlines()
+        (out / "prepare.jsonl").write_text("\n".join(lines[:-1]) + "\n")  # begun, no more
+        (out / "a.mp4").write_text(f"precious {number}")
+        capsys.readouterr()
+        argv = ["prepare", str(tmp_path / "data"), str(out), "--workers", "0", "--short_side", "32"]
+        assert main(argv) == 0
+        assert "did not finish this file; hidden as .NAME.old: a.mp4\n" in capsys.readouterr().out
+        assert (out / hidden).read_text() == f"precious {number}"
+        assert len(media.decode(out / "a.mp4")) == 6
+    assert (out / ".a.mp4.old").read_text() == "precious 0"
+
+
 def test_one_run_at_a_time(tmp_path: Path, out: Path) -> None:
     data = tmp_path / "data"
     clip(data / "a.mp4")

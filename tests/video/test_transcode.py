@@ -223,7 +223,7 @@ def test_what_cannot_be_read_leaves_nothing(tmp_path: Path, out: Path, text_file
 @pytest.mark.parametrize(
     "wrong",
     [
-        *({"short_side": 127}, {"short_side": -2}, {"gop": 0}, {"codec": "vp9"}, {"fps": 0.0}),
+        *({"short_side": 127}, {"short_side": -2}, {"gop": 1}, {"codec": "vp9"}, {"fps": 0.0}),
         *({"quality": 60}, {"quality": 0, "codec": "mpeg4"}),
     ],
 )

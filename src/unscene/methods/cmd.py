@@ -139,7 +139,8 @@ class CMD(Method):
         return views
 
     def loss(self, batch: Batch, views: dict[str, Tensor]) -> StepResult:
-        own = same_video(batch.index.to(views["anchor"].device))
+        # Motion has negatives in the video itself.
+        own = same_video(batch.index.to(views["anchor"].device), apart="key" in views)
         maps = self.embedder.clip_maps(views["anchor"])
         losses: list[Tensor] = []
         weights = self.settings.task_weights

@@ -121,14 +121,17 @@ class MomentumTwin(nn.Module):
         return self.network(*inputs)
 
 
-def same_video(index: Tensor) -> Tensor:
+def same_video(index: Tensor, *, apart: bool = True) -> Tensor:
     """bool (B, world B): which of all processes' videos are the very video of each row.
 
+    Args:
+        apart: other videos are the only negatives.
+
     Raises:
-        UnsceneError: all of them are; nothing would be left to be told apart.
+        UnsceneError: `apart`, and all of them are; nothing would be left to be told apart.
     """
     own = index[:, None] == gather(index)[None]
-    if bool(own.all()):
+    if apart and bool(own.all()):
         raise UnsceneError(
             "this batch holds a single video, and the negatives are the batch's other videos: "
             "give a --batch_size of 2 or more, and more than one video"

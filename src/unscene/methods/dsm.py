@@ -121,8 +121,8 @@ class TripletViews(Method):
     def refuses(self, video: Video) -> str | None:
         info, s = video.info, self.settings
         assert info is not None
-        if s.flow_scaling and s.flow == "codec" and not info.vectors:
-            return f"{info.codec} carries no motion vectors: `unscene prepare`, or --flow auto"
+        if s.flow_scaling and s.flow == "codec" and info.without_vectors:
+            return f"{info.without_vectors}: `unscene prepare`, or --flow auto"
         return None
 
     def _negative(self, batch: Batch, params: ViewParameters, generator: torch.Generator) -> Tensor:

@@ -241,9 +241,8 @@ def refusal(video: Video, least: int, *, vectors: bool) -> str | None:
     assert video.info is not None
     if video.frames < least:
         return f"{video.frames} frames, and {least} are needed: lower --frames or --stride"
-    if vectors and not video.info.vectors:
-        codec = video.info.codec
-        return f"{codec} carries no motion vectors: `unscene prepare`, or --motion_from flow"
+    if vectors and video.info.without_vectors:
+        return f"{video.info.without_vectors}: `unscene prepare`, or --motion_from flow"
     return None
 
 

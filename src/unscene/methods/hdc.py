@@ -10,13 +10,13 @@
               videos of the batch. SC pools over H and W and pairs the time steps of its two views;
               TC pools over time as well.
 
-Each ablation is one flag away: `--contrasts` spatial, temporal or entangled; `--stages 1`;
-`--stage_weights [1,1,1]`; `--crop_first false`; `--sc_pool 3d`.
+Each ablation is one flag away: `--contrasts` spatial, temporal or entangled; `--stages 1`, or a
+weight of 0 for any stage; `--stage_weights [1,1,1]`; `--crop_first false`; `--sc_pool 3d`.
 
 Sources. There is no public code, and of the paper we have a summary. It says: the two contrasts and
 what is augmented in each, 2D and 3D pooling, several layers with losses weighed less where lower
-layers are less invariant, the Siamese network without memory bank or momentum, 16 frames, and which
-ablations there are. All else is ours:
+layers are less invariant, and the Siamese network without memory bank or momentum. 16 frames and
+which ablations there are stand in methods.md (section 2). All else is ours:
 - Stages, weights (0.25, 0.5, 1 for both contrasts), heads, temperature, augmentation, optimiser.
 - The anchor serves both contrasts: three views a video are encoded instead of four.
 - InfoNCE goes both ways, and its negatives are the other view of the batch's other videos, in SC at

@@ -51,7 +51,8 @@ class Settings:
             windows), "both", or "entangled" (one contrast of views that differ in time and in
             space).
         stages: HDC contrasts so many of the encoder's last stages; 1 is no hierarchy.
-        stage_weights: alpha_k = beta_k of HDC's stages, shallow to deep; the last `stages` count.
+        stage_weights: alpha_k = beta_k of HDC's stages, shallow to deep; the last `stages` count,
+            and 0 leaves a stage out.
         sc_pool: "2d" pools H and W for the spatial contrast, which then pairs time steps; "3d" all.
         crop_first: HDC cuts its two windows first and augments each by itself; false: it augments
             the video, both windows alike, and cuts then.
@@ -161,9 +162,10 @@ class Settings:
         cmd = ("motion_negatives", "motion_reach", "clip_gradient", "foretell")
         for name in (*from_zero, *cmd, "crop_reach"):
             _require(self, name, getattr(self, name) >= 0, "must not be negative")
-        weighed = len(self.stage_weights) >= self.stages and all(w > 0 for w in self.stage_weights)
-        remedy = f"must be numbers above 0, one for each of the {self.stages} stages"
-        _require(self, "stage_weights", weighed, remedy)
+        weights = self.stage_weights[-self.stages :]
+        counted = len(weights) == self.stages and all(weight >= 0 for weight in weights)
+        remedy = f"must be numbers from 0, one for each of the {self.stages} stages, not all 0"
+        _require(self, "stage_weights", counted and any(weights), remedy)
         positive = all(weight > 0 for weight in self.task_weights)
         _require(self, "task_weights", positive, "must be two numbers above 0; see --tasks")
         divides = self.predictor_dim % 8 == 0 or self.predictor == "linear"

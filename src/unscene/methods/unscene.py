@@ -116,7 +116,7 @@ class Unscene(TripletViews):
         if self.settings.foretell:
             windows = [views[name] for name in self._foretold]
             count = len(views["anchor"])
-            own = same_video(batch.index.to(stacked.device))
+            own = same_video(batch.index.to(stacked.device), apart=False)
             own_maps = [m[:count] for m in maps]
             clips = two_scales(self.embedder.encoder, own_maps, self.settings.scales)
             foretold, found = self.embedder.motion(clips, windows, own)

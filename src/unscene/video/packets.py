@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -96,6 +97,11 @@ class Packets:
                 frames = frames[keys[0] :] if keys else []
             self.damaged += failed or packet.is_corrupt
             yield packet, frames
+
+    def only_keys(self, ahead: int) -> bool:
+        """Whether the next packets, as many as that, are all of key frames. Decodes nothing."""
+        coming = (packet for packet in self._demux() if packet.size)
+        return all(packet.is_keyframe for packet in islice(coming, ahead))
 
     def _demux(self) -> Iterator[Packet]:
         moved = True

@@ -24,7 +24,7 @@ from unscene.video.inspect import Inspection, inspect
 from unscene.video.listing import Progress
 from unscene.video.prepare_plan import Job, Plan, orphans, stamp
 from unscene.video.prepare_recipe import Recipe
-from unscene.video.prepare_record import REPORT, Record, sweep
+from unscene.video.prepare_record import REPORT, Record, set_aside, sweep
 from unscene.video.processes import spread, stopping
 from unscene.video.transcode import Outcome, transcode
 
@@ -40,8 +40,8 @@ class Account:
         failed: files that could not be used, and why.
         damaged: files that were written without their damaged parts.
         before, after: bytes of the sources of all finished files, each once, and of the files.
-        stale: finished files in OUT whose source is gone, no longer a video or another list, and
-            what became of them.
+        stale: files in OUT whose source is gone, no longer a video or another list, or that may
+            not be ours, and what became of them.
         stopped: by Ctrl-C; what is left can be done later.
     """
 
@@ -139,12 +139,13 @@ def run(
         sweep(plan.out)
         carried_otherwise = list(_carry_lists(plan))
         account.stale = [*_stale(plan, failed), *carried_otherwise]
-        with closing(spread(work, _begun(jobs, record), workers)) as outcomes:
+        with closing(spread(work, _begun(jobs, record, account.stale), workers)) as outcomes:
             for job, future in outcomes:
                 try:
                     outcome, source, seconds = future.result()
                 except VideoError as error:
                     failed[job.target] = error.reason
+                    record.withdraw(job.target)
                     account.failed.append(Skipped(job.source, error.reason))
                 else:
                     seen = inspections[job.source]
@@ -199,16 +200,18 @@ def _stale(plan: Plan, failed: Mapping[str, str]) -> list[Skipped]:
         if job.target not in failed or not path.is_file():
             continue
         if os.path.lexists(job.source):
-            path.replace(path.with_name(f".{path.name}.old"))
+            set_aside(path)
             found.append(Skipped(str(path), "its source is unreadable now; hidden as .NAME.old"))
         else:
             found.append(Skipped(str(path), gone))
     return found
 
 
-def _begun(jobs: Iterable[Job], record: Record) -> Iterator[Job]:
+def _begun(jobs: Iterable[Job], record: Record, stale: list[Skipped]) -> Iterator[Job]:
     for job in jobs:
-        record.begin(job.target)
+        if record.begin(job.target):
+            why = "`prepare` did not finish this file; hidden as .NAME.old"
+            stale.append(Skipped(str(record.plan.out / job.target), why))
         yield job
 
 

@@ -34,7 +34,7 @@ class Recipe:
         even = side == 0 or (side >= 16 and side % 2 == 0)
         for name, fits, wanted in (
             ("short_side", even, "even and at least 16, or 0 to keep the size"),
-            ("gop", self.gop >= 1, "at least 1 frame"),
+            ("gop", self.gop >= 2, "at least 2 frames: key frames have no motion vectors"),
             ("codec", self.codec in ("h264", "mpeg4"), "h264 or mpeg4"),
             ("quality", low <= self.level <= high, f"from {low} (best) to {high} for {self.codec}"),
             ("fps", fps is None or 0.1 <= fps <= 1000, "from 0.1 to 1000"),

@@ -10,6 +10,7 @@ import json
 import os
 import re
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -62,6 +63,7 @@ def read_record(out: Path, recipe: Recipe) -> Known:
         root = line.get("root", root)
         if "target" in line:
             lines[line["target"]] = line
+        lines.pop(line.get("withdrawn"), None)
     return Known(lines, root, begun=True)
 
 
@@ -120,18 +122,30 @@ class Record:
         if plan.table:
             self.add({"target": plan.table, "table": os.path.realpath(plan.catalog.source)})
 
-    def begin(self, target: str) -> None:
+    def begin(self, target: str) -> bool:
         """Claim a file, so that it is ours even if nobody lives to say that it is finished.
+
+        Returns:
+            Whether a file stood there that may be somebody else's, and is hidden now.
 
         Raises:
             UnsceneError: somebody else has put a file there since the plan was made.
         """
-        path = self.plan.out / target
-        if target in self.plan.record:  # made from another source, or not known to be whole
-            path.unlink(missing_ok=True)
-        elif os.path.lexists(path):
-            raise UnsceneError(f"{path}: `prepare` did not write this file; move it away")
+        path, line, hidden = self.plan.out / target, self.plan.record.get(target), False
+        if os.path.lexists(path):
+            if line is None:
+                raise UnsceneError(f"{path}: `prepare` did not write this file; move it away")
+            if path.lstat().st_size in (0, line.get("bytes")):  # made from what has changed since
+                path.unlink()
+            else:
+                set_aside(path)
+                hidden = True
         self.add({"target": target, "begun": True})
+        return hidden
+
+    def withdraw(self, target: str) -> None:
+        """What could not be made is not ours, whoever puts a file there."""
+        self.add({"withdrawn": target})
 
     def add(self, line: dict[str, Any]) -> None:
         self.file.write(json.dumps(line) + "\n")
@@ -152,6 +166,13 @@ def _lock(file: TextIO, out: Path) -> None:
         raise UnsceneError(f"{out}: another `unscene prepare` is writing to it") from error
     except OSError:  # some network disks know no locks
         pass
+
+
+def set_aside(path: Path) -> None:
+    """Hide a file beside itself, over none that is hidden already; it may be the only one."""
+    tries = (f".{path.name}{'.' * bool(n)}{n or ''}.old" for n in count())
+    hidden = next(to for name in tries if not os.path.lexists(to := path.with_name(name)))
+    path.rename(hidden)
 
 
 def sweep(out: Path) -> None:

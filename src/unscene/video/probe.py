@@ -26,6 +26,7 @@ from unscene.video.vectors import exact_so_far
 
 # FFmpeg's names of the codecs (not of decoders, such as libdav1d) whose decoders export vectors.
 VECTOR_CODECS = H263_FAMILY | {"h264", "mpeg1video", "mpeg2video"}
+_AHEAD = 24  # frames that are all key frames, so that the others are taken for some, too
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,10 @@ class VideoInfo:
         fps: average frames a second (25 where the file does not say).
         duration: seconds, measured by reading all packets where the file does not say.
         frames: as the container claims, None where it does not say.
-        vectors: True if FFmpeg exports motion vectors for this codec.
+        vectors: True if FFmpeg exports motion vectors for this codec, and not all of the stream's
+            first frames are key frames, which have none.
         exact: True if these are the motion from one frame to the next, as far as the header and
-            the first frame tell (`vectors.exact_so_far`); a stream of key frames has none.
+            the first frame tell (`vectors.exact_so_far`).
         rotation: counter-clockwise quarter turns that make the picture upright, 0..3 (of its
             mirror image, where the file asks for that).
     """
@@ -54,6 +56,13 @@ class VideoInfo:
     vectors: bool
     exact: bool
     rotation: int
+
+    @property
+    def without_vectors(self) -> str | None:
+        """Why there are no motion vectors to read; None: there are."""
+        if self.codec not in VECTOR_CODECS:
+            return f"{self.codec} carries no motion vectors"
+        return None if self.vectors else "all its frames are key frames, without motion vectors"
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
@@ -75,6 +84,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             fps = frame_rate(stream)
             context = stream.codec_context
             codec = context.codec.canonical_name
+            vectors = codec in VECTOR_CODECS and not packets.only_keys(_AHEAD)
             meaning = Meaning.of(frame)
             height, width = meaning.upright_size((frame.height, frame.width))
             return VideoInfo(
@@ -85,9 +95,8 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
                 fps=fps,
                 duration=duration_of(container, stream, fps),
                 frames=stream.frames or None,
-                vectors=codec in VECTOR_CODECS,
-                exact=codec in VECTOR_CODECS
-                and exact_so_far(context, codec, interlaced=frame.interlaced_frame),
+                vectors=vectors,
+                exact=vectors and exact_so_far(context, codec, interlaced=frame.interlaced_frame),
                 rotation=meaning.turns,
             )
     except (FFmpegError, OSError, ValueError) as error:
