@@ -65,7 +65,7 @@ def test_missing_and_empty(flags: Flags, tmp_path: Path, capsys: Captured) -> No
 def test_all_files_bad(flags: Flags, tmp_path: Path, good: Path, capsys: Captured) -> None:
     bad_files(tmp_path / "data", good)
     said = failed(flags(tmp_path / "run", data=str(tmp_path / "data")), capsys)
-    assert "none of its 5 videos can be used" in said
+    assert "no video can be used, of 5 found" in said
     for text in ("text.mp4 and 1 more", "zero.mp4", "directory.mp4", "link.mp4"):
         assert text in said
 
@@ -112,7 +112,7 @@ def test_csv_mistakes(flags: Flags, tmp_path: Path, good: Path, capsys: Captured
     assert "must name the columns path,label[,start,end]; found file,class" in said
     table.write_text("path,label\ngone.mp4,run\nalso.mp4,walk\n")
     said = failed(flags(out, data=str(table)), capsys)
-    assert "none of its 2 videos can be used" in said
+    assert "no video can be used, of 2 found" in said
     assert "gone.mp4" in said
     table.write_text("")
     assert "found nothing" in failed(flags(out, data=str(table)), capsys)

@@ -15,7 +15,7 @@ from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 from unscene import __version__
 from unscene.commands.help import HelpFormatter, command_parser
 from unscene.errors import UnsceneError
-from unscene.methods.presets import unknown
+from unscene.methods.presets import nearest, unknown
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = parser.parse_args(arguments)
     except ArgumentError as error:
-        print(f"unscene: {_shortened(str(error))}", file=sys.stderr)
+        print(f"unscene: {_strange(str(error), parser) or _shortened(str(error))}", file=sys.stderr)
         return 2
     name = config.command
     try:
@@ -67,6 +67,25 @@ _EXPECTED = {
     "<class 'bool'>": "true or false",
     "<class 'dict'>": 'a table, such as {"width": 16}',
 }
+
+
+def _strange(text: str, parser: ArgumentParser) -> str | None:
+    """What to say of a flag that the command has not."""
+    found = re.search(r"unrecognized arguments: (--[^\s=]+)", text)
+    if not found:
+        return None
+    close = nearest(found[1], _flags_of(parser))
+    hint = f"; did you mean {close}?" if close else "."
+    return f"unknown flag {found[1]!r}{hint} See --help"
+
+
+def _flags_of(parser: ArgumentParser) -> set[str]:
+    known = set[str]()
+    for action in parser._actions:
+        known.update(action.option_strings)
+        for below in getattr(action, "_name_parser_map", {}).values():
+            known |= _flags_of(below)
+    return known
 
 
 def _shortened(text: str) -> str:

@@ -121,6 +121,15 @@ def test_a_feature_that_is_not_finite_names_its_video(
         extract(encoder, catalog.videos[:5], clips=1)
 
 
+def test_a_name_is_an_encoder_that_never_learnt(moving: ScenesReport) -> None:
+    rows = evaluate("retrieve", str(moving.train), Path("r3d-narrow"), clips=1)
+    again = evaluate("retrieve", str(moving.train), Path("r3d-narrow"), clips=1)
+    assert {row.method for row in rows} == {"random"}
+    assert [row.value for row in rows] == [row.value for row in again]
+    with pytest.raises(UnsceneError, match="no such file"):
+        evaluate("retrieve", str(moving.train), Path("r3d-broad"), clips=1)
+
+
 def test_retrieve_leaves_one_out(saved: Path, moving: ScenesReport, tmp_path: Path) -> None:
     out = tmp_path / "rows.jsonl"
     rows = evaluate("retrieve", str(moving.train), saved, clips=2, out=out)

@@ -137,6 +137,13 @@ def test_an_existing_run_is_left_alone(tiny: Make, tmp_path: Path) -> None:
     assert (tmp_path / "encoder.safetensors").read_bytes() == first
 
 
+def test_a_file_is_no_run(tiny: Make, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("precious")
+    with pytest.raises(UnsceneError, match=r"a\.mp4: is a file; a run is a folder"):
+        pretrain(tiny(tmp_path / "a.mp4"))
+    assert (tmp_path / "a.mp4").read_text() == "precious"
+
+
 def test_nothing_of_lightning_is_said(
     tiny: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

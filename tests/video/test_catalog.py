@@ -101,7 +101,9 @@ def test_folders_without_a_usable_video_say_what_was_looked_for(tmp_path: Path) 
         open_catalog(empty)
     (empty / "a.mp4").touch()
     (empty / "b.mp4").touch()
-    with pytest.raises(UnsceneError, match=r"none of its 2 videos.*\n0 videos used, 2 skipped"):
+    with pytest.raises(
+        UnsceneError, match=r"no video can be used, of 2 found.*\n0 videos used, 2 skipped"
+    ):
         open_catalog(empty)
     with pytest.raises(UnsceneError, match=r"neither a folder, nor a \.csv file, nor a video"):
         open_catalog(empty / "notes.txt")
@@ -181,7 +183,7 @@ def test_rows_that_cannot_be_used_are_skipped_with_their_reason(tmp_path: Path, 
         ("path;label\na.mp4;x\n", "must name the columns.*found path;label"),
         ("path,label\n", "no row can be used"),
         ("path,label\n,x\n,y\n", "0 videos used, 2 skipped"),
-        ("path,label\ngone.mp4,x\n", "none of its 1 videos can be used"),
+        ("path,label\ngone.mp4,x\n", "no video can be used, of 1 found"),
         ("path,label\n".encode("utf-16"), "must name the columns"),
     ],
 )

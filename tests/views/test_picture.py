@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from unscene.cli import main
 from unscene.errors import UnsceneError
 from unscene.train import preview as preview_module
 from unscene.train.preview import preview
 from unscene.video.clip import Clip, ClipBatch
+from unscene.video.scenes import ScenesReport
 from unscene.views import picture, picture_page
 from unscene.views.augment import IMAGENET_MEAN, IMAGENET_STD, BasicAugmentation, make_view
 from unscene.views.disturb import draw_offsets
@@ -178,6 +180,53 @@ def test_warp_shows_in_the_graph_paper(
     assert np.abs(bent.astype(int) - straight).mean() > 10
     assert "warped" in drawn[0][1]["positive"]
     assert "warped" not in drawn[1][1]["positive"]
+
+
+def test_every_step_of_the_motion_to_be_foretold_is_shown_once(
+    moving: ScenesReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = _spy(monkeypatch)
+    strips: list[np.ndarray] = []
+    strip = picture_page.filmstrip
+
+    def watching(frames: np.ndarray) -> np.ndarray:
+        strips.append(frames)
+        return strip(frames)
+
+    monkeypatch.setattr(picture_page, "filmstrip", watching)
+    given = SMALL | {"motion_frames": 5, "motion_gap": 2}
+    preview(str(moving.train), tmp_path / "m.png", videos=1, method="cmd", overrides=given)
+    ((videos, titles),) = drawn
+    flow, over = videos[0].flows["motion"]
+    motion = strips[-1]
+    assert len(motion) == len(flow) == len(over) - 1 == 5
+    for step, shown in zip(flow, motion, strict=True):
+        assert bool(np.abs(step).any()) == bool((shown != shown[..., :1]).any())
+    assert titles["motion"] == "5 frames in a row, 2 after the clip: to be foretold"
+
+
+def test_the_command_takes_what_changes_the_views(
+    moving: ScenesReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = _spy(monkeypatch)
+    line = ["views", str(moving.train), "--method", "cmd", "--videos", "1", "--size", "32"]
+    line += ["--frames", "4", "--stride", "1", "--tasks", "motion", "--motion_from", "flow"]
+    assert main([*line, "--motion_frames", "3", "--out", str(tmp_path / "v.png")]) == 0
+    ((videos, titles),) = drawn
+    assert list(titles) == ["anchor", "motion"]
+    assert len(videos[0].flows["motion"][0]) == 3
+
+
+def test_a_single_frame_has_no_slice_of_time(
+    moving: ScenesReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sliced: list[int] = []
+    monkeypatch.setattr(
+        picture_page._Page, "_slice", lambda self, frames, row: sliced.append(len(frames))
+    )
+    given = SMALL | {"tasks": "context"}
+    preview(str(moving.train), tmp_path / "c.png", videos=1, method="cmd", overrides=given)
+    assert sliced == [SMALL["frames"]]  # the clip's, and none of the key frame
 
 
 @pytest.mark.parametrize(

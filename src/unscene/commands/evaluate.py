@@ -63,7 +63,12 @@ def run(values: Namespace) -> None:
 def _frozen_flags(parser: ArgumentParser, protocol: str) -> None:
     what = {"retrieve": "what is searched for", "probe": "what is tested"}
     parser.add_argument("data", type=str, help=f"{what.get(protocol, 'what is shown')}: {DATA}")
-    parser.add_argument("--encoder", type=str, help="folder, .safetensors or .json", required=True)
+    parser.add_argument(
+        "--encoder",
+        type=str,
+        help="folder, .safetensors or .json; or a name such as r3d18: untrained, to compare with",
+        required=True,
+    )
     if protocol == "retrieve":
         parser.add_argument("--train", type=str | None, help="gallery; without it, leave one out")
         parser.add_argument(

@@ -64,10 +64,21 @@ def add_groups(
                 action="store_true",
                 help="continue the run in --out from its last checkpoint",
             )
-        for name in names:
-            shown = f" ({defaults[name]})" if name in defaults else ""
-            text = re.sub(r"`(\w+)`", r"--\1", texts[name]).rstrip(".")
-            add_flag(group, name, hints[name], text + shown)
+        add_fields(group, names, hints, texts, defaults)
+
+
+def add_fields(
+    group: _Flags,
+    names: Sequence[str],
+    hints: Mapping[str, Any],
+    texts: Mapping[str, str],
+    defaults: Mapping[str, str],
+) -> None:
+    """Flags of fields, as `add_groups` has them."""
+    for name in names:
+        shown = f" ({defaults[name]})" if name in defaults else ""
+        text = re.sub(r"`(\w+)`", r"--\1", texts[name]).rstrip(".")
+        add_flag(group, name, hints[name], text + shown)
 
 
 def field_defaults(owner: type) -> dict[str, str]:

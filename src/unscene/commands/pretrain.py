@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import fields
 from typing import get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
 from unscene.commands import DATA, ENCODERS, placed
-from unscene.commands.help import add_groups, field_defaults, plain
-from unscene.methods.presets import METHODS, resolve
-from unscene.methods.reads import READS, check_read
+from unscene.commands.help import add_groups, field_defaults
+from unscene.commands.settings_help import DISTURBANCES, of_methods
+from unscene.methods.presets import METHODS
+from unscene.methods.reads import check_read
 from unscene.methods.settings import Settings
 from unscene.train.config import RunConfig, asked, build, continue_config, describe
 
@@ -37,10 +37,7 @@ _GROUPS = {
         *("dim", "head", "temperature", "twin_momentum", "queue", "queue_of"),
         *("batch_negatives", "margin"),
     ),
-    "DSM's disturbances": (
-        *("warp", "warp_points", "warp_reach", "flow_scaling", "flow_max", "shift"),
-        *("shift_range", "shift_loops", "other_scene"),
-    ),
+    "DSM's disturbances": DISTURBANCES,
     "HDC": ("contrasts", "stages", "stage_weights", "sc_pool", "crop_first", "crop_reach"),
     "CMD and unscene": (
         *("tasks", "task_weights", "foretell", "motion_at", "motion_from", "motion_loss"),
@@ -60,24 +57,7 @@ def flags(parser: ArgumentParser) -> None:
         "training goes on",
     }
     hints = get_type_hints(RunConfig) | get_type_hints(Settings)
-    add_groups(parser, _GROUPS, hints, texts, field_defaults(RunConfig) | _of_methods())
-
-
-def _of_methods() -> dict[str, str]:
-    """Of every setting, the methods that read it, if not all do, and what they take for it."""
-    presets = {method: resolve(method) for method in METHODS}
-    told = {}
-    for field in fields(Settings):
-        values = defaultdict(list)
-        for method in METHODS:
-            if field.name in READS[method]:
-                values[plain(getattr(presets[method], field.name))].append(method)
-        usual, *others = sorted(values, key=lambda value: -len(values[value]))
-        readers = [method for method in METHODS if field.name in READS[method]]
-        of = "" if len(readers) == len(METHODS) else f"of {', '.join(readers)}; "
-        differing = [f"; {', '.join(values[value])}: {value}" for value in others]
-        told[field.name] = f"{of}default: {usual}{''.join(differing)}"
-    return told
+    add_groups(parser, _GROUPS, hints, texts, field_defaults(RunConfig) | of_methods())
 
 
 def run(values: Namespace) -> int:

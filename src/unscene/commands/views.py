@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from typing import get_type_hints
+
 from jsonargparse import ArgumentParser, Namespace
 
 from unscene.commands import DATA
+from unscene.commands.help import add_fields
+from unscene.commands.settings_help import DISTURBANCES, of_methods
 from unscene.errors import UnsceneError
 from unscene.files import place
 from unscene.methods.presets import METHODS, PRESETS
-from unscene.train.config import RunConfig
+from unscene.methods.settings import Settings
+from unscene.train.config import RunConfig, describe
 
 HELP = "picture of anchors, positives, negatives and flow"
 
+# What changes nothing that is drawn, such as the optimiser, is left out.
+_GROUPS = {
+    "what is read": ("frames", "stride", "size", "flow"),
+    "views": ("augmentation", "basic_on"),
+    "DSM's disturbances": DISTURBANCES,
+    "HDC": ("contrasts", "crop_first", "crop_reach"),
+    "CMD and unscene": (
+        *("tasks", "foretell", "motion_at", "motion_from", "motion_frames", "motion_gap"),
+        *("motion_limit", "motion_corrected", "context_from"),
+    ),
+}
+
 
 def flags(parser: ArgumentParser) -> None:
+    parser.usage = "%(prog)s DATA [flags]"
     parser.add_argument("data", type=str, help=DATA)
     parser.add_argument("--out", type=str, default="views.png", help="the picture (.png)")
     parser.add_argument("--videos", type=int, default=4, help="how many videos to draw")
@@ -26,18 +44,10 @@ def flags(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--preset", type=str, default="default", help=f"one of {', '.join(PRESETS)}"
     )
-    parser.add_argument("--size", type=int, default=112, help="side of a view in pixels")
-    parser.add_argument("--frames", type=int, default=16, help="frames of a clip")
-    parser.add_argument(
-        "--stride",
-        type=int,
-        default=4,
-        help="distance of neighbouring frames, in frames of the video",
-    )
-    parser.add_argument(
-        "--flow", type=str, help="of DSM and unscene: auto, dis (if nothing is said) or codec"
-    )
     parser.add_argument("--seed", type=int, default=0, help="decides videos and views")
+    hints, texts, usual = get_type_hints(Settings), describe(Settings), of_methods()
+    for title, names in _GROUPS.items():
+        add_fields(parser.add_argument_group(title), names, hints, texts, usual)
 
 
 def run(values: Namespace) -> None:
@@ -45,7 +55,7 @@ def run(values: Namespace) -> None:
         raise UnsceneError(f"seed {values.seed}: must not be negative")
     from unscene.train.preview import preview
 
-    overrides = {name: values[name] for name in ("size", "frames", "stride", "flow")}
+    overrides = {name: values[name] for names in _GROUPS.values() for name in names}
     path = preview(
         values.data,
         place(values.out),

@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from unscene.encoders import load_encoder
+from unscene.encoders import VideoEncoder, known_encoders, load_encoder
+from unscene.encoders.opening import open_encoder
 from unscene.errors import UnsceneError
 from unscene.evaluate.decouple import decouple
 from unscene.evaluate.decouple import rows as decouple_rows
@@ -47,13 +48,14 @@ def evaluate(
     device: str = "auto",
     out: Path | None = None,
 ) -> list[Row]:
-    """Measure a saved encoder on labelled videos.
+    """Measure an encoder on labelled videos.
 
     Args:
         protocol: "retrieve" (recall at K and mean average precision by cosine) or "probe" (top-1 of
             logistic regression and of the nearest neighbours).
         data: the queries, or the test videos.
-        encoder_path: as `load_encoder` takes it.
+        encoder_path: as `load_encoder` takes it; or the name of one of ours, which is then what
+            training has to beat: untrained (seed 0), "random" in the rows.
         train: the gallery, or the training set of the probe. Without it "retrieve" searches for
             every video among the others.
         label: column of the classes.
@@ -86,7 +88,7 @@ def evaluate(
         raise UnsceneError("a probe reads one feature a video: leave out --mode clip")
     _check_numbers(clips, batch_size, workers, short_side)
     earlier = _earlier(out)
-    encoder = load_encoder(encoder_path)
+    encoder = _opened(encoder_path)
     where = pick_device(device)
     # All catalogs and labels before the first feature: a mistake should show at once.
     test = labelled(data, label, apart)
@@ -138,6 +140,11 @@ def evaluate(
     return rows
 
 
+def _opened(path: Path) -> VideoEncoder:
+    named = str(path) in known_encoders() and not path.exists()
+    return open_encoder(str(path)).encoder if named else load_encoder(path)
+
+
 def evaluate_decoupling(
     data: str,
     encoder_path: Path,
@@ -148,7 +155,7 @@ def evaluate_decoupling(
     device: str = "auto",
     out: Path | None = None,
 ) -> list[Row]:
-    """The decoupling score of a saved encoder on videos without labels; see `decouple`.
+    """The decoupling score of an encoder, as above, on videos without labels; see `decouple`.
 
     Raises:
         UnsceneError: no usable video, nothing moves, an encoder that cannot be loaded, `out` holds
@@ -157,7 +164,7 @@ def evaluate_decoupling(
     """
     _check_numbers(clips, batch_size, workers)
     earlier = _earlier(out)
-    encoder, where = load_encoder(encoder_path), pick_device(device)
+    encoder, where = _opened(encoder_path), pick_device(device)
     catalog = open_catalog(data)
     _tell(catalog)
     with counting(catalog.source, len(catalog)) as progress:

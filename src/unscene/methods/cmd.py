@@ -31,6 +31,8 @@ video are negatives for all. What is ours:
   the squared error as a share of the batch's mean squared motion, or of a quarter of the usual
   where less moves.
 - A window of the same video that is in a batch twice is no negative.
+- Videos shorter than the clip and the motion after it (71 frames with the authors' numbers) are
+  counted and left out.
 - Vectors of I-frames and of intra blocks are zero, as with the authors; streams with B-frames are
   taken with the vectors they have (`unscene prepare` makes exact ones).
 - SyncBN, which the authors have, is a flag of the training (`--sync_batchnorm`); recipes set it.

@@ -89,7 +89,8 @@ _TABLE: dict[str, dict[str, dict[str, Any]]] = {
         "paper": _PAPER | _DSM,
         "official-code": _CODE | _DSM | {"flow_scaling": False},
     },
-    # Nothing we have of HDC's paper names optimiser or schedule: those of DSM's stand in.
+    # Nothing we have of HDC's paper names optimiser, schedule, temperature or head: the first two
+    # are DSM's, the others ours.
     "hdc": {"default": _OURS, "paper": {"head": "mlp"}},
     # What each part adds stands in docs/results.md.
     "unscene": {"default": _OURS | _DSM | _UNSCENE},
@@ -104,7 +105,7 @@ METHODS: tuple[str, ...] = tuple(_TABLE)
 SPOKEN = {
     "moco": "MoCo",
     "dsm": "DSM",
-    "dsm-triplet": "DSM (triplet)",
+    "dsm-triplet": "DSM (Triplet)",
     "hdc": "HDC",
     "cmd": "CMD",
     "unscene": "unscene",
@@ -145,7 +146,16 @@ def resolve(
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """What to say of a name that is none of the known; suggests the nearest, whatever its case."""
+    names = list(known)
+    close = nearest(name, names)
+    hint = f"; did you mean {close}?" if close else "."
+    return f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like another, whatever its case: first of all one with the same
+    letters; None: no one is like it."""
     spelled = {one.lower(): one for one in known}
-    close = get_close_matches(name.lower(), spelled, n=1)
-    hint = f"; did you mean {spelled[close[0]]}?" if close else "."
-    return f"unknown {kind} {name!r}{hint} Known: {', '.join(spelled.values())}"
+    mixed = [one for one in spelled if sorted(one) == sorted(name.lower())]
+    close = mixed or get_close_matches(name.lower(), spelled, n=1)
+    return spelled[close[0]] if close else None

@@ -15,7 +15,7 @@ import yaml
 
 from unscene.errors import UnsceneError
 from unscene.files import write_text
-from unscene.methods.presets import PresetName, resolve
+from unscene.methods.presets import PresetName, resolve, unknown
 from unscene.methods.settings import Settings, as_plain
 from unscene.methods.typed import typed
 
@@ -98,6 +98,10 @@ def build(given: dict[str, Any]) -> RunConfig:
     if not own.get("data"):
         raise UnsceneError("no DATA: give a folder of videos, class folders or a CSV")
     rest = {key: value for key, value in given.items() if key not in OWN}
+    known = [*OWN, *(one.name for one in fields(Settings))]
+    for key in rest:
+        if key not in known:
+            raise UnsceneError(unknown("setting", key, known))
     settings = resolve(own.get("method", RunConfig.method), own.get("preset", "default"), rest)
     return RunConfig(**own, settings=settings)
 
@@ -115,9 +119,12 @@ def save_config(out: str, values: dict[str, Any], command: str) -> None:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The flat names and values of a config.yaml, or of a recipe's pre-training."""
+    """The flat names and values of a config.yaml, or of a recipe's pre-training, whose data is no
+    place: left out."""
     content = read_table(path)
-    return content["pretrain"] if isinstance(content.get("pretrain"), dict) else content
+    if not isinstance(content.get("pretrain"), dict):
+        return content
+    return {key: value for key, value in content["pretrain"].items() if key != "data"}
 
 
 def read_table(path: Path) -> dict[str, Any]:

@@ -40,10 +40,12 @@ def begin(run: Run, *, resume: bool) -> Path | None:
     """The checkpoint to continue from, or None for a new run; before anything is read.
 
     Raises:
-        UnsceneError: OUT holds another run, nothing or nothing whole to resume, a run of another
-            number of processes, no GPU.
+        UnsceneError: OUT is a file or holds another run, nothing or nothing whole to resume, a run
+            of another number of processes, no GPU.
     """
     checkpoint = Path(run.out) / CHECKPOINT
+    if Path(run.out).is_file():
+        raise UnsceneError(f"--out {run.out}: is a file; a run is a folder, name another")
     if resume and not checkpoint.exists():
         raise UnsceneError(
             f"{run.out}: no {CHECKPOINT} to resume from, nothing was saved yet; begin again with "

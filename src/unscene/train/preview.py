@@ -167,7 +167,7 @@ def _titles(settings: Settings, sheet: picture_page.VideoViews) -> dict[str, str
     }
     sentences = {
         "anchor": "the clip",
-        "positive": "same motion, now and then elsewhere"
+        "positive": "same motion; scene warped, at times another video's"
         if settings.other_scene
         else "same motion, scene warped"
         if settings.warp
@@ -183,8 +183,11 @@ def _titles(settings: Settings, sheet: picture_page.VideoViews) -> dict[str, str
     if "flow" in sheet.flows:
         titles["flow"] = "what moves where in the clip the negative is made of"
     if "motion" in sheet.flows:
-        when = {"future": "after the clip", "present": "as the clip ends"}
-        titles["motion"] = f"motion {when[settings.motion_at]}, to be foretold"
+        when = {"future": f"{settings.motion_gap} after", "present": "at the end of"}
+        titles["motion"] = (
+            f"{settings.motion_frames} frames in a row, {when[settings.motion_at]} the clip: "
+            "to be foretold"
+        )
     return titles
 
 

@@ -34,8 +34,8 @@ def remarks(catalog: Catalog, method: Method, *, together: int) -> list[str]:
     videos = len(catalog)
     if together > videos:
         said.append(
-            f"{videos} videos do not fill a batch of {together}, which shows some of them more "
-            "than once, as if they were others; give a smaller --batch_size"
+            f"{together} clips make a batch, of {videos} in all: it shows some videos more than "
+            "once, as if they were others; give a smaller --batch_size"
         )
     least = (frames - 1) * stride + 1
     shorter = [video.frames for video in catalog.videos if video.frames < least]

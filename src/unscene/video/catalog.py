@@ -120,7 +120,8 @@ class Catalog:
 
     def account(self) -> str:
         """One line, plus the skipped files by reason."""
-        lines = [f"{len(self.videos)} videos used, {len(self.skipped)} skipped"]
+        plural = "s" if len(self.videos) != 1 else ""
+        lines = [f"{len(self.videos)} video{plural} used, {len(self.skipped)} skipped"]
         for reason, count in Counter(s.reason for s in self.skipped).most_common():
             first = next(s.path for s in self.skipped if s.reason == reason)
             others = f" and {count - 1} more" if count > 1 else ""

@@ -38,7 +38,7 @@ def open_catalog(data: str | os.PathLike[str], progress: Progress | None = None)
     checked = check(listed, progress)
     if not checked.videos:
         raise UnsceneError(
-            f"{data}: none of its {len(listed) + len(listed.skipped)} videos can be used.\n"
+            f"{data}: no video can be used, of {len(listed) + len(listed.skipped)} found.\n"
             + checked.account()
         )
     return checked

@@ -63,7 +63,8 @@ def read_record(out: Path, recipe: Recipe) -> Known:
         root = line.get("root", root)
         if "target" in line:
             lines[line["target"]] = line
-        lines.pop(line.get("withdrawn"), None)
+        if "withdrawn" in line:
+            lines.pop(line["withdrawn"], None)
     return Known(lines, root, begun=True)
 
 

@@ -150,7 +150,8 @@ class _Page:
         if papers is not None:
             self.put(under_paper(frames, papers), self.paper_x)
         self.put(filmstrip(frames[steps(len(frames))]), self.strip_x)
-        self._slice(frames, busiest_row(frames))
+        if len(frames) > 1:
+            self._slice(frames, busiest_row(frames))
 
     def _slice(self, frames: Image, row: int) -> None:
         self.put(time_slice(frames, row), self.slice_x)
@@ -166,8 +167,10 @@ class _Page:
         still = bool((clip == clip[:1]).all())
         row = busiest_row(colors if still else clip)
         colors = under_flow(brighten({"clip": clip})[0]["clip"], colors)
-        # Under every frame the motion that led to it (under the first, the one that follows it).
-        shown = [max(0, frame - 1) for frame in steps(len(colors) + 1)]
+        if still:
+            shown = steps(len(colors))
+        else:  # under every frame the motion that led to it (under the first, what follows it)
+            shown = [max(0, frame - 1) for frame in steps(len(colors) + 1)]
         self.put(filmstrip(colors[shown]), self.strip_x)
         self._slice(colors, row)
         percent = f"full: {reach * 50:.0f} % of width a step"
@@ -180,7 +183,7 @@ class _Page:
         self.say(_EDGE, 34, printable(heading, 110), weight="bold", size=21)
         self.say(_EDGE, 66, printable(caption, 200), color=_FAINT, size=14)
         for left, text in (
-            (self.paper_x, "grid, treated alike"),
+            (self.paper_x, "on graph paper"),
             (self.strip_x, "time \u2192"),
             (self.slice_x, "one row, time \u2193"),
         ):
