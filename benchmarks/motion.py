@@ -46,6 +46,7 @@ for line in sys.stdin:
 def run(options: Options) -> Iterator[Row]:
     with footage() as (paths, kind):
         yield from _fields(paths, kind, options.times(15, 3))
+        yield from _prepared(paths, kind, options.times(15, 3))
     yield _maps(options.times(15, 3))
 
 
@@ -114,6 +115,32 @@ def _fields(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
         repetitions,
         as_cmd,
     )
+
+
+def _prepared(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
+    """The same of what `unscene prepare` writes; those of H.264 come out of FFmpeg's decoder."""
+    for name, recipe, made in (
+        ("motion.h264", Recipe(short_side=0), "H.264"),
+        ("motion.prepared", Recipe(), "H.264, short side 128 (the default)"),
+        ("motion.prepared_mpeg4", Recipe(codec="mpeg4"), "MPEG-4, short side 128"),
+    ):
+        with prepared(paths, recipe) as files:
+            lengths = {path: frames_of(path) for path in files}
+            requests = {path: everything(n) for path, n in lengths.items()}
+
+            def mine(asked: dict[str, Request] = requests) -> None:
+                for path, request in asked.items():
+                    read_clips(path, request)
+
+            def decoded(asked: dict[str, int] = lengths) -> None:
+                for path, n in asked.items():
+                    bare(path, 0.0, n)
+
+            ours, plain = turns(mine, decoded, repetitions=repetitions)
+        total = sum(lengths.values())
+        note = f"{total} frames of {len(files)} whole {kind}, as {made}; one thread"
+        other = "bare PyAV: decode, no vectors"
+        yield _rate(name, total / ours, other, total / plain, "ours >= 10,000", repetitions, note)
 
 
 def _rate(

@@ -39,14 +39,14 @@ def draw(tables: Sequence[Table], path: Path) -> None:
         for table in tables
         if f"label {label}, {_METRIC}" in table.title
     }
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    figure = Figure(figsize=(9, 4.4), layout="constrained")
     panels = figure.subplots(1, len(chosen), sharex=True, sharey=True)
     for axes, (label, table) in zip(panels, chosen.items(), strict=True):
         _panel(axes, table)
         axes.set_title(f"recall@1 of the {_ASKED[label]}", fontsize=10)
         axes.set_xlabel("share of training videos whose motion follows the place", fontsize=9)
     names = panels[0].get_legend_handles_labels()
-    figure.legend(*names, loc="outside lower center", ncols=len(_SHOWN), frameon=False, fontsize=9)
+    figure.legend(*names, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=130)
 
@@ -64,8 +64,7 @@ def _panel(axes: Axes, table: Table) -> None:
             beside, values, yerr=[low, high], color=colour, label=name, marker="o", ms=4, lw=1.5
         )
     guessed = sum(table.chance.values()) / len(table.chance)
-    axes.axhline(guessed, color="#444444", lw=1, ls=":")
-    axes.text(0, guessed - 0.05, "chance", fontsize=8, color="#444444")
+    axes.axhline(guessed, color="#444444", lw=1, ls=":", label="chance")
     axes.set_xticks(sorted(where.values()))
     axes.set_ylim(0, 1)
     axes.grid(axis="y", alpha=0.3)
