@@ -46,6 +46,8 @@ sys.exit(status)
         (["--version"], 0, f"unscene {__version__}\n"),
         (["pretrain", "data", "--tempurature", "1"], 2, "did you mean --temperature?"),
         (["evaluate", "retrieve", "data", "--encodr", "x"], 2, "did you mean --encoder?"),
+        (["evaluate", "retrieve", "data", "--lr", "3"], 2, "unknown flag '--lr'. See --help"),
+        (["views", "data", "--queue", "3"], 2, "unknown flag '--queue'. See --help"),
         (["pretrain", "data", "--method", "cdm"], 1, "did you mean cmd?"),
         (["pretrian"], 2, "unknown command 'pretrian'; did you mean pretrain? Known: demo,"),
         (["evaluate", "retreive"], 2, "did you mean retrieve?"),
@@ -225,6 +227,17 @@ def test_ctrl_c_saves_and_resume_finishes(flags: Flags, tmp_path: Path, capsys: 
     (out / "config.yaml").write_text(plan.replace("max_steps: 100000", f"max_steps: {steps + 2}"))
     assert main(["pretrain", "--resume", "--out", str(out)]) == 0
     assert f"finished after {steps + 2} of {steps + 2} steps" in capsys.readouterr().out
+
+
+def test_names_in_a_configuration(tmp_path: Path, capsys: Captured) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("encodr: r3d18\n")
+    assert main(["pretrain", "data", "--config", str(config)]) == 1
+    assert "unknown setting 'encodr'; did you mean encoder?" in capsys.readouterr().err
+    # What a recipe calls its data is a name and no place.
+    recipe = Path(__file__).parents[1] / "recipes" / "hdc-kinetics-r3d18.yaml"
+    assert main(["pretrain", "--config", str(recipe)]) == 1
+    assert "no DATA: give a folder" in capsys.readouterr().err
 
 
 def test_scenes(tmp_path: Path, capsys: Captured) -> None:

@@ -51,7 +51,7 @@ def caught(monkeypatch: pytest.MonkeyPatch, target: str) -> list[tuple[tuple, di
         ("scenes ~/o", "unscene.video.scenes.generate", 0, Path("o")),
         ("views x --out ~/o.png", "unscene.train.preview.preview", 1, Path("o.png")),
         ("prepare x ~/o", "unscene.video.prepare_plan.make_plan", 1, Path("o")),
-        ("evaluate retrieve x --encoder ~/e", "unscene.evaluate.run.evaluate", 2, Path("e")),
+        ("evaluate retrieve x --encoder ~/e", "unscene.evaluate.run.load_encoder", 0, Path("e")),
         ("evaluate probe x --encoder e --out ~/o", "unscene.evaluate.run.evaluate", "out", "o"),
         ("evaluate decouple x --encoder e --out ~/o",
          "unscene.evaluate.run.evaluate_decoupling", "out", "o"),

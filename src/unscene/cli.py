@@ -36,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = parser.parse_args(arguments)
     except ArgumentError as error:
-        print(f"unscene: {_strange(str(error), parser) or _shortened(str(error))}", file=sys.stderr)
+        told = _strange(str(error), parser, arguments) or _shortened(str(error))
+        print(f"unscene: {told}", file=sys.stderr)
         return 2
     name = config.command
     try:
@@ -69,22 +70,24 @@ _EXPECTED = {
 }
 
 
-def _strange(text: str, parser: ArgumentParser) -> str | None:
+def _strange(text: str, parser: ArgumentParser, arguments: Sequence[str]) -> str | None:
     """What to say of a flag that the command has not."""
-    found = re.search(r"unrecognized arguments: (--[^\s=]+)", text)
+    found = re.search(r"unrecognized arguments: --([^\s=]+)", text)
     if not found:
         return None
-    close = nearest(found[1], _flags_of(parser))
-    hint = f"; did you mean {close}?" if close else "."
-    return f"unknown flag {found[1]!r}{hint} See --help"
+    close = nearest(found[1], (flag.removeprefix("--") for flag in _flags_of(parser, arguments)))
+    hint = f"; did you mean --{close}?" if close else "."
+    return f"unknown flag '--{found[1]}'{hint} See --help"
 
 
-def _flags_of(parser: ArgumentParser) -> set[str]:
+def _flags_of(parser: ArgumentParser, arguments: Sequence[str]) -> set[str]:
+    """Of the command that the arguments name."""
     known = set[str]()
     for action in parser._actions:
-        known.update(action.option_strings)
-        for below in getattr(action, "_name_parser_map", {}).values():
-            known |= _flags_of(below)
+        known.update(flag for flag in action.option_strings if flag.startswith("--"))
+        for name, below in getattr(action, "_name_parser_map", {}).items():
+            if name in arguments:
+                known |= _flags_of(below, arguments)
     return known
 
 

@@ -122,12 +122,15 @@ def test_a_feature_that_is_not_finite_names_its_video(
 
 
 def test_a_name_is_an_encoder_that_never_learnt(moving: ScenesReport) -> None:
-    rows = evaluate("retrieve", str(moving.train), Path("r3d-narrow"), clips=1)
-    again = evaluate("retrieve", str(moving.train), Path("r3d-narrow"), clips=1)
+    rows = evaluate("retrieve", str(moving.train), "r3d-narrow", clips=1)
+    again = evaluate("retrieve", str(moving.train), "r3d-narrow", clips=1)
     assert {row.method for row in rows} == {"random"}
     assert [row.value for row in rows] == [row.value for row in again]
-    with pytest.raises(UnsceneError, match="no such file"):
-        evaluate("retrieve", str(moving.train), Path("r3d-broad"), clips=1)
+    for path in ("./r3d-narrow", Path("r3d-narrow")):  # a folder that is not there
+        with pytest.raises(UnsceneError, match=r"r3d-narrow.*: no such file"):
+            evaluate("retrieve", str(moving.train), path, clips=1)
+    with pytest.raises(UnsceneError, match=r"no such file, and no encoder .* 'r3d-narow', did you"):
+        evaluate("retrieve", str(moving.train), "r3d-narow", clips=1)
 
 
 def test_retrieve_leaves_one_out(saved: Path, moving: ScenesReport, tmp_path: Path) -> None:

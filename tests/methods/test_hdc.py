@@ -79,6 +79,23 @@ def slow_loss(model: HDC, data: Batch) -> Tensor:
     return total
 
 
+def test_what_is_logged_is_of_the_deepest_stage_that_learns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found: list[Tensor] = []
+    contrast = HDC._contrast
+
+    def watching(self: HDC, *sides: Tensor) -> tuple[Tensor, Tensor]:
+        found.append(torch.tensor(float(len(found))))  # told apart
+        return contrast(self, *sides)[0], found[-1]
+
+    monkeypatch.setattr(HDC, "_contrast", watching)
+    for weights, deepest in (([1, 1], 1), ([1, 0], 0)):
+        found.clear()
+        metrics = result(method(stage_weights=weights, contrasts="spatial"), batch()).metrics
+        assert metrics["spatial_rank1"] == found[deepest]
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -49,7 +49,7 @@ def test_nothing_where_all_is_well(catalog: Catalog, method: Make) -> None:
 
 def test_a_batch_that_is_not_full(catalog: Catalog, method: Make) -> None:
     (said,) = remarks(catalog, method(4, 1), together=9)
-    assert said.startswith(f"{catalog.source}: 9 clips make a batch, of 8 in all: ")
+    assert said.startswith(f"{catalog.source}: a batch of 9 clips shows some of the 8 videos ")
     assert "--batch_size" in said
 
 
@@ -100,7 +100,7 @@ def test_they_are_told_before_the_training(
 ) -> None:
     pretrain(tiny(tmp_path, max_steps=1, batch_size=9, stride=4), report=silent)
     told = capsys.readouterr().err
-    assert "9 clips make a batch, of 8 in all" in told
+    assert "a batch of 9 clips shows some of the 8 videos" in told
     assert "8 of 8 videos are shorter than the 13 frames" in told
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import media
 from unscene.video.inspect import inspect
+from unscene.video.packets import open_container
 from unscene.video.parameter_set import references_of
 from unscene.video.probe import probe
 
@@ -103,7 +104,25 @@ def test_key_frames_alone_have_no_vectors(tmp_path: Path, codec: str, name: str)
         found = probe(path)
         assert (found.vectors, found.without_vectors is None) == (gop > 1, gop > 1), gop
         assert found.vectors or not found.exact
-    assert "all its frames are key frames" in str(probe(tmp_path / f"1{name}").without_vectors)
+    assert "its frames are key frames" in str(probe(tmp_path / f"1{name}").without_vectors)
+
+
+def test_a_container_that_calls_all_frames_keys_is_not_believed(tmp_path: Path) -> None:
+    h263 = media.write(tmp_path / "a.avi", media.drift(30, (96, 128)), "h263", options={"g": "12"})
+    assert probe(h263).vectors
+    path = media.write(tmp_path / "a.mp4", media.drift(30, (64, 96)), "mpeg4", options={"g": "12"})
+    whole = path.read_bytes()
+    assert whole.count(b"stss") == 1
+    path.write_bytes(whole.replace(b"stss", b"free"))  # the list of key frames
+    with open_container(str(path)) as container:
+        assert all(packet.is_keyframe for packet in container.demux(video=0) if packet.size)
+    assert probe(path).vectors
+
+
+@pytest.mark.parametrize("frames", [2, 3])
+def test_a_decoder_that_waits_for_more_frames_has_vectors(tmp_path: Path, frames: int) -> None:
+    path = media.write(tmp_path / "a.mp4", media.drift(frames, (64, 96)), options={"bf": "2"})
+    assert probe(path).vectors
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.h264", "a.avi"])

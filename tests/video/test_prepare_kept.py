@@ -152,7 +152,7 @@ def test_what_is_out_of_date_is_named_and_trained_on_no_more(
     capsys.readouterr()
     assert main(["prepare", str(data), str(out), "--workers", "0", "--short_side", "32"]) == 0
     said = capsys.readouterr().out
-    assert "  stale: its source is unreadable now; hidden as .NAME.old: Run/a.mp4\n" in said
+    assert "  stale: its source is unreadable now; hidden: Run/.a.mp4.old\n" in said
     assert "  stale: its source is gone; it stays: Run/b.mp4\n" in said
     assert videos(out) == ["Run/b.mp4", "Run/c.mp4"]
     assert len(media.decode(out / "Run" / ".a.mp4.old")) == 6
@@ -187,7 +187,7 @@ def test_what_a_killed_run_may_not_have_written_is_hidden(
         capsys.readouterr()
         argv = ["prepare", str(tmp_path / "data"), str(out), "--workers", "0", "--short_side", "32"]
         assert main(argv) == 0
-        assert "did not finish this file; hidden as .NAME.old: a.mp4\n" in capsys.readouterr().out
+        assert f"may not be `prepare`'s; hidden: {hidden}\n" in capsys.readouterr().out
         assert (out / hidden).read_text() == f"precious {number}"
         assert len(media.decode(out / "a.mp4")) == 6
     assert (out / ".a.mp4.old").read_text() == "precious 0"

@@ -36,8 +36,10 @@ def test_what_a_killed_run_left_is_swept_away(data: Path, out: Path) -> None:
     last = json.loads(lines[-1])["target"]
     assert "bytes" in json.loads(lines[-1])
     (out / "prepare.jsonl").write_text("\n".join(lines[:-1]) + "\n")  # begun, written, not recorded
-    assert go(data, out).done == 1
+    account = go(data, out)
+    assert (account.done, account.stale) == (1, [])
     assert (out / last).exists()
+    assert not list(out.rglob(".*.old"))  # what it had finished is what was made again
     assert (left.exists(), alive.exists()) == (False, True)
 
 

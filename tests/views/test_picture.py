@@ -221,9 +221,13 @@ def test_a_single_frame_has_no_slice_of_time(
     moving: ScenesReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sliced: list[int] = []
-    monkeypatch.setattr(
-        picture_page._Page, "_slice", lambda self, frames, row: sliced.append(len(frames))
-    )
+    cut = picture_page.time_slice
+
+    def watching(frames: np.ndarray, row: int) -> np.ndarray:
+        sliced.append(len(frames))
+        return cut(frames, row)
+
+    monkeypatch.setattr(picture_page, "time_slice", watching)
     given = SMALL | {"tasks": "context"}
     preview(str(moving.train), tmp_path / "c.png", videos=1, method="cmd", overrides=given)
     assert sliced == [SMALL["frames"]]  # the clip's, and none of the key frame

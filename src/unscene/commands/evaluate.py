@@ -107,7 +107,7 @@ def _frozen(protocol: Any, given: Namespace) -> list[Any]:
     measure: Any = evaluate_decoupling if protocol == "decouple" else partial(evaluate, protocol)
     values = given.as_dict()
     data, encoder, out = (values.pop(name) for name in ("data", "encoder", "out"))
-    return measure(data, place(encoder), out=place(out) if out else None, **values)
+    return measure(data, encoder, out=place(out) if out else None, **values)
 
 
 def _finetune_flags(parser: ArgumentParser) -> None:

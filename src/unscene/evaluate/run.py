@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 
 from unscene.encoders import VideoEncoder, known_encoders, load_encoder
 from unscene.encoders.opening import open_encoder
+from unscene.encoders.registry import unknown_encoder
 from unscene.errors import UnsceneError
 from unscene.evaluate.decouple import decouple
 from unscene.evaluate.decouple import rows as decouple_rows
@@ -20,7 +22,7 @@ from unscene.evaluate.overlap import overlap
 from unscene.evaluate.probe import probe
 from unscene.evaluate.retrieve import retrieve
 from unscene.evaluate.rows import Row, read_rows, rows_of
-from unscene.files import check_writable, write_text
+from unscene.files import check_writable, place, write_text
 from unscene.progress import counting
 from unscene.video.catalog import Catalog, Video
 from unscene.video.listing import open_catalog
@@ -34,7 +36,7 @@ _FOUND_IN_TEST = ("chosen", "gallery", "left_out")
 def evaluate(
     protocol: Protocol,
     data: str,
-    encoder_path: Path,
+    encoder_path: str | Path,
     *,
     train: str | None = None,
     label: str = "label",
@@ -54,8 +56,8 @@ def evaluate(
         protocol: "retrieve" (recall at K and mean average precision by cosine) or "probe" (top-1 of
             logistic regression and of the nearest neighbours).
         data: the queries, or the test videos.
-        encoder_path: as `load_encoder` takes it; or the name of one of ours, which is then what
-            training has to beat: untrained (seed 0), "random" in the rows.
+        encoder_path: as `load_encoder` takes it; or, as text, the name of one of our encoders,
+            untrained (seed 0), to compare with: "random" in the rows.
         train: the gallery, or the training set of the probe. Without it "retrieve" searches for
             every video among the others.
         label: column of the classes.
@@ -140,14 +142,17 @@ def evaluate(
     return rows
 
 
-def _opened(path: Path) -> VideoEncoder:
-    named = str(path) in known_encoders() and not path.exists()
-    return open_encoder(str(path)).encoder if named else load_encoder(path)
+def _opened(name: str | Path) -> VideoEncoder:
+    if isinstance(name, Path) or os.sep in name or place(name).exists():
+        return load_encoder(place(name))
+    if name in known_encoders():
+        return open_encoder(name).encoder
+    raise UnsceneError(f"{name}: no such file, and {unknown_encoder(name)}")
 
 
 def evaluate_decoupling(
     data: str,
-    encoder_path: Path,
+    encoder_path: str | Path,
     *,
     clips: int = 1,
     workers: int = 0,

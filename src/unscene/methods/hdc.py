@@ -172,8 +172,10 @@ class HDC(Method):
                 )
                 loss, nearest = self._contrast(first, second, own)
                 of_contrast.append(weight * loss)
+                if weight:  # in the end that of the deepest stage that learns
+                    metrics[f"{contrast}_rank1"] = nearest
             losses.append(torch.stack(of_contrast).sum())
-            metrics |= {contrast: losses[-1].detach(), f"{contrast}_rank1": nearest}  # the deepest
+            metrics[contrast] = losses[-1].detach()
         return StepResult(torch.stack(losses).sum(), metrics)
 
     def _contrast(self, first: Tensor, second: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:

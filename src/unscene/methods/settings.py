@@ -164,7 +164,7 @@ class Settings:
             _require(self, name, getattr(self, name) >= 0, "must not be negative")
         weights = self.stage_weights[-self.stages :]
         counted = len(weights) == self.stages and all(weight >= 0 for weight in weights)
-        remedy = f"must be {self.stages} numbers from 0, one for each of the --stages, not all 0"
+        remedy = f"the last {self.stages}, as many as --stages, must be 0 or more, and not all 0"
         _require(self, "stage_weights", counted and any(weights), remedy)
         positive = all(weight > 0 for weight in self.task_weights)
         _require(self, "task_weights", positive, "must be two numbers above 0; see --tasks")

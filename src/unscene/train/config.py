@@ -119,8 +119,8 @@ def save_config(out: str, values: dict[str, Any], command: str) -> None:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The flat names and values of a config.yaml, or of a recipe's pre-training, whose data is no
-    place: left out."""
+    """The flat names and values of a config.yaml, or of a recipe's pre-training without its `data`,
+    which names a data set and no folder."""
     content = read_table(path)
     if not isinstance(content.get("pretrain"), dict):
         return content

@@ -167,11 +167,7 @@ def _titles(settings: Settings, sheet: picture_page.VideoViews) -> dict[str, str
     }
     sentences = {
         "anchor": "the clip",
-        "positive": "same motion; scene warped, at times another video's"
-        if settings.other_scene
-        else "same motion, scene warped"
-        if settings.warp
-        else "the same clip, cropped and coloured anew",
+        "positive": _positive(settings),
         "negative": "same scene, motion disturbed: "
         + how.get((settings.flow_scaling, settings.shift), ""),
         "second": "another moment, "
@@ -191,24 +187,31 @@ def _titles(settings: Settings, sheet: picture_page.VideoViews) -> dict[str, str
     return titles
 
 
+def _positive(settings: Settings) -> str:
+    """What the positive has of the anchor, and what it has not."""
+    scene = [*["scene warped"] * settings.warp]
+    scene += ["at times another video's scene"] * bool(settings.other_scene)
+    if not scene:
+        return "the same clip, cropped and coloured anew"
+    return f"same motion, {', '.join(scene)}"
+
+
 def _caption(settings: Settings, titles: dict[str, str]) -> str:
     every = {1: "in a row", 2: "every 2nd", 3: "every 3rd"}
     stride = every.get(settings.stride, f"every {settings.stride}th")
     odd = "" if settings.augmentation == "none" else " Odd colours belong to it."
-    return (
-        f"{_aim(titles)} Shown as the network sees it: {settings.frames} frames, {stride}, "
-        f"{settings.size} \u00d7 {settings.size} pixels.{odd}"
-    )
+    shown = f"{settings.frames} frames, {stride}, {settings.size} \u00d7 {settings.size} pixels"
+    return f"{_aim(settings, titles)} Shown as the network sees it: {shown}.{odd}"
 
 
-def _aim(titles: dict[str, str]) -> str:
+def _aim(settings: Settings, titles: dict[str, str]) -> str:
     pulled = [f"the {name}" for name in ("positive", "second") if name in titles]
     if not pulled:
-        what = {"motion": "what will move where", "key": "which key frame is its own"}
-        asked = " and ".join(text for name, text in what.items() if name in titles)
-        return f"Asked of the anchor: {asked}."
+        what = {"motion": "what will move where", "context": "which key frame is its own"}
+        asked = [text for task, text in what.items() if settings.tasks in (task, "both")]
+        return f"Asked of the anchor: {' and '.join(asked)}."
     away = "the negative" if "negative" in titles else "other videos"
     near = pulled[0] if len(pulled) == 1 else "both other views"
-    if "motion" in titles:
+    if settings.foretell:
         return f"Training pulls {near} to the anchor, pushes {away} away, foretells the motion."
     return f"Training pulls {near} towards the anchor and pushes {away} away."

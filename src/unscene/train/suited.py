@@ -34,8 +34,8 @@ def remarks(catalog: Catalog, method: Method, *, together: int) -> list[str]:
     videos = len(catalog)
     if together > videos:
         said.append(
-            f"{together} clips make a batch, of {videos} in all: it shows some videos more than "
-            "once, as if they were others; give a smaller --batch_size"
+            f"a batch of {together} clips shows some of the {videos} videos more than once; a "
+            "smaller --batch_size does not"
         )
     least = (frames - 1) * stride + 1
     shorter = [video.frames for video in catalog.videos if video.frames < least]

@@ -42,6 +42,7 @@ SAMPLE = 60  # frames decoded of each file unless all are
 _GLANCE = 20  # the light of every so many of them is measured
 _PACKETS = 20_000  # counted at most: 11 minutes; further frames are estimated from the duration
 _DAMAGED = "damaged"
+_INTRA = frozenset({"I", "SI"})
 _DARK = 0.15  # mean luma; of ARID, filmed at night, it is 0.03 to 0.21, of UCF101 0.22 to 0.71
 
 
@@ -143,7 +144,7 @@ def _reasons(found: Inspection, seen: _Seen) -> Iterator[str]:
         yield _DAMAGED
     if found.missing:
         yield "frames missing"
-    if not found.vectors:
+    if found.codec not in VECTOR_CODECS:
         yield "codec without motion vectors"
         return
     yield from inexact(
@@ -151,7 +152,7 @@ def _reasons(found: Inspection, seen: _Seen) -> Iterator[str]:
     )
     if len(seen.sizes) > 1:
         yield "changes size"
-    if seen.kinds <= {"I"} and found.frames > 1:
+    if seen.kinds <= _INTRA and found.frames > 1:
         yield "key frames only"
 
 
@@ -182,7 +183,7 @@ def _decoded(path: str, limit: int | None) -> tuple[Inspection, _Seen]:
         if first is None:
             because = "" if packets.damage is None else f": {why(packets.damage)}"
             raise VideoError(path, f"no frame can be decoded{because}")
-        vectors = codec in VECTOR_CODECS
+        known = codec in VECTOR_CODECS
         meaning = Meaning.of(first)
         height, width = meaning.upright_size((first.height, first.width))
         fps = frame_rate(stream)
@@ -195,9 +196,9 @@ def _decoded(path: str, limit: int | None) -> tuple[Inspection, _Seen]:
             width=width,
             height=height,
             fps=fps,
-            vectors=vectors,
+            vectors=known and not seen.kinds <= _INTRA,
             b_frames="B" in seen.kinds or bool(context.has_b_frames),
-            references=references if codec == "h264" else 1 if vectors else None,
+            references=references if codec == "h264" else 1 if known else None,
             rotation=meaning.turns,
             damaged=packets.damaged,
             decoded=count,

@@ -12,7 +12,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 from av.sidedata.motionvectors import MotionVectors
 from av.sidedata.sidedata import SideDataContainer
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 
 # FFmpeg's names of the codecs whose decoders, where a picture's reference is missing, draw over
 # grey. Those of other codecs wait for a picture that needs none.
@@ -20,6 +20,7 @@ H263_FAMILY = frozenset(
     {"flv1", "h261", "h263", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "rv10", "rv20"}
     | {"wmv1", "wmv2"}
 )
+_INTRA = frozenset({int(PictureType.I), int(PictureType.SI)})
 _NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS, libavformat/avformat.h
 
 
@@ -99,9 +100,16 @@ class Packets:
             yield packet, frames
 
     def only_keys(self, ahead: int) -> bool:
-        """Whether the next packets, as many as that, are all of key frames. Decodes nothing."""
+        """Whether as many frames as that from here on are all intra-coded, or all that there are.
+
+        Containers may call any packet a key; those that they call none are told without decoding.
+        """
         coming = (packet for packet in self._demux() if packet.size)
-        return all(packet.is_keyframe for packet in islice(coming, ahead))
+        if not all(packet.is_keyframe for packet in islice(coming, ahead)):
+            return False
+        rewind(self.container)
+        kinds = (frame.pict_type in _INTRA for _, frames in self for frame in frames)
+        return all(islice(kinds, ahead))
 
     def _demux(self) -> Iterator[Packet]:
         moved = True

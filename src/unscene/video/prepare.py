@@ -7,6 +7,7 @@ the same, is not done again. Files that cannot be read are reported, counted and
 from __future__ import annotations
 
 import csv
+import filecmp
 import os
 import shutil
 import time
@@ -135,11 +136,12 @@ def run(
     jobs = [job for job in plan.todo if job.target not in failed]
     record = Record(plan)
     work = partial(_transcode, plan.root, plan.out, plan.recipe)
+    hidden: dict[str, Path] = {}
     try:
         sweep(plan.out)
         carried_otherwise = list(_carry_lists(plan))
         account.stale = [*_stale(plan, failed), *carried_otherwise]
-        with closing(spread(work, _begun(jobs, record, account.stale), workers)) as outcomes:
+        with closing(spread(work, _begun(jobs, record, hidden), workers)) as outcomes:
             for job, future in outcomes:
                 try:
                     outcome, source, seconds = future.result()
@@ -167,6 +169,7 @@ def run(
         ) from error
     finally:
         record.close()
+    account.stale += _not_ours(hidden, plan.out)
     account.seconds = time.monotonic() - began
     if plan.table and not account.stopped:
         _write_table(plan, done)
@@ -200,19 +203,29 @@ def _stale(plan: Plan, failed: Mapping[str, str]) -> list[Skipped]:
         if job.target not in failed or not path.is_file():
             continue
         if os.path.lexists(job.source):
-            set_aside(path)
-            found.append(Skipped(str(path), "its source is unreadable now; hidden as .NAME.old"))
+            hidden = set_aside(path)
+            found.append(Skipped(str(hidden), "its source is unreadable now; hidden"))
         else:
             found.append(Skipped(str(path), gone))
     return found
 
 
-def _begun(jobs: Iterable[Job], record: Record, stale: list[Skipped]) -> Iterator[Job]:
+def _begun(jobs: Iterable[Job], record: Record, hidden: dict[str, Path]) -> Iterator[Job]:
     for job in jobs:
-        if record.begin(job.target):
-            why = "`prepare` did not finish this file; hidden as .NAME.old"
-            stale.append(Skipped(str(record.plan.out / job.target), why))
+        if aside := record.begin(job.target):
+            hidden[job.target] = aside
         yield job
+
+
+def _not_ours(hidden: Mapping[str, Path], out: Path) -> Iterator[Skipped]:
+    """Of the files that were in the way those that are not what has been made in their place: a run
+    that was killed may have finished one and not have said so."""
+    for target, aside in hidden.items():
+        made = out / target
+        if made.is_file() and aside.is_file() and filecmp.cmp(made, aside, shallow=False):
+            aside.unlink()
+        else:
+            yield Skipped(str(aside), "may not be `prepare`'s; hidden")
 
 
 def _carry_lists(plan: Plan) -> Iterator[Skipped]:

@@ -1,4 +1,5 @@
-"""OUT/prepare.jsonl: the settings and the data, then a line whenever a file is begun or finished.
+"""OUT/prepare.jsonl: the settings and the data, then a line whenever a file is begun, finished or
+given up ("withdrawn").
 
 Lines are only added, and the last one of a file counts. One run at a time may add them. Folders
 that older versions prepared go on: what their lines lack is not asked for.
@@ -10,7 +11,7 @@ import json
 import os
 import re
 from dataclasses import asdict, dataclass, field
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -123,24 +124,23 @@ class Record:
         if plan.table:
             self.add({"target": plan.table, "table": os.path.realpath(plan.catalog.source)})
 
-    def begin(self, target: str) -> bool:
+    def begin(self, target: str) -> Path | None:
         """Claim a file, so that it is ours even if nobody lives to say that it is finished.
 
         Returns:
-            Whether a file stood there that may be somebody else's, and is hidden now.
+            Where a file is hidden now that stood there and may be somebody else's.
 
         Raises:
             UnsceneError: somebody else has put a file there since the plan was made.
         """
-        path, line, hidden = self.plan.out / target, self.plan.record.get(target), False
+        path, line, hidden = self.plan.out / target, self.plan.record.get(target), None
         if os.path.lexists(path):
             if line is None:
                 raise UnsceneError(f"{path}: `prepare` did not write this file; move it away")
             if path.lstat().st_size in (0, line.get("bytes")):  # made from what has changed since
                 path.unlink()
             else:
-                set_aside(path)
-                hidden = True
+                hidden = set_aside(path)
         self.add({"target": target, "begun": True})
         return hidden
 
@@ -169,11 +169,11 @@ def _lock(file: TextIO, out: Path) -> None:
         pass
 
 
-def set_aside(path: Path) -> None:
+def set_aside(path: Path) -> Path:
     """Hide a file beside itself, over none that is hidden already; it may be the only one."""
-    tries = (f".{path.name}{'.' * bool(n)}{n or ''}.old" for n in count())
-    hidden = next(to for name in tries if not os.path.lexists(to := path.with_name(name)))
-    path.rename(hidden)
+    numbers = chain([""], (f".{number}" for number in count(1)))
+    tries = (path.with_name(f".{path.name}{number}.old") for number in numbers)
+    return path.rename(next(hidden for hidden in tries if not os.path.lexists(hidden)))
 
 
 def sweep(out: Path) -> None:

@@ -26,7 +26,7 @@ from unscene.video.vectors import exact_so_far
 
 # FFmpeg's names of the codecs (not of decoders, such as libdav1d) whose decoders export vectors.
 VECTOR_CODECS = H263_FAMILY | {"h264", "mpeg1video", "mpeg2video"}
-_AHEAD = 24  # frames that are all key frames, so that the others are taken for some, too
+_AHEAD = 60  # frames that are all key frames, so that the others are taken for some, too
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class VideoInfo:
         duration: seconds, measured by reading all packets where the file does not say.
         frames: as the container claims, None where it does not say.
         vectors: True if FFmpeg exports motion vectors for this codec, and not all of the stream's
-            first frames are key frames, which have none.
+            first 60 frames are key frames, which have none.
         exact: True if these are the motion from one frame to the next, as far as the header and
             the first frame tell (`vectors.exact_so_far`).
         rotation: counter-clockwise quarter turns that make the picture upright, 0..3 (of its
@@ -62,7 +62,7 @@ class VideoInfo:
         """Why there are no motion vectors to read; None: there are."""
         if self.codec not in VECTOR_CODECS:
             return f"{self.codec} carries no motion vectors"
-        return None if self.vectors else "all its frames are key frames, without motion vectors"
+        return None if self.vectors else "its frames are key frames, without motion vectors"
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:

@@ -150,10 +150,11 @@ class _Page:
         if papers is not None:
             self.put(under_paper(frames, papers), self.paper_x)
         self.put(filmstrip(frames[steps(len(frames))]), self.strip_x)
-        if len(frames) > 1:
-            self._slice(frames, busiest_row(frames))
+        self._slice(frames, busiest_row(frames))
 
     def _slice(self, frames: Image, row: int) -> None:
+        if len(frames) == 1:
+            return
         self.put(time_slice(frames, row), self.slice_x)
         # Ticks beside the strip say where the slice was cut.
         mark = self.y + int((row + 0.5) / frames.shape[1] * TILE)
