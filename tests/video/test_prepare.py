@@ -302,6 +302,19 @@ def test_the_estimate_scales_what_it_samples(tmp_path: Path, out: Path) -> None:
     assert needs.bytes == pytest.approx(account.after, rel=0.5)
 
 
+def test_no_room_for_samples_is_told_with_a_way_out(
+    data: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: object, target: Path, *rest: object, **more: object) -> None:
+        raise UnsceneError(f"{target}: cannot be written (No space left on device)")
+
+    plan = make_plan(data, out, RECIPE)
+    found = prepare.check_plan(plan, workers=0)
+    monkeypatch.setattr("unscene.video.prepare_estimate.transcode", full)
+    with pytest.raises(UnsceneError, match=r"No space left .*; set TMPDIR to a folder with room"):
+        estimate(plan, found)
+
+
 def test_the_estimate_of_a_segment_knows_how_many_frames_it_has(tmp_path: Path, out: Path) -> None:
     stamps = [40 * i for i in range(50)]  # in an AVI of 1000 frames a second, most of them empty
     media.write(tmp_path / "a.avi", media.drift(50), "mpeg4", pts=stamps, rate=1000)

@@ -36,6 +36,7 @@ video are negatives for all. What is ours:
 - Vectors of I-frames and of intra blocks are zero, as with the authors; streams with B-frames are
   taken with the vectors they have (`unscene prepare` makes exact ones).
 - SyncBN, which the authors have, is a flag of the training (`--sync_batchnorm`); recipes set it.
+- The cosine runs from the first step on, times the warm-up, instead of beginning behind it.
 - The default preset takes AdamW with 1e-3 and batches of 32.
 """
 

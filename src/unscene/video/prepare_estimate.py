@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from unscene.errors import VideoError
+from unscene.errors import UnsceneError, VideoError
 from unscene.video.inspect import Inspection
 from unscene.video.prepare_plan import Job, Plan
 from unscene.video.prepare_recipe import Recipe
@@ -41,7 +41,11 @@ class Estimate:
 
 
 def estimate(plan: Plan, inspections: Mapping[str, Inspection]) -> Estimate:
-    """Transcode seconds of a few files and scale to the rest by pixels."""
+    """Transcode seconds of a few files and scale to the rest by pixels.
+
+    Raises:
+        UnsceneError: there is no room for them where temporary files lie.
+    """
     jobs = [job for job in plan.todo if inspections[job.source].verdict != "unreadable"]
     there = next(p for p in (plan.out.absolute(), *plan.out.absolute().parents) if p.exists())
     free = shutil.disk_usage(there).free
@@ -58,6 +62,11 @@ def estimate(plan: Plan, inspections: Mapping[str, Inspection]) -> Estimate:
                 )
             except VideoError:
                 continue
+            except UnsceneError as error:
+                raise UnsceneError(
+                    f"{error}: a few seconds are transcoded there to tell how much disk the rest "
+                    "takes; set TMPDIR to a folder with room"
+                ) from error
             cost += time.perf_counter() - began
             size += outcome.bytes
             pixels += outcome.frames * shapes[job][1]
