@@ -189,8 +189,9 @@ def _titles(settings: Settings, sheet: picture_page.VideoViews) -> dict[str, str
 
 def _positive(settings: Settings) -> str:
     """What the positive has of the anchor, and what it has not."""
-    scene = [*["scene warped"] * settings.warp]
-    scene += ["at times another video's scene"] * bool(settings.other_scene)
+    scene = ["scene warped"] if settings.warp else []
+    if settings.other_scene:
+        scene.append("at times another video's scene")
     if not scene:
         return "the same clip, cropped and coloured anew"
     return f"same motion, {', '.join(scene)}"

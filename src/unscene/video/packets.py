@@ -100,9 +100,10 @@ class Packets:
             yield packet, frames
 
     def only_keys(self, ahead: int) -> bool:
-        """Whether as many frames as that from here on are all intra-coded, or all that there are.
+        """Whether the first frames of the file, as many as that, are all intra-coded.
 
-        Containers may call any packet a key; those that they call none are told without decoding.
+        Containers may call any packet a key, and are not believed; where the next ones are none,
+        nothing is decoded.
         """
         coming = (packet for packet in self._demux() if packet.size)
         if not all(packet.is_keyframe for packet in islice(coming, ahead)):
