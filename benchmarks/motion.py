@@ -56,22 +56,27 @@ def everything(frames: int) -> Request:
     return Request(0.0, {"motion": tuple(range(frames))}, motion_only=("motion",))
 
 
+def _reading(asked: dict[str, Request], parsing: bool = True) -> Callable[[], None]:
+    def all_of_them() -> None:
+        with parsing_allowed(parsing):
+            for path, request in asked.items():
+                read_clips(path, request)
+
+    return all_of_them
+
+
+def _decoding(lengths: dict[str, int]) -> Callable[[], None]:
+    def all_of_them() -> None:
+        for path, frames in lengths.items():
+            bare(path, 0.0, frames)
+
+    return all_of_them
+
+
 def _fields(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
     lengths = {path: frames_of(path) for path in paths}
     total = sum(lengths.values())
     requests = {path: everything(n) for path, n in lengths.items()}
-
-    def read(asked: dict[str, Request], parsing: bool = True) -> Callable[[], None]:
-        def all_of_them() -> None:
-            with parsing_allowed(parsing):
-                for path, request in asked.items():
-                    read_clips(path, request)
-
-        return all_of_them
-
-    def decoded() -> None:
-        for path, n in lengths.items():
-            bare(path, 0.0, n)
 
     def opened_anew(some: list[str]) -> None:
         for path in some:
@@ -85,10 +90,10 @@ def _fields(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
         lengths_theirs = {path: frames_of(path) for path in theirs}
         whole = {path: everything(n) for path, n in lengths_theirs.items()}
         mine, exported, plain, on_theirs, anew, *others = turns(
-            read(requests),
-            read(requests, parsing=False),
-            decoded,
-            read(whole),
+            _reading(requests),
+            _reading(requests, parsing=False),
+            _decoding(lengths),
+            _reading(whole),
             lambda: opened_anew(theirs[:2]),
             *extractor,
             repetitions=repetitions,
@@ -129,16 +134,7 @@ def _prepared(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
         with prepared(paths, recipe) as files:
             lengths = {path: frames_of(path) for path in files}
             requests = {path: everything(n) for path, n in lengths.items()}
-
-            def mine(asked: dict[str, Request] = requests) -> None:
-                for path, request in asked.items():
-                    read_clips(path, request)
-
-            def decoded(asked: dict[str, int] = lengths) -> None:
-                for path, n in asked.items():
-                    bare(path, 0.0, n)
-
-            ours, plain = turns(mine, decoded, repetitions=repetitions)
+            ours, plain = turns(_reading(requests), _decoding(lengths), repetitions=repetitions)
             megabytes = sum(Path(path).stat().st_size for path in files) / 1e6
         total = sum(lengths.values())
         note = (

@@ -14,8 +14,7 @@ from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
 from unscene import __version__
 from unscene.commands.help import HelpFormatter, command_parser
-from unscene.errors import UnsceneError
-from unscene.methods.presets import nearest, unknown
+from unscene.errors import UnsceneError, nearest, unknown
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,6 +1,10 @@
-"""The one exception that is shown to people without a traceback."""
+"""The one exception that is shown to people without a traceback, and what it says of names that
+nobody knows."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class UnsceneError(Exception):
@@ -18,3 +22,28 @@ class VideoError(UnsceneError):
     def __reduce__(self) -> tuple[type[VideoError], tuple[str, str]]:
         # Exceptions cross process borders pickled; the default would lose the second argument.
         return type(self), (self.path, self.reason)
+
+
+def check_known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Raise UnsceneError for the first of the names that is none of the known."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise UnsceneError(unknown(kind, name, known))
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is none of the known; suggests the nearest, whatever its case."""
+    names = list(known)
+    close = nearest(name, names)
+    hint = f"; did you mean {close}?" if close else "."
+    return f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like another, whatever its case: first of all one with the same
+    letters; None: no one is like it."""
+    spelled = {one.lower(): one for one in known}
+    mixed = [one for one in spelled if sorted(one) == sorted(name.lower())]
+    close = mixed or get_close_matches(name.lower(), spelled, n=1)
+    return spelled[close[0]] if close else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +12,7 @@ from unscene.encoders.c3d import C3D
 from unscene.encoders.i3d import I3D
 from unscene.encoders.resnet3d import narrow, r2d, r2plus1d, r3d
 from unscene.encoders.s3dg import S3DG
-from unscene.errors import UnsceneError
+from unscene.errors import UnsceneError, nearest
 
 _ENCODERS: dict[str, Callable[..., VideoEncoder]] = {
     "c3d": C3D,
@@ -40,8 +39,8 @@ def known_encoders() -> list[str]:
 
 def unknown_encoder(name: str) -> str:
     """What to say of a name that is none of the known; suggests the nearest."""
-    close = difflib.get_close_matches(str(name).lower(), _ENCODERS, n=1)
-    hint = f", did you mean {close[0]!r}?" if close else "."
+    close = nearest(str(name), _ENCODERS)
+    hint = f", did you mean {close!r}?" if close else "."
     return f"no encoder is called {name!r}{hint} Known encoders: {', '.join(known_encoders())}"
 
 

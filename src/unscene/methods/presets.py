@@ -6,12 +6,10 @@ configuration file, the flags that were typed. The result is written out whole a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import fields, replace
-from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
-from unscene.errors import UnsceneError
+from unscene.errors import UnsceneError, check_known
 from unscene.methods.settings import Settings
 from unscene.methods.typed import typed
 
@@ -127,35 +125,13 @@ def resolve(
     Raises:
         UnsceneError: unknown method, preset or setting, or a value out of range.
     """
-    if method not in _TABLE:
-        raise UnsceneError(unknown("method", method, METHODS))
-    if preset not in PRESETS:
-        raise UnsceneError(unknown("preset", preset, PRESETS))
+    check_known("method", [method], METHODS)
+    check_known("preset", [preset], PRESETS)
     if preset not in _TABLE[method]:
         raise UnsceneError(
             f"{method} has no preset {preset!r}, its authors having published none. It has: "
             f"{', '.join(_TABLE[method])}"
         )
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
-    known = [field.name for field in fields(Settings)]
-    for key in given:
-        if key not in known:
-            raise UnsceneError(unknown("setting", key, known))
+    check_known("setting", given, [field.name for field in fields(Settings)])
     return replace(Settings(**_TABLE[method][preset]), **typed(Settings, given))
-
-
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """What to say of a name that is none of the known; suggests the nearest, whatever its case."""
-    names = list(known)
-    close = nearest(name, names)
-    hint = f"; did you mean {close}?" if close else "."
-    return f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}"
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is most like another, whatever its case: first of all one with the same
-    letters; None: no one is like it."""
-    spelled = {one.lower(): one for one in known}
-    mixed = [one for one in spelled if sorted(one) == sorted(name.lower())]
-    close = mixed or get_close_matches(name.lower(), spelled, n=1)
-    return spelled[close[0]] if close else None

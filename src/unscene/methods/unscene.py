@@ -128,12 +128,13 @@ class Unscene(TripletViews):
         s = self.settings
         deep = maps[-s.stages :]
         weights = torch.tensor(s.stage_weights[-len(deep) :])
+        deepest = int(weights.nonzero()[-1])  # that learns
         losses, metrics = [], dict[str, Tensor]()
         for stage, features in enumerate(deep):
             embedded = self.embedder.embed(_CONTRAST, stage, self.embedder.over_time(features))
             a, p, n = embedded[:, 0].chunk(3)
             losses.append(triplet(a, p, n, margin=s.margin))
-            if weights[stage]:  # in the end those of the deepest stage that learns
+            if stage == deepest:
                 metrics = similarities(a, p, n)
         total = (torch.stack(losses) * (weights / weights.sum()).to(losses[0])).sum()
         return total, metrics

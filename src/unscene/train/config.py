@@ -13,9 +13,9 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
-from unscene.errors import UnsceneError
+from unscene.errors import UnsceneError, check_known
 from unscene.files import write_text
-from unscene.methods.presets import PresetName, resolve, unknown
+from unscene.methods.presets import PresetName, resolve
 from unscene.methods.settings import Settings, as_plain
 from unscene.methods.typed import typed
 
@@ -98,10 +98,7 @@ def build(given: dict[str, Any]) -> RunConfig:
     if not own.get("data"):
         raise UnsceneError("no DATA: give a folder of videos, class folders or a CSV")
     rest = {key: value for key, value in given.items() if key not in OWN}
-    known = [*OWN, *(one.name for one in fields(Settings))]
-    for key in rest:
-        if key not in known:
-            raise UnsceneError(unknown("setting", key, known))
+    check_known("setting", rest, [*OWN, *(one.name for one in fields(Settings))])
     settings = resolve(own.get("method", RunConfig.method), own.get("preset", "default"), rest)
     return RunConfig(**own, settings=settings)
 

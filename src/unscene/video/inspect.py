@@ -24,10 +24,11 @@ from av.video.frame import PictureType, VideoFrame
 from unscene.errors import VideoError
 from unscene.video.levels import VISIBLE
 from unscene.video.meaning import Meaning
-from unscene.video.packets import Packets, open_container
+from unscene.video.packets import INTRA, Packets, open_container
 from unscene.video.parameter_set import references_of
 from unscene.video.planes import array_of
 from unscene.video.probe import (
+    SAMPLE,
     VECTOR_CODECS,
     check_file,
     duration_of,
@@ -38,11 +39,9 @@ from unscene.video.probe import (
 from unscene.video.vectors import inexact
 
 Verdict = Literal["ready", "needs transcoding", "unreadable"]
-SAMPLE = 60  # frames decoded of each file unless all are
 _GLANCE = 20  # the light of every so many of them is measured
 _PACKETS = 20_000  # counted at most: 11 minutes; further frames are estimated from the duration
 _DAMAGED = "damaged"
-_INTRA = frozenset({"I", "SI"})
 _DARK = 0.15  # mean luma; of ARID, filmed at night, it is 0.03 to 0.21, of UCF101 0.22 to 0.71
 
 
@@ -107,7 +106,7 @@ class Inspection:
 class _Seen:
     """What the decoded frames showed."""
 
-    kinds: set[str] = field(default_factory=set)
+    kinds: set[int] = field(default_factory=set)
     sizes: set[tuple[int, int]] = field(default_factory=set)
     interlaced: bool = False
 
@@ -152,7 +151,7 @@ def _reasons(found: Inspection, seen: _Seen) -> Iterator[str]:
     )
     if len(seen.sizes) > 1:
         yield "changes size"
-    if seen.kinds <= _INTRA and found.frames > 1:
+    if seen.kinds <= INTRA and found.frames > 1:
         yield "key frames only"
 
 
@@ -176,7 +175,7 @@ def _decoded(path: str, limit: int | None) -> tuple[Inspection, _Seen]:
                     lights.append(light)
                 count += 1
                 seen.interlaced |= frame.interlaced_frame
-                seen.kinds.add(PictureType(frame.pict_type).name)
+                seen.kinds.add(frame.pict_type)
                 seen.sizes.add((frame.height, frame.width))
             if limit is not None and count >= limit:
                 break
@@ -196,8 +195,8 @@ def _decoded(path: str, limit: int | None) -> tuple[Inspection, _Seen]:
             width=width,
             height=height,
             fps=fps,
-            vectors=known and not seen.kinds <= _INTRA,
-            b_frames="B" in seen.kinds or bool(context.has_b_frames),
+            vectors=known and not seen.kinds <= INTRA,
+            b_frames=int(PictureType.B) in seen.kinds or bool(context.has_b_frames),
             references=references if codec == "h264" else 1 if known else None,
             rotation=meaning.turns,
             damaged=packets.damaged,

@@ -20,7 +20,7 @@ H263_FAMILY = frozenset(
     {"flv1", "h261", "h263", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "rv10", "rv20"}
     | {"wmv1", "wmv2"}
 )
-_INTRA = frozenset({int(PictureType.I), int(PictureType.SI)})
+INTRA = frozenset({int(PictureType.I), int(PictureType.SI)})
 _NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS, libavformat/avformat.h
 
 
@@ -109,7 +109,7 @@ class Packets:
         if not all(packet.is_keyframe for packet in islice(coming, ahead)):
             return False
         rewind(self.container)
-        kinds = (frame.pict_type in _INTRA for _, frames in self for frame in frames)
+        kinds = (frame.pict_type in INTRA for _, frames in self for frame in frames)
         return all(islice(kinds, ahead))
 
     def _demux(self) -> Iterator[Packet]:

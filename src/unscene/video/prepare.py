@@ -237,7 +237,7 @@ def _carry_lists(plan: Plan) -> Iterator[Skipped]:
             target.parent.mkdir(parents=True, exist_ok=True)
             with replacing(target) as temporary:
                 shutil.copyfile(source, temporary)
-        elif target.read_bytes() != source.read_bytes():
+        elif not filecmp.cmp(target, source, shallow=False):
             yield Skipped(str(target), f"is another list than {source}; it stays")
 
 

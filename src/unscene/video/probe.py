@@ -26,7 +26,7 @@ from unscene.video.vectors import exact_so_far
 
 # FFmpeg's names of the codecs (not of decoders, such as libdav1d) whose decoders export vectors.
 VECTOR_CODECS = H263_FAMILY | {"h264", "mpeg1video", "mpeg2video"}
-_AHEAD = 60  # frames that are all key frames, so that the others are taken for some, too
+SAMPLE = 60  # frames that a file is judged by, where that takes more than the first
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             fps = frame_rate(stream)
             context = stream.codec_context
             codec = context.codec.canonical_name
-            vectors = codec in VECTOR_CODECS and not packets.only_keys(_AHEAD)
+            vectors = codec in VECTOR_CODECS and not packets.only_keys(SAMPLE)
             meaning = Meaning.of(frame)
             height, width = meaning.upright_size((frame.height, frame.width))
             return VideoInfo(

@@ -281,8 +281,7 @@ def read_vectors(
         frame: which of the L.
 
     Returns:
-        The bit at which the macroblocks end; -1: there is something else, or there
-        are more cells.
+        The bit at which the macroblocks end; -1: there is something else, or there are more cells.
     """
     if valid.shape[1] >= grid.shape[0] or valid.shape[2] >= grid.shape[1] - 1:
         return -1
