@@ -15,9 +15,9 @@ import torch
 from harness import Options, Row, footage, peak_of
 
 from unscene.audit.run import MEASURES, audit
+from unscene.data.catalog import Catalog, Video
+from unscene.data.listing import check
 from unscene.encoders import VideoEncoder, create_encoder
-from unscene.video.catalog import Catalog, Video
-from unscene.video.listing import check
 
 CLIPS, QUICK, BATCH, SMALL = 100, 8, 8, "r3d-narrow"
 # A process of its own, whose peak is that of auditing the clips that it is given.

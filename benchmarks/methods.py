@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from harness import Options, Row, footage, peak_of, turns
 
+from unscene.data.catalog import Video
+from unscene.data.loading import Batch, WindowDataset
 from unscene.encoders import create_encoder
 from unscene.methods.base import Method
 from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
-from unscene.video.catalog import Video
-from unscene.video.loading import Batch, WindowDataset
 from unscene.video.probe import probe
 
 BATCH = 4

@@ -18,13 +18,12 @@ import torch
 from harness import Options, Row, footage, frames_of, rate_of, turns
 from reading import bare, prepared
 
-from unscene.video import decode
+from unscene.prepare.settings import Recipe
 from unscene.video.decode import read_clips
-from unscene.video.motion import Motion, MotionBatch
-from unscene.video.prepare_recipe import Recipe
+from unscene.video.motion_vectors import Motion, MotionBatch
 from unscene.video.sampling import Request
 from unscene.views import geometry
-from unscene.views.motion import motion_maps
+from unscene.views.codec_motion import motion_maps
 
 LITERATURE = 500  # frames/s on a CPU, which CMD's paper names for reading vectors
 _EXTRACTOR = """
@@ -56,11 +55,10 @@ def everything(frames: int) -> Request:
     return Request(0.0, {"motion": tuple(range(frames))}, motion_only=("motion",))
 
 
-def _reading(asked: dict[str, Request], parsing: bool = True) -> Callable[[], None]:
+def _reading(asked: dict[str, Request]) -> Callable[[], None]:
     def all_of_them() -> None:
-        with parsing_allowed(parsing):
-            for path, request in asked.items():
-                read_clips(path, request)
+        for path, request in asked.items():
+            read_clips(path, request)
 
     return all_of_them
 
@@ -89,9 +87,8 @@ def _fields(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
     with prepared(paths, as_theirs) as theirs, _extractor(paths) as extractor:
         lengths_theirs = {path: frames_of(path) for path in theirs}
         whole = {path: everything(n) for path, n in lengths_theirs.items()}
-        mine, exported, plain, on_theirs, anew, *others = turns(
+        mine, plain, on_theirs, anew, *others = turns(
             _reading(requests),
-            _reading(requests, parsing=False),
             _decoding(lengths),
             _reading(whole),
             lambda: opened_anew(theirs[:2]),
@@ -104,7 +101,6 @@ def _fields(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
     as_cmd = f"{frames_theirs} frames of the same as MPEG-4 with a key frame each 12; one thread"
     against = [
         ("motion.fields", "bare PyAV: decode, no vectors", total / plain, "ours >= 10,000"),
-        ("motion.decoder", "the same reader, vectors from FFmpeg's decoder", total / exported, ""),
         ("motion.literature", "what CMD's paper claims", LITERATURE, ""),
     ]
     names = ("mv-extractor, vectors only", "mv-extractor, frames too")
@@ -160,17 +156,6 @@ def _rate(
         repetitions=repetitions,
         note=note,
     )
-
-
-@contextmanager
-def parsing_allowed(yes: bool) -> Iterator[None]:
-    """Whether MPEG-4 may be read without a decoder."""
-    usual = decode.can_parse
-    decode.can_parse = usual if yes else lambda _: False
-    try:
-        yield
-    finally:
-        decode.can_parse = usual
 
 
 @contextmanager

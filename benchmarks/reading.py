@@ -12,14 +12,14 @@ import numpy as np
 from av.sidedata.sidedata import SideDataContainer
 from harness import Options, Row, footage, frames_of, rate_of, turns
 
+from unscene.data.listing import open_catalog
 from unscene.encoders import create_encoder
 from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
+from unscene.prepare.settings import Recipe
+from unscene.prepare.transcode import transcode
 from unscene.video.decode import read_clips
-from unscene.video.listing import open_catalog
-from unscene.video.prepare_recipe import Recipe
 from unscene.video.sampling import Request, window
-from unscene.video.transcode import transcode
 
 FRAMES, STRIDE = 16, 4
 SPAN = (FRAMES - 1) * STRIDE + 1

@@ -17,8 +17,8 @@ import re, sys, time
 from pathlib import Path
 import torch
 from unscene.evaluate.features import Features
-from unscene.evaluate.retrieve import retrieve
-from unscene.video.catalog import Video
+from unscene.evaluate.retrieval import retrieve
+from unscene.data.catalog import Video
 
 def now(field):
     return int(re.search(field + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])

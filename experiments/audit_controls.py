@@ -8,7 +8,7 @@ All are audited on the same videos, of scenes that none of them has seen.
     python experiments/audit_controls.py --seeds 0 1 2
 
 Rows go to experiments/audit_controls.jsonl ("audit/verdict", "audit/swap/motion_share" and so on);
-what stands there already is not run again. The settings are the demo's (unscene.demo).
+what stands there already is not run again. The settings are the demo's (unscene.demo.run).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from unscene.audit.result import Audit
 from unscene.audit.run import audit
 from unscene.encoders import VideoEncoder
 from unscene.encoders.opening import Opened
-from unscene.evaluate.bootstrap import Score
-from unscene.evaluate.rows import Row, rows_of
+from unscene.results.rows import Row, rows_of
+from unscene.results.statistics import Score
 
 TAUGHT = ("scene", "motion")
 METHODS = ("scene", "random", "moco", "dsm", "dsm-triplet", "unscene", "motion")

@@ -29,17 +29,17 @@ import torch.nn.functional as F
 from trained import DATA, HERE, append, footage_here
 
 from unscene.errors import VideoError
-from unscene.evaluate.bootstrap import Score, score
-from unscene.evaluate.rows import Row
+from unscene.motion.flow import codec_flow, dis_flow
+from unscene.prepare.settings import Recipe
+from unscene.prepare.transcode import transcode
+from unscene.results.rows import Row
+from unscene.results.statistics import Score, score
+from unscene.synthetic.generate import encode
+from unscene.synthetic.plan import MOTIONS, MovingScenes, render_video, video_labels, video_truth
 from unscene.video.clip import Clip
 from unscene.video.decode import read_clips
-from unscene.video.prepare_recipe import Recipe
 from unscene.video.sampling import Request, window
-from unscene.video.scene_plan import MOTIONS, MovingScenes, render_video, video_labels, video_truth
-from unscene.video.scenes import encode
-from unscene.video.transcode import transcode
 from unscene.views import geometry
-from unscene.views.flow import codec_flow, dis_flow
 
 SIZE = 112
 Flow = np.ndarray  # float32 (T-1, 112, 112, 2), pixels, pointing back
@@ -131,7 +131,7 @@ def truth(
         ) -> np.ndarray:
             return np.full((len(camera), size, size, 3), value, np.float32)
 
-        with patch("unscene.video.scene_art.look", plain):
+        with patch("unscene.synthetic.draw.look", plain):
             painted.append(render_video(spec, "train", index)[0][list(offsets)].astype(np.float32))
     cover = 1 - (painted[1] - painted[0]).mean(axis=-1) / 255
     course, size = video_truth(spec, "train", index), spec.size

@@ -9,8 +9,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from unscene.evaluate.results import Table
 from unscene.files import replacing
+from unscene.results.tables import Table
 
 # Method -> what it is called and its colour.
 _SHOWN = {

@@ -28,14 +28,14 @@ import torch
 from generated import scenes, training
 from trained import HERE, METHODS
 
-from unscene.evaluate.bootstrap import Score, score
-from unscene.evaluate.rows import Row, read_rows, write_rows
+from unscene.data.catalog import Video
+from unscene.data.loading import Batch
 from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
+from unscene.results.rows import Row, read_rows, write_rows
+from unscene.results.statistics import Score, score
 from unscene.train.beginning import beginning
 from unscene.train.config import build
-from unscene.video.catalog import Video
-from unscene.video.loading import Batch
 
 SYSTEMS = ("moco", "hdc", "cmd", "cmd-motion", "cmd-motion-l2", "dsm", "dsm-triplet", "unscene")
 GOAL = 0.5

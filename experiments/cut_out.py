@@ -22,17 +22,17 @@ import numpy as np
 import torch.nn.functional as F
 from codec_flow import begin, truth
 
-from unscene.demo import FOOTAGE
-from unscene.evaluate.bootstrap import score
-from unscene.evaluate.rows import Row, write_rows
+from unscene.demo.run import FOOTAGE
+from unscene.motion.flow import codec_flow, dis_flow
+from unscene.results.rows import Row, write_rows
+from unscene.results.statistics import score
+from unscene.synthetic.generate import encode
+from unscene.synthetic.plan import MovingScenes, render_video
 from unscene.video.clip import Clip, ClipBatch
 from unscene.video.decode import read_clips
 from unscene.video.sampling import Request, window
-from unscene.video.scene_plan import MovingScenes, render_video
-from unscene.video.scenes import encode
 from unscene.views.augment import BasicAugmentation, make_view
-from unscene.views.flow import codec_flow, dis_flow
-from unscene.views.transplant import part
+from unscene.views.background_swap import part
 
 FRAMES = 8
 THRESHOLDS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)  # px of the file a frame of the file

@@ -20,11 +20,11 @@ from tempfile import TemporaryDirectory
 from real_scenes import SETTINGS, begin, encoder_of, note_of, real_flags, training_of
 from trained import append, rows_in
 
+from unscene.data.catalog import Catalog
 from unscene.encoders import VideoEncoder, save_encoder
-from unscene.evaluate.finetune import finetune
-from unscene.evaluate.finetune_config import build
-from unscene.evaluate.rows import Row
-from unscene.video.catalog import Catalog
+from unscene.evaluate.finetuning.config import build
+from unscene.evaluate.finetuning.run import finetune
+from unscene.results.rows import Row
 
 STEPS = 100
 

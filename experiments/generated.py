@@ -8,11 +8,11 @@ from typing import Any
 
 from trained import Training
 
-from unscene.demo import BUDGET, FOOTAGE
+from unscene.data.catalog import Catalog
+from unscene.data.listing import open_catalog
+from unscene.demo.run import BUDGET, FOOTAGE
 from unscene.encoders import VideoEncoder
-from unscene.video.catalog import Catalog
-from unscene.video.listing import open_catalog
-from unscene.video.scenes import SPLITS, generate
+from unscene.synthetic.generate import SPLITS, generate
 
 
 def scenes(

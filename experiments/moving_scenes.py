@@ -12,7 +12,7 @@ scene do labels take in?
         --footage '{"size": 128, "object_size": [40, 60], "speed": [4, 8]}'
 
 Rows go to experiments/moving_scenes.jsonl; what stands there already is not run again. The settings
-are the demo's (unscene.demo).
+are the demo's (unscene.demo.run).
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ import torch
 from generated import scenes, training
 from trained import METHODS, append, flags, rows_in
 
-from unscene.demo import BUDGET, CLIPS, rows_about
+from unscene.data.catalog import Catalog
+from unscene.demo.run import BUDGET, CLIPS, rows_about
 from unscene.encoders import VideoEncoder
-from unscene.evaluate.decouple import decouple
-from unscene.evaluate.decouple import rows as decoupling_rows
+from unscene.evaluate.decoupling import decouple
+from unscene.evaluate.decoupling import rows as decoupling_rows
 from unscene.evaluate.features import extract
-from unscene.evaluate.rows import Row
-from unscene.video.catalog import Catalog
+from unscene.results.rows import Row
 
 DECOUPLED = 100  # videos; each is encoded 11 times
 

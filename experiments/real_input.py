@@ -19,18 +19,18 @@ from pathlib import Path
 import torch
 from trained import DATA, HERE, append, footage_here
 
+from unscene.data.catalog import Catalog
+from unscene.data.listing import open_catalog
 from unscene.encoders import VideoEncoder, create_encoder, load_encoder
 from unscene.errors import VideoError
-from unscene.evaluate.bootstrap import Score
 from unscene.evaluate.features import extract
-from unscene.evaluate.retrieve import retrieve
-from unscene.evaluate.rows import Row
+from unscene.evaluate.retrieval import retrieve
+from unscene.preview.run import preview
+from unscene.results.rows import Row
+from unscene.results.statistics import Score
 from unscene.train.config import build
 from unscene.train.pretrain import Outcome, pretrain
-from unscene.train.preview import preview
-from unscene.video.catalog import Catalog
 from unscene.video.decode import read_clips
-from unscene.video.listing import open_catalog
 from unscene.video.sampling import Request, window
 
 STRIDES = {"arid6": 4, "tabletennis8": 1, "ucf101_pool": 4, "hmdb51_pool": 4}

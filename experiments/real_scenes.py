@@ -38,13 +38,13 @@ from generated import training as generated
 from real_tables import LIT, catalogs
 from trained import METHODS, Training, append, flags, footage_here, rows_in
 
+from unscene.data.catalog import Catalog
 from unscene.encoders import VideoEncoder
-from unscene.evaluate.bootstrap import Score
 from unscene.evaluate.features import Features, extract
-from unscene.evaluate.probe import probe
-from unscene.evaluate.retrieve import retrieve
-from unscene.evaluate.rows import Row, rows_of
-from unscene.video.catalog import Catalog
+from unscene.evaluate.probing import probe
+from unscene.evaluate.retrieval import retrieve
+from unscene.results.rows import Row, rows_of
+from unscene.results.statistics import Score
 
 SETTINGS: dict[str, Any] = {
     **{"encoder": "r3d-narrow", "frames": 8, "size": 56, "batch_size": 16},

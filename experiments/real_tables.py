@@ -10,11 +10,11 @@ from typing import Literal
 
 from trained import DATA
 
-from unscene.video.catalog import Catalog, Video
-from unscene.video.listing import open_catalog
-from unscene.video.prepare import check_plan, run
-from unscene.video.prepare_plan import make_plan
-from unscene.video.prepare_recipe import Recipe
+from unscene.data.catalog import Catalog, Video
+from unscene.data.listing import open_catalog
+from unscene.prepare.plan import make_plan
+from unscene.prepare.run import check_plan, run
+from unscene.prepare.settings import Recipe
 
 Lit = Literal["original", "prepared", "brightened"]
 _FRAMES = 39

@@ -21,16 +21,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from trained import HERE, append
 
+from unscene.data.catalog import Catalog, label_index
+from unscene.data.listing import open_catalog
+from unscene.data.loading import Batch, InOrder, StepBatches, WindowDataset
 from unscene.encoders import VideoEncoder, create_encoder
-from unscene.evaluate.bootstrap import interval
-from unscene.evaluate.rows import Row
-from unscene.video.catalog import Catalog, label_index
+from unscene.results.rows import Row
+from unscene.results.statistics import interval
+from unscene.synthetic.generate import MovingScenes, generate
 from unscene.video.clip import Clip
 from unscene.video.decode import read_clips
-from unscene.video.listing import open_catalog
-from unscene.video.loading import Batch, InOrder, StepBatches, WindowDataset
 from unscene.video.sampling import RandomWindow, Request, UniformWindows, window
-from unscene.video.scenes import MovingScenes, generate
 from unscene.views.augment import BasicAugmentation, make_view
 
 

@@ -17,16 +17,16 @@ from typing import Any
 
 import torch
 
+from unscene.data.catalog import Catalog
 from unscene.encoders import VideoEncoder, create_encoder, load_encoder
-from unscene.evaluate.finetune import finetune
-from unscene.evaluate.finetune_config import FinetuneConfig
-from unscene.evaluate.finetune_config import build as finetuning
-from unscene.evaluate.finetune_config import flat as flat_finetuning
-from unscene.evaluate.rows import Row, read_rows
+from unscene.evaluate.finetuning.config import FinetuneConfig
+from unscene.evaluate.finetuning.config import build as finetuning
+from unscene.evaluate.finetuning.config import flat as flat_finetuning
+from unscene.evaluate.finetuning.run import finetune
 from unscene.methods.presets import resolve
+from unscene.results.rows import Row, read_rows
 from unscene.train.config import CONFIG, FREE, OWN, build, flat, read_config
 from unscene.train.pretrain import SUMMARY, pretrain
-from unscene.video.catalog import Catalog
 
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("UNSCENE_DATA", HERE.parent.parent / "shared" / "data"))

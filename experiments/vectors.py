@@ -36,15 +36,15 @@ from codec_flow import SIZE, Flow, begin, truth
 from trained import DATA, append, footage_here, rows_in
 
 from unscene.errors import VideoError
-from unscene.evaluate.bootstrap import score
-from unscene.evaluate.rows import Row
+from unscene.motion.flow import codec_flow, dis_flow
+from unscene.prepare.settings import Recipe
+from unscene.prepare.transcode import transcode
+from unscene.results.rows import Row
+from unscene.results.statistics import score
+from unscene.synthetic.plan import MovingScenes, render_video
 from unscene.video.clip import Clip
 from unscene.video.decode import read_clips
-from unscene.video.prepare_recipe import Recipe
 from unscene.video.sampling import Request, window
-from unscene.video.scene_plan import MovingScenes, render_video
-from unscene.video.transcode import transcode
-from unscene.views.flow import codec_flow, dis_flow
 
 # What x264 is told beyond what `prepare` tells it ("hexagon").
 SEARCHES: dict[str, dict[str, str]] = {

@@ -14,9 +14,9 @@ from typing import Any
 from correlation_plot import draw
 from sections import BIASED, CORRELATIONS, SECTIONS, WITHOUT_LABELS, Section
 
-from unscene.evaluate.results import Table, collect, markdown, plot, tables
-from unscene.evaluate.seeds import Cell
 from unscene.files import write_text
+from unscene.results.seeds import Cell
+from unscene.results.tables import Table, collect, markdown, plot, tables
 
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parent / "docs"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from unscene.cli import main
-from unscene.video.listing import open_catalog
-from unscene.video.scenes import ScenesReport
+from unscene.cli.main import main
+from unscene.data.listing import open_catalog
+from unscene.synthetic.generate import ScenesReport
 
 Flags = Callable[..., list[str]]
 Captured = pytest.CaptureFixture[str]

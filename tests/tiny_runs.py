@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from unscene.methods.reads import READS
-from unscene.video.scenes import MovingScenes, ScenesReport, generate
+from unscene.synthetic.generate import MovingScenes, ScenesReport, generate
 
 EVERY = frozenset().union(*READS.values())
 TINY: dict[str, Any] = {

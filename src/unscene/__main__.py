@@ -2,7 +2,7 @@
 
 import sys
 
-from unscene.cli import main
+from unscene.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unscene.audit.footage import Footage
-from unscene.audit.measure import Measured, Watcher
+from unscene.audit.measures.base import Measured, Watcher
 from unscene.audit.run import MEASURES
+from unscene.data.listing import open_catalog
+from unscene.data.loading import Batch
 from unscene.encoders import EncoderSpec, VideoEncoder
 from unscene.encoders.foreign import NoMapsError
-from unscene.video.listing import open_catalog
-from unscene.video.loading import Batch
-from unscene.video.scenes import MovingScenes, generate
+from unscene.synthetic.generate import MovingScenes, generate
 
 FRAMES, STRIDE, SIZE = 8, 2, 48
 Function = Callable[[Tensor], Tensor]

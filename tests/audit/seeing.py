@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unscene.audit.footage import Footage
-from unscene.audit.measure import Measure, Measured, Watcher
+from unscene.audit.measures.base import Measure, Measured, Watcher
+from unscene.data.listing import open_catalog
+from unscene.data.loading import Batch
 from unscene.encoders import EncoderSpec, VideoEncoder
 from unscene.encoders.foreign import NoMapsError
-from unscene.video.listing import open_catalog
-from unscene.video.loading import Batch
-from unscene.video.scenes import MovingScenes, generate
+from unscene.synthetic.generate import MovingScenes, generate
 
 Maps = Callable[[Tensor], Tensor]
 

@@ -9,9 +9,9 @@ import pytest
 from controls import ask
 
 from unscene.audit.footage import Footage
-from unscene.audit.measure import Measured
+from unscene.audit.measures.base import Measured
 from unscene.audit.verdict import verdict
-from unscene.evaluate.rows import read_rows
+from unscene.results.rows import read_rows
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 

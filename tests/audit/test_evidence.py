@@ -14,13 +14,13 @@ from seeing import Known, brightness, motion
 from torch import Tensor
 
 from unscene.audit.footage import Footage
-from unscene.audit.measure import FEWEST, Measured, Watcher
+from unscene.audit.measures.base import FEWEST, Measured, Watcher
 from unscene.audit.run import MEASURES, audit
+from unscene.data.catalog import Catalog, Video
+from unscene.data.listing import open_catalog
 from unscene.encoders import VideoEncoder, create_encoder
 from unscene.errors import UnsceneError
-from unscene.evaluate.bootstrap import share
-from unscene.video.catalog import Catalog, Video
-from unscene.video.listing import open_catalog
+from unscene.results.statistics import share
 
 ALL = tuple(MEASURES)
 

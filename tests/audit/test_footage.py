@@ -13,12 +13,12 @@ import torch
 
 from media import pan, texture, write
 from unscene.audit.footage import Footage, TempoWindows, apart, basic, centre_view
+from unscene.data.listing import open_catalog
+from unscene.data.loading import Batch
 from unscene.encoders import EncoderSpec
 from unscene.errors import UnsceneError
-from unscene.evaluate.decouple_views import ShiftedWindows
+from unscene.evaluate.decoupling_views import ShiftedWindows
 from unscene.video.decode import read_clips
-from unscene.video.listing import open_catalog
-from unscene.video.loading import Batch
 
 FPS = 25.0
 SPEC = EncoderSpec("any", {}, 1, frames=4, stride=2, size=32)

@@ -14,16 +14,16 @@ from controls import Control
 
 from media import pan, write
 from unscene.audit.footage import Footage
-from unscene.audit.measure import Measured
-from unscene.audit.report import render
+from unscene.audit.measures.base import Measured
+from unscene.audit.report.page import render
 from unscene.audit.result import Audit, ModelAudit, Verdict
 from unscene.audit.run import MEASURES, audit
 from unscene.audit.verdict import verdict
-from unscene.cli import main
+from unscene.cli.main import main
 from unscene.encoders import EncoderSpec
 from unscene.encoders.opening import Opened
 from unscene.errors import UnsceneError
-from unscene.evaluate.bootstrap import Score
+from unscene.results.statistics import Score
 
 _MODELS = """
 from dataclasses import replace
@@ -164,7 +164,7 @@ def test_models_of_one_name_and_one_window(places: Footage) -> None:
 
 
 def test_files_that_vanish_are_counted(work: Path) -> None:
-    from unscene.video.listing import open_catalog
+    from unscene.data.listing import open_catalog
 
     catalog = open_catalog("videos")
     broken = sorted(work.glob("videos/*/*.mp4"))

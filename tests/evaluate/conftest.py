@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from finetunings import TINY, Make, films
 
-from unscene.evaluate.finetune_config import FinetuneConfig, build
+from unscene.evaluate.finetuning.config import FinetuneConfig, build
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from unscene.data.catalog import Video
 from unscene.evaluate.features import Features
-from unscene.video.catalog import Video
 
 
 def features(

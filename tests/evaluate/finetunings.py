@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from media import write
-from unscene.evaluate.finetune_config import FinetuneConfig
-from unscene.video.catalog import Video
+from unscene.data.catalog import Video
+from unscene.evaluate.finetuning.config import FinetuneConfig
 
 Make = Callable[..., FinetuneConfig]
 TINY: dict[str, Any] = {

@@ -13,17 +13,17 @@ import pytest
 import torch
 
 from media import pan, write
+from unscene.data.catalog import Catalog
+from unscene.data.listing import open_catalog
 from unscene.encoders import VideoEncoder, create_encoder, save_encoder
 from unscene.errors import UnsceneError
 from unscene.evaluate.features import extract
-from unscene.evaluate.rows import read_rows
 from unscene.evaluate.run import evaluate, evaluate_decoupling
-from unscene.video.catalog import Catalog
+from unscene.results.rows import read_rows
+from unscene.synthetic.generate import ScenesReport
 from unscene.video.clip import ClipBatch
 from unscene.video.decode import read_clips
-from unscene.video.listing import open_catalog
 from unscene.video.sampling import Request, UniformWindows
-from unscene.video.scenes import ScenesReport
 from unscene.views.augment import BasicAugmentation, make_view
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from media import pan, write
+from unscene.data.listing import open_catalog
 from unscene.encoders import EncoderSpec, VideoEncoder
 from unscene.evaluate.features import Features, extract
-from unscene.video.listing import open_catalog
 
 Triple = tuple[float, float, float]
 

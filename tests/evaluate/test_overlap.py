@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import media
+from unscene.data.catalog import Catalog
+from unscene.data.listing import open_catalog
 from unscene.evaluate.overlap import overlap
-from unscene.video.catalog import Catalog
-from unscene.video.listing import open_catalog
 
 TWICE = "videos of the test are used in training too: the result flatters"
 BESIDE = "videos of the test are other segments of files that are used in training"

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from unscene.evaluate.rows import Row
-from unscene.video.catalog import Catalog
-from unscene.video.listing import open_catalog
-from unscene.video.scenes import ScenesReport
+from unscene.data.catalog import Catalog
+from unscene.data.listing import open_catalog
+from unscene.results.rows import Row
+from unscene.synthetic.generate import ScenesReport
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 SETTINGS: dict[str, Any] = {

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from noise import noise, vectors
 from torch import Tensor
 
+from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
 from unscene.methods.cmd import CMD
 from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
 from unscene.video.clip import ClipBatch
-from unscene.video.loading import Batch
 
 SMALL: dict[str, Any] = {
     "size": 32, "frames": 4, "stride": 1, "dim": 8, "batch_size": 4, "predictor_dim": 16,

@@ -8,12 +8,12 @@ import torch
 from noise import noise
 from torch import Tensor
 
+from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
 from unscene.methods.hdc import HDC
 from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
 from unscene.video.clip import ClipBatch
-from unscene.video.loading import Batch
 
 SMALL: dict[str, Any] = {
     "size": 32, "frames": 4, "stride": 1, "dim": 8, "stages": 2, "stage_weights": [0.3, 2.0],

@@ -9,12 +9,12 @@ import torch
 from noise import vectors
 from torch import Tensor
 
+from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
 from unscene.methods.base import Method
 from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
 from unscene.video.clip import ClipBatch
-from unscene.video.loading import Batch
 
 SMALL: dict[str, Any] = {
     "size": 32, "frames": 4, "stride": 1, "dim": 8, "queue": 6, "batch_size": 3,

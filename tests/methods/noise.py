@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unscene.video.clip import ClipBatch
-from unscene.video.motion import MotionBatch
+from unscene.video.motion_vectors import MotionBatch
 
 
 def noise(seed: int, count: int, frames: int, side: int) -> ClipBatch:

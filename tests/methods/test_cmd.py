@@ -11,16 +11,16 @@ import torch
 from cmd_parts import INDEX, SMALL, B, batch, method, run, unit
 
 import media
+from unscene.data.listing import open_catalog
 from unscene.encoders import create_encoder
 from unscene.errors import UnsceneError
 from unscene.methods.cmd import CMDNetwork
-from unscene.methods.foretell import position_nce, two_scales
+from unscene.methods.motion_prediction import position_nce, two_scales
 from unscene.methods.predictor import NormHead
 from unscene.methods.presets import resolve
-from unscene.train.preview import preview
+from unscene.preview.run import preview
+from unscene.synthetic.generate import ScenesReport
 from unscene.train.suited import suited
-from unscene.video.listing import open_catalog
-from unscene.video.scenes import ScenesReport
 
 # -- the losses ----------------------------------------------------------------------------------
 

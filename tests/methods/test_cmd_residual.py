@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
+from unscene.data.listing import open_catalog
+from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
 from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
+from unscene.synthetic.generate import ScenesReport
 from unscene.train.pretrain import pretrain
-from unscene.video.listing import open_catalog
-from unscene.video.loading import Batch
-from unscene.video.scenes import ScenesReport
 from unscene.views.augment import BasicAugmentation
 
 SMALL: dict[str, Any] = {

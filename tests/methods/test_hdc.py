@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from hdc_parts import SMALL, batch, method, result, views
 from torch import Tensor, nn
 
+from unscene.data.loading import Batch
 from unscene.encoders import VideoEncoder
 from unscene.encoders.base import EncoderSpec
 from unscene.errors import UnsceneError
-from unscene.methods.contrast import info_nce
+from unscene.methods.contrastive import info_nce
 from unscene.methods.hdc import HDC
 from unscene.methods.presets import resolve
-from unscene.video.loading import Batch
 
 PARTNER = {"spatial": "positive", "temporal": "second", "entangled": "second"}
 

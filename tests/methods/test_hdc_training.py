@@ -14,9 +14,9 @@ import torch.distributed as dist
 from hdc_parts import B, batch, method
 from torch.nn.parallel import DistributedDataParallel
 
+from unscene.data.loading import Batch
 from unscene.encoders import load_encoder
-from unscene.methods.contrast import gather_with_gradient
-from unscene.video.loading import Batch
+from unscene.methods.contrastive import gather_with_gradient
 
 
 def test_a_run_of_a_few_steps_leaves_an_encoder(tiny: Callable[..., Any], tmp_path: Path) -> None:

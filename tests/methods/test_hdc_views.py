@@ -13,8 +13,8 @@ from hdc_parts import batch, method, views
 
 from unscene.errors import UnsceneError
 from unscene.methods.presets import resolve
+from unscene.synthetic.generate import ScenesReport
 from unscene.video.sampling import RandomWindow, TwoWindows, span
-from unscene.video.scenes import ScenesReport
 
 
 def test_presets() -> None:
@@ -59,7 +59,7 @@ def test_cropped_first_each_window_is_augmented_by_itself() -> None:
 def test_the_picture_names_every_view(
     crop_first: bool, moving: ScenesReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unscene.train import preview as preview_module  # see `process`
+    from unscene.preview import run as preview_module  # see `process`
 
     page: dict[str, Any] = {}
 

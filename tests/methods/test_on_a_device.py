@@ -18,10 +18,10 @@ from noise import noise, vectors
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
 from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
-from unscene.video.loading import Batch
 
 B, T, F, SIDE = 3, 4, 4, 40
 SMALL: dict[str, Any] = {

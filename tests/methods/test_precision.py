@@ -9,15 +9,15 @@ import pytest
 import torch
 from noise import noise, vectors
 
+from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
-from unscene.methods.contrast import info_nce
+from unscene.methods.contrastive import info_nce
 from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
 from unscene.video.clip import ClipBatch
-from unscene.video.loading import Batch
 from unscene.views import geometry, render, view_flow
 from unscene.views.augment import BasicAugmentation, make_view
-from unscene.views.motion import motion_maps, residual_maps
+from unscene.views.codec_motion import motion_maps, residual_maps
 
 SMALL: dict[str, Any] = {
     "size": 32, "frames": 4, "stride": 1, "dim": 8, "queue": 6, "batch_size": 3, "stages": 2,

@@ -12,13 +12,13 @@ import torch
 from noise import noise, vectors
 from test_precision import SIDE, SMALL, B, T, clip
 
+from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
 from unscene.errors import UnsceneError
 from unscene.methods.presets import METHODS, resolve
 from unscene.methods.reads import READS, TRAINING, check_read
 from unscene.methods.registry import create_method
 from unscene.methods.settings import Settings
-from unscene.video.loading import Batch
 
 # Flags that make a method look at others.
 VARIANTS: dict[str, list[dict[str, Any]]] = {

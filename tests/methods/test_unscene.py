@@ -11,18 +11,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from unscene.data.listing import open_catalog
+from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
 from unscene.errors import UnsceneError
 from unscene.methods.base import Method
 from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
+from unscene.preview.run import preview
+from unscene.synthetic.generate import ScenesReport
 from unscene.train.config import build
 from unscene.train.pretrain import pretrain
-from unscene.train.preview import preview
-from unscene.video.listing import open_catalog
-from unscene.video.loading import Batch
-from unscene.video.scenes import ScenesReport
-from unscene.views.transplant import elsewhere, part
+from unscene.views.background_swap import elsewhere, part
 
 SMALL: dict[str, Any] = {
     "size": 32, "frames": 4, "stride": 1, "dim": 8, "batch_size": 4, "predictor_dim": 16,
@@ -167,7 +167,7 @@ def test_its_picture_shows_what_is_to_be_foretold(
         page.update(words, titles=titles, flows=sheets[0].flows)
         path.touch()
 
-    monkeypatch.setattr("unscene.views.picture_page.draw", draw)
+    monkeypatch.setattr("unscene.preview.page.draw", draw)
     small = {"size": 32, "frames": 4, "stride": 1, "motion_frames": 3, "shift_range": (1, 2)}
     small |= {"motion_from": source}
     preview(str(moving.train), tmp_path / "v.png", method="unscene", videos=1, overrides=small)

@@ -14,13 +14,13 @@ from method_parts import B, batch, clips, method, views
 from torch import Tensor, nn
 
 from unscene.methods import dsm as dsm_file
-from unscene.methods.contrast import MomentumTwin, Queue
-from unscene.methods.foretell import MotionPrediction
+from unscene.methods.contrastive import MomentumTwin, Queue
 from unscene.methods.moco import MoCo
+from unscene.methods.motion_prediction import MotionPrediction
 from unscene.methods.predictor import NormHead, TransformerPredictor
 from unscene.methods.presets import resolve
 from unscene.methods.unscene import Unscene
-from unscene.views.transplant import elsewhere
+from unscene.views.background_swap import elsewhere
 
 
 @pytest.mark.parametrize(

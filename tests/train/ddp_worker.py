@@ -10,12 +10,12 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
 from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
 from unscene.video.clip import ClipBatch
-from unscene.video.loading import Batch
-from unscene.video.motion import MotionBatch
+from unscene.video.motion_vectors import MotionBatch
 
 STEPS, GLOBAL, FRAMES, SIDE = 3, 4, 4, 32
 

@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from interrupted import at, checkpoint, interrupt, silent
-from unscene.cli import main
+from unscene.cli.main import main
 from unscene.encoders import create_encoder, load_encoder, save_encoder
 from unscene.encoders.opening import open_encoder
 from unscene.errors import UnsceneError
-from unscene.evaluate.bootstrap import Score
-from unscene.evaluate.rows import rows_of
 from unscene.methods.registry import create_method
+from unscene.results.rows import rows_of
+from unscene.results.statistics import Score
 from unscene.train.config import build, flat, read_config
 from unscene.train.pretrain import pretrain
 

@@ -12,14 +12,14 @@ import pytest
 import torch
 
 from interrupted import at, interrupt, silent
+from unscene.data.listing import open_catalog
 from unscene.encoders import VideoEncoder, create_encoder
 from unscene.errors import UnsceneError
 from unscene.evaluate import monitor as measures
+from unscene.synthetic.generate import ScenesReport
 from unscene.train import monitor as file
 from unscene.train import pretrain as pretrain_file
 from unscene.train.pretrain import pretrain
-from unscene.video.listing import open_catalog
-from unscene.video.scenes import ScenesReport
 
 Tiny = Callable[..., Any]
 

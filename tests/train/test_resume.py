@@ -19,15 +19,15 @@ import pytest
 import torch
 
 from interrupted import at, checkpoint, crash, interrupt, silent, terminate
-from unscene.cli import main
+from unscene.cli.main import main
+from unscene.data.listing import open_catalog
 from unscene.encoders import load_encoder
 from unscene.errors import UnsceneError
 from unscene.methods.moco import MoCo
+from unscene.synthetic.generate import ScenesReport
 from unscene.train import pretrain as pretrain_file
 from unscene.train.config import build, continue_config, flat, read_config
 from unscene.train.pretrain import pretrain, pretrain_once
-from unscene.video.listing import open_catalog
-from unscene.video.scenes import ScenesReport
 
 Make = Callable[..., Any]
 

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from interrupted import silent
+from unscene.data.catalog import Catalog
+from unscene.data.listing import open_catalog
 from unscene.encoders import create_encoder
 from unscene.methods.base import Method
 from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
+from unscene.preview.run import preview
+from unscene.synthetic.generate import ScenesReport
 from unscene.train.pretrain import pretrain
-from unscene.train.preview import preview
 from unscene.train.suited import remarks
-from unscene.video.catalog import Catalog
-from unscene.video.listing import open_catalog
-from unscene.video.scenes import ScenesReport
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
+from unscene.data.listing import open_catalog
 from unscene.encoders import load_encoder
 from unscene.errors import UnsceneError
 from unscene.methods.presets import resolve
-from unscene.train.optimise import lr_factor
+from unscene.synthetic.generate import ScenesReport
+from unscene.train.optimizer import lr_factor
 from unscene.train.pretrain import pretrain
-from unscene.video.listing import open_catalog
-from unscene.video.scenes import ScenesReport
 
 Make = Callable[..., Any]
 

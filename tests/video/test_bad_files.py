@@ -14,9 +14,9 @@ import pytest
 
 import media
 from unscene.errors import VideoError
+from unscene.prepare.inspect import inspect
 from unscene.video.clip import Clip
 from unscene.video.decode import read_clips
-from unscene.video.inspect import inspect
 from unscene.video.planes import PlaneReader, Planes
 from unscene.video.probe import probe
 from unscene.video.sampling import Request

@@ -10,9 +10,9 @@ import torch
 
 import media
 from unscene.errors import VideoError
+from unscene.prepare.inspect import inspect
 from unscene.video.clip import Motion
 from unscene.video.decode import read_clips
-from unscene.video.inspect import inspect
 from unscene.video.probe import VECTOR_CODECS, probe
 from unscene.video.sampling import Request
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import media
+from unscene.data.catalog import SUFFIXES
 from unscene.errors import VideoError
-from unscene.video.catalog import SUFFIXES
 from unscene.video.decode import read_clips
 from unscene.video.probe import probe
 from unscene.video.sampling import Request, UniformWindows

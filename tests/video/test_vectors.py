@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unscene.video.meaning import Meaning
+from unscene.video.picture_format import Meaning
 from unscene.video.vectors import BLOCK, RECORD, BlockFields, joined, upright_field
 
 

@@ -112,7 +112,7 @@ def test_rotation_keeps_lengths_in_pixels(angle: float, aspect: float) -> None:
     torch.testing.assert_close(scaled @ scaled.T, torch.eye(2), atol=1e-4, rtol=0)
 
 
-def test_no_offsets_are_the_identity_exactly() -> None:
+def test_no_offsets_are_the_identity_fp32_context() -> None:
     grid = geometry.tps_grid(torch.zeros(2, 25, 2), (20, 30))
     assert torch.equal(grid, geometry.pixel_centres((20, 30)).expand(2, -1, -1, -1))
 

@@ -25,14 +25,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from unscene.data.catalog import Catalog, Video, files_of
+from unscene.data.loading import Batch, WindowDataset, loader
 from unscene.encoders import EncoderSpec
 from unscene.errors import UnsceneError
-from unscene.evaluate.decouple_views import ShiftedWindows
-from unscene.video.catalog import Catalog, Video, files_of
-from unscene.video.loading import Batch, WindowDataset, loader
+from unscene.evaluate.decoupling_views import ShiftedWindows
+from unscene.motion.flow import add_flow
 from unscene.video.sampling import Request
 from unscene.views.augment import BasicAugmentation, make_view
-from unscene.views.flow import add_flow
 
 _LEAST_GRID = 32  # of optical flow: DIS wants no less
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unscene import __version__
-from unscene.audit.measure import Measured
+from unscene.audit.measures.base import Measured
 from unscene.encoders import EncoderSpec
 from unscene.files import write_text
 

@@ -15,23 +15,23 @@ from pathlib import Path
 
 import numpy as np
 
-from unscene.audit.adversarial import Adversarial
 from unscene.audit.footage import Footage
-from unscene.audit.measure import Measure, Watcher, as_they_were
-from unscene.audit.reliance import Reliance
-from unscene.audit.response import Response
+from unscene.audit.measures.adversarial import Adversarial
+from unscene.audit.measures.base import Measure, Watcher, as_they_were
+from unscene.audit.measures.reliance import Reliance
+from unscene.audit.measures.response import Response
+from unscene.audit.measures.swap import Swap
+from unscene.audit.measures.time import Time
+from unscene.audit.measures.where import Saliency
 from unscene.audit.result import Audit, ModelAudit, write_json
-from unscene.audit.saliency import Saliency
-from unscene.audit.stress import Time
-from unscene.audit.swap import Swap
 from unscene.audit.verdict import verdict
+from unscene.data.catalog import Catalog, Skipped
+from unscene.data.listing import check, labelled, list_videos
+from unscene.device import pick_device
 from unscene.encoders import VideoEncoder
 from unscene.encoders.opening import Opened, open_encoder
 from unscene.errors import UnsceneError
-from unscene.evaluate.run import labelled, pick_device
 from unscene.progress import bar, counting
-from unscene.video.catalog import Catalog, Skipped
-from unscene.video.listing import check, list_videos
 
 Kind = Callable[[Watcher, Footage], Measure]
 # In the order of the report.
@@ -247,7 +247,7 @@ def _described(footage: Footage, failures: dict[str, Skipped]) -> dict[str, obje
 
 
 def _write(out: Path, found: Audit) -> None:
-    from unscene.audit.report import write_report
+    from unscene.audit.report.page import write_report
 
     write_json(out / "audit.json", found)
     write_report(out / "report.html", found)

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unscene.audit.measure import Measured
+from unscene.audit.measures.base import Measured
 from unscene.audit.result import Finding, Verdict
-from unscene.evaluate.bootstrap import Score
+from unscene.results.statistics import Score
 
 EVEN = 0.5  # neither side is ahead
 

@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unscene.data.catalog import Skipped, Video, files_of
+from unscene.data.loading import InOrder, WindowDataset, loader
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
-from unscene.video.catalog import Skipped, Video, files_of
-from unscene.video.loading import InOrder, WindowDataset, loader
 from unscene.video.sampling import TiledWindows, UniformWindows
 from unscene.views.augment import BasicAugmentation, make_view
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from unscene.data.catalog import Catalog, Video
 from unscene.encoders import VideoEncoder
-from unscene.evaluate.decouple import decouple
+from unscene.evaluate.decoupling import decouple
 from unscene.evaluate.features import extract
-from unscene.evaluate.retrieve import retrieve
+from unscene.evaluate.retrieval import retrieve
 from unscene.methods.settings import Settings
 from unscene.train.monitor import Measure
-from unscene.video.catalog import Catalog, Video
 
 
 def decoupling(catalog: Catalog, settings: Settings, seed: int) -> Measure:

@@ -6,8 +6,8 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from unscene.data.catalog import Catalog, Video
 from unscene.errors import UnsceneError
-from unscene.video.catalog import Catalog, Video
 
 
 def overlap(

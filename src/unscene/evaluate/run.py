@@ -9,23 +9,22 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import torch
-
+from unscene.data.catalog import Catalog
+from unscene.data.listing import labelled, open_catalog, report_skipped
+from unscene.device import pick_device
 from unscene.encoders import VideoEncoder, known_encoders, load_encoder
 from unscene.encoders.opening import open_encoder
 from unscene.encoders.registry import unknown_encoder
 from unscene.errors import UnsceneError
-from unscene.evaluate.decouple import decouple
-from unscene.evaluate.decouple import rows as decouple_rows
+from unscene.evaluate.decoupling import decouple
+from unscene.evaluate.decoupling import rows as decouple_rows
 from unscene.evaluate.features import Features, Mode, extract
 from unscene.evaluate.overlap import overlap
-from unscene.evaluate.probe import probe
-from unscene.evaluate.retrieve import retrieve
-from unscene.evaluate.rows import Row, read_rows, rows_of
+from unscene.evaluate.probing import probe
+from unscene.evaluate.retrieval import retrieve
 from unscene.files import check_writable, place, write_text
 from unscene.progress import counting
-from unscene.video.catalog import Catalog, Video
-from unscene.video.listing import open_catalog
+from unscene.results.rows import Row, read_rows, rows_of
 
 Protocol = Literal["retrieve", "probe"]
 # What a measurement finds; all else in a row says what was measured.
@@ -112,7 +111,7 @@ def evaluate(
                 short_side=short_side or None,
                 progress=progress,
             )
-        _tell(replace(catalog, videos=found.videos, skipped=found.skipped))
+        report_skipped(replace(catalog, videos=found.videos, skipped=found.skipped))
         return found
 
     query = features(test)
@@ -171,7 +170,7 @@ def evaluate_decoupling(
     earlier = _earlier(out)
     encoder, where = _opened(encoder_path), pick_device(device)
     catalog = open_catalog(data)
-    _tell(catalog)
+    report_skipped(catalog)
     with counting(catalog.source, len(catalog)) as progress:
         found = decouple(
             encoder,
@@ -184,22 +183,10 @@ def evaluate_decoupling(
         )
     for reason, count in found.left_out.items():
         print(f"left out: {reason} ({count} windows)", file=sys.stderr)
-    _tell(replace(catalog, skipped=found.skipped))
+    report_skipped(replace(catalog, skipped=found.skipped))
     rows = decouple_rows(found, encoder.spec, catalog, split="all", clips=clips)
     _add(out, earlier, rows)
     return rows
-
-
-def pick_device(name: str) -> torch.device:
-    """A device by its name; "auto" is a GPU where there is one. Raises UnsceneError if there is no
-    such device here."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UnsceneError(f"device {name!r}: {reason}; try --device cpu") from error
 
 
 def _check_numbers(clips: int, batch_size: int, workers: int, short_side: int = 0) -> None:
@@ -238,40 +225,3 @@ def _measured(row: dict[str, Any]) -> str:
     test = {k: v for k, v in row.get("test", {}).items() if k not in _FOUND_IN_TEST}
     rest = {k: v for k, v in row.items() if k not in _FOUND}
     return json.dumps(rest | {"test": test}, sort_keys=True)
-
-
-def labelled(data: str | Catalog, *wanted: str | None) -> Catalog:
-    """The videos that have all wanted columns; others are skipped, unless none has one."""
-    catalog = data if isinstance(data, Catalog) else open_catalog(data)
-    for column in wanted:
-        if column is not None:
-            catalog = _with(catalog, column)
-    _tell(catalog)
-    return catalog
-
-
-def _with(catalog: Catalog, label: str) -> Catalog:
-    reason = f"has no value in column {label!r}"
-    left = catalog.without(lambda video: None if _has(video, label) else reason)
-    if not left.videos:
-        columns = {name for video in catalog.videos for name in video.columns}
-        if any(video.label is not None for video in catalog.videos):
-            columns.add("label")
-        raise UnsceneError(
-            f"{catalog.source}: no label column {label!r}; "
-            + (
-                f"its columns are {', '.join(sorted(columns))}"
-                if columns
-                else "its videos carry no labels: use class folders or a CSV (path,label)"
-            )
-        )
-    return left
-
-
-def _has(video: Video, label: str) -> bool:
-    return (video.label if label == "label" else video.columns.get(label)) is not None
-
-
-def _tell(catalog: Catalog) -> None:
-    if catalog.skipped:
-        print(f"{catalog.source}: {catalog.account()}", file=sys.stderr)

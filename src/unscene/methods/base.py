@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from unscene.data.catalog import Video
+from unscene.data.loading import Batch, WindowDataset
+from unscene.device import fp32_context
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
-from unscene.methods.contrast import Head
+from unscene.methods.contrastive import Head
 from unscene.methods.settings import Settings
-from unscene.precision import exactly
-from unscene.video.catalog import Video
 from unscene.video.clip import Clip
-from unscene.video.loading import Batch, WindowDataset
 from unscene.video.sampling import Sampler
 from unscene.views.augment import BasicAugmentation
 
@@ -135,7 +135,7 @@ class Method(nn.Module):
 
         Views are made in fp32 whatever the precision of the networks.
         """
-        with exactly(batch.index.device):
+        with fp32_context(batch.index.device):
             views = self.views(batch, generator)
         with _drawing_from(generator, batch.index.device):
             return self.loss(batch, views)

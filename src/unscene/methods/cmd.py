@@ -47,10 +47,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from unscene.data.catalog import Video
+from unscene.data.loading import Batch
 from unscene.encoders import VideoEncoder, create_encoder
 from unscene.methods.base import Method, Network, StepResult
-from unscene.methods.contrast import gather_with_gradient, info_nce, same_video
-from unscene.methods.foretell import (
+from unscene.methods.contrastive import gather_with_gradient, info_nce, same_video
+from unscene.methods.motion_prediction import (
     MotionPrediction,
     flow_of,
     future_windows,
@@ -64,9 +66,7 @@ from unscene.methods.foretell import (
 from unscene.methods.predictor import NormHead
 from unscene.methods.progress import rank1
 from unscene.methods.settings import Settings
-from unscene.video.catalog import Video
 from unscene.video.clip import Clip
-from unscene.video.loading import Batch
 from unscene.video.sampling_future import FutureWindows
 from unscene.views.augment import make_view
 

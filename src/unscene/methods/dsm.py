@@ -38,21 +38,26 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from unscene.data.catalog import Video
+from unscene.data.loading import Batch
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.methods.base import Embedder, Method, StepResult
-from unscene.methods.contrast import triplet
+from unscene.methods.contrastive import triplet
 from unscene.methods.moco import MoCo
 from unscene.methods.progress import similarities
 from unscene.methods.settings import Settings
-from unscene.video.catalog import Video
+from unscene.motion.flow import flow_for, vectors_serve
 from unscene.video.clip import Clip
-from unscene.video.loading import Batch
 from unscene.video.sampling import RandomWindow, Sampler
 from unscene.views.augment import BasicAugmentation, ViewParameters, make_view
+from unscene.views.background_swap import elsewhere
 from unscene.views.disturb import draw_offsets, draw_phi
-from unscene.views.flow import flow_for, vectors_serve
-from unscene.views.transplant import elsewhere
+
+
+def takes_vectors(video: Video) -> bool:
+    assert video.info is not None
+    return vectors_serve(video.info)
 
 
 class TripletViews(Method):
@@ -90,7 +95,7 @@ class TripletViews(Method):
         return {self.negative_clip: flow_for(self.settings.size, self.settings.flow)}
 
     def vectors(self) -> dict[str, Callable[[Video], bool]]:
-        return {self.negative_clip: vectors_serve} if self.settings.flow == "auto" else {}
+        return {self.negative_clip: takes_vectors} if self.settings.flow == "auto" else {}
 
     def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         s, clip = self.settings, batch.clips["clip"]

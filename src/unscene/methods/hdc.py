@@ -41,13 +41,13 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from unscene.data.loading import Batch
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.methods.base import Method, Network, StepResult
-from unscene.methods.contrast import Head, gather_with_gradient, info_nce, same_video
+from unscene.methods.contrastive import Head, gather_with_gradient, info_nce, same_video
 from unscene.methods.progress import rank1
 from unscene.methods.settings import Settings
-from unscene.video.loading import Batch
 from unscene.video.sampling import RandomWindow, Sampler, TwoWindows
 from unscene.views.augment import make_view
 

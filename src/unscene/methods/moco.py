@@ -16,12 +16,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unscene.data.loading import Batch
 from unscene.encoders import VideoEncoder
 from unscene.methods.base import Embedder, Method, StepResult
-from unscene.methods.contrast import MomentumTwin, Queue, gather, info_nce
+from unscene.methods.contrastive import MomentumTwin, Queue, gather, info_nce
 from unscene.methods.progress import rank1, similarities
 from unscene.methods.settings import Settings
-from unscene.video.loading import Batch
 from unscene.video.sampling import RandomWindow, Sampler
 from unscene.views.augment import make_view
 

@@ -61,7 +61,7 @@ _CMD: dict[str, Any] = {
 }
 
 # Regression of the future's vectors beat finding their feature at half the cost (docs/log.md).
-_UNSCENE = {
+_unscene = {
     "other_scene": 0.5,
     "foretell": 1.0,
     "stages": 2,
@@ -91,7 +91,7 @@ _TABLE: dict[str, dict[str, dict[str, Any]]] = {
     # are DSM's, the others ours.
     "hdc": {"default": _OURS, "paper": {"head": "mlp"}},
     # What each part adds stands in docs/results.md.
-    "unscene": {"default": _OURS | _DSM | _UNSCENE},
+    "unscene": {"default": _OURS | _DSM | _unscene},
     "cmd": {
         "default": _CMD | {k: _OURS[k] for k in ("optimizer", "lr", "weight_decay", "batch_size")},
         "paper": _CMD,

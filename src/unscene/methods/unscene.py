@@ -32,12 +32,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from unscene.data.catalog import Video
+from unscene.data.loading import Batch
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.methods.base import StepResult
-from unscene.methods.contrast import same_video, triplet
+from unscene.methods.contrastive import same_video, triplet
 from unscene.methods.dsm import TripletViews
-from unscene.methods.foretell import (
+from unscene.methods.hdc import StageEmbedder
+from unscene.methods.motion_prediction import (
     MotionPrediction,
     flow_of,
     future_windows,
@@ -48,12 +51,9 @@ from unscene.methods.foretell import (
     two_scales,
     windows_of,
 )
-from unscene.methods.hdc import StageEmbedder
 from unscene.methods.progress import similarities
 from unscene.methods.settings import Settings
-from unscene.video.catalog import Video
 from unscene.video.clip import Clip
-from unscene.video.loading import Batch
 from unscene.video.sampling import Sampler
 from unscene.video.sampling_future import FutureWindows
 from unscene.views.augment import ViewParameters

@@ -17,13 +17,13 @@ import lightning as L
 from torch import Tensor
 from tqdm import tqdm
 
+from unscene.data.catalog import Skipped
 from unscene.encoders import save_encoder
 from unscene.errors import UnsceneError
 from unscene.files import replacing, write_text
 from unscene.progress import bar
 from unscene.train.module import PretrainModule
-from unscene.train.resume import PROCESSES, VIDEOS
-from unscene.video.catalog import Skipped
+from unscene.train.preflight import PROCESSES, VIDEOS
 
 CHECKPOINT = "last.ckpt"
 Report = Callable[[int, int, dict[str, float]], None]

@@ -18,7 +18,7 @@ from unscene.errors import UnsceneError
 from unscene.train.callbacks import CHECKPOINT, StopOnSignal
 from unscene.train.config import CONFIG, Precision
 from unscene.train.metrics import Metrics
-from unscene.train.resume import check_processes
+from unscene.train.preflight import check_processes
 
 
 class Run(Protocol):

@@ -8,11 +8,11 @@ import lightning as L
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from unscene.data.catalog import Skipped, Video
+from unscene.data.loading import Batch, StepBatches, loader
 from unscene.methods.base import Method
 from unscene.methods.settings import Settings
-from unscene.train.optimise import check_finite, optimisers, step_generator
-from unscene.video.catalog import Skipped, Video
-from unscene.video.loading import Batch, StepBatches, loader
+from unscene.train.optimizer import check_finite, optimisers, step_generator
 
 
 class PretrainModule(L.LightningModule):

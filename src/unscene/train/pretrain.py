@@ -22,6 +22,8 @@ from typing import Any
 
 import lightning as L
 
+from unscene.data.catalog import Catalog
+from unscene.data.listing import open_catalog
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.methods.base import Method
@@ -50,10 +52,8 @@ from unscene.train.config import (
 from unscene.train.metrics import quiet
 from unscene.train.module import PretrainModule
 from unscene.train.monitor import Measure, Monitor
-from unscene.train.resume import check_networks, check_videos, names_of
+from unscene.train.preflight import check_networks, check_videos, names_of
 from unscene.train.suited import remarks, suited
-from unscene.video.catalog import Catalog
-from unscene.video.listing import open_catalog
 
 SUMMARY = "summary.json"
 _SAVE_AT_LEAST = 500  # steps

@@ -3,9 +3,9 @@ those before a training that takes hours."""
 
 from __future__ import annotations
 
+from unscene.data.catalog import Catalog
 from unscene.errors import UnsceneError
 from unscene.methods.base import Method
-from unscene.video.catalog import Catalog
 
 
 def suited(catalog: Catalog, method: Method) -> Catalog:

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unscene.video.describe import describe
-from unscene.video.motion import Motion, MotionBatch
+from unscene.video.motion_vectors import Motion, MotionBatch
 
 __all__ = ["Clip", "ClipBatch", "Matrix", "Motion", "MotionBatch"]
 

@@ -22,13 +22,11 @@ from av.video.frame import PictureType, VideoFrame
 
 from unscene.errors import VideoError
 from unscene.video.clip import Clip, Motion
-from unscene.video.mpeg4 import Unparsed
-from unscene.video.mpeg4.motion import ParsedFrame, ParsedPackets, can_parse
-from unscene.video.packets import Packets, open_container, vectors_of
+from unscene.video.packets import open_container, vectors_of
 from unscene.video.planes import FrameStack, PlaneReader
 from unscene.video.probe import VECTOR_CODECS, check_file, video_stream, why
 from unscene.video.sampling import Request
-from unscene.video.timed import TimedFrames
+from unscene.video.timestamps import TimedFrames
 from unscene.video.vectors import BLOCK, BlockFields, exact_so_far, joined, upright_field
 
 _BIDIRECTIONAL = frozenset({int(PictureType.B), int(PictureType.BI)})
@@ -70,16 +68,9 @@ def read_clips(
     """
     path = os.fspath(path)
     check_file(path)
-
-    def read(parsing: bool) -> dict[str, Clip]:
-        with open_container(path) as container:
-            return _Reader(container, path, start, end, short_side, request, parsing).read()
-
     try:
-        try:
-            return read(parsing=True)
-        except Unparsed:
-            return read(parsing=False)
+        with open_container(path) as container:
+            return _Reader(container, path, start, end, short_side, request).read()
     except (FFmpegError, OSError, ValueError) as error:
         raise VideoError(path, why(error)) from error
 
@@ -93,7 +84,6 @@ class _Reader:
         end: float | None,
         short_side: int | None,
         request: Request,
-        parsing: bool,
     ) -> None:
         self.path, self.request = path, request
         self.start, self.end = start, end
@@ -103,18 +93,9 @@ class _Reader:
         if self.motion and codec not in VECTOR_CODECS:
             raise VideoError(path, f"{codec} carries no motion vectors; pass --flow auto")
         options = {"flags2": "+export_mvs"} if self.motion else {}
-        # Where nobody looks at pixels, steps can be left out that change no vector.
-        blind = request.key_frame is None and request.offsets.keys() <= {*request.motion_only}
-        if blind:
-            options |= {"skip_idct": "all", "skip_loop_filter": "all"}
-        self.small = blind and codec != "h264"  # whose decoder knows no smaller pictures
-        if self.small:
-            options["lowres"] = "3"
-        parsed = parsing and blind and can_parse(context)
-        self.timed = TimedFrames(container, path, options, ParsedPackets if parsed else Packets)
+        self.timed = TimedFrames(container, path, options)
         self.to_planes = PlaneReader(short_side)
         self.coded_size = (0, 0)  # of the frames whose vectors are wanted, in luma pixels
-        self.shape = (0, 0)  # of what is decoded of them
         self.interlaced = False
 
     def read(self) -> dict[str, Clip]:
@@ -214,27 +195,18 @@ class _Reader:
         wanted = self.request.key_frame
         return wanted is not None and (index <= wanted or not found.key.times)
 
-    def _add_vectors(
-        self, fields: BlockFields, index: int, frame: VideoFrame | ParsedFrame
-    ) -> None:
-        shown = frame.sample if isinstance(frame, ParsedFrame) else frame
-        if (shown.height, shown.width) != self.shape:
-            self._take_shape(shown)
-        if isinstance(frame, ParsedFrame):
-            fields.parse(index, frame, self.coded_size)
-        else:
-            self.interlaced |= frame.interlaced_frame
-            fields.add(index, vectors_of(frame), self.coded_size)
+    def _add_vectors(self, fields: BlockFields, index: int, frame: VideoFrame) -> None:
+        if (frame.height, frame.width) != self.coded_size:
+            self._take_size(frame)
+        self.interlaced |= frame.interlaced_frame
+        fields.add(index, vectors_of(frame), self.coded_size)
 
-    def _take_shape(self, frame: VideoFrame) -> None:
+    def _take_size(self, frame: VideoFrame) -> None:
         """Of the first frame with vectors; there is no common grid for others."""
-        if self.shape != (0, 0):
+        if self.coded_size != (0, 0):
             raise VideoError(self.path, "changes size in a window of motion vectors")
         self.to_planes.settle(frame)
-        self.shape = self.coded_size = (frame.height, frame.width)
-        if self.small:
-            context = self.timed.stream.codec_context
-            self.coded_size = (context.coded_height, context.coded_width)
+        self.coded_size = (frame.height, frame.width)
 
     def _clip(self, offsets: Sequence[int], place: dict[int, tuple[_Pass, int]]) -> Clip:
         chosen = []

@@ -14,7 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 
-from unscene.video.meaning import FULL, LIMITED, Meaning
+from unscene.video.picture_format import FULL, LIMITED, Meaning
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 

@@ -13,7 +13,6 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 from unscene.errors import VideoError
-from unscene.video.meaning import Meaning
 from unscene.video.packets import (
     H263_FAMILY,
     Packets,
@@ -22,6 +21,7 @@ from unscene.video.packets import (
     rewind,
     tick_of,
 )
+from unscene.video.picture_format import Meaning
 from unscene.video.vectors import exact_so_far
 
 # FFmpeg's names of the codecs (not of decoders, such as libdav1d) whose decoders export vectors.

@@ -30,9 +30,8 @@ from typing import Any
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 
-from unscene.video.meaning import Meaning
-from unscene.video.mpeg4.motion import ParsedFrame
-from unscene.video.parameter_set import references_of
+from unscene.video.h264_header import references_of
+from unscene.video.picture_format import Meaning
 
 BLOCK = 8
 _references = lru_cache(maxsize=64)(references_of)
@@ -126,11 +125,6 @@ class BlockFields:
         from unscene.video.scatter import scatter
 
         return scatter
-
-    def parse(self, index: int, frame: ParsedFrame, size: tuple[int, int]) -> None:
-        """The same for a frame that was not decoded."""
-        place = self._place(index, size)
-        frame.read_vectors(self.vectors, self.valid, place)
 
     def _place(self, index: int, size: tuple[int, int]) -> int:
         if not self.places:

@@ -1,11 +1,12 @@
 """Clips to views: one sampling map and one colour matrix a sample, applied once."""
 
+from unscene.motion.flow import NoVectorsError, accumulated, add_flow, codec_flow, dis_flow
 from unscene.views.augment import BasicAugmentation, ViewParameters, make_view
+from unscene.views.codec_motion import motion_maps, residual, residual_maps
 from unscene.views.color import ColorFactors
 from unscene.views.disturb import draw_offsets, draw_phi, scale_flow, warp
-from unscene.views.flow import NoVectorsError, add_flow, codec_flow, dis_flow, view_flow
+from unscene.views.flow import view_flow
 from unscene.views.geometry import ThinPlateSpline, tps_grid
-from unscene.views.motion import accumulated, motion_maps, residual, residual_maps
 from unscene.views.render import render
 
 __all__ = [

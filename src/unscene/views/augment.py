@@ -17,7 +17,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from unscene.precision import exactly
+from unscene.device import fp32_context
 from unscene.video.clip import ClipBatch
 from unscene.views import color, disturb, geometry
 from unscene.views.render import pool_from, render
@@ -261,7 +261,7 @@ def make_view(
     """
     if len(params) != len(batch):
         raise ValueError(f"{len(params)} sets of parameters for a batch of {len(batch)}")
-    with exactly(batch.device):
+    with fp32_context(batch.device):
         device = batch.device
         affine = params.affine.to(device)
         if warp_offsets is None:
@@ -271,7 +271,9 @@ def make_view(
         frames = None
         if phi is not None:
             if batch.flow is None:
-                raise ValueError("flow scaling needs batch.flow: see `unscene.views.flow.add_flow`")
+                raise ValueError(
+                    "flow scaling needs batch.flow: see `unscene.motion.flow.add_flow`"
+                )
             grid, frames = disturb.scale_flow(grid, batch.flow, phi.to(device))
         factors = params.color.to(device)
         full_range, bt709 = batch.full_range, batch.bt709

@@ -1,4 +1,4 @@
-"""Views as images: graph paper, flow colours, strips, time slices. `picture_page` lays them out.
+"""Views as images: graph paper, flow colours, strips, time slices. `preview.page` lays them out.
 
 Convention
 ----------

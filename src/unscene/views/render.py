@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unscene.precision import exactly
+from unscene.device import fp32_context
 from unscene.video.clip import ClipBatch
 from unscene.views.sample import affines, sample_clip, sample_dense
 
@@ -74,7 +74,7 @@ def render(
         raise ValueError(f"grid has maps for {grid.shape[1]} frames, the view has {steps}")
     h, w = grid.shape[-3:-1]
     sample = _sample_clips if batch.device.type == "cpu" else _sample_dense
-    with exactly(batch.device):
+    with fp32_context(batch.device):
         grid = grid.detach().float()
         pool = pool_of(grid, batch.sizes) if pool is None else pool
         out = torch.empty(len(batch), 3, steps, h, w, device=batch.device)

@@ -1,0 +1,1 @@
+"""Measures of an audit, one file each."""

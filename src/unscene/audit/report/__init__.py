@@ -1,0 +1,1 @@
+"""Results of an audit -> one HTML page."""

@@ -1,0 +1,80 @@
+"""`unscene audit`: does this model watch the motion or the scene?"""
+
+from __future__ import annotations
+
+import sys
+
+from jsonargparse import ArgumentParser, Namespace
+
+from unscene.cli import DATA, DEVICE, WORKERS
+from unscene.errors import UnsceneError
+from unscene.files import place
+
+HELP = "does a model watch the motion or the scene? a report"
+
+BELOW = 3  # exit status of --fail-below
+
+
+def flags(parser: ArgumentParser) -> None:
+    parser.add_argument("data", type=str, help=DATA)
+    parser.add_argument(
+        "--encoder",
+        action="append",
+        type=str,
+        required=True,
+        help="what is audited, once or more: a saved encoder, a name of ours (then untrained; see "
+        "unscene pretrain --help), package.module:factory, or hf:FOLDER of transformers; NAME=... "
+        "gives it a name",
+    )
+    parser.add_argument(
+        "--out", type=str, default="runs/audit", help="folder for report.html and audit.json"
+    )
+    parser.add_argument(
+        "--label", type=str | None, help='column of the classes; "label" where there are some'
+    )
+    parser.add_argument(
+        "--measures", type=list[str] | None, help="some only, such as [swap, time]; default all"
+    )
+    parser.add_argument("--videos", type=int | None, help="at most so many, drawn by the seed")
+    parser.add_argument("--clips", type=int, default=1, help="windows a video")
+    parser.add_argument("--seed", type=int, default=0, help="decides what is drawn")
+    parser.add_argument("--workers", type=int, default=2, help=WORKERS)
+    parser.add_argument("--batch_size", type=int, default=8, help="windows read at once")
+    parser.add_argument("--device", type=str, default="auto", help=DEVICE)
+    parser.add_argument(
+        "--fail-below",
+        "--fail_below",
+        type=float | None,
+        help=f"exit with status {BELOW} if a verdict is below this number, or there is none",
+    )
+
+
+def run(values: Namespace) -> int:
+    below = values.fail_below
+    if below is not None and not 0 <= below <= 1:
+        raise UnsceneError(f"--fail-below {below}: a verdict is a number from 0 to 1")
+    from unscene.audit.run import MEASURES, audit
+
+    out = place(values.out)
+    found = audit(
+        values.data,
+        values.encoder,
+        out=out,
+        label=values.label,
+        measures=values.measures if values.measures is not None else tuple(MEASURES),
+        videos=values.videos,
+        clips=values.clips,
+        seed=values.seed,
+        workers=values.workers,
+        batch_size=values.batch_size,
+        device=values.device,
+    )
+    failed = False
+    for model in found.models:
+        print(f"{model.name}: {model.verdict.sentence}")
+        value = model.verdict.value
+        failed |= below is not None and (value is None or value < below)
+    print(f"{out / 'report.html'}")
+    if failed:
+        print(f"unscene audit: a verdict is below {below}", file=sys.stderr)
+    return BELOW if failed else 0

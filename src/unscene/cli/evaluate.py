@@ -1,0 +1,131 @@
+"""`unscene evaluate`: numbers of an encoder, by one of four protocols."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, get_type_hints
+
+from jsonargparse import ArgumentParser, Namespace
+
+from unscene.cli import DATA, DEVICE, WORKERS, placed
+from unscene.cli.help import add_groups, command_parser, field_defaults
+from unscene.files import place
+
+HELP = "retrieval, probes, fine-tuning and decoupling score of an encoder"
+
+_PROTOCOLS = {
+    "retrieve": "is a video of the same class among the nearest?",
+    "probe": "logistic regression and nearest neighbours on frozen features",
+    "finetune": "train everything on some labels, then test",
+    "decouple": "without labels: is the same motion nearer than the same scene?",
+}
+
+_GROUPS = {  # flags of a fine-tuning
+    "to begin with": (
+        *("train", "encoder", "out", "label", "labels", "preset", "epochs", "batch_size", "lr"),
+        *("seed", "workers"),
+    ),
+    "the run": (
+        *("validation", "min_steps", "max_steps", "save_every", "threads", "precision"),
+        *("devices", "accelerator", "sync_batchnorm", "encoder_options"),
+    ),
+    "what is read": ("frames", "stride", "size", "short_side", "clips", "augmentation"),
+    "optimiser": (
+        *("optimizer", "momentum", "weight_decay", "dropout", "schedule", "drops"),
+        *("drop_factor", "warmup"),
+    ),
+}
+
+
+def flags(parser: ArgumentParser) -> None:
+    below = parser.add_subcommands(dest="protocol", title="protocols", metavar="PROTOCOL")
+    for name, text in _PROTOCOLS.items():
+        sub = command_parser(below, name, f"unscene evaluate {name}", text)
+        _finetune_flags(sub) if name == "finetune" else _frozen_flags(sub, name)
+
+
+def run(values: Namespace) -> None:
+    given = values[values.protocol]
+    if values.protocol == "finetune":
+        rows = _finetune(given.as_dict())
+    else:
+        rows = _frozen(values.protocol, given)
+    width = max((len(row.metric) for row in rows), default=0)
+    for row in rows:
+        low, high = row.ci95
+        chance = "" if row.chance is None else f"  chance {row.chance:.3f}"
+        measured = f"{row.value:.3f}  [{low:.3f}, {high:.3f}]  n = {row.n}"
+        print(f"{row.metric:<{width}}  {measured}{chance}")
+    if values.protocol != "finetune" and given.out:  # that one has told of its folder
+        print(f"rows: {place(given.out)}")
+
+
+def _frozen_flags(parser: ArgumentParser, protocol: str) -> None:
+    what = {"retrieve": "what is searched for", "probe": "what is tested"}
+    parser.add_argument("data", type=str, help=f"{what.get(protocol, 'what is shown')}: {DATA}")
+    parser.add_argument(
+        "--encoder",
+        type=str,
+        help="folder, .safetensors or .json; or a name such as r3d18: untrained, to compare with",
+        required=True,
+    )
+    if protocol == "retrieve":
+        parser.add_argument("--train", type=str | None, help="gallery; without it, leave one out")
+        parser.add_argument(
+            "--mode",
+            type=str,
+            default="video",
+            help="video: the mean feature of --clips windows; clip: every window for itself",
+        )
+        parser.add_argument(
+            "--apart", type=str | None, help="never match videos of one value in this column"
+        )
+    if protocol == "probe":
+        parser.add_argument("--train", type=str | None, help="training set")
+        parser.add_argument("--group", type=str | None, help="choose by whole groups of a column")
+    if protocol != "decouple":
+        parser.add_argument("--label", type=str, default="label", help="column of the classes")
+        parser.add_argument(
+            "--short_side", type=int, default=0, help="shrink larger frames while reading; 0: never"
+        )
+    clips = 1 if protocol == "decouple" else 10
+    parser.add_argument("--clips", type=int, default=clips, help="windows a video")
+    parser.add_argument("--workers", type=int, default=2, help=WORKERS)
+    parser.add_argument("--batch_size", type=int, default=16, help="windows in a batch")
+    parser.add_argument("--device", type=str, default="auto", help=DEVICE)
+    parser.add_argument(
+        "--out",
+        type=str | None,
+        help="add the rows to this .jsonl file; only those of the same encoder, videos and settings"
+        " are replaced",
+    )
+
+
+def _frozen(protocol: Any, given: Namespace) -> list[Any]:
+    from unscene.evaluate.run import evaluate, evaluate_decoupling
+
+    measure: Any = evaluate_decoupling if protocol == "decouple" else partial(evaluate, protocol)
+    values = given.as_dict()
+    data, encoder, out = (values.pop(name) for name in ("data", "encoder", "out"))
+    return measure(data, encoder, out=place(out) if out else None, **values)
+
+
+def _finetune_flags(parser: ArgumentParser) -> None:
+    from unscene.evaluate.finetuning.config import FinetuneConfig
+    from unscene.train.config import describe
+
+    parser.usage = "%(prog)s DATA --train TRAIN --encoder ENCODER [flags]"
+    parser.add_argument("data", nargs="?", type=str | None, help=f"the test: {DATA}")
+    hints, texts = get_type_hints(FinetuneConfig), describe(FinetuneConfig)
+    add_groups(parser, _GROUPS, hints, texts, field_defaults(FinetuneConfig))
+
+
+def _finetune(values: dict[str, Any]) -> list[Any]:
+    from unscene.evaluate.finetuning.config import FinetuneConfig, build, continue_config
+    from unscene.train.config import asked
+
+    values = placed(values, "config", "out", "encoder")
+    config, resume = asked(values, FinetuneConfig.out, build, continue_config)
+    from unscene.evaluate.finetuning.run import finetune
+
+    return finetune(config, resume=resume)

@@ -1,0 +1,25 @@
+"""`unscene scenes`: generated footage."""
+
+from __future__ import annotations
+
+from jsonargparse import ArgumentParser, Namespace
+
+from unscene.files import place
+
+HELP = "generate moving scenes with known motion and scene"
+
+
+def flags(parser: ArgumentParser) -> None:
+    from unscene.synthetic.plan import MovingScenes
+
+    parser.add_argument("out", type=str, help="folder to write")
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw")
+    parser.add_class_arguments(MovingScenes, as_group=True)
+
+
+def run(values: Namespace) -> None:
+    from unscene.synthetic.generate import MovingScenes, generate
+
+    spec = {k: v for k, v in values.as_dict().items() if k not in ("out", "workers")}
+    report = generate(place(values.out), MovingScenes(**spec), workers=values.workers)
+    print(f"{report.videos} videos in {report.out}: train.csv, seen.csv, unseen.csv")

@@ -1,0 +1,1 @@
+"""Folders, CSV files and official lists -> catalogs of videos, and batches of clips."""

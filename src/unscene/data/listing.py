@@ -1,0 +1,212 @@
+"""Where the videos are: a folder, class folders or a CSV -> a list of videos, each checked once.
+
+clips/a.mp4                  folder          no labels
+clips/Run/a.mp4              class folders   label = name of the folder the file lies in
+videos.csv                   path,label[,start,end][,more columns]; paths relative to the CSV
+ucf101-1-train:/data/UCF101  official split  UCF101, HMDB51 or Kinetics: see official.py
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from unscene.data.catalog import SUFFIXES, Catalog, Skipped, Video
+from unscene.data.official import list_official
+from unscene.errors import UnsceneError, VideoError
+from unscene.files import place
+from unscene.video.probe import probe
+
+_TWICE = "is a folder that is read already, under another name"
+
+Progress = Callable[[int, int], None]
+
+
+def open_catalog(data: str | os.PathLike[str], progress: Progress | None = None) -> Catalog:
+    """Find the videos of DATA and check every one by decoding its first frame.
+
+    Raises:
+        UnsceneError: DATA does not exist, or holds no video that can be used; says what was
+            looked for.
+    """
+    listed = list_videos(data)
+    checked = check(listed, progress)
+    if not checked.videos:
+        raise UnsceneError(
+            f"{data}: no video can be used, of {len(listed) + len(listed.skipped)} found.\n"
+            + checked.account()
+        )
+    return checked
+
+
+def list_videos(data: str | os.PathLike[str]) -> Catalog:
+    """Find videos without opening any."""
+    if not os.fspath(data):  # a variable that was never set, not the current folder
+        raise UnsceneError("no DATA: give a folder of videos, class folders or a CSV")
+    path = place(data)
+    if not path.exists():
+        if (official := list_official(os.fspath(data))) is not None:
+            return official
+        raise UnsceneError(f"{data}: does not exist; give a folder of videos or a CSV file")
+    if path.is_dir():
+        return _list_folder(path)
+    if path.suffix.lower() == ".csv":
+        return _list_csv(path)
+    if path.suffix.lower() in SUFFIXES:
+        return Catalog(str(path), (Video(str(path.absolute())),))
+    raise UnsceneError(f"{data}: is neither a folder, nor a .csv file, nor a video")
+
+
+def check(catalog: Catalog, progress: Progress | None = None) -> Catalog:
+    """Probe every video; those that fail move to `skipped` with their reason."""
+    kept: list[Video] = []
+    skipped = list(catalog.skipped)
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        for done, outcome in enumerate(pool.map(_check_one, catalog.videos), start=1):
+            if isinstance(outcome, Video):
+                kept.append(outcome)
+            else:
+                skipped.append(outcome)
+            if progress is not None:
+                progress(done, len(catalog))
+    return replace(catalog, videos=tuple(kept), skipped=tuple(skipped))
+
+
+def _check_one(video: Video) -> Video | Skipped:
+    try:
+        info = probe(video.path)
+    except VideoError as error:
+        return Skipped(video.path, error.reason)
+    if video.start >= info.duration:
+        return Skipped(video.path, "its segment starts after the end of the video")
+    return replace(video, info=info)
+
+
+def _list_folder(root: Path) -> Catalog:
+    videos: list[Video] = []
+    skipped: list[Skipped] = []
+    seen = {os.path.realpath(root)}
+    walk = os.walk(root, onerror=lambda e: skipped.append(_unreadable(e)), followlinks=True)
+    for folder, below, names in walk:
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        below.sort(key=lambda name: Path(folder, name).is_symlink())  # the folders themselves first
+        for name in tuple(below):  # links may lead round in a circle, or to the same folder twice
+            if (real := os.path.realpath(Path(folder, name))) in seen:
+                below.remove(name)
+                skipped.append(Skipped(str(Path(folder, name).absolute()), _TWICE))
+            seen.add(real)
+        label = None if Path(folder) == root else Path(folder).name
+        for name in below:
+            if Path(name).suffix.lower() in SUFFIXES:
+                path = str(Path(folder, name).absolute())
+                skipped.append(Skipped(path, "is a directory, not a video file"))
+        for name in sorted(names):
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+                videos.append(Video(str(Path(folder, name).absolute()), label))
+    if not videos:
+        details = "".join(f"\n  {s.path}: {s.reason}" for s in skipped[:5])
+        raise UnsceneError(
+            f"{root}: no video found. Looked in it and all folders below for files ending in "
+            f"{', '.join(sorted(SUFFIXES))}.{details}"
+        )
+    return Catalog(str(root), tuple(videos), tuple(skipped))
+
+
+def _unreadable(error: OSError) -> Skipped:
+    return Skipped(str(error.filename), f"folder cannot be read ({error.strerror})")
+
+
+def _list_csv(path: Path) -> Catalog:
+    try:
+        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)  # a, "b, c", d
+            header = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = header
+            if "path" not in header:
+                raise UnsceneError(
+                    f"{path}: its first line must name the columns path,label[,start,end]; "
+                    f"found {','.join(header) or 'nothing'}"
+                )
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, csv.Error) as error:
+        raise UnsceneError(f"{path}: cannot be read as CSV ({error})") from error
+    videos: list[Video] = []
+    skipped: list[Skipped] = []
+    for line, row in rows:
+        outcome = _csv_row(path, line, row)
+        (videos if isinstance(outcome, Video) else skipped).append(outcome)  # type: ignore[arg-type]
+    if not rows:
+        raise UnsceneError(f"{path}: no row can be used: there is none below its first line")
+    if not videos:
+        account = Catalog("", (), tuple(skipped)).account()
+        raise UnsceneError(f"{path}: no row can be used.\n{account}")
+    return Catalog(str(path), tuple(videos), tuple(skipped))
+
+
+def _csv_row(path: Path, line: int, row: dict[str, str]) -> Video | Skipped:
+    row = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
+    name = row.get("path", "")
+    if not name:
+        return Skipped(f"{path}:{line}", "row without a path")
+    home = name.startswith("~/")
+    file = str((path.parent / (place(name) if home else name)).absolute())
+    try:
+        start, end = _seconds(row.get("start")) or 0.0, _seconds(row.get("end"))
+    except ValueError:
+        return Skipped(file, "start and end must be seconds")
+    if start < 0 or (end is not None and end <= start):
+        return Skipped(file, "its segment is empty: end must be after start, start at least 0")
+    used = {"path", "label", "start", "end"}
+    columns = {key: value for key, value in row.items() if key and key not in used and value}
+    return Video(file, row.get("label") or None, start, end, columns)
+
+
+def _seconds(text: str | None) -> float | None:
+    value = float(text) if text else None
+    if value is not None and not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def labelled(data: str | Catalog, *wanted: str | None) -> Catalog:
+    """The videos that have all wanted columns; others are skipped, unless none has one."""
+    catalog = data if isinstance(data, Catalog) else open_catalog(data)
+    for column in wanted:
+        if column is not None:
+            catalog = _with(catalog, column)
+    report_skipped(catalog)
+    return catalog
+
+
+def _with(catalog: Catalog, label: str) -> Catalog:
+    reason = f"has no value in column {label!r}"
+    left = catalog.without(lambda video: None if _has(video, label) else reason)
+    if not left.videos:
+        columns = {name for video in catalog.videos for name in video.columns}
+        if any(video.label is not None for video in catalog.videos):
+            columns.add("label")
+        raise UnsceneError(
+            f"{catalog.source}: no label column {label!r}; "
+            + (
+                f"its columns are {', '.join(sorted(columns))}"
+                if columns
+                else "its videos carry no labels: use class folders or a CSV (path,label)"
+            )
+        )
+    return left
+
+
+def _has(video: Video, label: str) -> bool:
+    return (video.label if label == "label" else video.columns.get(label)) is not None
+
+
+def report_skipped(catalog: Catalog) -> None:
+    """Print on stderr how many videos were skipped, and why."""
+    if catalog.skipped:
+        print(f"{catalog.source}: {catalog.account()}", file=sys.stderr)

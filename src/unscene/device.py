@@ -1,0 +1,28 @@
+"""Which device computes, and where numbers must not be rounded whatever the precision."""
+
+from __future__ import annotations
+
+import torch
+
+from unscene.errors import UnsceneError
+
+
+def fp32_context(device: torch.device) -> torch.autocast:
+    """A context without autocast: pixels, geometry and products of cosines are made in fp32.
+
+    bf16 has 8 bits: a cosine would be off by up to 0.004, a colour by a level, and products written
+    into fp32 tensors would fail.
+    """
+    return torch.autocast(device.type, enabled=False)
+
+
+def pick_device(name: str) -> torch.device:
+    """A device by its name; "auto" is a GPU where there is one. Raises UnsceneError if there is no
+    such device here."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UnsceneError(f"device {name!r}: {reason}; try --device cpu") from error

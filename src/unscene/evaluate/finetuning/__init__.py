@@ -1,0 +1,1 @@
+"""Train everything on some labels, then test."""

@@ -1,0 +1,210 @@
+"""Fine-tuning: a pre-trained encoder and some labels in, a recogniser and its accuracy out.
+
+Encoder and linear classifier are trained together (methods.md 1.6, action recognition and limited
+labels); `finetune_config` says with which numbers.
+
+OUT/config.yaml                      the run, resolved; `--config` takes it back
+OUT/last.ckpt                        everything `--resume` needs: the last weights, and the best
+OUT/metrics.csv                      loss, training and validation top-1 by step; also tensorboard/
+OUT/encoder.safetensors, .json       the chosen weights (the validation's best, else the last):
+OUT/classifier.safetensors, .json    see `recogniser.load_recogniser`
+OUT/results.jsonl                    top-1 (and top-5) on the test as rows
+OUT/per_class.json                   top-1 and number of test videos of every class
+OUT/confusion.csv, .png              what was taken for what
+OUT/summary.json                     the account: labels, steps, skipped videos and why, time
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unscene.data.catalog import Catalog, Skipped
+from unscene.encoders import EncoderSpec, VideoEncoder
+from unscene.evaluate.features import Features
+from unscene.evaluate.finetuning.classifier import Recogniser, save_recogniser
+from unscene.evaluate.finetuning.config import FinetuneConfig, build, flat
+from unscene.evaluate.finetuning.data import FinetuneData, prepare
+from unscene.evaluate.finetuning.module import Choice, FinetuneModule, predict
+from unscene.evaluate.finetuning.results import accuracies, write_results
+from unscene.progress import counting, duration
+from unscene.results.rows import Row, rows_of, settings_of
+from unscene.train import engine
+from unscene.train.beginning import beginning, check_clips
+from unscene.train.callbacks import Checkpoints, Progress, Report, StopOnSignal
+from unscene.train.config import CONFIG, check_same, read_config, save_config
+from unscene.train.metrics import quiet
+from unscene.train.preflight import check_networks
+
+_SAVE_AT_LEAST = 50  # steps between checkpoints, where epochs are shorter
+
+
+def finetune(
+    config: FinetuneConfig,
+    *,
+    resume: bool = False,
+    train: Catalog | None = None,
+    test: Catalog | None = None,
+    report: Report | None = None,
+) -> list[Row]:
+    """Fine-tune an encoder (or continue to), then score the test once with the chosen weights.
+
+    Args:
+        config: the run.
+        resume: continue from OUT/last.ckpt. A run that had made all its steps is scored again.
+        train, test: the checked videos, if they are at hand; else `config.train` and `config.data`.
+        report: called as report(step, total, metrics) after every step; no progress bars then.
+
+    Returns:
+        "finetune_top1" and, for more than five classes, "finetune_top5": share of the test videos
+        whose class is (among) the most probable; classes that training does not know are missed.
+        `row.config` holds the resolved settings and, under "pretrained", those and the seed of the
+        encoder's own training; method, steps and seconds are of that training too ("random": none).
+        `row.seed` is of this run. Empty in all processes but the first.
+
+    Raises:
+        UnsceneError: no usable video, no such label column, one class only, nothing in common
+            between training and test, an encoder that cannot be loaded or takes larger clips, OUT
+            holds another run, nothing to resume, a loss that is not finite, a disk that is full.
+        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM; saved, `resume` continues.
+    """
+    checkpoint = engine.begin(config, resume=resume)
+    torch.manual_seed(config.seed)
+    encoder = beginning(config.encoder, config.encoder_options)
+    before = encoder.spec
+    config, encoder.spec = _resolved(config, encoder)
+    if resume:
+        saved = flat(build(read_config(Path(config.out) / CONFIG)))
+        check_same(saved, flat(config), saved)
+    data = prepare(config, train, test)
+    torch.manual_seed(config.seed)  # the classifier does not depend on what was drawn before it
+    recogniser = Recogniser(encoder, data.names, config.dropout)
+    recogniser.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    module = FinetuneModule(recogniser, data.learn, config, data.train.fingerprint())
+    facts = _fit(module, data, checkpoint, report)
+    if not facts:
+        return []
+    encoder.spec = replace(
+        encoder.spec, trained_on=_trained_on(before.trained_on, config, data, facts)
+    )
+    save_recogniser(recogniser, Path(config.out))
+    found = _score(recogniser, data, config, show=report is None)
+    rows = rows_of(
+        replace(encoder.spec, trained_on=before.trained_on),
+        accuracies(found, data.names, config.label),
+        data=data.test.source,
+        split=data.test.split,
+        label=config.label,
+        fingerprint=f"{data.test.fingerprint()}+{data.train.fingerprint()}",
+        views=config.clips,
+        seed=config.seed,
+        test={"protocol": "finetune"} | facts,
+    )
+    begun = before.trained_on
+    pretrained = {name: begun[name] for name in ("seed",) if name in begun}
+    told = flat(config) | {"pretrained": pretrained | settings_of(begun)}
+    rows = [replace(row, seed=config.seed, config=told) for row in rows]
+    failed = tuple(module.failures.values())
+    write_results(Path(config.out), data, found, rows, facts, failed)
+    _say(
+        f"{facts['steps']} steps in {duration(facts['seconds'])}; the weights are those of "
+        f"step {facts['chosen_step']}",
+        *_unread(failed, "failed while training and were replaced by others"),
+        *_unread(found.skipped, "of the test could not be read and do not count"),
+        f"run: {config.out} (encoder, classifier, confusion.png, results.jsonl)",
+    )
+    return rows
+
+
+def _fit(
+    module: FinetuneModule, data: FinetuneData, checkpoint: Path | None, report: Report | None
+) -> dict[str, Any]:
+    """Train, and leave the chosen weights in the module: what happened, {} beside the first
+    process."""
+    config = module.config
+    if checkpoint is not None:
+        check_networks(checkpoint, module)
+    world = engine.world_size(config)
+    stop, progress = StopOnSignal(), Progress(module.total_steps(world), report, "fine-tuning")
+    choice = Choice.of(module, data.choose, world)
+    saver = Checkpoints(Path(config.out), config.save_every or max(choice.every, _SAVE_AT_LEAST))
+    with stop.listening(), quiet(), engine.computing_on(config.threads):
+        # The choice comes before the checkpoint that holds it, and is no waiting for data.
+        callbacks = [stop, choice, progress, saver]
+        trainer = engine.trainer(
+            config, callbacks, total=progress.total, resume=checkpoint is not None
+        )
+        if trainer.is_global_zero:
+            _say(*data.notes)
+            save_config(config.out, flat(config), "unscene evaluate finetune")
+        engine.fit(trainer, module, stop, checkpoint)
+    steps = trainer.global_step
+    if steps < progress.total:
+        if trainer.is_global_zero:
+            _say(
+                f"stopped after {steps} of {progress.total} steps; continue with: "
+                f"unscene evaluate finetune --resume --out {shlex.quote(config.out)}"
+            )
+        raise KeyboardInterrupt
+    if not trainer.is_global_zero:
+        return {}
+    if choice.best is not None:
+        module.recogniser.load_state_dict(choice.best)
+    return {
+        "steps": steps,
+        "chosen_step": steps if choice.best is None else choice.step,
+        "validation_top1": None if choice.best is None else choice.scores[0],
+        "seconds": round(saver.seconds, 3),
+        "classes": len(data.names),
+        "training_videos": len(data.learn),
+        "validation_videos": len(data.choose),
+    }
+
+
+def _resolved(config: FinetuneConfig, encoder: VideoEncoder) -> tuple[FinetuneConfig, EncoderSpec]:
+    """Configuration and encoder's spec with the frames, stride and size of this run."""
+    spec = encoder.spec
+    clip = {
+        name: getattr(spec, name) if getattr(config, name) is None else getattr(config, name)
+        for name in ("frames", "stride", "size")
+    }
+    check_clips(encoder, config.encoder, clip["frames"], clip["size"])
+    return replace(config, **clip), replace(spec, **clip)
+
+
+def _trained_on(
+    before: dict[str, Any], config: FinetuneConfig, data: FinetuneData, facts: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "method": f"{before.get('method', 'random')}+finetuned",
+        "preset": config.preset,
+        "seed": config.seed,
+        "data": data.train.fingerprint(),
+        "videos": len(data.learn),
+        "settings": flat(config),
+        "pretrained": before,
+    } | facts
+
+
+def _score(
+    recogniser: Recogniser, data: FinetuneData, config: FinetuneConfig, *, show: bool
+) -> Features:
+    """Probabilities of the test videos that can be read."""
+    recogniser.to("cuda" if engine.on_gpu(config) else "cpu")  # Lightning has put it on the CPU
+    with counting("test", len(data.test), show=show) as progress:
+        return predict(recogniser, data.test.videos, config, clips=config.clips, progress=progress)
+
+
+def _unread(skipped: Sequence[Skipped], what: str) -> list[str]:
+    head = [f"{len(skipped)} videos {what}:"] if skipped else []
+    return head + [f"  {s.path}: {s.reason}" for s in skipped[:10]]
+
+
+def _say(*lines: str) -> None:
+    print(*lines, sep="\n", file=sys.stderr)

@@ -1,0 +1,290 @@
+"""What will move where: CMD's motion prediction, for any method that encodes clips (methods.md 3).
+
+    motion    (B, 2, F, H, W)    R3D-10, stem of stride 1    (B, 512, 1, 7, 7): 49 positions
+    clip      (B, 3, T, H, W)    encoder, two scales         (B, C, 2, 7, 7): 98 tokens
+              tokens -> transformer, a learned query for every position -> head (predictor.py)
+              each position must find the true motion's feature there, among all others
+
+(Sizes of a 16x112x112 clip and F = 8.) Two scales: a ResNet's last map, brought to the size of the
+one before (nearest), and the even and the odd time steps of that one side by side; their sum
+(2048 channels of R3D-26), or all beside each other (`scales`). Other encoders give their last map.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unscene.data.catalog import Video
+from unscene.data.loading import Batch
+from unscene.device import fp32_context
+from unscene.encoders import VideoEncoder, create_encoder
+from unscene.encoders.resnet3d import ResNet3D
+from unscene.methods.contrastive import gather_with_gradient, mean_of_all, rank
+from unscene.methods.predictor import (
+    LinearPredictor,
+    NormHead,
+    TransformerPredictor,
+    at_positions,
+)
+from unscene.methods.settings import Settings
+from unscene.motion.flow import flow_for
+from unscene.video.clip import Clip
+from unscene.video.sampling_future import FutureWindows
+from unscene.views.augment import ViewParameters, make_view
+from unscene.views.codec_motion import motion_maps, residual_maps
+from unscene.views.flow import view_flow
+
+_LEAST = 1e-5  # of mean squared motion, where hardly anything moves
+_STILL = 0.25  # of the usual, which a batch in which less moves is taken to have
+_MEMORY = 100  # batches that the usual is a mean of
+_CHANNELS = {"vectors": 2, "vectors+residual": 3, "flow": 2, "difference": 3}
+_READ_AS: dict[str, Literal["vectors", "both"]] = {"vectors": "vectors", "vectors+residual": "both"}
+
+
+class MotionPrediction(nn.Module):
+    """Predictor, motion encoder and heads; the encoder of clips is the caller's.
+
+    Args:
+        shape: (C, T', H', W') of the clips' maps of two scales, from `map_shape`.
+        settings: resolved; `size` and `motion_frames` decide how many positions there are.
+
+    Attributes:
+        positions: (T', H', W') of the future motion.
+    """
+
+    def __init__(self, shape: tuple[int, ...], settings: Settings) -> None:
+        super().__init__()
+        self.settings = s = settings
+        channels, *tokens = shape
+        motion_encoder = _motion_encoder(s)
+        of_motion, *positions = map_shape(motion_encoder, s.motion_frames, s.size)
+        self.tokens, self.positions = tuple(tokens), tuple(positions)
+        kind = TransformerPredictor if s.predictor == "transformer" else LinearPredictor
+        self.predictor = kind(channels, s.predictor_dim, self.tokens, self.positions)
+        if s.motion_loss == "nce":
+            self.motion_encoder = motion_encoder
+            self.query = NormHead(s.predictor_dim, s.dim, s.predictor_hidden)
+            self.key = NormHead(of_motion, s.dim, s.predictor_hidden)
+        else:
+            self.values = nn.Linear(s.predictor_dim, _CHANNELS[s.motion_from])
+            # Begins by predicting nothing: chance values are far larger than most motion, and
+            # unlearning them is all that an encoder would do at first.
+            nn.init.zeros_(self.values.weight)
+            nn.init.zeros_(self.values.bias)
+            self.usual: Tensor
+            self.batches: Tensor
+            self.register_buffer("usual", torch.zeros(()))  # mean squared motion of batches
+            self.register_buffer("batches", torch.zeros(()))
+            self.register_load_state_dict_pre_hook(_begin_anew)
+
+    def features(self, motion_BCTHW: Tensor) -> Tensor:
+        """Motion windows -> their features at every position, (B, N, dim), normalised."""
+        maps = self.motion_encoder.forward_maps(motion_BCTHW).flatten(2).mT
+        features: Tensor = self.key(maps)
+        return features
+
+    def forward(
+        self, maps_BCTHW: Tensor, windows: list[Tensor], own: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of predicting `windows[0]`, and numbers to log.
+
+        Args:
+            maps_BCTHW: of the clips, from `two_scales`.
+            windows: motion windows (B, C, F, H, W): the true one, then those of other moments.
+            own: bool (B, world B), from `same_video`.
+        """
+        predicted = self.predictor(maps_BCTHW)
+        if self.settings.motion_loss == "l2":
+            target = at_positions(windows[0], self.positions)
+            # A share of what moves at all, 1 for a prediction of nothing: a few pixels on a few
+            # blocks would weigh next to nothing beside another loss.
+            error = F.mse_loss(self.values(predicted).float(), target)
+            loss = error / self._moved(target)
+            return loss, {"motion": loss.detach()}
+        # One pass for all windows, so that batch norm sees them alike.
+        true, *others = self.features(torch.cat(windows)).chunk(len(windows))
+        hard = torch.stack(others, dim=1) if others else None
+        tau = self.settings.temperature
+        loss, found = position_nce(self.query(predicted), true, hard, own, tau)
+        return loss, {"motion": loss.detach(), "motion_rank1": found}
+
+    def _moved(self, target: Tensor) -> Tensor:
+        """The mean squared motion that an error is a share of, a scalar.
+
+        That of the batch in all processes; where next to nothing happens to move in it, a part of
+        the usual. An error as large as always would else be many times all that moved, and a few
+        such batches would be all that a training on calm footage follows.
+        """
+        moved = mean_of_all(target.square().mean())
+        if self.training:
+            self.batches += 1
+            self.usual += (moved - self.usual) / self.batches.clamp(max=_MEMORY)
+        return moved.maximum(_STILL * self.usual).clamp(min=_LEAST)
+
+
+def _begin_anew(module: nn.Module, saved: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Checkpoints from before there was a usual motion go on as if none had been seen."""
+    for name in ("usual", "batches"):
+        saved.setdefault(prefix + name, torch.zeros_like(module.get_buffer(name)))
+
+
+def position_nce(
+    query: Tensor, true: Tensor, others: Tensor | None, own: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """InfoNCE of every position against all positions of many windows (methods.md 3.3).
+
+    Args:
+        query: predicted features (B, N, D), normalised.
+        true: features of the true motion (B, N, D).
+        others: of H other moments of the same videos (B, H, N, D), or None.
+        own: bool (B, world B), from `same_video`: of another place in the batch that shows the
+            same video, nothing is a negative.
+        temperature: tau > 0.
+
+    Returns:
+        The mean loss over videos and positions, and how often a position finds its feature first.
+        Candidates are all positions of all windows of all processes' videos.
+    """
+    batch, positions, _ = query.shape
+    windows = true[:, None] if others is None else torch.cat([true[:, None], others], dim=1)
+    here = torch.arange(batch, device=query.device)
+    place = here + rank() * batch
+    twin = own.clone()
+    twin[here, place] = False
+    with fp32_context(query.device):
+        every = gather_with_gradient(windows)  # (world B, 1 + H, N, D)
+        logits = torch.einsum("bnd,chmd->bnchm", query, every)
+        logits = logits.masked_fill(twin[:, None, :, None, None], -torch.inf).flatten(2)
+        first = place[:, None] * windows.shape[1] * positions
+        target = first + torch.arange(positions, device=query.device)
+        loss = F.cross_entropy((logits / temperature).flatten(0, 1), target.flatten())
+    found = (logits.detach().argmax(dim=2) == target).float().mean()
+    return loss, found
+
+
+def two_scales(encoder: VideoEncoder, stages: list[Tensor], scales: str = "sum") -> Tensor:
+    """An encoder's maps (`forward_stages`) -> what the predictor reads, (B, C, T', H', W').
+
+    Args:
+        encoder: that made them.
+        stages: shallow to deep.
+        scales: "sum" (CMD's authors) or "concat".
+    """
+    coarse = stages[-1]
+    if len(stages) < 2 or not isinstance(encoder, ResNet3D):
+        return coarse
+    fine = stages[-2]
+    # As many steps of time as make up for the channels: two, as a stage has twice those before it.
+    each, length = coarse.shape[1] // fine.shape[1], fine.shape[2]
+    begin = torch.arange(coarse.shape[2], device=fine.device) * (length // coarse.shape[2])
+    steps = torch.cat([fine[:, :, (begin + k).clamp(max=length - 1)] for k in range(each)], dim=1)
+    whole = F.interpolate(coarse, size=steps.shape[2:])
+    return whole + steps if scales == "sum" else torch.cat([whole, steps], dim=1)
+
+
+def map_shape(
+    encoder: VideoEncoder, frames: int, size: int, scales: str | None = None
+) -> tuple[int, ...]:
+    """(C, T', H', W') of an encoder's last map, or of two scales, without computing them."""
+    shadow = copy.deepcopy(encoder).to("meta")
+    clip = torch.empty(2, encoder.spec.channels, frames, size, size, device="meta")
+    stages = shadow.forward_stages(clip)
+    return tuple((two_scales(shadow, stages, scales) if scales else stages[-1]).shape[1:])
+
+
+def windows_of(settings: Settings) -> tuple[str, ...]:
+    """Names of the clips that are motion windows, the true one first."""
+    others = settings.motion_negatives if settings.motion_loss == "nce" else 0
+    return ("motion", *(f"other{k}" for k in range(others)))
+
+
+def future_windows(
+    settings: Settings,
+    *,
+    context: bool = False,
+    motion: bool = True,
+    shift: tuple[int, int] | None = None,
+    loops: bool = True,
+    vectors: tuple[str, ...] = (),
+) -> FutureWindows:
+    """The windows that settings ask for; the further ones as FutureWindows has them."""
+    s = settings
+    return FutureWindows(
+        s.frames,
+        s.stride,
+        motion_frames=s.motion_frames,
+        gap=s.motion_gap if s.motion_at == "future" else None,
+        others=len(windows_of(s)) - 1,
+        reach=s.motion_reach,
+        key_only=context and s.context_from == "key",
+        context=context,
+        motion=motion,
+        motion_as=_READ_AS.get(s.motion_from, "frames"),
+        shift=shift,
+        loops=loops,
+        vectors=vectors,
+    )
+
+
+def reads_vectors(settings: Settings) -> bool:
+    """Whether the motion comes from the codec, so that a video without vectors has none."""
+    return settings.motion_from in _READ_AS
+
+
+def refusal(video: Video, least: int, *, vectors: bool) -> str | None:
+    """Why a video has no motion to foretell: shorter than `least` frames, or without vectors."""
+    assert video.info is not None
+    if video.frames < least:
+        return f"{video.frames} frames, and {least} are needed: lower --frames or --stride"
+    if vectors and video.info.without_vectors:
+        return f"{video.info.without_vectors}: `unscene prepare`, or --motion_from flow"
+    return None
+
+
+def flow_of(windows: Iterable[str], settings: Settings) -> dict[str, Callable[[Clip], Clip]]:
+    """What a worker adds to motion windows: optical flow, where that is the motion."""
+    if settings.motion_from != "flow":
+        return {}
+    return dict.fromkeys(windows, flow_for(settings.size))
+
+
+def motion_view(batch: Batch, name: str, params: ViewParameters, settings: Settings) -> Tensor:
+    """A motion window as the clip's view crops and flips it.
+
+    Args:
+        batch: with the clip `name`: vectors, frames with vectors or with flow, or frames
+            (`motion_from`).
+        params: of the view of the clip that the motion belongs to.
+
+    Returns:
+        float32 (B, 2, F, size, size), forward motion as a share of `motion_limit`; with residuals a
+        third channel (`views.residual_maps`); of differences of frames 3 channels.
+    """
+    s, clip = settings, batch.clips[name]
+    if s.motion_from == "difference":
+        return make_view(clip, params, size=s.size).diff(dim=2)
+    affine, size = params.affine.to(clip.device), (s.size, s.size)
+    if s.motion_from == "flow":
+        assert clip.flow is not None
+        pixels = view_flow(clip.flow, affine, size) * (s.size / 2)
+        forward = -pixels.clamp(-s.motion_limit, s.motion_limit) / s.motion_limit
+        return forward.permute(0, 4, 1, 2, 3)
+    assert clip.motion is not None
+    limit, corrected = s.motion_limit, s.motion_corrected
+    maps = motion_maps(clip.motion, affine, size, limit=limit, corrected=corrected)[0]
+    if s.motion_from == "vectors":
+        return maps
+    # The frame in front is there for the first residual only.
+    return torch.cat([maps[:, :, 1:], residual_maps(clip, affine, size)[:, None]], dim=1)
+
+
+def _motion_encoder(s: Settings) -> VideoEncoder:
+    if s.side_encoders == "narrow":
+        return create_encoder("r3d-narrow", in_channels=_CHANNELS[s.motion_from])
+    return create_encoder("r3d10", stem="motion", in_channels=_CHANNELS[s.motion_from])

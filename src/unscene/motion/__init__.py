@@ -1,0 +1,1 @@
+"""Frames or motion vectors -> what moves."""

@@ -1,0 +1,221 @@
+"""Motion between the sampled frames of a clip: from the codec's vectors or from OpenCV's DIS.
+
+Convention
+----------
+Flow is float16 (T-1, G, G, 2) on a G x G grid over the frame, (x, y), in normalised units (the
+frame is 2 wide and 2 high), and points back, DSM paper eq. 2:
+I(x, y, t+1) = I(x + Vx, y + Vy, t). A picture that moves v pixels to the right a frame has
+Vx = -2 v / W. The paper does not name its flow algorithm; DIS is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache, partial
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unscene.errors import UnsceneError
+from unscene.video.clip import Clip, Motion, MotionBatch
+from unscene.video.probe import VideoInfo
+from unscene.video.vectors import BLOCK
+
+Preset = Literal["ultrafast", "fast", "medium"]
+Source = Literal["dis", "codec", "auto"]
+# Along the short side of a picture: with 8 vectors teach less than DIS, with 16 three seeds do not
+# tell (docs/log.md).
+_BLOCKS = 14
+
+
+class NoVectorsError(UnsceneError, ValueError):
+    """Codec flow was asked of a clip that carries no motion vectors."""
+
+
+@lru_cache(maxsize=16)
+def _dis(preset: Preset, grid: int) -> Any:
+    """One DIS object per process, preset and grid. It keeps its buffers between calls, but a small
+    picture also changes its scales for good: what came before would change the flow of others."""
+    import cv2
+
+    if torch.utils.data.get_worker_info() is not None:
+        cv2.setNumThreads(1)  # the workers are the parallelism already
+    presets = {
+        "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+        "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+        "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+    }
+    if preset not in presets:
+        raise ValueError(f"DIS preset must be one of {sorted(presets)}, got {preset!r}")
+    return cv2.DISOpticalFlow.create(presets[preset])
+
+
+def dis_flow(clip: Clip, grid: int = 112, preset: Preset = "fast") -> Tensor:
+    """Dense inverse search on luma, resized to grid x grid whatever its aspect.
+
+    Args:
+        clip: T frames.
+        grid: G; DIS needs at least 32.
+        preset: about 0.2 (ultrafast), 0.5 (fast), 2.5 ms (medium) a pair at 112 x 112. Below
+            that OpenCV works at full size, where fast takes 0.7 (36 x 36) or 2.2 ms (64 x 64).
+
+    Returns:
+        float16 (T-1, G, G, 2), CPU.
+
+    Raises:
+        ValueError: if grid is below 32 or the preset is unknown.
+    """
+    import cv2
+
+    if grid < 32:
+        raise ValueError(f"DIS flow needs a grid of at least 32, got {grid}")
+    algorithm = _dis(preset, grid)
+    shrinks = min(clip.size) >= grid
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    luma = [
+        np.ascontiguousarray(cv2.resize(frame, (grid, grid), interpolation=how))
+        for frame in clip.y.cpu().numpy()
+    ]
+    flow = np.zeros((len(luma) - 1, grid, grid, 2), dtype=np.float16)
+    for t, (before, after) in enumerate(pairwise(luma)):
+        # calc(a, b) finds V with a(x) = b(x + V): the later frame goes first to point back.
+        flow[t] = algorithm.calc(after, before, None) * (2 / grid)
+    return torch.from_numpy(flow)
+
+
+def codec_flow(motion: Motion, grid: int = 112, *, held: bool = True) -> Tensor:
+    """The codec's vectors, chained from each sampled frame back to the one before it.
+
+    See `accumulated`; what has no vector counts as still.
+
+    Args:
+        motion: vectors of L consecutive frames, T of which are sampled.
+        grid: G.
+        held: I-frames, which have no vectors, move as their neighbours do (`hold`), which makes
+            the error on what moves smaller by a seventh (docs/log.md); False: they stand still.
+
+    Returns:
+        float16 (T-1, G, G, 2).
+    """
+    motion = hold(motion) if held else motion
+    height, width = motion.size
+    rows, columns = motion.vectors.shape[1:3]
+    total = accumulated(MotionBatch.of([motion]))[0][0]
+    down = _between_blocks(rows, height / motion.block, grid)
+    across = _between_blocks(columns, width / motion.block, grid, pairs=True)
+    field = total * (2 / torch.tensor([width, height]))
+    flow = down @ field.flatten(2) @ across.T  # (T-1, G, 2 G): x and y next to each other
+    return flow.half().view(-1, grid, grid, 2)
+
+
+def accumulated(motion: MotionBatch) -> tuple[Tensor, Tensor]:
+    """Vectors chained from each sampled frame back to the one before it.
+
+    Vectors of consecutive frames add up along the path: V_a..b(x) = v_b(x) + V_a..b-1(x + v_b(x)).
+    All pairs are chained at once, in as many steps as the largest stride. Blocks without a vector
+    count as still, and so does a step to an earlier frame (a window that loops to the beginning).
+
+    Args:
+        motion: B windows of L frames, T of which are sampled.
+
+    Returns:
+        float32 (B, T-1, Hb, Wb, 2), pointing back, in luma pixels, where the block stands in the
+        later frame; and bool (B, T-1, Hb, Wb), True where every step of the path had a vector.
+    """
+    batch, length, rows, columns, _ = motion.vectors.shape
+    device = motion.device
+    vectors = motion.vectors.float() * motion.valid[..., None]
+    pairs = vectors.view(torch.float64).flatten()  # x and y travel as one number
+    known = motion.valid.flatten()
+    last = motion.frames[:, 1:]
+    strides = last - motion.frames[:, :-1]
+    total = torch.zeros(*last.shape, rows, columns, 2, device=device)
+    valid = (strides > 0)[..., None, None].expand(*last.shape, rows, columns).clone()
+    x = torch.arange(columns, device=device) + 0.5
+    y = torch.arange(rows, device=device)[:, None] + 0.5
+    window = torch.arange(batch, device=device)[:, None] * length
+    for step in range(int(strides.max()) if strides.numel() else 0):
+        column = (total[..., 0] / motion.block).add_(x).floor_().clamp_(0, columns - 1)
+        row = (total[..., 1] / motion.block).add_(y).floor_().clamp_(0, rows - 1)
+        frame = (window + (last - step).clamp(min=0)) * (rows * columns)
+        at = row.mul_(columns).add_(column).long().add_(frame[..., None, None])
+        goes = (step < strides)[..., None, None]
+        total += pairs[at].view(torch.float32).view(total.shape) * goes[..., None]
+        valid &= known[at] | ~goes
+    return total, valid
+
+
+@lru_cache(maxsize=16)
+def _between_blocks(blocks: int, extent: float, grid: int, pairs: bool = False) -> Tensor:
+    """Weights (G, blocks) of linear interpolation between the middles of blocks, of which the
+    frame shows the first `extent`: the last one may reach beyond it. `pairs`: (2 G, 2 blocks), for
+    numbers that come in pairs."""
+    place = ((torch.arange(grid) + 0.5) * (extent / grid) - 0.5).clamp(0, blocks - 1)
+    distance = (place[:, None] - torch.arange(blocks)).abs()
+    weights = (1 - distance).clamp(min=0)
+    return torch.kron(weights, torch.eye(2)) if pairs else weights
+
+
+def hold(motion: Motion) -> Motion:
+    """Give frames without a single vector (I-frames) those of the frame after, the last those of
+    the frame before: what moves goes on moving while a codec starts anew."""
+    has = motion.valid.flatten(1).any(dim=1)
+    if bool(has.all()) or not bool(has.any()):
+        return motion
+    frames = torch.arange(len(has))
+    # Of all frames with vectors the nearest, the later one first.
+    distance = (frames - frames[:, None]).abs() * 2 - (frames > frames[:, None]).int()
+    nearest = distance.masked_fill(~has, 4 * len(has)).argmin(dim=1)
+    return replace(motion, vectors=motion.vectors[nearest], valid=motion.valid[nearest])
+
+
+def flow_for(size: int, source: Source = "dis") -> Callable[[Clip], Clip]:
+    """`add_flow` as fine as views of `size` pixels can use; picklable, for a worker.
+
+    Finer flow than the view shows is thrown away; DIS needs 32 x 32 at least.
+    """
+    return partial(add_flow, source=source, grid=max(32, size))
+
+
+def add_flow(
+    clip: Clip, source: Source = "auto", *, grid: int = 112, preset: Preset = "fast"
+) -> Clip:
+    """The clip with its `flow` filled in, and without the motion that it may be made of.
+
+    Args:
+        clip: with `motion` if source is "codec".
+        source: "dis", "codec", or "auto": the codec's vectors where a vector's length is motion
+            per frame and its blocks are small beside the picture, DIS elsewhere.
+        grid: G.
+        preset: of DIS.
+
+    Raises:
+        NoVectorsError: "codec" and the clip has no vectors.
+        ValueError: unknown source.
+    """
+    if source not in ("dis", "codec", "auto"):
+        raise ValueError(f"flow source must be 'dis', 'codec' or 'auto', got {source!r}")
+    motion = clip.motion
+    if source == "codec" and motion is None:
+        raise NoVectorsError(
+            "flow 'codec': this clip carries no motion vectors; pass --flow auto or run "
+            "`unscene prepare` on the folder"
+        )
+    if motion is not None and (source == "codec" or (source == "auto" and _serves(motion))):
+        return clip.replace(flow=codec_flow(motion, grid), motion=None)
+    return clip.replace(flow=dis_flow(clip, grid, preset), motion=None)
+
+
+def vectors_serve(info: VideoInfo) -> bool:
+    """Whether "auto" takes the vectors of a checked video, as far as is known before reading."""
+    return info.exact and min(info.width, info.height) >= _BLOCKS * BLOCK
+
+
+def _serves(motion: Motion) -> bool:
+    # A window of key frames alone has no vector at all.
+    fine = min(motion.size) >= _BLOCKS * motion.block
+    return motion.exact and fine and bool(motion.valid.any())

@@ -1,0 +1,1 @@
+"""A folder of videos -> a checked folder of videos made for training."""

@@ -1,0 +1,242 @@
+"""One file -> one file whose motion vectors are the motion from each frame to the next.
+
+H.264 or MPEG-4 part 2 in MP4: no B-frames, one reference, a key frame every `gop` frames, no sound.
+Frames keep their times, or are drawn from them at an even rate; a broken clock is mended first.
+Interlaced pictures are made whole, rotation is applied, the range becomes limited and the matrix is
+written down: what players guess depends on the height.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain, islice
+from pathlib import Path
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+
+from unscene.errors import UnsceneError, VideoError
+from unscene.files import replacing
+from unscene.prepare.deinterlace import progressive
+from unscene.prepare.settings import Recipe
+from unscene.prepare.tone_curve import Levels
+from unscene.video.packets import open_container
+from unscene.video.picture_format import FULL, LIMITED, Meaning
+from unscene.video.planes import array_of
+from unscene.video.probe import check_file, why
+from unscene.video.timestamps import TimedFrames, evenly, steady
+
+_BT709, _UNSPECIFIED, _BT601 = 1, 2, 6  # AVColorSpace, AVColorPrimaries, AVColorTransfer...
+# What the next file would meet, too; only what is said of the target counts in the second.
+_FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_WAY = {errno.EROFS, errno.EACCES, errno.EIO}
+_ROOM = 1 << 20  # bytes; more than FFmpeg keeps back before it writes
+_FINEST = 60_000  # ticks a second: whole at 24, 25 and 30 fps; MPEG-4 allows 65535
+_TO_LIMITED = np.round(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file. `damaged`: packets as in `inspect`."""
+
+    frames: int
+    bytes: int
+    damaged: int
+
+
+class Stopped(Exception):  # noqa: N818
+    """The caller asked to stop; nothing was left behind."""
+
+
+def transcode(
+    source: str | os.PathLike[str],
+    target: Path,
+    recipe: Recipe,
+    *,
+    start: float = 0.0,
+    end: float | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Write `target`, an .mp4, whole or not at all; the source is only read.
+
+    Args:
+        start, end: the segment to cut out, in seconds.
+        stop: asked before every frame; True ends the work with Stopped.
+
+    Raises:
+        VideoError: the source cannot be used, or has no frame in the segment.
+        UnsceneError: no target can be written there (the disk is full, permissions).
+    """
+    source = os.fspath(source)
+    check_file(source)
+    try:
+        with replacing(Path(target)) as temporary:
+            levels = _levels(source, recipe, start, end, stop) if recipe.brighten else None
+            with open_container(source) as container:
+                pictures = TimedFrames(container, source)
+                frames = steady(progressive(pictures.segment(start, end)), 1 / pictures.fps)
+                if recipe.fps is not None:
+                    frames = evenly(frames, recipe.fps, 1 / pictures.fps)
+                count = _encode(temporary, frames, pictures, recipe, levels, stop)
+            if not count:
+                damage = pictures.packets.damage
+                because = "" if damage is None else f": {why(damage)}"
+                where = " in its segment" if start > 0 or end is not None else ""
+                raise VideoError(source, f"no frame can be decoded{where}{because}")
+            _verify(temporary, count)
+            written = temporary.stat().st_size
+        return Outcome(count, written, pictures.damaged)
+    except (FFmpegError, OSError, ValueError) as error:
+        name, number = getattr(error, "filename", None), getattr(error, "errno", None)
+        about_target = name is not None and Path(os.fsdecode(name)) != Path(source).absolute()
+        said = getattr(error, "strerror", None)
+        if number in _FULL_DISK or (about_target and number in _NO_WAY):
+            raise UnsceneError(f"{target}: cannot be written ({said})") from error
+        if about_target:  # a name, or times, that the disk or the format does not take
+            raise VideoError(source, f"cannot be written as {target} ({said})") from error
+        raise VideoError(source, why(error)) from error
+
+
+def _encode(
+    path: Path,
+    frames: Iterator[tuple[VideoFrame, float]],
+    source: TimedFrames,
+    recipe: Recipe,
+    levels: Levels | None,
+    stop: Callable[[], bool],
+) -> int:
+    rate = Fraction(recipe.fps or source.fps).limit_denominator(1001)
+    ticks = rate.numerator * (_FINEST // rate.numerator) or _FINEST
+    count, place = 0, -1
+    draw, stream, length = None, None, round(ticks / rate)
+    with av.open(str(path), "w", format="mp4") as out:
+        for frame, time in frames:
+            if stop():
+                raise Stopped
+            if draw is None or stream is None:
+                draw = _Drawer(frame, source, recipe, levels)
+                stream = _stream(out, draw, rate, Fraction(1, ticks), recipe)
+            picture = draw(frame)
+            place = max(round(time * ticks), place + 1)
+            picture.pts, picture.time_base = place, Fraction(1, ticks)
+            _mux(out, stream.encode(picture), length)
+            count += 1
+        if stream is not None:
+            _mux(out, stream.encode(None), length)
+    return count
+
+
+def _levels(
+    source: str, recipe: Recipe, start: float, end: float | None, stop: Callable[[], bool]
+) -> Levels:
+    """Of the key frames, or of the first frame where a segment has none."""
+
+    def lumas(frames: Iterator[tuple[VideoFrame, float]]) -> Iterator[np.ndarray]:
+        draw = None
+        for frame, _ in frames:
+            if stop():
+                raise Stopped
+            draw = draw or _Drawer(frame, pictures, recipe)
+            yield array_of(draw(frame).planes[0])
+
+    for options, most in (({"skip_frame": "nokey"}, None), ({}, 1)):
+        with open_container(source) as container:
+            pictures = TimedFrames(container, source, options)
+            found = lumas(islice(pictures.segment(start, end), most))
+            first = next(found, None)
+            if first is not None:
+                return Levels.of(chain([first], found))
+    return Levels.of([])
+
+
+def _mux(out: av.container.OutputContainer, packets: list[Packet], length: int) -> None:
+    for packet in packets:
+        packet.duration = length  # counts for the last frame: the muxer knows the others
+        out.mux(packet)
+
+
+def _stream(
+    out: av.container.OutputContainer, draw: _Drawer, rate: Fraction, tick: Fraction, recipe: Recipe
+) -> av.VideoStream:
+    name = "libx264" if recipe.codec == "h264" else "mpeg4"
+    options = recipe.encoder_options()
+    stream: av.VideoStream = out.add_stream(name, rate=rate, options=options)  # type: ignore[assignment]
+    stream.width, stream.height = draw.size
+    stream.pix_fmt = "yuv420p"
+    context = stream.codec_context
+    context.time_base = tick
+    context.color_range, context.colorspace = LIMITED, draw.matrix
+    # MP4 names a matrix only beside primaries and a transfer curve.
+    context.color_primaries, context.color_trc = draw.primaries, draw.curve
+    context.sample_aspect_ratio = draw.aspect
+    return stream
+
+
+class _Drawer:
+    """Frames -> upright yuv420p of one size, which the first frame decides."""
+
+    def __init__(
+        self, frame: VideoFrame, source: TimedFrames, recipe: Recipe, levels: Levels | None = None
+    ) -> None:
+        self.meaning = Meaning.of(frame)
+        self.grey = self.meaning.grey
+        luma, chroma = (levels.luma, levels.chroma) if levels else (None, None)
+        if self.grey and self.meaning.full_range:  # the scaler leaves grey as it is
+            luma = _TO_LIMITED if luma is None else luma[_TO_LIMITED]
+        self.tables = (luma, chroma, chroma)
+        wanted = recipe.size(frame.width, frame.height)
+        self.size = self.meaning.upright_size(wanted)
+        # Where nothing shrinks, an odd size loses a row or column instead of being blurred.
+        shrinks = min(frame.width, frame.height) > min(wanted) + 1
+        self.inner = wanted if shrinks else (frame.width, frame.height)
+        aspect = source.stream.sample_aspect_ratio or Fraction(1)
+        self.aspect = 1 / aspect if self.meaning.turns % 2 else aspect
+        self.range = frame.color_range or (FULL if self.meaning.full_range else LIMITED)
+        self.matrix = frame.colorspace
+        if frame.format.is_rgb or self.grey or self.matrix == _UNSPECIFIED:
+            self.matrix = _BT709 if self.meaning.matrix == "bt709" else _BT601
+        usual = _BT601 if self.matrix == _BT601 else _BT709
+        known = (frame.color_primaries, frame.color_trc)
+        self.primaries, self.curve = (usual if n in (0, _UNSPECIFIED) else n for n in known)
+        self.scaler = VideoReformatter()
+
+    def __call__(self, frame: VideoFrame) -> VideoFrame:
+        small = self.scaler.reformat(
+            frame,
+            *self.inner,
+            "gray" if self.grey else "yuv420p",
+            interpolation="AREA" if (frame.width, frame.height) != self.inner else None,
+            src_color_range=self.range,
+            dst_color_range=self.range if self.grey else LIMITED,
+            threads=1,
+        )
+        # A new picture: the old one would hand its type and side data to the encoder.
+        picture = VideoFrame(self.size[0], self.size[1], "yuv420p")
+        for old, new, table in zip(small.planes, picture.planes, self.tables, strict=False):
+            upright = self.meaning.upright(array_of(old))
+            upright = upright if table is None else table[upright]
+            array_of(new)[:] = upright[: new.height, : new.width]
+        for new in picture.planes[1:] if self.grey else ():
+            array_of(new)[:] = 128
+        return picture
+
+
+def _verify(path: Path, count: int) -> None:
+    """What was written must be there: FFmpeg does not always say that the disk is full."""
+    try:
+        with open_container(str(path)) as container:
+            found = sum(1 for packet in container.demux(video=0) if packet.size)
+    except FFmpegError:
+        found = 0
+    if found != count:
+        with path.open("ab") as file:  # the disk says so now
+            file.write(bytes(_ROOM))
+        raise OSError(errno.EINVAL, f"{found} of {count} frames arrived", str(path))

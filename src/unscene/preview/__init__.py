@@ -1,0 +1,1 @@
+"""Views -> a picture to look at before training."""

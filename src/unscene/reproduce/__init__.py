@@ -1,0 +1,1 @@
+"""A row of a paper's table, from the data to the numbers."""

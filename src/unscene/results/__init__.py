@@ -1,0 +1,1 @@
+"""Scores -> rows, confidence intervals, tables and plots."""

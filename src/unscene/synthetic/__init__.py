@@ -1,0 +1,1 @@
+"""Nothing -> footage whose motion and scene are known."""

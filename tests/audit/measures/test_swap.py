@@ -1,0 +1,163 @@
+"""The measure "swap": who lends to whom, and whose neighbour what comes out is."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import controls
+import numpy as np
+import pytest
+import torch
+from controls import Control, ask
+
+from media import pan, texture, write
+from unscene.audit.footage import Footage
+from unscene.audit.measures.base import Measured, Watcher
+from unscene.audit.measures.shared_views import lending, shuffled, swapped_views
+from unscene.audit.measures.swap import Swap
+from unscene.data.listing import open_catalog
+from unscene.results.statistics import share
+
+
+def some(footage: Footage, videos: int, **changes: int) -> Footage:
+    catalog = replace(footage.catalog, videos=footage.catalog.videos[:videos])
+    return replace(footage, catalog=catalog, **changes)
+
+
+def measure(function: controls.Function, footage: Footage, **clip: int) -> tuple[Swap, Measured]:
+    encoder = Control(function, **clip)
+    swap = Swap(Watcher(encoder), footage)
+    for batch in footage.batches(encoder.spec):
+        swap.see(batch)
+    return swap, swap.finish()
+
+
+def test_every_clip_gives_once_and_lends_once(places: Footage) -> None:
+    watcher = Watcher(Control(controls.constant))
+    for batch in places.batches(watcher.spec):
+        lent = lending(watcher, batch, places)
+        assert lent.moving.all()
+        assert lent.lender.tolist() == [*range(1, len(batch)), 0]
+        views = swapped_views(watcher, batch, lent)
+        anchor, parted = watcher.centre(batch), watcher.parted(batch)
+        for view, row in zip(views, lent.swapped.tolist(), strict=True):
+            mask = parted.mask[row, 0]
+            own = (view - anchor[row]).abs().amax(dim=0)
+            foreign = (view - parted.scene[lent.lender[row]]).abs().amax(dim=0)
+            assert own[mask > 0.999].max() < 1e-3
+            assert foreign[mask == 0].max() < 1e-5
+
+
+def test_neither_a_file_nor_a_place_lends_to_itself(places: Footage, tmp_path: Path) -> None:
+    first, second = (places.videos[i].path for i in (0, 1))
+    for name, path in (("a", first), ("b", first), ("c", second)):
+        shutil.copy(path, tmp_path / f"{name}.mp4")
+    segments = "path,start,end\n" + "c.mp4,0,0.6\nc.mp4,0.6,1.2\n" + "a.mp4,,\nb.mp4,,\n"
+    (tmp_path / "list.csv").write_text(segments)
+    footage = Footage(open_catalog(tmp_path / "list.csv"))
+    watcher = Watcher(Control(controls.constant))
+    (batch,) = footage.batches(watcher.spec)
+    lent = lending(watcher, batch, footage)
+    lenders = {
+        int(i): int(batch.index[j]) for i, j in zip(batch.index, lent.lender, strict=True) if j >= 0
+    }
+    assert set(lenders) == {0, 1, 2, 3}
+    for taker, lender in lenders.items():
+        assert (taker < 2) != (lender < 2)
+    shutil.rmtree(tmp_path)
+    tmp_path.mkdir()
+    for name in "ab":
+        shutil.copy(first, tmp_path / f"{name}.mp4")
+    alone = Footage(open_catalog(tmp_path))
+    swap, found = measure(controls.constant, alone)
+    assert found.details["left_out"] == {"no other scene": 2}
+    assert found.absent == "only 2 video files in all, and an interval takes at least 8"
+    assert not found.scores
+    assert swap.forwards == 2
+
+
+def test_shares_are_counted_as_they_are_described(places: Footage) -> None:
+    """Against a loop: the nearest of two, of all, and of order and disorder."""
+    swap, found = measure(controls.looks, some(places, 16, clips=2))
+    clips = torch.stack(swap.clips).double()
+    follows, orders, nearest = [], [], {"motion": 0, "background": 0, "other": 0}
+    for mixed, disordered, (motion, scene) in zip(
+        swap.mixed, swap.disordered, swap.donors, strict=True
+    ):
+        cosines = clips @ mixed
+        follows.append(float(cosines[motion] > cosines[scene]))
+        gap = float(cosines[motion]) - disordered
+        orders.append(0.5 if abs(gap) < 1e-6 else float(gap > 0))
+        best = int(cosines.argmax())
+        nearest["motion" if best == motion else "background" if best == scene else "other"] += 1
+    videos = np.array([swap.owner[motion] for motion, _ in swap.donors])
+    assert len(follows) > len(set(videos)) >= 8
+    for name, values in (("motion_share", follows), ("order", orders)):
+        means = [np.mean(np.array(values)[videos == video]) for video in set(videos.tolist())]
+        assert found.scores[name].value == pytest.approx(np.mean(means))
+        assert found.scores[name].n == len(means)
+    told = {name: count / len(follows) for name, count in nearest.items()}
+    assert found.details["nearest"] == pytest.approx(told)
+
+
+def test_shuffled_views_are_the_same_for_all_who_ask(places: Footage) -> None:
+    watchers = [Watcher(Control(controls.constant)) for _ in range(2)]
+    batch = next(iter(places.batches(watchers[0].spec)))
+    one, two = (shuffled(watcher, batch, places) for watcher in watchers)
+    assert torch.equal(one, two)
+    other = shuffled(watchers[0], batch, replace(places, seed=1))
+    assert not torch.equal(one, other)
+
+
+def test_a_camera_that_moves(tmp_path: Path) -> None:
+    for k, speed in enumerate(((2, 0), (0, 2), (2, 2))):
+        write(tmp_path / f"{k}.mp4", pan(40, (48, 48), speed))
+    write(tmp_path / "still.mp4", [texture(48, 48)] * 40)
+    few, found = measure(controls.constant, Footage(open_catalog(tmp_path)))
+    assert found.details["left_out"] == {"nothing moves": 1, "the camera moves": 3}
+    # With so few it is not the camera's fault.
+    assert found.absent == "only 4 video files in all, and an interval takes at least 8"
+    few.owner += range(4, 9)
+    assert few.finish().absent == (
+        "only 0 video files of 9 with something to swap, and an interval takes at least 8: "
+        "something must move before a fixed camera, in several places "
+        "(nothing moves in 1, the camera moves in 3)"
+    )
+
+
+def test_two_frames_have_no_order_worth_a_name(places: Footage) -> None:
+    _, found = measure(controls.looks, some(places, 12), frames=2, stride=4)
+    assert list(found.scores) == ["motion_share"]
+
+
+def test_order_has_no_chance(places: Footage) -> None:
+    """Untrained networks have more than a half: it is no more than what the blind have."""
+    found = ask(controls.flow, places, ["swap"])["swap"].scores
+    assert {name: one.chance for name, one in found.items()} == {"motion_share": 0.5, "order": None}
+
+
+@pytest.mark.parametrize("wins", [0, 10, 20])
+def test_an_interval_has_a_width(wins: int) -> None:
+    """Wilson's, against the roots of his equation."""
+    found = share(np.repeat([1.0, 0.0], [wins, 20 - wins]), np.arange(20))
+    assert (found.value, found.n) == (wins / 20, 20)
+    for bound in found.ci95:
+        assert (bound - found.value) ** 2 == pytest.approx(1.959964**2 * bound * (1 - bound) / 20)
+    assert found.ci95[1] - found.ci95[0] > 0.1
+
+
+def test_clips_of_one_video_are_one_piece_of_evidence() -> None:
+    many = share(np.array([1.0, 1.0, 1.0, 0.0]), np.array([5, 5, 5, 7]))
+    assert (many.value, many.n) == (0.5, 2)
+    assert many == share(np.array([1.0, 0.0]), np.arange(2))
+
+
+def test_batches_of_encoded_clips_change_nothing(places: Footage) -> None:
+    found = ask(controls.flow, some(places, 10), ["swap"])["swap"]
+    encoder = Control(controls.flow)
+    swap = Swap(Watcher(encoder, batch_size=3), some(places, 10))
+    for batch in swap.footage.batches(encoder.spec):
+        swap.see(batch)
+    assert swap.finish() == found

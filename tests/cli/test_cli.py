@@ -1,0 +1,310 @@
+"""`unscene`: quick to answer, exit codes, whole runs through main."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from unscene import __version__
+from unscene.cli.main import main
+from unscene.errors import UnsceneError
+from unscene.synthetic.generate import ScenesReport
+
+Flags = Callable[..., list[str]]
+Captured = pytest.CaptureFixture[str]
+_HEAVY = "torch", "lightning", "av", "cv2", "sklearn", "tqdm"
+_PROBE = f"""
+import sys
+from unscene.cli.main import main
+try:
+    status = main(sys.argv[1:])
+except SystemExit as left:
+    status = left.code or 0
+print("loaded:", [name for name in {_HEAVY!r} if name in sys.modules], file=sys.stderr)
+sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "said"),
+    [
+        (["--help"], 0, "pretrain"),
+        (["pretrain", "--help"], 0, "--temperature"),
+        (["evaluate", "--help"], 0, "finetune"),
+        (["evaluate", "retrieve", "--help"], 0, "--encoder"),
+        (["evaluate", "finetune", "--help"], 0, "--labels"),
+        (["results", "--help"], 0, "--markdown"),
+        (["--version"], 0, f"unscene {__version__}\n"),
+        (["pretrain", "data", "--tempurature", "1"], 2, "did you mean --temperature?"),
+        (["evaluate", "retrieve", "data", "--encodr", "x"], 2, "did you mean --encoder?"),
+        (["evaluate", "retrieve", "data", "--lr", "3"], 2, "unknown flag '--lr'. See --help"),
+        (["views", "data", "--queue", "3"], 2, "unknown flag '--queue'. See --help"),
+        (["pretrain", "data", "--method", "cdm"], 1, "did you mean cmd?"),
+        (["pretrian"], 2, "unknown command 'pretrian'; did you mean pretrain? Known: demo,"),
+        (["evaluate", "retreive"], 2, "did you mean retrieve?"),
+        (["pretrain", "data", "--method", "DSM"], 1, "'DSM'; did you mean dsm? Known: moco,"),
+        (["pretrain", "data", "--method", "zzz"], 1, "unknown method 'zzz'. Known: moco,"),
+        (["reproduce", "table1-dsm-c3d"], 1, "no such recipe"),
+        (["results", "--metrics", "A", "runs"], 1, "results first; --metrics took A, runs"),
+        (["pretrain", "data", "--lr", "fast"], 2, "--lr 'fast': must be a number"),
+        (["pretrain", "data", "--method", "dms"], 1, "did you mean dsm?"),
+        (["pretrain", "data", "--method=moco", "--warp=true"], 1, "it is for dsm, dsm-triplet"),
+        (["views", "data", "--seed=-1"], 1, "seed -1: must not be negative"),
+        (["pretrain"], 1, "no DATA"),
+        (["evaluate", "finetune", "data"], 1, "--train"),
+    ],
+)
+def test_help_and_mistakes_load_nothing_heavy(line: list[str], status: int, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE, *line], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == status, done.stderr
+    assert said in done.stdout + done.stderr
+    assert "loaded: []" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["--size", "big"], "--size 'big': must be a whole number"),
+        (["--drops", "3"], "--drops '3': must be a list"),
+        (["--flow", "raft"], "--flow 'raft': must be one of 'auto', 'dis', 'codec'"),
+        (["--warp", "perhaps"], "--warp 'perhaps': must be true or false"),
+        (["--devices", "some"], "--devices 'some': must be a whole number or one of 'auto'"),
+        (["--encoder_options", "wide"], "--encoder_options 'wide': must be a table"),
+    ],
+)
+def test_a_wrong_value_is_one_line(line: list[str], said: str, capsys: Captured) -> None:
+    assert main(["pretrain", "data", *line]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("audit x --encoder a --measures swap", "--measures 'swap': must be a list: [swap]"),
+        ("audit x --encoder a --measures swap,time", "must be a list: [swap,time]"),
+        ("audit x --encoder a --measures [swap", "must be a list, such as [one, other]"),
+        ("audit x --encoder a --fail-below low", "--fail_below 'low': must be a number"),
+        ("scenes x --shapes bar", "--shapes 'bar': must be a list: [bar]"),
+        ("scenes x --speed 3", "--speed '3': must be a list, such as [2, 20]"),
+        ("pretrain x --drops 3", "--drops '3': must be a list: [3]"),
+        ("pretrain x --shift_range 3", "--shift_range '3': must be a list, such as [2, 20]"),
+        ("pretrain x --stage_weights a", "must be a list, such as [2, 20]"),
+    ],
+)
+def test_a_list_is_shown_as_it_is_typed(line: str, said: str, capsys: Captured) -> None:
+    assert main(line.split()) == 2
+    error = capsys.readouterr().err
+    assert error.endswith(f"{said}\n")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("scenes", "required: out; see unscene scenes --help"),
+        ("audit x", "required: encoder; see unscene audit --help"),
+        ("evaluate retrieve", "required: data, encoder; see unscene evaluate retrieve --help"),
+        ("evaluate", "no protocol; name one of retrieve, probe, finetune, decouple, or see"),
+    ],
+)
+def test_what_is_missing_is_named_as_it_is_typed(line: str, said: str, capsys: Captured) -> None:
+    assert main(line.split()) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_shell_completion_knows_every_command_and_its_flags(capsys: Captured) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--print_completion=shtab-bash"])
+    assert left.value.code == 0
+    script = capsys.readouterr().out
+    assert {"--temperature", "--fail-below", "--plot"} <= set(re.findall(r"--[\w-]+", script))
+
+
+def test_no_command_and_missing_arguments(capsys: Captured) -> None:
+    assert main([]) == 2
+    page = capsys.readouterr().err
+    assert all(f"\n    {name} " in page for name in ("demo", "audit", "scenes", "doctor"))
+    assert main(["evaluate", "retrieve", "data"]) == 2
+    assert "encoder" in capsys.readouterr().err
+
+
+def test_pretrain_and_evaluate(
+    flags: Flags, moving: ScenesReport, tmp_path: Path, capsys: Captured
+) -> None:
+    out = tmp_path / "run"
+    assert main(flags(out, method="moco", max_steps=2)) == 0
+    said = capsys.readouterr()
+    assert "finished after 2 of 2 steps" in said.out
+    assert str(out / "encoder.safetensors") in said.out
+    assert "GPU available" not in said.err + said.out
+
+    rows = tmp_path / "rows.jsonl"
+    line = ["evaluate", "retrieve", str(moving.train), "--encoder", str(out), "--clips", "1"]
+    assert main([*line, "--workers", "0", "--out", str(rows)]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("retrieval_r1")
+    assert "n = 8" in said.out
+    assert said.out.endswith(f"\nrows: {rows}\n")
+    record = json.loads(rows.read_text().splitlines()[0])
+    assert (record["method"], record["steps"]) == ("moco", 2)
+
+    line = ["evaluate", "probe", str(moving.seen), "--train", str(moving.train)]
+    assert main([*line, "--encoder", str(out), "--clips", "1", "--workers", "0"]) == 0
+    assert capsys.readouterr().out.startswith("probe_top1")
+
+    table = tmp_path / "table.md"
+    line = ["results", str(rows), "--markdown", str(table), "--plot", str(tmp_path / "plot.png")]
+    assert main([*line, "--metrics", "retrieval_r1"]) == 0
+    assert re.search(rf"moco +{record['value']:.3f}", capsys.readouterr().out)
+    assert f"| moco | {record['value']:.3f}" in table.read_text()
+    assert (tmp_path / "plot.png").is_file()
+
+    line = ["evaluate", "finetune", str(moving.seen), "--train", str(moving.train), "--max_steps"]
+    line += ["2", "--encoder", str(out), "--out", str(tmp_path / "tuned"), "--batch_size", "2"]
+    assert main([*line, "--workers", "0", "--clips", "1"]) == 0
+    assert capsys.readouterr().out.startswith("finetune_top1")
+
+    line = ["evaluate", "decouple", str(moving.seen), "--encoder", str(out), "--workers", "0"]
+    assert main(line) == 0
+    assert capsys.readouterr().out.startswith("decoupling_trained")
+
+    # The saved configuration takes flags beside it, and finds its own folder taken.
+    config = ["pretrain", "--config", str(out / "config.yaml")]
+    assert main(config) == 1
+    assert "already holds a run" in capsys.readouterr().err
+    again = tmp_path / "again"
+    assert main([*config, "--out", str(again)]) == 0
+    encoders = [(folder / "encoder.safetensors").read_bytes() for folder in (out, again)]
+    assert encoders[0] == encoders[1]
+
+    assert main(["pretrain", "--resume", "--out", str(out), "--lr", "0.5"]) == 1
+    assert "lr: was 0.001, now 0.5" in capsys.readouterr().err
+
+
+def test_ctrl_c_saves_and_resume_finishes(flags: Flags, tmp_path: Path, capsys: Captured) -> None:
+    out = tmp_path / "run"
+    line = flags(out, method="moco", max_steps=100_000)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    run = subprocess.Popen(
+        [sys.executable, "-m", "unscene", *line],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not list(out.glob("tensorboard/events*")) and time.monotonic() < deadline:
+            assert run.poll() is None, run.communicate()
+            time.sleep(0.2)
+        time.sleep(1)
+        run.send_signal(signal.SIGINT)
+        output, error = run.communicate(timeout=60)
+    finally:
+        run.kill()
+    assert run.returncode == 130, error
+    assert "Traceback" not in error
+    assert "stopping after this step" in output
+    assert f"continue with: unscene pretrain --resume --out {out}" in output
+    steps = json.loads((out / "summary.json").read_text())["steps"]
+    assert 0 < steps < 100_000
+    # So many steps would take long: shorten the plan on disk, which is what --resume reads.
+    plan = (out / "config.yaml").read_text()
+    (out / "config.yaml").write_text(plan.replace("max_steps: 100000", f"max_steps: {steps + 2}"))
+    assert main(["pretrain", "--resume", "--out", str(out)]) == 0
+    assert f"finished after {steps + 2} of {steps + 2} steps" in capsys.readouterr().out
+
+
+def test_names_in_a_configuration(tmp_path: Path, capsys: Captured) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("encodr: r3d18\n")
+    assert main(["pretrain", "data", "--config", str(config)]) == 1
+    assert "unknown setting 'encodr'; did you mean encoder?" in capsys.readouterr().err
+    # What a recipe calls its data is a name and no place.
+    recipe = Path(__file__).parents[2] / "recipes" / "hdc-kinetics-r3d18.yaml"
+    assert main(["pretrain", "--config", str(recipe)]) == 1
+    assert "no DATA: give a folder" in capsys.readouterr().err
+
+
+def test_scenes(tmp_path: Path, capsys: Captured) -> None:
+    line = ["scenes", str(tmp_path / "s"), "--train_videos", "1", "--seen_videos", "0"]
+    line += ["--unseen_videos", "0", "--frames", "2", "--size", "32", "--workers", "1"]
+    assert main([*line, "--object_size", "[8, 10]", "--speed", "[1, 2]"]) == 0
+    assert "1 videos" in capsys.readouterr().out
+    assert (tmp_path / "s" / "train" / "00000.mp4").is_file()
+
+
+@pytest.mark.filterwarnings("ignore")  # it imports every package there is
+def test_doctor(capsys: Captured) -> None:
+    status = main(["doctor"])
+    said = capsys.readouterr().out
+    assert status == 0, said
+    assert f"unscene {__version__}" in said
+    assert "h264" in said
+    assert "everything needed is here" in said
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "said"),
+    [
+        (UnsceneError("street.webm: no"), 1, "unscene doctor: street.webm: no"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (OSError(28, "No space left on device"), 1, "No space left on device"),
+        (PermissionError(13, "Permission denied", "/x/y"), 1, "/x/y: Permission denied"),
+        (
+            UnsceneError(
+                "Caught UnsceneError in DataLoader worker process 0.\nOriginal Traceback (most "
+                'recent call last):\n  File "x.py", line 1\nunscene.errors.UnsceneError: a.mp4: bad'
+            ),
+            1,
+            "unscene doctor: a.mp4: bad",
+        ),
+    ],
+)
+def test_exit_codes(
+    raised: BaseException,
+    status: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Captured,
+) -> None:
+    def fail() -> None:
+        raise raised
+
+    monkeypatch.setattr("unscene.cli.doctor_checks.doctor", fail)
+    assert main(["doctor"]) == status
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_names_that_are_no_utf8_are_printed(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.mp4")).write_text("buy milk")
+    done = subprocess.run(
+        [sys.executable, "-m", "unscene", "prepare", str(tmp_path), "--check", "--workers", "0"],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
+        timeout=60,
+    )
+    assert (done.returncode, b"Traceback" in done.stderr) == (1, False)
+    assert b"  caf\\udce9.mp4   is not a video" in done.stdout
+
+
+def test_a_bug_is_not_dressed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unscene.cli.doctor_checks.doctor", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["doctor"])

@@ -1,0 +1,51 @@
+"""Each view of the decoupling score changes one thing, and leaves the other alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from media import write
+from unscene.data.listing import open_catalog
+from unscene.data.loading import Batch
+from unscene.encoders import EncoderSpec
+from unscene.evaluate.decoupling_views import Studio
+
+SPEC = EncoderSpec("none", {}, 1, 8, 1, 48, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+
+def views(path: Path, luma: list[np.ndarray]) -> list[dict[str, Tensor]]:
+    """Of the one window of a video, drawn eight times."""
+    write(path, luma, options={"crf": "4"})
+    videos = open_catalog(path.parent).videos
+    studios = [Studio(videos, SPEC, seed, "cpu") for seed in range(8)]
+    batch = Batch.of([studios[0].windows(1)[0, 0]])
+    return [studio.views(batch, 0, 0) for studio in studios]
+
+
+def likeness(one: Tensor, other: Tensor) -> float:
+    """The correlation of two pictures' brightness."""
+    grey = torch.stack([picture.mean(dim=1).flatten() for picture in (one, other)])
+    return float(torch.corrcoef(grey)[0, 1])
+
+
+def test_colour_keeps_every_edge_in_its_place_and_crop_does_not(tmp_path: Path) -> None:
+    """A checkerboard that is pushed to the right."""
+    rows, columns = np.mgrid[:64, :64] // 4
+    board = (70 + 60 * ((rows + columns) % 2)).astype(np.uint8)
+    for view in views(tmp_path / "a.mp4", [np.roll(board, t, axis=1) for t in range(12)]):
+        assert likeness(view["anchor"], view["colour"]) > 0.99
+        assert likeness(view["anchor"], view["crop"]) < 0.9
+        assert (view["anchor"] - view["colour"]).abs().mean() > 0.01
+
+
+def test_crop_keeps_every_colour_and_colour_does_not(tmp_path: Path) -> None:
+    """A wall of one colour, on which the light changes."""
+    wall = [np.full((64, 64), 80 + 6 * t, np.uint8) for t in range(12)]
+    for view in views(tmp_path / "a.mp4", wall):
+        anchor, colour, crop = (view[k].mean((0, 3, 4)) for k in ("anchor", "colour", "crop"))
+        torch.testing.assert_close(crop, anchor, atol=0.01, rtol=0)
+        assert (colour - anchor).abs().max() > 0.02

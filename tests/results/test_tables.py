@@ -1,0 +1,177 @@
+"""Tables and plots say what the rows say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unscene.errors import UnsceneError
+from unscene.results.rows import Row, write_rows
+from unscene.results.tables import collect, markdown, plot, tables, text
+
+
+def row(method: str, value: float, seed: int = 0, **changes: Any) -> Row:
+    fields: dict[str, Any] = {
+        "data": "films", "split": "test", "label": "action", "metric": "retrieval_r1",
+        "ci95": (value - 0.1, value + 0.1), "n": 50, "seconds": 0.0, "encoder": "r3d18",
+    }  # fmt: skip
+    return Row(method=method, value=value, seed=seed, **fields | changes)
+
+
+def shown(rows: list[Row], path: Path, metrics: tuple[str, ...] = ()) -> Any:
+    write_rows(path / "rows.jsonl", rows)
+    return tables(collect([path]), metrics)
+
+
+def test_one_seed_shows_its_own_interval(tmp_path: Path) -> None:
+    (table,) = shown([row("dsm", 0.4)], tmp_path)
+    cell = table.lines["dsm"]["retrieval_r1"]
+    assert (cell.value, cell.low, cell.high, cell.n, cell.seeds) == pytest.approx(
+        (0.4, 0.3, 0.5, 50, 1)
+    )
+
+
+def test_a_table_for_each_setting_and_its_title_tells_them_apart(tmp_path: Path) -> None:
+    rows = [
+        row("moco", 0.3, test={"correlation": 0.5, "gallery": 4}),
+        row("moco", 0.2, test={"correlation": 0.9, "gallery": 5}),
+        row("dsm", 0.6, test={"correlation": 0.9, "gallery": 6}),
+        row("dsm", 0.8, test={"correlation": 0.9}, metric="probe_top1"),
+        row("dsm", 0.7, split="train", test={"correlation": 0.9}),
+    ]
+    found = shown(rows, tmp_path)
+    assert [table.title for table in found] == [
+        "films, test, label action, correlation 0.5",
+        "films, test, label action, correlation 0.9",
+        "films, train, label action, correlation 0.9",
+    ]
+    assert list(found[1].lines) == ["moco", "dsm"]
+    assert found[1].metrics == ("retrieval_r1", "probe_top1")
+    only = shown(rows, tmp_path, ("probe_top1",))
+    assert [table.metrics for table in only] == [("probe_top1",)]
+    with pytest.raises(UnsceneError, match="no row has the metric top1; there are retrieval_r1"):
+        shown(rows, tmp_path, ("top1",))
+
+
+def test_encoders_are_told_apart_where_there_are_several(tmp_path: Path) -> None:
+    (table,) = shown([row("dsm", 0.4), row("dsm", 0.2, encoder="c3d")], tmp_path)
+    assert list(table.lines) == ["dsm, r3d18", "dsm, c3d"]
+
+
+def test_other_experiments_are_no_seeds(tmp_path: Path) -> None:
+    rows = [row("dsm", 0.2 + s / 10, s, steps=steps) for steps in (100, 900) for s in range(3)]
+    rows += [row("dsm", 0.3, 1, steps=900), row("moco", 0.1)]
+    (table,) = shown(rows, tmp_path)
+    write_rows(tmp_path / "copy" / "rows.jsonl", rows)  # as `unscene reproduce` leaves them
+    assert tables(collect([tmp_path])) == [table]
+    seeds = {name: line["retrieval_r1"].seeds for name, line in table.lines.items()}
+    assert seeds == {"dsm, steps 100": 3, "dsm, steps 900": 3, "moco": 1}
+
+
+def test_videos_and_seeds_of_a_line_are_those_of_all_its_cells(tmp_path: Path) -> None:
+    rows = [row("dsm", 0.2 + s / 10, s) for s in range(3)]
+    rows += [row("dsm", 0.3, metric="probe_top1", n=7), row("moco", 0.3)]
+    lines = markdown(shown(rows, tmp_path)).splitlines()
+    assert [line.split(" | ")[-1] for line in lines[4:]] == ["7 to 50, 1 to 3 |", "50, 1 |"]
+
+
+def test_markdown_and_text_hold_every_number(tmp_path: Path) -> None:
+    found = shown([row("moco", 0.25), row("dsm", 0.5), row("dsm", 0.75, metric="map")], tmp_path)
+    for written in (markdown(found), text(found)):
+        for part in ("0.250 [0.150, 0.350]", "0.500 [0.400, 0.600]", "0.750", "films, test"):
+            assert part in written
+    lines = markdown(found).splitlines()
+    assert {line.count("|") for line in lines[2:]} == {5}
+
+
+def test_chance_stands_above_the_methods(tmp_path: Path) -> None:
+    rows = [row("dsm", 0.4, chance=0.125), row("dsm", 0.5, seed=1, chance=0.135)]
+    found = shown([*rows, row("dsm", 0.5, metric="map")], tmp_path)
+    assert "| chance | 0.130 |  |  |" in markdown(found).splitlines()
+    assert text(found).splitlines()[2].split() == ["chance", "0.130"]
+    plot(found, tmp_path / "plot.png")
+
+
+def test_the_plot_is_a_picture_of_all_tables(tmp_path: Path) -> None:
+    found = shown([row("moco", 0.25), row("dsm", 0.5, split="other")], tmp_path)
+    plot(found, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(UnsceneError, match=r"ends in \.png"):
+        plot(found, tmp_path / "plot.pdf")
+
+
+def test_what_holds_no_rows(tmp_path: Path) -> None:
+    other = tmp_path / "log.jsonl"
+    other.write_text('{"step": 3}\n')
+    with pytest.raises(UnsceneError, match=r"log\.jsonl: holds no rows"):
+        collect([other])
+    with pytest.raises(UnsceneError, match="no rows of results in any"):
+        collect([tmp_path])
+    with pytest.raises(UnsceneError, match="does not exist"):
+        collect([tmp_path / "gone"])
+    write_rows(tmp_path / "deep" / "rows.jsonl", [row("dsm", 0.5)])
+    assert len(collect([tmp_path])) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"value": None}, {"value": "0.5"}, {"value": True}, {"ci95": None}, {"ci95": [0.1]},
+        {"ci95": [0.1, 0.2, 0.3]}, {"ci95": [0.1, None]}, {"n": "many"}, {"seed": None},
+        {"test": None}, {"config": None}, {"config": {"pretrained": 3}},
+        {"config": {"began": []}}, {"versions": []},
+        {"metric": None}, {"data": ["films"]}, {"chance": "some"},
+    ],
+)  # fmt: skip
+def test_a_line_of_another_kind_is_no_row(change: dict[str, Any], tmp_path: Path) -> None:
+    odd = json.dumps(asdict(row("dsm", 0.4)) | change)
+    (tmp_path / "odd.jsonl").write_text(odd + "\n")
+    with pytest.raises(UnsceneError, match="holds no rows of results"):
+        collect([tmp_path / "odd.jsonl"])
+    (table,) = shown([row("dsm", 0.4)], tmp_path)  # beside it
+    assert table.lines["dsm"]["retrieval_r1"].seeds == 1
+
+
+def test_every_row_of_the_experiments_is_one() -> None:
+    folder = Path(__file__).resolve().parents[2] / "experiments"
+    for file in sorted(folder.glob("*.jsonl")):
+        records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        expected = sum("ci95" in record and "metric" in record for record in records)
+        if expected and all("label" in record for record in records):
+            assert len(collect([file])) == expected, file
+
+
+def test_an_unknown_metric_beside_a_known_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsceneError, match=r"the metric top1; there are retrieval_r1$"):
+        shown([row("dsm", 0.4)], tmp_path, ("retrieval_r1", "top1"))
+
+
+def test_the_page_in_docs_says_what_the_rows_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).resolve().parents[2]
+    monkeypatch.syspath_prepend(str(root / "experiments"))
+    from write_results import page
+
+    assert page()[0] == (root / "docs" / "results.md").read_text(encoding="utf-8")
+
+
+def test_a_column_for_each_correlation_holds_what_the_table_of_one_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "experiments"))
+    from sections import BIASED, CORRELATIONS
+    from write_results import page
+
+    found = page()[1]
+    swept = {table.title: table for table in found[CORRELATIONS]}
+    for one in found[BIASED]:
+        for metric in one.metrics:
+            across = swept[f"{one.title}, {metric}"]
+            assert across.metrics == tuple(f"correlation {c}" for c in ("0", "0.5", "0.9", "1"))
+            both = across.lines.keys() & one.lines.keys()
+            assert {"random", "moco", "dsm", "dsm-triplet", "unscene"} <= both
+            for name in both:
+                assert across.lines[name]["correlation 0.9"] == one.lines[name][metric]
