@@ -28,11 +28,12 @@ from generated import scenes, training
 from trained import METHODS, append, flags, rows_in
 
 from unscene.data.catalog import Catalog
-from unscene.demo.run import BUDGET, CLIPS, rows_about
+from unscene.demo.run import BUDGET, CLIPS
 from unscene.encoders import VideoEncoder
 from unscene.evaluate.decoupling import decouple
 from unscene.evaluate.decoupling import rows as decoupling_rows
 from unscene.evaluate.features import extract
+from unscene.evaluate.labels import score_labels
 from unscene.results.rows import Row
 
 DECOUPLED = 100  # videos; each is encoded 11 times
@@ -76,9 +77,15 @@ def _rows(
         split: extract(encoder, catalog.videos, clips=CLIPS, batch_size=64, workers=1)
         for split, catalog in catalogs.items()
     }
-    asked = (("motion", "unseen"), ("scene", "seen"))
-    rows = rows_about(
-        encoder.spec, features, catalogs, asked, data="moving scenes", seed=seed, test=test
+    rows = score_labels(
+        encoder.spec,
+        features,
+        catalogs,
+        (("motion", "unseen"), ("scene", "seen")),
+        data="moving scenes",
+        views=CLIPS,
+        seed=seed,
+        test=test,
     )
     rows += decoupled(encoder, catalogs["unseen"], seed, test)
     return [replace(row, classes={}) for row in rows]

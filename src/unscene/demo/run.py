@@ -12,7 +12,6 @@ Stopped with Ctrl-C, it goes on where it was when called again. It opens no netw
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -24,13 +23,12 @@ from unscene.data.catalog import Catalog
 from unscene.data.listing import open_catalog
 from unscene.demo import story as story
 from unscene.demo.report import DemoReport, write_report
-from unscene.encoders import EncoderSpec, VideoEncoder, create_encoder, load_encoder
+from unscene.encoders import VideoEncoder, create_encoder, load_encoder
 from unscene.evaluate.features import Features, extract
-from unscene.evaluate.probing import probe
-from unscene.evaluate.retrieval import retrieve
+from unscene.evaluate.labels import score_labels
 from unscene.preview.run import preview
 from unscene.progress import counting
-from unscene.results.rows import Row, read_rows, rows_of, versions, write_rows
+from unscene.results.rows import Row, read_rows, versions, write_rows
 from unscene.synthetic.generate import SPLITS, MovingScenes, generate
 from unscene.train.config import build
 from unscene.train.engine import computing_on
@@ -39,7 +37,6 @@ from unscene.train.pretrain import pretrain_once
 STEPS = 600
 METHODS = ("moco", "dsm")
 CLIPS = 2  # windows a video at test time
-KS = (1, 5, 10)
 # On two cores one trains, and what it leaves of the other and of itself reads. Two threads for the
 # training were half as fast here (docs/log.md).
 _WORKERS, _THREADS = 2, 1
@@ -86,12 +83,13 @@ def demo(out: Path, *, seed: int = 0) -> Path:
     for method in ("random", *METHODS):
         encoder = _encoder(method, out, seed)
         features[method] = _features(method, encoder, catalogs)
-        rows += rows_about(
+        rows += score_labels(
             encoder.spec,
             features[method],
             catalogs,
             product(("motion", "scene"), ("seen", "unseen")),
             data="moving scenes, motion and scene 90 % correlated in training",
+            views=CLIPS,
             seed=seed,
         )
     write_rows(out / "results.jsonl", rows)
@@ -179,49 +177,6 @@ def _features(
             )
             before += len(catalogs[split])
     return found
-
-
-def rows_about(
-    spec: EncoderSpec,
-    features: Mapping[str, Features],
-    catalogs: Mapping[str, Catalog],
-    asked: Iterable[tuple[str, str]],
-    *,
-    data: str,
-    seed: int,
-    test: Mapping[str, Any] | None = None,
-) -> list[Row]:
-    """Retrieval and probe of labels, each on a split.
-
-    retrieval_rK searches the training videos, as the paper does; retrieval_loo_rK the other videos
-    of the split (leave one out), where motion and scene are independent.
-
-    Args:
-        features, catalogs: by split, "train" among them.
-        asked: (label, split) ...
-        data, seed, test: as `rows_of` takes them.
-    """
-    rows = []
-    for label, split in asked:
-        query, gallery = features[split], features["train"]
-        scores = {
-            metric.replace("_", "_loo_"): found
-            for metric, found in retrieve(query, query, label, ks=KS).items()
-        }
-        if set(query.labels(label)) <= set(gallery.labels(label)):  # not so for unseen scenes
-            scores |= retrieve(query, gallery, label, ks=KS) | probe(gallery, query, label).scores
-        rows += rows_of(
-            spec,
-            scores,
-            data=data,
-            split=split,
-            label=label,
-            fingerprint="+".join(catalogs[part].fingerprint() for part in (split, "train")),
-            views=CLIPS,
-            seed=seed,
-            test=test,
-        )
-    return rows
 
 
 def _table(rows: list[Row]) -> None:
