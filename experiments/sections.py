@@ -151,7 +151,7 @@ SECTIONS = (
         "of 0.5 for the motion, as trainings of 75, 150 and 600 steps bracket it (from 0 on where "
         "only 600 were run); empty where 600 steps do not reach it (experiments/costs.py; n counts "
         "steps, and is 1 for the peak and the goal). At R3D-18 and 112 x 112, against MoCo: "
-        "docs/log.md.",
+        "experiments/LOG.md.",
         ("costs.jsonl",),
         (
             *("cpu_seconds_a_step", "clips_a_cpu_second", "peak_gb"),

@@ -32,7 +32,7 @@ leave open, further seeds do not close. On moving scenes each seed has videos of
 Student's t holds both, and is only kept from being narrower than the mean of the bootstrap
 intervals divided by the root of the number of seeds. All encoders are r3d-narrow on two CPU cores,
 trained for the same number of steps, without labels where nothing else is said. What was tried and
-did not work is in [log.md](log.md).
+did not work is in [experiments/LOG.md](../experiments/LOG.md).
 """
 
 

@@ -48,7 +48,7 @@ def test_two_processes_do_the_same(data: Path, out: Path, tmp_path: Path) -> Non
     plan = make_plan(data, tmp_path / "two", RECIPE)
     account = prepare.run(plan, prepare.check_plan(plan, workers=2), workers=2)
     assert (account.done, len(account.failed)) == (4, 1)
-    # Not the same bytes: now and then libx264 decides a little otherwise (docs/log.md).
+    # Not the same bytes: now and then libx264 decides a little otherwise (experiments/LOG.md).
     for name in videos(out):
         alone, together = (decoded(root / name) for root in (out, tmp_path / "two"))
         assert alone[0] == together[0]

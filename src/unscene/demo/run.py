@@ -38,7 +38,7 @@ STEPS = 600
 METHODS = ("moco", "dsm")
 CLIPS = 2  # windows a video at test time
 # On two cores one trains, and what it leaves of the other and of itself reads. Two threads for the
-# training were half as fast here (docs/log.md).
+# training were half as fast here (experiments/LOG.md).
 _WORKERS, _THREADS = 2, 1
 
 FOOTAGE = MovingScenes(
@@ -50,8 +50,8 @@ FOOTAGE = MovingScenes(
     textures=("halves",),
     own_place=True,
 )
-# What a laptop's CPU can train in minutes, the same for both methods. docs/log.md says how these
-# were found; a real run takes the method's defaults.
+# What a laptop's CPU can train in minutes, the same for both methods. experiments/LOG.md says how
+# these were found; a real run takes the method's defaults.
 BUDGET: dict[str, Any] = {
     "encoder": "r3d-narrow",
     "frames": 8,

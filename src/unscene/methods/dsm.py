@@ -15,14 +15,14 @@ Deviations and choices the paper leaves open:
 - Order of the temporal disturbances: shift first, then scale the shifted clip.
 - The flow algorithm is not stated: DIS; or the codec's vectors (`--flow codec`), or these where
   they are exact and the picture has 14 blocks or more along its short side (`--flow auto`), which
-  is read faster but taught no more in our experiments (docs/log.md).
+  is read faster but taught no more in our experiments (experiments/LOG.md).
 - The default preset fills the queue with keys instead of anchors, fits its length to the videos and
-  takes the batch's other videos as negatives too (docs/log.md has the evidence), applies the basic
-  augmentation to all three views, and uses AdamW, a two-layer head (docs/log.md measures both
-  against the paper's) and tau = 0.1. `--preset paper` does none of this.
+  takes the batch's other videos as negatives too (experiments/LOG.md has the evidence), applies the
+  basic augmentation to all three views, and uses AdamW, a two-layer head (experiments/LOG.md
+  measures both against the paper's) and tau = 0.1. `--preset paper` does none of this.
 - Eq. 5 is a sum over the batch; here it is the mean.
 - Table 4 does not say how a positive without the warp is augmented: as MoCo's, p = b(c2).
-- Positives and negatives go through the momentum twin in one batch (docs/log.md).
+- Positives and negatives go through the momentum twin in one batch (experiments/LOG.md).
 - `--other_scene` puts what moves in the positive over another video's scene (`views.transplant`);
   it is ours, and off in every preset of DSM.
 - `--preset official-code` takes the published code's numbers (tau, m, weight decay, drops, no flow

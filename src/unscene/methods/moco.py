@@ -4,8 +4,8 @@
     encoder   any; the positive goes through a momentum twin
     head      linear (DSM paper) or two-layer (MoCo v2), D = 128
     loss      InfoNCE against K features of other videos; in the default preset also against the
-              keys of the batch's other videos (docs/log.md: a queue alone can be told from the
-              positive by its age and its batch, and training collapsed on footage of one place)
+              keys of the batch's other videos (experiments/LOG.md: a queue alone can be told from
+              the positive by its age and its batch, and training collapsed on footage of one place)
 
 Deviations: no shuffled batch norm. It needs several processes to do anything, and the papers that
 use MoCo on video do not mention it; use SyncBN (`--sync_batchnorm`) where batches are small.

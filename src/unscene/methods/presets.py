@@ -25,8 +25,8 @@ _CODE: dict[str, Any] = {
     "weight_decay": 1e-4,
     "drops": (120, 160, 200),
 }
-# What trained best in the trials of docs/log.md (temperature, queue, and whose features fill it,
-# AdamW); the two-layer head and augmenting all views made no difference there.
+# What trained best in the trials of experiments/LOG.md (temperature, queue, and whose features fill
+# it, AdamW); the two-layer head and augmenting all views made no difference there.
 _OURS: dict[str, Any] = {
     "augmentation": "paper",
     "basic_on": "all",
@@ -60,7 +60,8 @@ _CMD: dict[str, Any] = {
     "batch_size": 64,
 }
 
-# Regression of the future's vectors beat finding their feature at half the cost (docs/log.md).
+# Regression of the future's vectors beat finding their feature at half the cost
+# (experiments/LOG.md).
 _unscene = {
     "other_scene": 0.5,
     "foretell": 1.0,

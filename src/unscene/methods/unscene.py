@@ -13,16 +13,16 @@
 Every part is one flag away from being gone: `--other_scene 0`, `--foretell 0`, `--stages 1`;
 without all of them it is DSM (Triplet). docs/results.md says which parts help. CMD's own way to
 foretell, by finding the motion's feature, is `--motion_loss nce --predictor transformer`; here it
-was worse and took twice the time (docs/log.md). The maps of both scales stand beside each other
-(`scales` concat), as they did in all our experiments; CMD adds them.
+was worse and took twice the time (experiments/LOG.md). The maps of both scales stand beside each
+other (`scales` concat), as they did in all our experiments; CMD adds them.
 
 Why these: the triplet within a video learned most of what moves in our experiments, while negatives
-from other videos brought the scene back in (docs/log.md). The positive over another scene is what
-no crop or warp can give: the place itself is exchanged. What moves is cut out by change over time
-(`views.transplant`), not by the codec's vectors: held against what is known to move, that cuts
-better at 64 and at 128 pixels (docs/log.md, "What moves, cut out"). Flow is DIS by default: with
-the codec's (`--flow codec`) it learned a little less in every seed. Views of a moving camera, and
-of a video that is its own neighbour in the batch, stay what they are.
+from other videos brought the scene back in (experiments/LOG.md). The positive over another scene is
+what no crop or warp can give: the place itself is exchanged. What moves is cut out by change over
+time (`views.transplant`), not by the codec's vectors: held against what is known to move, that cuts
+better at 64 and at 128 pixels (experiments/LOG.md, "What moves, cut out"). Flow is DIS by default:
+with the codec's (`--flow codec`) it learned a little less in every seed. Views of a moving camera,
+and of a video that is its own neighbour in the batch, stay what they are.
 """
 
 from __future__ import annotations

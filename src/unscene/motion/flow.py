@@ -28,7 +28,7 @@ from unscene.video.vectors import BLOCK
 Preset = Literal["ultrafast", "fast", "medium"]
 Source = Literal["dis", "codec", "auto"]
 # Along the short side of a picture: with 8 vectors teach less than DIS, with 16 three seeds do not
-# tell (docs/log.md).
+# tell (experiments/LOG.md).
 _BLOCKS = 14
 
 
@@ -96,7 +96,8 @@ def codec_flow(motion: Motion, grid: int = 112, *, held: bool = True) -> Tensor:
         motion: vectors of L consecutive frames, T of which are sampled.
         grid: G.
         held: I-frames, which have no vectors, move as their neighbours do (`hold`), which makes
-            the error on what moves smaller by a seventh (docs/log.md); False: they stand still.
+            the error on what moves smaller by a seventh (experiments/LOG.md); False: they stand
+            still.
 
     Returns:
         float16 (T-1, G, G, 2).
