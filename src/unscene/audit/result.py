@@ -71,6 +71,19 @@ class ModelAudit:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A part of report.html that the caller of `audit` writes.
+
+    Attributes:
+        title: plain text; it is escaped.
+        html: what stands below it, used as it is: escape your own text (`html.document.prose`).
+    """
+
+    title: str
+    html: str
+
+
+@dataclass(frozen=True)
 class Audit:
     """Several models on the same videos.
 

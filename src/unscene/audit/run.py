@@ -23,7 +23,7 @@ from unscene.audit.measures.response import Response
 from unscene.audit.measures.swap import Swap
 from unscene.audit.measures.time import Time
 from unscene.audit.measures.where import Saliency
-from unscene.audit.result import Audit, ModelAudit, write_json
+from unscene.audit.result import Audit, ModelAudit, Section, write_json
 from unscene.audit.verdict import verdict
 from unscene.data.catalog import Catalog, Skipped
 from unscene.data.listing import check, labelled, list_videos
@@ -58,6 +58,8 @@ def audit(
     workers: int = 0,
     batch_size: int = 8,
     device: str = "auto",
+    heading: Section | None = None,
+    extra_sections: Sequence[Section] = (),
 ) -> Audit:
     """Do these models watch the motion or the scene?
 
@@ -74,6 +76,11 @@ def audit(
         workers: reading processes.
         batch_size: windows read, and views encoded, at once.
         device: "auto" takes a GPU where there is one.
+        heading: an introduction at the top of report.html. Its title becomes the title of the
+            page; the headline of the audit follows as a section of its own.
+        extra_sections: further sections of report.html, below the heading and above the audit.
+            Colors, charts and films of the report can be used in them: `report.charts.lines` and
+            `groups`, `report.charts.color(k)` for the k-th encoder, `html.pictures.film`.
 
     Raises:
         UnsceneError: no usable video, a model that cannot be opened or run, no such label column.
@@ -118,7 +125,7 @@ def audit(
         models=models,
     )
     if out is not None:
-        _write(out, found)
+        _write(out, found, heading, extra_sections)
     return found
 
 
@@ -246,8 +253,10 @@ def _described(footage: Footage, failures: dict[str, Skipped]) -> dict[str, obje
     }
 
 
-def _write(out: Path, found: Audit) -> None:
+def _write(
+    out: Path, found: Audit, heading: Section | None, extra_sections: Sequence[Section]
+) -> None:
     from unscene.audit.report.page import write_report
 
     write_json(out / "audit.json", found)
-    write_report(out / "report.html", found)
+    write_report(out / "report.html", found, heading, extra_sections)

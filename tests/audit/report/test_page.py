@@ -27,7 +27,7 @@ from unscene.audit.report.page import render, write_report
 from unscene.audit.report.says import says
 from unscene.audit.report.words import WORDS, number
 from unscene.audit.report.words import measured as spelled
-from unscene.audit.result import Audit, Finding, ModelAudit, Verdict
+from unscene.audit.result import Audit, Finding, ModelAudit, Section, Verdict
 from unscene.encoders import EncoderSpec
 from unscene.results.statistics import Score
 
@@ -340,6 +340,25 @@ def test_frames_come_back_from_a_film() -> None:
     assert np.array_equal(frames_of(film(frames)), frames)
     with pytest.raises(ValueError, match="not a picture"):
         frames_of(b"GIF89a")
+
+
+def test_a_heading_and_sections_of_the_caller_come_first(seen: Audit) -> None:
+    heading = Section("Motion & more", "<p>What this is.</p>")
+    extra = [Section("Examples <b>", '<div class="film">moves</div>'), Section("Rows", "<p>n</p>")]
+    text = render(seen, heading, extra)
+    page = Page(text)
+    assert page.open == []
+    assert "<title>Motion &amp; more</title>" in text
+    assert text.count("<h1") == 1
+    places = [
+        text.index(f">{words}<")
+        for words in ("Motion &amp; more", "What this is.", "Examples &lt;b&gt;", "Rows",
+                      "Of 2 models, follows watches the motion.", "At a glance")
+    ]  # fmt: skip
+    assert places == sorted(places)
+    # One switch for the films of all sections, in the first that has some.
+    assert text.count('id="still"') == 1
+    assert places[2] < text.index('id="still"') < places[3]
 
 
 def test_file_is_written_whole(tmp_path: Path, seen: Audit) -> None:

@@ -22,7 +22,7 @@ from unscene.audit.report.says import says
 from unscene.audit.report.sections import charts
 from unscene.audit.report.tables import about, numbers
 from unscene.audit.report.words import Tone, measured, score_words, words_of
-from unscene.audit.result import Audit, Finding, ModelAudit
+from unscene.audit.result import Audit, Finding, ModelAudit, Section
 from unscene.files import write_text
 from unscene.html.document import document, paragraph, prose, section
 from unscene.html.pictures import PAUSE
@@ -36,23 +36,36 @@ _TONES: dict[Finding, Tone] = {
 _MARKS: dict[Tone, str] = {"good": "●", "open": "◐", "bad": "○"}  # seen without colour too
 
 
-def write_report(path: Path, audit: Audit) -> None:
-    """Write the report whole or not at all."""
-    write_text(path, render(audit))
+def write_report(
+    path: Path, audit: Audit, heading: Section | None = None, extra: Sequence[Section] = ()
+) -> None:
+    """Write the report whole or not at all; arguments as for `render`."""
+    write_text(path, render(audit, heading, extra))
 
 
-def render(audit: Audit) -> str:
-    """The report as HTML."""
+def render(audit: Audit, heading: Section | None = None, extra: Sequence[Section] = ()) -> str:
+    """The report as HTML.
+
+    Args:
+        heading: an introduction above the audit; None: the page begins with the verdict.
+        extra: sections between the two.
+    """
     style = files("unscene.audit.report").joinpath("style.css").read_text(encoding="utf-8")
     names = list(dict.fromkeys(one.name for model in audit.models for one in model.measures))
-    parts = [_measure(name, audit.models) for name in names]
+    parts = [section(one.title, one.html) for one in extra]
+    parts += [_opening(audit, below=heading is not None), _glance(audit, names)]
+    parts += [_measure(name, audit.models) for name in names]
     # One switch for all films, before the first of them.
     first = next((k for k, part in enumerate(parts) if 'class="film"' in part), None)
     if first is not None:
         head, title, rest = parts[first].partition("</h2>\n")
         parts[first] = f"{head}{title}{PAUSE}\n{rest}"
-    body = "\n".join([_opening(audit), _glance(audit, names), *parts, about(audit)])
-    return document(f"unscene audit: {_headline(audit.models)}", body, style=style)
+    top = (
+        f"<header>\n<h1>{escape(heading.title)}</h1>\n{heading.html}\n</header>" if heading else ""
+    )
+    body = "\n".join([top, *parts, about(audit)])
+    title = heading.title if heading else f"unscene audit: {_headline(audit.models)}"
+    return document(title, body, style=style)
 
 
 def _tone(model: ModelAudit) -> Tone:
@@ -90,7 +103,8 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _opening(audit: Audit) -> str:
+def _opening(audit: Audit, *, below: bool) -> str:
+    """The verdicts: the head of the page or, below another heading, a section."""
     shown, silent = [], []
     for place, model in enumerate(audit.models):
         found = model.verdict
@@ -116,6 +130,9 @@ def _opening(audit: Audit) -> str:
         for place, model in enumerate(audit.models)
         if model.verdict.value is not None
     )
+    if below:
+        evidence = f'<ul class="evidence">{told}{"".join(silent)}</ul>'
+        return section(_headline(audit.models), chart, evidence)
     return (
         '<header>\n<p class="kicker">unscene audit · does this model watch the motion or the '
         f'scene?</p>\n<h1 class="{tone}">{prose(_headline(audit.models))}</h1>\n{chart}\n'
