@@ -31,7 +31,7 @@ from unscene.data.catalog import Catalog
 from unscene.demo.run import BUDGET, CLIPS
 from unscene.encoders import VideoEncoder
 from unscene.evaluate.decoupling import decouple
-from unscene.evaluate.decoupling import rows as decoupling_rows
+from unscene.evaluate.decoupling import make_rows as decoupling_rows
 from unscene.evaluate.features import extract
 from unscene.evaluate.labels import score_labels
 from unscene.results.rows import Row

@@ -20,8 +20,8 @@ from unscene.data.listing import open_catalog
 from unscene.data.loading import Batch
 from unscene.encoders import EncoderSpec, VideoEncoder, create_encoder
 from unscene.errors import UnsceneError
-from unscene.evaluate.decoupling import PAIRS, TRAINED, UNTRAINED, Decoupling, decouple, rows
-from unscene.evaluate.decoupling_views import MOTION, SCENE, ShiftedWindows, Studio
+from unscene.evaluate.decoupling import PAIRS, TRAINED, UNTRAINED, Decoupling, decouple, make_rows
+from unscene.evaluate.decoupling_views import MOTION, SCENE, PerturbationFactory, ShiftedWindows
 from unscene.synthetic.generate import MovingScenes, generate
 from unscene.video.decode import read_clips
 from unscene.video.sampling import UniformWindows
@@ -181,7 +181,7 @@ def test_numbers_depend_on_the_seed_and_on_nothing_else(
     assert want.n == 3
     assert decouple(network, videos, clips=2, batch_size=3) == want
     assert decouple(network, videos, clips=2, workers=1) == want
-    studios = [Studio(videos, network.spec, seed, "cpu") for seed in (0, 1)]
+    studios = [PerturbationFactory(videos, network.spec, seed, "cpu") for seed in (0, 1)]
     views = [s.views(Batch.of([s.windows(1)[0, 0]]), 0, 0) for s in studios]
     assert torch.equal(views[0]["anchor"], views[1]["anchor"])
     for name in ("warp", "colour", "crop", "flow"):
@@ -204,7 +204,7 @@ def test_segments_of_a_file_count_once_and_lend_each_other_nothing(
 
 
 def test_what_the_views_show(catalog: Catalog) -> None:
-    studio = Studio(catalog.videos, Known(constant).spec, 0, "cpu")
+    studio = PerturbationFactory(catalog.videos, Known(constant).spec, 0, "cpu")
     windows = studio.windows(1)
     for index in range(3):
         views = studio.views(Batch.of([windows[0, index]]), 0, index)
@@ -265,14 +265,14 @@ def test_a_place_is_not_foreign_to_itself(catalog: Catalog, tmp_path: Path) -> N
     assert found.untrained is None
     assert found.trained is not None
     assert not any(pair.startswith(("background", "overlay")) for pair in found.pairs)
-    metrics = [row.metric for row in rows(found, Known(constant).spec, catalog, split="all")]
+    metrics = [row.metric for row in make_rows(found, Known(constant).spec, catalog, split="all")]
     assert "decoupling_untrained" not in metrics
 
 
 def test_rows(by_scene: Decoupling, catalog: Catalog) -> None:
     history = {"method": "dsm", "seed": 3, "steps": 70, "seconds": 9.5, "settings": {"lr": 0.1}}
     spec = replace(Known(constant).spec, trained_on=history)
-    made = rows(by_scene, spec, catalog, split="train", clips=1)
+    made = make_rows(by_scene, spec, catalog, split="train", clips=1)
     assert [row.metric for row in made[:2]] == ["decoupling_trained", "decoupling_untrained"]
     assert {row.metric for row in made[2:]} == {f"decoupling/{pair}" for pair in PAIRS}
     first = made[0]

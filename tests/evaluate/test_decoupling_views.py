@@ -12,7 +12,7 @@ from media import write
 from unscene.data.listing import open_catalog
 from unscene.data.loading import Batch
 from unscene.encoders import EncoderSpec
-from unscene.evaluate.decoupling_views import Studio
+from unscene.evaluate.decoupling_views import PerturbationFactory
 
 SPEC = EncoderSpec("none", {}, 1, 8, 1, 48, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
@@ -21,7 +21,7 @@ def views(path: Path, luma: list[np.ndarray]) -> list[dict[str, Tensor]]:
     """Of the one window of a video, drawn eight times."""
     write(path, luma, options={"crf": "4"})
     videos = open_catalog(path.parent).videos
-    studios = [Studio(videos, SPEC, seed, "cpu") for seed in range(8)]
+    studios = [PerturbationFactory(videos, SPEC, seed, "cpu") for seed in range(8)]
     batch = Batch.of([studios[0].windows(1)[0, 0]])
     return [studio.views(batch, 0, 0) for studio in studios]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import media
 from unscene.data.catalog import Catalog
 from unscene.data.listing import open_catalog
-from unscene.evaluate.overlap import overlap
+from unscene.evaluate.overlap import find_overlap
 
 TWICE = "videos of the test are used in training too: the result flatters"
 BESIDE = "videos of the test are other segments of files that are used in training"
@@ -28,7 +28,7 @@ def test_a_file_is_known_under_any_name(tmp_path: Path) -> None:
     for name, shared in (("../a.mp4", True), ("../link.mp4", True), ("../copy.mp4", False)):
         test = table(tmp_path / "te" / "te.csv", f"{name},x,,")
         assert test.videos[0].path.endswith(name)  # shown as it was written
-        assert overlap(train, test, "label") == ([f"1 {TWICE}"] if shared else [])
+        assert find_overlap(train, test, "label") == ([f"1 {TWICE}"] if shared else [])
 
 
 def test_segments_are_compared_by_their_times(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_segments_are_compared_by_their_times(tmp_path: Path) -> None:
         *("a.mp4,x,0.4,0.8", "a.mp4,x,0,0.5", "a.mp4,x,,", "a.mp4,x,1.3,"),
         *("a.mp4,x,0,0.4", "a.mp4,x,0.8,1.0", "a.mp4,x,1.4,"),
     )
-    assert overlap(train, test, "label") == [f"4 {TWICE}", f"3 {BESIDE}: the result flatters"]
+    assert find_overlap(train, test, "label") == [f"4 {TWICE}", f"3 {BESIDE}: the result flatters"]
     # Only what is learnt from counts.
-    assert overlap(train, test, "label", train.videos[1:])[0] == f"2 {TWICE}"
-    assert overlap(train, test, "label", ()) == []
+    assert find_overlap(train, test, "label", train.videos[1:])[0] == f"2 {TWICE}"
+    assert find_overlap(train, test, "label", ()) == []

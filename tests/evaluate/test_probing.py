@@ -56,27 +56,27 @@ def test_what_is_chosen_comes_from_the_training_set(monkeypatch: pytest.MonkeyPa
     right, wrong = (probe(train, features(values, names)) for names in (labels, mixed))
     assert right.chosen == wrong.chosen
     tried: list[float] = []
-    original = file._neighbours
+    original = file._classify_by_neighbors
 
     def watch(count: float, known: np.ndarray, *rest: np.ndarray) -> object:
         tried.append(count)
         assert len(known) in (48, 60)  # four fifths to choose, all to score
         return original(count, known, *rest)
 
-    monkeypatch.setattr(file, "_neighbours", watch)
+    monkeypatch.setattr(file, "_classify_by_neighbors", watch)
     probe(train, train)
-    assert tried[:-1] == list(file.NEIGHBOURS)
+    assert tried[:-1] == list(file.NEIGHBORS)
 
 
 def test_groups_stay_whole() -> None:
     names = np.asarray(["a", "b"] * 20)
     groups = [f"scene {i // 4}" for i in range(40)]
-    held = file.validation_part(names, groups, 0)
+    held = file.choose_validation(names, groups, 0)
     assert held.sum() == 8
     inside = {g for g, h in zip(groups, held, strict=True) if h}
     outside = {g for g, h in zip(groups, held, strict=True) if not h}
     assert not inside & outside
-    tied = file.validation_part(np.asarray(["a"] * 5 + ["b"] * 5), ["x"] * 5 + ["y"] * 5, 0)
+    tied = file.choose_validation(np.asarray(["a"] * 5 + ["b"] * 5), ["x"] * 5 + ["y"] * 5, 0)
     assert not tied.any()  # holding either scene back would leave one class
 
 
@@ -84,13 +84,13 @@ def test_segments_of_a_file_stay_together(monkeypatch: pytest.MonkeyPatch) -> No
     """None chooses for another one, and together they are one piece of evidence."""
     labels, files = [f"c{i // 3 % 2}" for i in range(60)], [i // 3 for i in range(60)]
     held: list[list[bool]] = []
-    original = file.validation_part
+    original = file.choose_validation
 
     def watch(*given: object) -> object:
         held.append(original(*given).tolist())  # type: ignore[arg-type]
         return held[-1]
 
-    monkeypatch.setattr(file, "validation_part", lambda *given: np.asarray(watch(*given)))
+    monkeypatch.setattr(file, "choose_validation", lambda *given: np.asarray(watch(*given)))
     segments = features(noise(60), labels, files=files)
     found = probe(segments, segments).scores["probe_top1"]
     assert sum(held[0]) == 12
@@ -114,11 +114,13 @@ def test_neighbours_are_those_of_retrieval() -> None:
     """By cosine, of features as they are: no axis is scaled to count as much as the others."""
     values, labels = noise(60) * torch.tensor([9.0] + [1.0] * 7), [f"c{i % 3}" for i in range(60)]
     train, test = features(values[:40], labels[:40]), features(values[40:], labels[40:])
-    found = file._neighbours(1, train.values.numpy(), np.asarray(labels[:40]), test.values.numpy())
+    found = file._classify_by_neighbors(
+        1, train.values.numpy(), np.asarray(labels[:40]), test.values.numpy()
+    )
     r1 = retrieve(test, train, ks=(1,))["retrieval_r1"].value
     assert (found == np.asarray(labels[40:])).mean() == r1
 
 
 def test_one_video_a_class_spares_none() -> None:
-    assert not file.validation_part(np.asarray(list("abc")), None, 0).any()
-    assert file.validation_part(np.asarray(list("aabbc")), None, 0).sum() == 2
+    assert not file.choose_validation(np.asarray(list("abc")), None, 0).any()
+    assert file.choose_validation(np.asarray(list("aabbc")), None, 0).sum() == 2

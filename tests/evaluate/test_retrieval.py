@@ -18,7 +18,7 @@ from torchmetrics.functional.retrieval import retrieval_average_precision, retri
 from unscene.errors import UnsceneError
 from unscene.evaluate import retrieval as file
 from unscene.evaluate.features import Features
-from unscene.evaluate.retrieval import nearest, retrieve
+from unscene.evaluate.retrieval import find_nearest, retrieve
 from unscene.results.rows import Row, pick, read_rows, write_rows
 
 
@@ -55,7 +55,7 @@ def test_nearest_is_brute_force_whatever_the_chunks(
     numbers = torch.arange(9) % 4, torch.arange(20) % 4
     hidden = (numbers[0][:, None] == numbers[1][None]) & apart
     for k in (1, 5, 19):
-        found = nearest(query, gallery, k, apart=numbers if apart else None)
+        found = find_nearest(query, gallery, k, apart=numbers if apart else None)
         assert found.tolist() == brute_force(query, gallery, k, hidden)
 
 

@@ -13,7 +13,7 @@ from unscene.demo.charts import Shot
 from unscene.demo.report import Example
 from unscene.errors import UnsceneError
 from unscene.evaluate.features import Features
-from unscene.evaluate.retrieval import nearest
+from unscene.evaluate.retrieval import find_nearest
 from unscene.video.clip import ClipBatch
 from unscene.video.decode import read_clips
 from unscene.video.sampling import Request
@@ -34,7 +34,7 @@ def examples(
         for method in methods:
             gallery = features[method]["train"]
             query = features[method]["unseen"].values[row : row + 1]
-            found = [gallery.videos[i] for i in nearest(query, gallery.values, 3)[0].tolist()]
+            found = [gallery.videos[i] for i in find_nearest(query, gallery.values, 3)[0].tolist()]
             neighbours[method] = [shot(v) for v in found]
             hits[method] = [v.value("motion") == video.value("motion") for v in found]
         examples.append(Example(shot(video), neighbours, hits))

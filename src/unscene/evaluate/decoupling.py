@@ -36,7 +36,7 @@ from unscene.data.catalog import Catalog, Skipped, Video, files_of
 from unscene.data.loading import InOrder, loader
 from unscene.encoders import EncoderSpec, VideoEncoder
 from unscene.errors import UnsceneError
-from unscene.evaluate.decoupling_views import MOTION, SCENE, Studio
+from unscene.evaluate.decoupling_views import MOTION, SCENE, PerturbationFactory
 from unscene.results.rows import Row, rows_of
 from unscene.results.statistics import Score, score, share
 
@@ -102,7 +102,7 @@ def decouple(
     for name, value in (("clips", clips), ("batch_size", batch_size)):
         if value < 1:
             raise UnsceneError(f"{name} {value}: must be at least 1")
-    studio = Studio(videos, encoder.spec, seed, device)
+    studio = PerturbationFactory(videos, encoder.spec, seed, device)
     order = InOrder([clips] * len(videos), 1)
     batches = loader(studio.windows(clips), order, workers=workers)
     was_training = encoder.training
@@ -124,7 +124,7 @@ def decouple(
     if not index:
         causes = [f"{s.path}: {s.reason}" for s in skipped.values()][:3] or ["nothing moves"]
         raise UnsceneError(f"none of {len(videos)} videos can be scored; {'; '.join(causes)}")
-    wins = pair_wins(np.array(index), cosines, SCENE, MOTION)
+    wins = compare_pairs(np.array(index), cosines, SCENE, MOTION)
     shown = {k: column[~np.isnan(column)] for k, column in zip(PAIRS, wins.T, strict=True)}
     return Decoupling(
         pairs={pair: score(column) for pair, column in shown.items() if len(column)},
@@ -136,7 +136,7 @@ def decouple(
     )
 
 
-def rows(
+def make_rows(
     found: Decoupling, spec: EncoderSpec, catalog: Catalog, *, split: str, clips: int = 1
 ) -> list[Row]:
     """Rows "decoupling_trained", "decoupling_untrained", "decoupling/warp>reversed" and so on.
@@ -171,7 +171,7 @@ def _cosines(encoder: VideoEncoder, views: dict[str, Tensor], size: int) -> dict
     return dict(zip(views, (features @ features[0]).tolist(), strict=True))
 
 
-def pair_wins(
+def compare_pairs(
     index: NDArray[np.int64],
     cosines: Sequence[Mapping[str, float]],
     scene: Iterable[str],

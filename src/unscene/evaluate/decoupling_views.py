@@ -83,7 +83,7 @@ class ShiftedWindows:
         return Request(max(0.0, request.at - tau / fps), {"clip": moved, "shifted": clip})
 
 
-class Studio:
+class PerturbationFactory:
     """Makes the views of windows; keeps the still scenes that videos lend each other.
 
     Args:
@@ -159,7 +159,7 @@ class Studio:
             "flow": make_view(clip, centre, size=size, phi=phi),
             "reversed": anchor.flip(2),
             "frozen": anchor[:, :, middle : middle + 1].expand_as(anchor),
-            "shuffled": anchor[:, :, disorder(clip.frames, rng)],
+            "shuffled": anchor[:, :, draw_frame_order(clip.frames, rng)],
         }
         if "shifted" in batch.clips:
             views["shift"] = self._centre(batch, "shifted")
@@ -190,7 +190,7 @@ class Studio:
         return None
 
 
-def disorder(frames: int, rng: np.random.Generator) -> list[int]:
+def draw_frame_order(frames: int, rng: np.random.Generator) -> list[int]:
     """A random order of frames, neither forwards nor backwards."""
     while True:
         order: list[int] = rng.permutation(frames).tolist()

@@ -10,13 +10,13 @@ from unscene.data.catalog import Catalog, Video
 from unscene.errors import UnsceneError
 
 
-def overlap(
-    train: Catalog, test: Catalog, label: str, learnt: Sequence[Video] | None = None
+def find_overlap(
+    train: Catalog, test: Catalog, label: str, used: Sequence[Video] | None = None
 ) -> list[str]:
     """What people should know of it, a line each.
 
     Args:
-        learnt: the part of `train` that is used; None: all.
+        used: the part of `train` that is used; None: all.
 
     Raises:
         UnsceneError: they have no class in common.
@@ -28,7 +28,7 @@ def overlap(
             f"{test.source}: none of its classes ({_some(sorted(tested))}) is one of those in "
             f"{train.source} ({_some(names)}); is {label!r} the right column in both?"
         )
-    return _unknown(tested, names) + _shared(train.videos if learnt is None else learnt, test)
+    return _unknown(tested, names) + _shared(train.videos if used is None else used, test)
 
 
 def _unknown(tested: Counter[str], names: list[str]) -> list[str]:

@@ -20,7 +20,7 @@ from unscene.evaluate.features import Features
 from unscene.results.statistics import Score, score
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # C of the regression, the inverse of the penalty
-NEIGHBOURS = (1, 5, 10, 20, 50)
+NEIGHBORS = (1, 5, 10, 20, 50)
 _VALIDATION = 0.2
 
 _Predict = Callable[[Any, NDArray[np.float32], NDArray[np.str_], NDArray[np.float32]], Any]
@@ -61,13 +61,13 @@ def probe(
     names = np.asarray(train.labels(label))
     if len(set(names)) < 2:
         raise UnsceneError("a probe needs at least two classes in its training set")
-    held = validation_part(names, train.labels(group) if group else _segmented(train), seed)
+    held = choose_validation(names, train.labels(group) if group else _segmented(train), seed)
     known, asked = train.values.numpy(), test.values.numpy()
     wanted = test.labels(label)
     scores, chosen = {}, {}
     for metric, predict, choices, default in (
-        ("probe_top1", regression, STRENGTHS, 1.0),
-        ("knn_top1", _neighbours, NEIGHBOURS, 1),
+        ("probe_top1", classify_by_regression, STRENGTHS, 1.0),
+        ("knn_top1", _classify_by_neighbors, NEIGHBORS, 1),
     ):
         best: float = default
         if held.any():
@@ -82,7 +82,7 @@ def probe(
     return Probed(scores, chosen)
 
 
-def regression(
+def classify_by_regression(
     strength: float,
     known: NDArray[np.float32],
     names: NDArray[np.str_],
@@ -104,7 +104,7 @@ def regression(
     return model.fit(known, names).predict(asked)
 
 
-def _neighbours(
+def _classify_by_neighbors(
     count: float,
     known: NDArray[np.float32],
     names: NDArray[np.str_],
@@ -122,7 +122,7 @@ def _segmented(train: Features) -> Sequence[str] | None:
     return files if len(set(files)) < len(files) else None
 
 
-def validation_part(
+def choose_validation(
     names: NDArray[np.str_], groups: Sequence[str] | None, seed: int
 ) -> NDArray[np.bool_]:
     """Which training videos choose: bool (N,), a fifth of each class, or of the groups if there are

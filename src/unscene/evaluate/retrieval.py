@@ -115,7 +115,7 @@ def chance(wanted: Tensor, held: Tensor, apart: Apart | None, ks: Sequence[int])
     return [float(1 - share / len(wanted)) for share in missed]
 
 
-def nearest(
+def find_nearest(
     query: Tensor,
     gallery: Tensor,
     k: int,

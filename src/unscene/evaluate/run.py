@@ -17,9 +17,9 @@ from unscene.encoders.opening import open_encoder
 from unscene.encoders.registry import unknown_encoder
 from unscene.errors import UnsceneError
 from unscene.evaluate.decoupling import decouple
-from unscene.evaluate.decoupling import rows as decouple_rows
+from unscene.evaluate.decoupling import make_rows as decoupling_rows
 from unscene.evaluate.features import Features, Mode, extract
-from unscene.evaluate.overlap import overlap
+from unscene.evaluate.overlap import find_overlap
 from unscene.evaluate.probing import probe
 from unscene.evaluate.retrieval import retrieve
 from unscene.files import check_writable, place, write_text
@@ -95,7 +95,7 @@ def evaluate(
     test = labelled(data, label, apart)
     gallery = labelled(train, label, apart, group) if train is not None else None
     if gallery is not None:
-        for note in overlap(gallery, test, label):
+        for note in find_overlap(gallery, test, label):
             print(note, file=sys.stderr)
 
     def features(catalog: Catalog) -> Features:
@@ -184,7 +184,7 @@ def evaluate_decoupling(
     for reason, count in found.left_out.items():
         print(f"left out: {reason} ({count} windows)", file=sys.stderr)
     report_skipped(replace(catalog, skipped=found.skipped))
-    rows = decouple_rows(found, encoder.spec, catalog, split="all", clips=clips)
+    rows = decoupling_rows(found, encoder.spec, catalog, split="all", clips=clips)
     _add(out, earlier, rows)
     return rows
 

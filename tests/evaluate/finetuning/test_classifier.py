@@ -9,12 +9,12 @@ import torch
 
 from unscene.encoders import create_encoder, save_encoder
 from unscene.errors import UnsceneError
-from unscene.evaluate.finetuning.classifier import Recogniser, load_recogniser, save_recogniser
+from unscene.evaluate.finetuning.classifier import Classifier, load_classifier, save_classifier
 
 
 def test_dropout_is_drawn_from_the_generator() -> None:
     torch.manual_seed(0)
-    recogniser = Recogniser(create_encoder("r3d-narrow", width=4, stages=2), "ab", dropout=0.75)
+    recogniser = Classifier(create_encoder("r3d-narrow", width=4, stages=2), "ab", dropout=0.75)
     recogniser.eval()
     seen: list[torch.Tensor] = []
     recogniser.classifier.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
@@ -32,9 +32,9 @@ def test_dropout_is_drawn_from_the_generator() -> None:
 
 def test_a_recogniser_is_saved_with_its_encoder(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    recogniser = Recogniser(create_encoder("r3d-narrow", width=4, stages=2), ["größe", "b", "c"])
-    save_recogniser(recogniser, tmp_path)
-    again = load_recogniser(tmp_path)
+    recogniser = Classifier(create_encoder("r3d-narrow", width=4, stages=2), ["größe", "b", "c"])
+    save_classifier(recogniser, tmp_path)
+    again = load_classifier(tmp_path)
     assert again.names == ("größe", "b", "c")
     clip = torch.randn(2, 3, 4, 16, 16)
     with torch.no_grad():
@@ -43,7 +43,7 @@ def test_a_recogniser_is_saved_with_its_encoder(tmp_path: Path) -> None:
     torch.testing.assert_close(got.sum(dim=1), torch.ones(2))
     save_encoder(create_encoder("r3d-narrow", width=4, stages=2), tmp_path)  # another one
     with pytest.raises(UnsceneError, match="does not belong to the encoder"):
-        load_recogniser(tmp_path)
+        load_classifier(tmp_path)
     (tmp_path / "classifier.safetensors").unlink()
     with pytest.raises(UnsceneError, match="no such file; a recogniser is"):
-        load_recogniser(tmp_path)
+        load_classifier(tmp_path)

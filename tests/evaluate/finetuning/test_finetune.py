@@ -18,7 +18,7 @@ from unscene.data.catalog import Video
 from unscene.data.listing import open_catalog
 from unscene.encoders import create_encoder, load_encoder, save_encoder
 from unscene.evaluate.features import Features
-from unscene.evaluate.finetuning.classifier import Recogniser, load_recogniser
+from unscene.evaluate.finetuning.classifier import Classifier, load_classifier
 from unscene.evaluate.finetuning.config import build, flat
 from unscene.evaluate.finetuning.confusion import read_csv
 from unscene.evaluate.finetuning.data import prepare
@@ -68,7 +68,7 @@ def test_everything_is_trained_and_saved(make: Make, tmp_path: Path) -> None:
     assert spec.trained_on["method"] == "random+finetuned"
     assert (spec.trained_on["steps"], spec.trained_on["seed"]) == (4, 3)
     state = checkpoint(tmp_path)["state_dict"]  # no validation: the last weights are the chosen
-    recogniser = load_recogniser(tmp_path)
+    recogniser = load_classifier(tmp_path)
     assert recogniser.names == ("bright", "dark")
     for name, value in recogniser.state_dict().items():
         assert torch.equal(value, state[f"recogniser.{name}"]), name
@@ -125,7 +125,7 @@ def test_probabilities_are_the_mean_over_ten_windows(make: Make, tmp_path: Path)
     torch.manual_seed(0)
     encoder = create_encoder("r3d-narrow", width=4, stages=2)
     encoder.spec = replace(encoder.spec, frames=4, stride=1, size=16)
-    recogniser = Recogniser(encoder, data.names, dropout=0.9)
+    recogniser = Classifier(encoder, data.names, dropout=0.9)
     found = predict(recogniser, data.test.videos, config, clips=10)
     assert recogniser.training  # as it was
     recogniser.eval()

@@ -15,7 +15,7 @@ from interrupted import checkpoint, silent
 from unscene.encoders import create_encoder
 from unscene.evaluate.features import Features
 from unscene.evaluate.finetuning import module as finetune_module
-from unscene.evaluate.finetuning.classifier import Recogniser, load_recogniser
+from unscene.evaluate.finetuning.classifier import Classifier, load_classifier
 from unscene.evaluate.finetuning.data import prepare
 from unscene.evaluate.finetuning.module import Choice, predict
 from unscene.evaluate.finetuning.run import finetune
@@ -74,7 +74,7 @@ def test_the_best_of_the_validation_is_taken_and_the_test_not_looked_at(
     assert not paths(data.learn) & paths(data.choose)
     (row,) = finetune(config, report=silent)
     assert (row.test["chosen_step"], row.test["validation_top1"]) == (3, 1.0)
-    chosen, last = load_recogniser(tmp_path).state_dict(), checkpoint(tmp_path)["state_dict"]
+    chosen, last = load_classifier(tmp_path).state_dict(), checkpoint(tmp_path)["state_dict"]
     for name, value in chosen.items():
         assert torch.equal(value, weights[3][name]), name
         assert torch.equal(last[f"recogniser.{name}"], weights[5][name]), name
@@ -93,7 +93,7 @@ def test_a_validation_score_is_top1_and_cross_entropy(
     chosen = (videos[0], videos[1], videos[7])
     assert [video.label for video in chosen] == ["bright", "bright", "dark"]
     module = finetune_module.FinetuneModule(
-        Recogniser(create_encoder("r3d-narrow", width=4, stages=2), ["bright", "dark"]),
+        Classifier(create_encoder("r3d-narrow", width=4, stages=2), ["bright", "dark"]),
         videos,
         replace(config, augmentation="none"),
         "",

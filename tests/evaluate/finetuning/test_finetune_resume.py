@@ -16,7 +16,7 @@ from finetunings import TINY, Make, films
 from interrupted import at, checkpoint, crash, interrupt, silent
 from unscene.data.listing import open_catalog
 from unscene.errors import UnsceneError
-from unscene.evaluate.finetuning.classifier import load_recogniser
+from unscene.evaluate.finetuning.classifier import load_classifier
 from unscene.evaluate.finetuning.config import build, continue_config
 from unscene.evaluate.finetuning.module import Choice
 from unscene.evaluate.finetuning.run import finetune
@@ -86,7 +86,7 @@ def test_the_best_weights_survive_a_stop(
     assert row.test["chosen_step"] == 1
     assert all(
         torch.equal(value, saved[name])
-        for name, value in load_recogniser(tmp_path).state_dict().items()
+        for name, value in load_classifier(tmp_path).state_dict().items()
     )
 
 

@@ -27,7 +27,7 @@ from torch import Tensor
 from unscene.audit.footage import Footage
 from unscene.audit.measures.base import Measured, Watcher, against, too_few
 from unscene.data.loading import Batch
-from unscene.evaluate.probing import STRENGTHS, regression, validation_part
+from unscene.evaluate.probing import STRENGTHS, choose_validation, classify_by_regression
 from unscene.results.statistics import Score, score
 
 LEAST = 0.05  # a class that gains less relies on the scene
@@ -165,17 +165,20 @@ class Reliance:
             train, own = known[~out], names[~out]
             if len(set(own.tolist())) < 2:
                 continue
-            held = validation_part(own, None, self.footage.seed)
+            held = choose_validation(own, None, self.footage.seed)
             # Segments of a file that is fitted on tell nothing about what works elsewhere.
             held &= ~np.isin(files[~out], files[~out][~held])
             best = 1.0
             if held.any() and len(set(own[~held])) > 1:
                 right = [
-                    (regression(c, train[~held], own[~held], train[held]) == own[held]).mean()
+                    (
+                        classify_by_regression(c, train[~held], own[~held], train[held])
+                        == own[held]
+                    ).mean()
                     for c in STRENGTHS
                 ]
                 best = STRENGTHS[int(np.argmax(right))]
-            hits[out] = regression(best, train, own, asked[out]) == names[out]
+            hits[out] = classify_by_regression(best, train, own, asked[out]) == names[out]
         return hits
 
 

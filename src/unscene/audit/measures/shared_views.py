@@ -17,7 +17,7 @@ from torch import Tensor
 from unscene.audit.footage import Footage
 from unscene.audit.measures.base import Watcher
 from unscene.data.loading import Batch
-from unscene.evaluate.decoupling_views import ALIKE, STILL, disorder
+from unscene.evaluate.decoupling_views import ALIKE, STILL, draw_frame_order
 from unscene.views.background_swap import likeness, transplant
 
 
@@ -63,7 +63,9 @@ def shuffled(watcher: Watcher, batch: Batch, footage: Footage) -> Tensor:
     The order is drawn from the seed and the videos, so that all who ask for it get the same.
     """
     rng = np.random.default_rng([footage.seed, 0x5F, *batch.index.tolist()])
-    return torch.stack([one[:, disorder(one.shape[1], rng)] for one in watcher.centre(batch)])
+    return torch.stack(
+        [one[:, draw_frame_order(one.shape[1], rng)] for one in watcher.centre(batch)]
+    )
 
 
 def _decide(watcher: Watcher, batch: Batch, footage: Footage) -> Lending:

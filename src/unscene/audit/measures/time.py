@@ -105,8 +105,10 @@ class Time:
             details = {"left_out": dict(self.left_out)}
             return Measured(self.name, absent=absent, details=details, forwards=self.forwards)
         files = np.array(self.files)
-        headline = decouple.pair_wins(files, self.cosines, SCENE, HEADLINE)
-        pairs = decouple.pair_wins(files, self.cosines, decouple_views.SCENE, decouple_views.MOTION)
+        headline = decouple.compare_pairs(files, self.cosines, SCENE, HEADLINE)
+        pairs = decouple.compare_pairs(
+            files, self.cosines, decouple_views.SCENE, decouple_views.MOTION
+        )
         means = {"motion": decouple.mean_of_pairs(headline)}
         for name, wanted in (("untrained", decouple.UNTRAINED), ("trained", decouple.TRAINED)):
             columns = [decouple.PAIRS.index(pair) for pair in wanted]
@@ -231,7 +233,7 @@ class Time:
 
     def _table(self, files: NDArray[np.int64]) -> dict[str, float]:
         """By "reversed>warp" and so on: in which share of files the motion side went further."""
-        wins = decouple.pair_wins(files, self.cosines, SCENE, MOTION)
+        wins = decouple.compare_pairs(files, self.cosines, SCENE, MOTION)
         names = [f"{motion}>{scene}" for scene in SCENE for motion in MOTION]
         return {
             name: float(np.nanmean(column))

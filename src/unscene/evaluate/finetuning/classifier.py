@@ -3,7 +3,7 @@
 OUT/encoder.safetensors, .json       as any encoder
 OUT/classifier.safetensors, .json    weight (K, D), bias (K,); the K class names, in that order
 
-    recogniser = load_recogniser("runs/finetune").eval()
+    recogniser = load_classifier("runs/finetune").eval()
     recogniser(clip_BCTHW)           # (B, K), the probabilities of recogniser.names
 """
 
@@ -27,7 +27,7 @@ from unscene.files import replacing, write_text
 _STEM = "classifier"
 
 
-class Recogniser(VideoEncoder):
+class Classifier(VideoEncoder):
     """A video encoder whose feature of a clip is the probability of each class.
 
     Being one, it is averaged over windows by `features.extract`; its maps are those of the encoder.
@@ -73,7 +73,7 @@ class Recogniser(VideoEncoder):
         return self.encoder.forward_stages(clip_BCTHW)
 
 
-def save_recogniser(recogniser: Recogniser, folder: Path) -> None:
+def save_classifier(recogniser: Classifier, folder: Path) -> None:
     """Write encoder and classifier into a folder; every file whole or not at all.
 
     Raises:
@@ -101,8 +101,8 @@ def save_recogniser(recogniser: Recogniser, folder: Path) -> None:
         ) from error
 
 
-def load_recogniser(folder: str | Path) -> Recogniser:
-    """What `save_recogniser` wrote, on the CPU, in training mode like any new module.
+def load_classifier(folder: str | Path) -> Classifier:
+    """What `save_classifier` wrote, on the CPU, in training mode like any new module.
 
     Raises:
         UnsceneError: a file is missing, is not whole, or belongs to another encoder.
@@ -113,7 +113,7 @@ def load_recogniser(folder: str | Path) -> Recogniser:
     try:
         record: Any = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
         payload = weights.read_bytes()
-        recogniser = Recogniser(encoder, record["classes"])
+        recogniser = Classifier(encoder, record["classes"])
         sums = [
             hashlib.sha256(content).hexdigest()
             for content in (payload, (folder / "encoder.safetensors").read_bytes())

@@ -10,7 +10,7 @@ from unscene.data.listing import labelled
 from unscene.errors import UnsceneError
 from unscene.evaluate.finetuning.config import FinetuneConfig
 from unscene.evaluate.finetuning.lowshot import holdout, subset
-from unscene.evaluate.overlap import overlap
+from unscene.evaluate.overlap import find_overlap
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def prepare(
         test=test,
         notes=(
             _labels(config, labels, used, len(choose)),
-            *overlap(train, test, config.label, videos),
+            *find_overlap(train, test, config.label, videos),
         ),
     )
 

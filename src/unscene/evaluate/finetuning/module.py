@@ -15,7 +15,7 @@ from unscene.data.catalog import Skipped, Video
 from unscene.data.loading import Batch, StepBatches, WindowDataset, loader
 from unscene.errors import UnsceneError
 from unscene.evaluate.features import Features, extract
-from unscene.evaluate.finetuning.classifier import Recogniser
+from unscene.evaluate.finetuning.classifier import Classifier
 from unscene.evaluate.finetuning.config import FinetuneConfig
 from unscene.train.optimizer import check_finite, optimisers, step_generator
 from unscene.video.sampling import RandomWindow
@@ -40,7 +40,7 @@ class FinetuneModule(L.LightningModule):
 
     def __init__(
         self,
-        recogniser: Recogniser,
+        recogniser: Classifier,
         videos: Sequence[Video],
         config: FinetuneConfig,
         fingerprint: str,
@@ -198,7 +198,7 @@ class Choice(L.Callback):
 
 
 def predict(
-    recogniser: Recogniser,
+    recogniser: Classifier,
     videos: Sequence[Video],
     config: FinetuneConfig,
     *,

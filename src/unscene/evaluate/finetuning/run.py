@@ -7,7 +7,7 @@ OUT/config.yaml                      the run, resolved; `--config` takes it back
 OUT/last.ckpt                        everything `--resume` needs: the last weights, and the best
 OUT/metrics.csv                      loss, training and validation top-1 by step; also tensorboard/
 OUT/encoder.safetensors, .json       the chosen weights (the validation's best, else the last):
-OUT/classifier.safetensors, .json    see `recogniser.load_recogniser`
+OUT/classifier.safetensors, .json    see `recogniser.load_classifier`
 OUT/results.jsonl                    top-1 (and top-5) on the test as rows
 OUT/per_class.json                   top-1 and number of test videos of every class
 OUT/confusion.csv, .png              what was taken for what
@@ -28,7 +28,7 @@ import torch
 from unscene.data.catalog import Catalog, Skipped
 from unscene.encoders import EncoderSpec, VideoEncoder
 from unscene.evaluate.features import Features
-from unscene.evaluate.finetuning.classifier import Recogniser, save_recogniser
+from unscene.evaluate.finetuning.classifier import Classifier, save_classifier
 from unscene.evaluate.finetuning.config import FinetuneConfig, build, flat
 from unscene.evaluate.finetuning.data import FinetuneData, prepare
 from unscene.evaluate.finetuning.module import Choice, FinetuneModule, predict
@@ -84,7 +84,7 @@ def finetune(
         check_same(saved, flat(config), saved)
     data = prepare(config, train, test)
     torch.manual_seed(config.seed)  # the classifier does not depend on what was drawn before it
-    recogniser = Recogniser(encoder, data.names, config.dropout)
+    recogniser = Classifier(encoder, data.names, config.dropout)
     recogniser.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     module = FinetuneModule(recogniser, data.learn, config, data.train.fingerprint())
     facts = _fit(module, data, checkpoint, report)
@@ -93,7 +93,7 @@ def finetune(
     encoder.spec = replace(
         encoder.spec, trained_on=_trained_on(before.trained_on, config, data, facts)
     )
-    save_recogniser(recogniser, Path(config.out))
+    save_classifier(recogniser, Path(config.out))
     found = _score(recogniser, data, config, show=report is None)
     rows = rows_of(
         replace(encoder.spec, trained_on=before.trained_on),
@@ -193,7 +193,7 @@ def _trained_on(
 
 
 def _score(
-    recogniser: Recogniser, data: FinetuneData, config: FinetuneConfig, *, show: bool
+    recogniser: Classifier, data: FinetuneData, config: FinetuneConfig, *, show: bool
 ) -> Features:
     """Probabilities of the test videos that can be read."""
     recogniser.to("cuda" if engine.on_gpu(config) else "cpu")  # Lightning has put it on the CPU
