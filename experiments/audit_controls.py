@@ -26,7 +26,7 @@ from trained import append, flags, rows_in
 from unscene.audit.result import Audit
 from unscene.audit.run import audit
 from unscene.encoders import VideoEncoder
-from unscene.encoders.opening import Opened
+from unscene.encoders.resolving import ResolvedEncoder
 from unscene.results.rows import Row, rows_of
 from unscene.results.statistics import Score
 
@@ -49,7 +49,7 @@ def main() -> None:
         unseen = scenes(args.work, 0.9, seed)["unseen"]
         found = audit(
             unseen,
-            [Opened(encoder, method, "")],
+            [ResolvedEncoder(encoder, method, "")],
             label="motion",
             measures=ASKED,
             videos=args.videos,

@@ -18,7 +18,7 @@ from real_scenes import GENERATED, begin, encoder_of, note_of, real_flags, train
 from trained import append, rows_in
 
 from unscene.audit.run import audit
-from unscene.encoders.opening import Opened
+from unscene.encoders.resolving import ResolvedEncoder
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     for seed, method in product(args.seeds, args.methods):
         if runs.done(known, method, seed, stride=args.stride, batch_size=BATCH, **test):
             continue
-        opened = Opened(encoder_of(method, seed, args, tables), method, "")
+        opened = ResolvedEncoder(encoder_of(method, seed, args, tables), method, "")
         found = audit(videos, [opened], measures=("swap", "time"), seed=seed, batch_size=BATCH)
         append(args.out, audit_rows(found, seed, data="arid6", split="train", test=test), method)
         print(f"seed {seed} {method}: {found.models[0].verdict.sentence}", flush=True)

@@ -21,7 +21,7 @@ from unscene.audit.run import MEASURES, audit
 from unscene.audit.verdict import verdict
 from unscene.cli.main import main
 from unscene.encoders import EncoderSpec
-from unscene.encoders.opening import Opened
+from unscene.encoders.resolving import ResolvedEncoder
 from unscene.errors import UnsceneError
 from unscene.results.statistics import Score
 
@@ -144,7 +144,7 @@ def test_models_of_one_name_and_one_window(places: Footage) -> None:
         return clip.mean(dim=(2, 3, 4))
 
     encoders = [Control(counted), Control(counted), Control(counted, size=40)]
-    opened = [Opened(encoder, "same", "") for encoder in encoders]
+    opened = [ResolvedEncoder(encoder, "same", "") for encoder in encoders]
     original = Footage.batches
 
     def batches(footage: Footage, spec: EncoderSpec) -> Any:

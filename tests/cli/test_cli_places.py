@@ -22,6 +22,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder, here = tmp_path / "home", tmp_path / "here"
     folder.mkdir()
     here.mkdir()
+    (folder / "e").mkdir()
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.chdir(here)
     return folder
@@ -51,7 +52,7 @@ def caught(monkeypatch: pytest.MonkeyPatch, target: str) -> list[tuple[tuple, di
         ("scenes ~/o", "unscene.synthetic.generate.generate", 0, Path("o")),
         ("views x --out ~/o.png", "unscene.preview.run.preview", 1, Path("o.png")),
         ("prepare x ~/o", "unscene.prepare.plan.make_plan", 1, Path("o")),
-        ("evaluate retrieve x --encoder ~/e", "unscene.evaluate.run.load_encoder", 0, Path("e")),
+        ("evaluate retrieve x --encoder ~/e", "unscene.encoders.resolving.read_encoder", 0, "e"),
         ("evaluate probe x --encoder e --out ~/o", "unscene.evaluate.run.evaluate", "out", "o"),
         ("evaluate decouple x --encoder e --out ~/o",
          "unscene.evaluate.run.evaluate_decoupling", "out", "o"),

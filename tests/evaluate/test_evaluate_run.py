@@ -129,7 +129,7 @@ def test_a_name_is_an_encoder_that_never_learnt(moving: ScenesReport) -> None:
     for path in ("./r3d-narrow", Path("r3d-narrow")):  # a folder that is not there
         with pytest.raises(UnsceneError, match=r"r3d-narrow.*: no such file"):
             evaluate("retrieve", str(moving.train), path, clips=1)
-    with pytest.raises(UnsceneError, match=r"no such file, and no encoder .* 'r3d-narow', did you"):
+    with pytest.raises(UnsceneError, match=r"or folder, and no encoder .* 'r3d-narow', did you"):
         evaluate("retrieve", str(moving.train), "r3d-narow", clips=1)
 
 

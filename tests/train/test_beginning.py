@@ -15,7 +15,7 @@ import torch
 from interrupted import at, checkpoint, interrupt, silent
 from unscene.cli.main import main
 from unscene.encoders import create_encoder, load_encoder, save_encoder
-from unscene.encoders.opening import open_encoder
+from unscene.encoders.resolving import resolve_encoder
 from unscene.errors import UnsceneError
 from unscene.methods.registry import create_method
 from unscene.results.rows import rows_of
@@ -58,7 +58,7 @@ def test_the_history_is_kept(tiny: Make, tmp_path: Path, first: Path) -> None:
     assert now.trained_on["steps"] == 3
     assert now.trained_on["began"] == {"encoder": str(first)} | was.trained_on
     assert now.options == was.options
-    assert f"begun from {first}" in open_encoder(str(out)).note
+    assert f"initialized from {first}" in resolve_encoder(str(out)).note
     found = {"retrieval_r1": Score(0.5, (0.4, 0.6), 9)}
     about = {"data": "d", "split": "s", "label": "l", "fingerprint": "f", "views": 1}
     (row,) = rows_of(now, found, **about)  # type: ignore[arg-type]
@@ -149,8 +149,8 @@ def test_it_is_not_written_over(tiny: Make, tmp_path: Path, first: Path) -> None
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"encoder": "~nobody-of-that-name/run"}, "no such folder or file"),
-        ({"encoder": "r3d-narow"}, "no such folder or file, and no encoder is called"),
+        ({"encoder": "~nobody-of-that-name/run"}, "no such file or folder"),
+        ({"encoder": "r3d-narow"}, "no such file or folder, and no encoder is called"),
         ({"encoder_options": {"width": 4}}, "has its own. Where they come from --config"),
     ],
 )

@@ -29,7 +29,7 @@ from unscene.data.catalog import Catalog, Skipped
 from unscene.data.listing import check, labelled, list_videos
 from unscene.device import pick_device
 from unscene.encoders import VideoEncoder
-from unscene.encoders.opening import Opened, open_encoder
+from unscene.encoders.resolving import ResolvedEncoder, resolve_encoder
 from unscene.errors import UnsceneError
 from unscene.progress import bar, counting
 
@@ -47,7 +47,7 @@ MEASURES: dict[str, Kind] = {
 
 def audit(
     data: str | Catalog,
-    encoders: Sequence[str | VideoEncoder | Opened],
+    encoders: Sequence[str | VideoEncoder | ResolvedEncoder],
     *,
     out: Path | None = None,
     label: str | None = None,
@@ -65,8 +65,8 @@ def audit(
 
     Args:
         data: DATA, or a checked catalog.
-        encoders: texts as `encoders.opening.open_encoder` takes them, or encoders, which come back
-            in the mode and on the device that they were handed over in.
+        encoders: what `encoders.resolve_encoder` takes. Encoders that are passed in come back in
+            their own mode and on their own device.
         out: folder for audit.json and report.html; None to write nothing.
         label: column of the classes. None: "label" where videos carry one, else none.
         measures: names from `MEASURES`.
@@ -97,7 +97,7 @@ def audit(
         raise UnsceneError("nothing to audit: name a model with --encoder")
     where = pick_device(device)
     # Models before videos: a mistyped name should show at once.
-    opened = _apart([_opened(encoder, seed) for encoder in encoders])
+    opened = _apart([resolve_encoder(encoder, seed=seed) for encoder in encoders])
     catalog = _catalog(data, videos, seed)
     footage = Footage(catalog, _label(catalog, label), clips, seed, workers, batch_size)
     with as_they_were([model.encoder for model in opened]):
@@ -133,7 +133,7 @@ def audit(
 class _Model:
     """A model while it is being asked."""
 
-    opened: Opened
+    opened: ResolvedEncoder
     watcher: Watcher
     footage: Footage
     names: Sequence[str]
@@ -193,19 +193,9 @@ def _ask(models: Sequence[_Model], footage: Footage) -> dict[str, Skipped]:
     return failures
 
 
-def _opened(encoder: str | VideoEncoder | Opened, seed: int) -> Opened:
-    if isinstance(encoder, Opened):
-        return encoder
-    if isinstance(encoder, VideoEncoder):
-        spec = encoder.spec
-        history = str(spec.trained_on.get("method", "")) or "handed over as it is"
-        return Opened(encoder, spec.name, history)
-    return open_encoder(encoder, seed=seed)
-
-
-def _apart(opened: Sequence[Opened]) -> list[Opened]:
+def _apart(opened: Sequence[ResolvedEncoder]) -> list[ResolvedEncoder]:
     """Names that differ: a, a (2), a (3)."""
-    found: list[Opened] = []
+    found: list[ResolvedEncoder] = []
     for one in opened:
         name, count = one.name, 1
         while name in {other.name for other in found}:

@@ -2,22 +2,19 @@
 
 from unscene.encoders.base import EncoderSpec, VideoEncoder
 from unscene.encoders.registry import create_encoder, known_encoders
-from unscene.encoders.weights import (
-    LoadReport,
-    load_encoder,
-    load_weights,
-    read_spec,
-    save_encoder,
-)
+from unscene.encoders.resolving import ResolvedEncoder, load_encoder, resolve_encoder
+from unscene.encoders.weights import LoadReport, load_weights, read_spec, save_encoder
 
 __all__ = [
     "EncoderSpec",
     "LoadReport",
+    "ResolvedEncoder",
     "VideoEncoder",
     "create_encoder",
     "known_encoders",
     "load_encoder",
     "load_weights",
     "read_spec",
+    "resolve_encoder",
     "save_encoder",
 ]

@@ -72,15 +72,10 @@ def save_encoder(encoder: VideoEncoder, path: str | Path) -> Path:
 
     Raises:
         UnsceneError: the files cannot be written (disk full, no permission); former files of the
-            same name are as they were and nothing else is left behind. Or it is none of
-            `known_encoders()`, so that `load_encoder` could not build it: somebody else's model.
+            same name stay as they are and no others are left behind. Or the encoder is none of
+            `known_encoders()`, so that `read_encoder` could not rebuild it.
     """
-    if isinstance(encoder, ForeignEncoder) or encoder.spec.name not in known_encoders():
-        raise UnsceneError(
-            f"{encoder.spec.name}: only encoders of unscene ({', '.join(known_encoders())}) can be "
-            "saved so that they load again; save this model's weights with its own library, and "
-            "name the model where an encoder is asked for, as package.module:factory or hf:FOLDER"
-        )
+    check_can_be_saved(encoder)
     weights, record = _pair(Path(path))
     tensors = {k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
     payload = safetensors.torch.save(tensors, metadata={"format": "pt"})
@@ -97,10 +92,20 @@ def save_encoder(encoder: VideoEncoder, path: str | Path) -> Path:
     return weights
 
 
-def load_encoder(path: str | Path) -> VideoEncoder:
-    """The encoder that `save_encoder` wrote, on the CPU, in training mode like any new module.
+def check_can_be_saved(encoder: VideoEncoder) -> None:
+    """Raise UnsceneError if `read_encoder` could not rebuild the encoder: it is not one of ours."""
+    if isinstance(encoder, ForeignEncoder) or encoder.spec.name not in known_encoders():
+        raise UnsceneError(
+            f"{encoder.spec.name}: only encoders of unscene ({', '.join(known_encoders())}) can be "
+            "saved and loaded again; save the weights of this model with its own library, and pass "
+            "the model as --encoder package.module:factory or hf:FOLDER"
+        )
 
-    It is always whole; to fill another module with part of its weights, see `load_weights`.
+
+def read_encoder(path: str | Path) -> VideoEncoder:
+    """Read an encoder that `save_encoder` wrote, on the CPU, in training mode like any new module.
+
+    File and architecture must agree entirely; for a partial match see `load_weights`.
 
     Args:
         path: the folder, the .safetensors or the .json.
@@ -155,7 +160,7 @@ def load_weights(module: nn.Module, path: str | Path, *, strict: bool = True) ->
 
 
 def read_spec(path: str | Path) -> EncoderSpec:
-    """The spec of a saved encoder alone, without its weights. Raises as `load_encoder` does."""
+    """Read the spec of a saved encoder without its weights. Raises as `read_encoder` does."""
     _, record = _pair(Path(path))
     return _read_record(record)[0]
 

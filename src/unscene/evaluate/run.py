@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,9 +11,7 @@ from typing import Any, Literal, get_args
 from unscene.data.catalog import Catalog
 from unscene.data.listing import labelled, open_catalog, report_skipped
 from unscene.device import pick_device
-from unscene.encoders import VideoEncoder, known_encoders, load_encoder
-from unscene.encoders.opening import open_encoder
-from unscene.encoders.registry import unknown_encoder
+from unscene.encoders import load_encoder
 from unscene.errors import UnsceneError
 from unscene.evaluate.decoupling import decouple
 from unscene.evaluate.decoupling import make_rows as decoupling_rows
@@ -22,7 +19,7 @@ from unscene.evaluate.features import Features, Mode, extract
 from unscene.evaluate.overlap import find_overlap
 from unscene.evaluate.probing import probe
 from unscene.evaluate.retrieval import retrieve
-from unscene.files import check_writable, place, write_text
+from unscene.files import check_writable, write_text
 from unscene.progress import counting
 from unscene.results.rows import Row, read_rows, rows_of
 
@@ -55,8 +52,8 @@ def evaluate(
         protocol: "retrieve" (recall at K and mean average precision by cosine) or "probe" (top-1 of
             logistic regression and of the nearest neighbours).
         data: the queries, or the test videos.
-        encoder_path: as `load_encoder` takes it; or, as text, the name of one of our encoders,
-            untrained (seed 0), to compare with: "random" in the rows.
+        encoder_path: as `load_encoder` takes it. The name of an architecture is an untrained
+            encoder (seed 0) to compare with: "random" in the rows.
         train: the gallery, or the training set of the probe. Without it "retrieve" searches for
             every video among the others.
         label: column of the classes.
@@ -89,7 +86,7 @@ def evaluate(
         raise UnsceneError("a probe reads one feature a video: leave out --mode clip")
     _check_numbers(clips, batch_size, workers, short_side)
     earlier = _earlier(out)
-    encoder = _opened(encoder_path)
+    encoder = load_encoder(encoder_path)
     where = pick_device(device)
     # All catalogs and labels before the first feature: a mistake should show at once.
     test = labelled(data, label, apart)
@@ -141,14 +138,6 @@ def evaluate(
     return rows
 
 
-def _opened(name: str | Path) -> VideoEncoder:
-    if isinstance(name, Path) or os.sep in name or place(name).exists():
-        return load_encoder(place(name))
-    if name in known_encoders():
-        return open_encoder(name).encoder
-    raise UnsceneError(f"{name}: no such file, and {unknown_encoder(name)}")
-
-
 def evaluate_decoupling(
     data: str,
     encoder_path: str | Path,
@@ -168,7 +157,7 @@ def evaluate_decoupling(
     """
     _check_numbers(clips, batch_size, workers)
     earlier = _earlier(out)
-    encoder, where = _opened(encoder_path), pick_device(device)
+    encoder, where = load_encoder(encoder_path), pick_device(device)
     catalog = open_catalog(data)
     report_skipped(catalog)
     with counting(catalog.source, len(catalog)) as progress:

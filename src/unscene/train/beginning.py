@@ -8,14 +8,8 @@ from typing import Any
 
 import torch
 
-from unscene.encoders import (
-    VideoEncoder,
-    create_encoder,
-    known_encoders,
-    load_encoder,
-    read_spec,
-)
-from unscene.encoders.registry import unknown_encoder
+from unscene.encoders import VideoEncoder, create_encoder, read_spec, resolve_encoder
+from unscene.encoders.resolving import names_new_encoder
 from unscene.errors import UnsceneError
 from unscene.files import place
 from unscene.train.config import RunConfig
@@ -25,23 +19,13 @@ def beginning(name: str, options: dict[str, Any]) -> VideoEncoder:
     """A new encoder, its weights as torch draws them, or a saved one as it was saved.
 
     Args:
-        name: an architecture, or the folder or file of a saved encoder.
+        name: an architecture, or the folder or file of a saved encoder; see `resolve_encoder`.
         options: keyword arguments of an architecture.
 
     Raises:
         UnsceneError: it is neither, a saved one with options, or it takes other than RGB.
     """
-    if name in known_encoders():
-        encoder = create_encoder(name, **options)
-    elif not place(name).exists():
-        raise UnsceneError(f"--encoder {name}: no such folder or file, and {unknown_encoder(name)}")
-    elif options:
-        raise UnsceneError(
-            f"--encoder_options are for a new encoder ({', '.join(known_encoders())}); "
-            f"{name} has its own. Where they come from --config, pass --encoder_options '{{}}' too"
-        )
-    else:
-        encoder = load_encoder(place(name))
+    encoder = resolve_encoder(name, seed=None, options=options, to_train=True).encoder
     if encoder.spec.channels != 3:
         raise UnsceneError(f"{name} takes {encoder.spec.channels} channels; videos have 3")
     return encoder
@@ -58,7 +42,7 @@ def encoder_of(config: RunConfig, resume: bool) -> VideoEncoder:
             encoder that it begins with.
     """
     torch.manual_seed(config.seed)
-    new = config.encoder in known_encoders()
+    new = names_new_encoder(config.encoder)
     own = Path(config.out) / "encoder.json"
     if not (new or resume) and _folder(place(config.encoder)) == Path(config.out).resolve():
         raise UnsceneError(

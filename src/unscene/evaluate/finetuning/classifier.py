@@ -20,7 +20,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from unscene.encoders import VideoEncoder, load_encoder, save_encoder
+from unscene.encoders import VideoEncoder, save_encoder
+from unscene.encoders.weights import read_encoder
 from unscene.errors import UnsceneError
 from unscene.files import replacing, write_text
 
@@ -108,7 +109,7 @@ def load_classifier(folder: str | Path) -> Classifier:
         UnsceneError: a file is missing, is not whole, or belongs to another encoder.
     """
     folder = Path(folder)
-    encoder = load_encoder(folder)
+    encoder = read_encoder(folder)
     weights = folder / f"{_STEM}.safetensors"
     try:
         record: Any = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))

@@ -1,0 +1,223 @@
+"""Resolving an encoder: from the text after `--encoder` to a model. Every command uses this file.
+
+    r3d18                      one of our architectures (`known_encoders()`), untrained
+    runs/dsm, best.safetensors an encoder that unscene saved: its folder or one of its two files
+    hf:FOLDER, hf:USER/NAME    a video model of transformers, from disk or the Hugging Face Hub
+    package.module:factory     what the function returns, see `foreign.adapt`
+    NAME=...                   any of these with another name in tables and reports
+
+The same text means the same model in every command. The name of an architecture always means the
+architecture: write ./r3d18 for a saved encoder in a folder called r3d18.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unscene.encoders.base import VideoEncoder
+from unscene.encoders.foreign import adapt
+from unscene.encoders.registry import create_encoder, known_encoders, unknown_encoder
+from unscene.encoders.transformers_models import load_pretrained
+from unscene.encoders.weights import check_can_be_saved, read_encoder
+from unscene.errors import UnsceneError
+from unscene.files import place
+
+_HUB = "hf:"
+
+
+@dataclass(frozen=True)
+class ResolvedEncoder:
+    """An encoder and where it comes from.
+
+    Attributes:
+        encoder: on the CPU.
+        name: a short name for tables and reports.
+        note: where it comes from, as a phrase.
+        trained: whether its weights are trained, as far as is known.
+        path: what it was read from, if unscene saved it.
+    """
+
+    encoder: VideoEncoder
+    name: str
+    note: str
+    trained: bool = True
+    path: Path | None = None
+
+
+def load_encoder(encoder: str | Path, *, seed: int = 0) -> VideoEncoder:
+    """Load any encoder by the text that `--encoder` takes, or by a path.
+
+    Args:
+        encoder: a saved run, the name of an architecture, "hf:FOLDER" or "package.module:factory".
+            A `pathlib.Path` always means a saved encoder.
+        seed: initializes the weights of an untrained architecture.
+
+    Returns:
+        The encoder, on the CPU and in evaluation mode.
+
+    Raises:
+        UnsceneError: see `resolve_encoder`.
+
+    >>> encoder = load_encoder("r3d-narrow")
+    >>> encoder.dim, encoder.spec.frames, encoder.training
+    (64, 8, False)
+    """
+    return resolve_encoder(encoder, seed=seed).encoder
+
+
+def resolve_encoder(
+    encoder: str | Path | VideoEncoder | ResolvedEncoder,
+    *,
+    seed: int | None = 0,
+    options: Mapping[str, Any] | None = None,
+    to_train: bool = False,
+) -> ResolvedEncoder:
+    """Find the model that `--encoder` names; the same text means the same model in every command.
+
+    Args:
+        encoder: text in one of the forms above; a `pathlib.Path`, which always means a saved
+            encoder; or an encoder, which keeps its mode and its device.
+        seed: initializes the weights of an untrained architecture. The state of torch's global
+            generator stays as it is. None: draw from that generator instead.
+        options: keyword arguments of an untrained architecture, see `create_encoder`.
+        to_train: return the encoder in training mode instead of evaluation mode, and refuse models
+            that `save_encoder` could not save after training.
+
+    Raises:
+        UnsceneError: the text has none of these forms, the model cannot be loaded, options are
+            given for a model that is not a new one, or it cannot be saved although `to_train`.
+    """
+    if isinstance(encoder, ResolvedEncoder):
+        resolved = encoder
+    elif isinstance(encoder, VideoEncoder):
+        history = str(encoder.spec.trained_on.get("method", "")) or "passed in from Python"
+        resolved = ResolvedEncoder(encoder, encoder.spec.name, history)
+    else:
+        resolved = _resolve(encoder, seed, dict(options or {}), to_train)
+        resolved.encoder.train(to_train)
+    if to_train:
+        check_can_be_saved(resolved.encoder)
+    return resolved
+
+
+def names_new_encoder(text: str) -> bool:
+    """Whether the text names one of our architectures, to be initialized anew.
+
+    >>> names_new_encoder("r3d18"), names_new_encoder("./r3d18")
+    (True, False)
+    """
+    return _split_name(text)[1] in known_encoders()
+
+
+def _resolve(
+    text: str | Path, seed: int | None, options: dict[str, Any], to_train: bool
+) -> ResolvedEncoder:
+    if isinstance(text, Path):
+        return _saved(place(text))
+    name, text = _split_name(text)
+    if text in known_encoders():
+        resolved = _untrained(text, seed, options)
+    elif options:
+        raise UnsceneError(
+            f"--encoder_options are for a new encoder ({', '.join(known_encoders())}); "
+            f"{text} has its own. Where they come from --config, pass --encoder_options '{{}}' too"
+        )
+    elif text.startswith(_HUB):
+        if to_train:  # refused before anything is downloaded
+            raise UnsceneError(
+                f"encoder {text!r}: training takes encoders of unscene "
+                f"({', '.join(known_encoders())}), untrained or saved; models of transformers can "
+                "be evaluated and audited"
+            )
+        resolved = _pretrained(text.removeprefix(_HUB))
+    elif place(text).exists():
+        resolved = _saved(place(text))
+    elif ":" in text:
+        resolved = _made(text)
+    else:
+        raise UnsceneError(
+            f"encoder {text!r}: no such file or folder, and {unknown_encoder(text)}. "
+            "Other models are written package.module:factory or hf:FOLDER"
+        )
+    return replace(resolved, name=name) if name else resolved
+
+
+def _split_name(text: str) -> tuple[str, str]:
+    """NAME=ENCODER as (NAME, ENCODER); the name is empty if there is none."""
+    name, equals, rest = text.partition("=")
+    if not equals or text.startswith(_HUB) or place(text).exists():
+        return "", text
+    if not name or not rest:
+        raise UnsceneError(f"encoder {text!r}: write NAME=ENCODER, or the encoder alone")
+    return name, rest
+
+
+def _saved(path: Path) -> ResolvedEncoder:
+    encoder = read_encoder(path)
+    history = encoder.spec.trained_on
+    name = path.stem if path.suffix in (".safetensors", ".json") else path.resolve().name
+    if not history:
+        note = f"{encoder.spec.name} from {path}, not trained"
+        return ResolvedEncoder(encoder, name, note, trained=False, path=path)
+    facts = [f"{encoder.spec.name} trained by {history.get('method', 'an unnamed method')}"]
+    facts += [f"{history['steps']} steps"] if "steps" in history else []
+    facts += [f"seed {history['seed']}"] if "seed" in history else []
+    facts += [f"initialized from {history['began']['encoder']}"] if "began" in history else []
+    return ResolvedEncoder(encoder, name, f"{', '.join(facts)}; from {path}", path=path)
+
+
+def _untrained(name: str, seed: int | None, options: dict[str, Any]) -> ResolvedEncoder:
+    if (place(name) / "encoder.json").exists():
+        print(
+            f"encoder {name}: the untrained architecture; write ./{name} for the saved encoder in "
+            "the folder of that name",
+            file=sys.stderr,
+        )
+    if seed is None:
+        encoder = create_encoder(name, **options)
+        return ResolvedEncoder(encoder, name, "randomly initialized, not trained", trained=False)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = create_encoder(name, **options)
+    note = f"randomly initialized with seed {seed}, not trained"
+    return ResolvedEncoder(encoder, name, note, trained=False)
+
+
+def _made(text: str) -> ResolvedEncoder:
+    module, _, function = text.partition(":")
+    # As `python -m` does: people keep their models in the folder they work in.
+    added = os.getcwd() not in sys.path  # noqa: PTH109 - sys.path holds text
+    if added:
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+    try:
+        factory = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UnsceneError(f"encoder {text!r}: {error}; write package.module:factory") from error
+    finally:
+        if added:
+            sys.path.remove(os.getcwd())  # noqa: PTH109
+    made: Any = factory()
+    options: Mapping[str, Any] = {}
+    if isinstance(made, tuple):
+        if len(made) != 2 or not isinstance(made[1], Mapping):
+            raise UnsceneError(
+                f"encoder {text!r}: returned a tuple; return a model, or (model, options of adapt)"
+            )
+        made, options = made
+    encoder = adapt(made, **{"name": function} | dict(options))
+    return ResolvedEncoder(encoder, function, f"{type(made).__name__}, made by {text}")
+
+
+def _pretrained(name: str) -> ResolvedEncoder:
+    model, options = load_pretrained(name)
+    encoder = adapt(model, **options)
+    note = f"{type(model).__name__} of transformers, from {name}"
+    return ResolvedEncoder(encoder, Path(name).name, note)
