@@ -16,7 +16,7 @@ from unscene.prepare.settings import Recipe
 from unscene.prepare.transcode import transcode
 from unscene.video.clip import Clip
 from unscene.video.decode import read_clips
-from unscene.video.picture_format import Meaning, yuv_matrix
+from unscene.video.picture_format import PictureFormat, yuv_matrix
 from unscene.video.probe import probe
 from unscene.video.sampling import Request
 
@@ -78,8 +78,8 @@ def test_a_turned_picture_is_what_ffmpeg_says(tmp_path: Path, degrees: int) -> N
     path = media.turn(media.write(tmp_path / "a.mp4", media.drift(2)), degrees)
     with av.open(str(path)) as container:
         frame = next(container.decode(video=0))
-        meaning = Meaning.of(frame)
-        assert (meaning.turns, meaning.mirrored) == (frame.rotation // 90 % 4, False)
+        picture_format = PictureFormat.of(frame)
+        assert (picture_format.turns, picture_format.mirrored) == (frame.rotation // 90 % 4, False)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unscene.video.picture_format import Meaning
+from unscene.video.picture_format import PictureFormat
 from unscene.video.vectors import BLOCK, RECORD, BlockFields, joined, upright_field
 
 
@@ -161,13 +161,13 @@ def test_an_upright_field_turns_places_and_vectors_alike(turns: int, mirrored: b
     valid[0, 0, 1] = True
     head = np.zeros((1, rows, columns), bool)
     head[0, 1, 3] = True
-    meaning = Meaning(turns=turns, mirrored=mirrored)
+    picture_format = PictureFormat(turns=turns, mirrored=mirrored)
     size = (rows * BLOCK, columns * BLOCK)
-    turned, turned_valid = upright_field(vectors, valid, size, meaning)
-    np.testing.assert_array_equal(turned_valid, meaning.upright(valid))
+    turned, turned_valid = upright_field(vectors, valid, size, picture_format)
+    np.testing.assert_array_equal(turned_valid, picture_format.upright(valid))
     (row, column), (head_row, head_column) = (
         np.argwhere(turned_valid[0])[0],
-        np.argwhere(meaning.upright(head)[0])[0],
+        np.argwhere(picture_format.upright(head)[0])[0],
     )
     assert turned[0, row, column].tolist() == [head_column - column, head_row - row]
     assert turned.flags.c_contiguous
@@ -181,10 +181,12 @@ def test_a_block_of_an_upright_field_has_the_vector_of_its_middle(
     rows, columns = -(-height // BLOCK), -(-width // BLOCK)
     numbers = np.arange(rows * columns, dtype=np.float32).reshape(rows, columns)
     field = np.stack([numbers, numbers], axis=-1)[None]
-    meaning = Meaning(turns=turns, mirrored=mirrored)
-    turned, _ = upright_field(field, np.ones((1, rows, columns), bool), (height, width), meaning)
-    pixels = meaning.upright(numbers.repeat(BLOCK, 0).repeat(BLOCK, 1)[:height, :width])
-    upright = meaning.upright_size((height, width))
+    picture_format = PictureFormat(turns=turns, mirrored=mirrored)
+    turned, _ = upright_field(
+        field, np.ones((1, rows, columns), bool), (height, width), picture_format
+    )
+    pixels = picture_format.upright(numbers.repeat(BLOCK, 0).repeat(BLOCK, 1)[:height, :width])
+    upright = picture_format.upright_size((height, width))
     assert turned.shape[1:3] == tuple(-(-side // BLOCK) for side in upright)
     for row, column in np.ndindex(turned.shape[1:3]):
         shown = pixels[row * BLOCK : (row + 1) * BLOCK, column * BLOCK : (column + 1) * BLOCK]

@@ -25,7 +25,7 @@ from unscene.errors import VideoError
 from unscene.prepare.tone_curve import VISIBLE
 from unscene.video.h264_header import references_of
 from unscene.video.packets import INTRA, Packets, open_container
-from unscene.video.picture_format import Meaning
+from unscene.video.picture_format import PictureFormat
 from unscene.video.planes import array_of
 from unscene.video.probe import (
     SAMPLE,
@@ -183,8 +183,8 @@ def _decoded(path: str, limit: int | None) -> tuple[Inspection, _Seen]:
             because = "" if packets.damage is None else f": {why(packets.damage)}"
             raise VideoError(path, f"no frame can be decoded{because}")
         known = codec in VECTOR_CODECS
-        meaning = Meaning.of(first)
-        height, width = meaning.upright_size((first.height, first.width))
+        picture_format = PictureFormat.of(first)
+        height, width = picture_format.upright_size((first.height, first.width))
         fps = frame_rate(stream)
         found = Inspection(
             path=path,
@@ -198,7 +198,7 @@ def _decoded(path: str, limit: int | None) -> tuple[Inspection, _Seen]:
             vectors=known and not seen.kinds <= INTRA,
             b_frames=int(PictureType.B) in seen.kinds or bool(context.has_b_frames),
             references=references if codec == "h264" else 1 if known else None,
-            rotation=meaning.turns,
+            rotation=picture_format.turns,
             damaged=packets.damaged,
             decoded=count,
             frames=stream.frames,
@@ -212,7 +212,7 @@ def _light(frame: VideoFrame) -> float | None:
     kind = frame.format
     if kind.components[0].bits != 8 or not kind.name.startswith(("yuv", "nv", "gray")):
         return None
-    black, white = (0, 255) if Meaning.of(frame).full_range else (16, 235)
+    black, white = (0, 255) if PictureFormat.of(frame).full_range else (16, 235)
     seen = array_of(frame.planes[0])[::4, ::4]
     seen = seen[seen > black + VISIBLE - 16]
     return float(np.clip((seen.mean() - black) / (white - black), 0, 1)) if seen.size else 0.0

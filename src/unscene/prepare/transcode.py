@@ -29,7 +29,7 @@ from unscene.prepare.deinterlace import progressive
 from unscene.prepare.settings import Recipe
 from unscene.prepare.tone_curve import Levels
 from unscene.video.packets import open_container
-from unscene.video.picture_format import FULL, LIMITED, Meaning
+from unscene.video.picture_format import FULL, LIMITED, PictureFormat
 from unscene.video.planes import array_of
 from unscene.video.probe import check_file, why
 from unscene.video.timestamps import TimedFrames, evenly, steady
@@ -186,23 +186,23 @@ class _Drawer:
     def __init__(
         self, frame: VideoFrame, source: TimedFrames, recipe: Recipe, levels: Levels | None = None
     ) -> None:
-        self.meaning = Meaning.of(frame)
-        self.grey = self.meaning.grey
+        self.picture_format = PictureFormat.of(frame)
+        self.grey = self.picture_format.grey
         luma, chroma = (levels.luma, levels.chroma) if levels else (None, None)
-        if self.grey and self.meaning.full_range:  # the scaler leaves grey as it is
+        if self.grey and self.picture_format.full_range:  # the scaler leaves grey as it is
             luma = _TO_LIMITED if luma is None else luma[_TO_LIMITED]
         self.tables = (luma, chroma, chroma)
         wanted = recipe.size(frame.width, frame.height)
-        self.size = self.meaning.upright_size(wanted)
+        self.size = self.picture_format.upright_size(wanted)
         # Where nothing shrinks, an odd size loses a row or column instead of being blurred.
         shrinks = min(frame.width, frame.height) > min(wanted) + 1
         self.inner = wanted if shrinks else (frame.width, frame.height)
         aspect = source.stream.sample_aspect_ratio or Fraction(1)
-        self.aspect = 1 / aspect if self.meaning.turns % 2 else aspect
-        self.range = frame.color_range or (FULL if self.meaning.full_range else LIMITED)
+        self.aspect = 1 / aspect if self.picture_format.turns % 2 else aspect
+        self.range = frame.color_range or (FULL if self.picture_format.full_range else LIMITED)
         self.matrix = frame.colorspace
         if frame.format.is_rgb or self.grey or self.matrix == _UNSPECIFIED:
-            self.matrix = _BT709 if self.meaning.matrix == "bt709" else _BT601
+            self.matrix = _BT709 if self.picture_format.matrix == "bt709" else _BT601
         usual = _BT601 if self.matrix == _BT601 else _BT709
         known = (frame.color_primaries, frame.color_trc)
         self.primaries, self.curve = (usual if n in (0, _UNSPECIFIED) else n for n in known)
@@ -221,7 +221,7 @@ class _Drawer:
         # A new picture: the old one would hand its type and side data to the encoder.
         picture = VideoFrame(self.size[0], self.size[1], "yuv420p")
         for old, new, table in zip(small.planes, picture.planes, self.tables, strict=False):
-            upright = self.meaning.upright(array_of(old))
+            upright = self.picture_format.upright(array_of(old))
             upright = upright if table is None else table[upright]
             array_of(new)[:] = upright[: new.height, : new.width]
         for new in picture.planes[1:] if self.grey else ():

@@ -219,7 +219,7 @@ class _Reader:
 
     def _no_frames(self) -> Clip:
         """Planes of no frame, for a clip of which only the motion is wanted."""
-        height, width = self.to_planes.meaning.upright_size(self.coded_size)
+        height, width = self.to_planes.picture_format.upright_size(self.coded_size)
         y = torch.empty((0, height, width), dtype=torch.uint8)
         chroma = torch.empty((0, (height + 1) // 2, (width + 1) // 2), dtype=torch.uint8)
         return Clip(y, chroma, chroma.clone(), torch.empty(0, dtype=torch.float64))
@@ -237,13 +237,14 @@ class _Reader:
             each = [stack.planes(place, 1) for stack, place in frames]
             luma, blue, red = (np.concatenate(parts) for parts in zip(*each, strict=True))
             planes = luma, blue, red
-        meaning = self.to_planes.meaning
+        picture_format = self.to_planes.picture_format
         y, u, v = (
-            torch.from_numpy(np.ascontiguousarray(meaning.upright(plane))) for plane in planes
+            torch.from_numpy(np.ascontiguousarray(picture_format.upright(plane)))
+            for plane in planes
         )
         times = [stack.times[place] for stack, place in frames]
         seconds = torch.tensor(times, dtype=torch.float64)
-        return Clip(y, u, v, seconds, meaning.full_range, meaning.matrix)
+        return Clip(y, u, v, seconds, picture_format.full_range, picture_format.matrix)
 
     def _motion(self, offsets: Sequence[int], place: dict[int, tuple[_Pass, int]]) -> Motion:
         dense = range(offsets[0], offsets[-1] + 1)
@@ -256,13 +257,13 @@ class _Reader:
             vectors, valid = joined(frames)
         except LookupError as error:
             raise self._nothing() from error
-        meaning = self.to_planes.meaning
-        vectors, valid = upright_field(vectors, valid, self.coded_size, meaning)
+        picture_format = self.to_planes.picture_format
+        vectors, valid = upright_field(vectors, valid, self.coded_size, picture_format)
         return Motion(
             vectors=torch.from_numpy(vectors),
             valid=torch.from_numpy(valid),
             frames=torch.tensor([offset - offsets[0] for offset in offsets]),
-            size=meaning.upright_size(self.coded_size),
+            size=picture_format.upright_size(self.coded_size),
             block=BLOCK,
             exact=exact_so_far(
                 self.timed.stream.codec_context, self.timed.codec, interlaced=self.interlaced

@@ -21,7 +21,7 @@ _UNSPECIFIED = 2
 
 
 @dataclass(frozen=True)
-class Meaning:
+class PictureFormat:
     """Of one frame, which the frames behind it share.
 
     Attributes:
@@ -39,7 +39,7 @@ class Meaning:
     mirrored: bool = False
 
     @classmethod
-    def of(cls, frame: VideoFrame) -> Meaning:
+    def of(cls, frame: VideoFrame) -> PictureFormat:
         kind, tag = frame.format, frame.color_range
         grey = kind.name.startswith(("gray", "ya"))
         # A grey picture format without a tag means 0..255: codecs whose monochrome is limited say

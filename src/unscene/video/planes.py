@@ -14,7 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 
-from unscene.video.picture_format import FULL, LIMITED, Meaning
+from unscene.video.picture_format import FULL, LIMITED, PictureFormat
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -27,12 +27,12 @@ class PlaneReader:
 
     Attributes:
         short_side: shrink frames whose short side is larger; None keeps the coded size.
-        meaning: of the planes; the first frame decides for all.
+        picture_format: of the planes; the first frame decides for all.
     """
 
     short_side: int | None = None
     size: tuple[int, int] | None = field(default=None, init=False)
-    meaning: Meaning = field(default=Meaning(), init=False)
+    picture_format: PictureFormat = field(default=PictureFormat(), init=False)
     _scaler: VideoReformatter = field(default_factory=VideoReformatter, init=False)
 
     def __call__(self, frame: VideoFrame) -> Planes:
@@ -46,14 +46,16 @@ class PlaneReader:
         if same_size and name in ("yuv420p", "yuvj420p"):
             return _planes(frame)
         how = None if same_size else "AREA"
-        if self.meaning.grey:  # not to yuv420p: FFmpeg's scaler takes all grey for full range
+        if (
+            self.picture_format.grey
+        ):  # not to yuv420p: FFmpeg's scaler takes all grey for full range
             if not (same_size and name in _GREY):
                 frame = self._scaler.reformat(
                     frame, width, height, "gray", interpolation=how, threads=1
                 )
             chroma = np.full(((height + 1) // 2, (width + 1) // 2), 128, np.uint8)
             return array_of(frame.planes[0]), chroma, chroma
-        wanted = FULL if self.meaning.full_range else LIMITED
+        wanted = FULL if self.picture_format.full_range else LIMITED
         frame = self._scaler.reformat(
             frame,
             width,
@@ -75,7 +77,7 @@ class PlaneReader:
         if self.short_side is not None and short > self.short_side:
             scale = self.short_side / short
             height, width = round(height * scale), round(width * scale)
-        self.size, self.meaning = (height, width), Meaning.of(frame)
+        self.size, self.picture_format = (height, width), PictureFormat.of(frame)
 
 
 @dataclass(eq=False)

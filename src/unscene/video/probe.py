@@ -21,7 +21,7 @@ from unscene.video.packets import (
     rewind,
     tick_of,
 )
-from unscene.video.picture_format import Meaning
+from unscene.video.picture_format import PictureFormat
 from unscene.video.vectors import exact_so_far
 
 # FFmpeg's names of the codecs (not of decoders, such as libdav1d) whose decoders export vectors.
@@ -85,8 +85,8 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             context = stream.codec_context
             codec = context.codec.canonical_name
             vectors = codec in VECTOR_CODECS and not packets.only_keys(SAMPLE)
-            meaning = Meaning.of(frame)
-            height, width = meaning.upright_size((frame.height, frame.width))
+            picture_format = PictureFormat.of(frame)
+            height, width = picture_format.upright_size((frame.height, frame.width))
             return VideoInfo(
                 codec=codec,
                 pixel_format=frame.format.name,
@@ -97,7 +97,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
                 frames=stream.frames or None,
                 vectors=vectors,
                 exact=vectors and exact_so_far(context, codec, interlaced=frame.interlaced_frame),
-                rotation=meaning.turns,
+                rotation=picture_format.turns,
             )
     except (FFmpegError, OSError, ValueError) as error:
         raise VideoError(path, why(error)) from error

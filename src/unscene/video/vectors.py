@@ -31,7 +31,7 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 
 from unscene.video.h264_header import references_of
-from unscene.video.picture_format import Meaning
+from unscene.video.picture_format import PictureFormat
 
 BLOCK = 8
 _references = lru_cache(maxsize=64)(references_of)
@@ -175,7 +175,7 @@ def joined(frames: Sequence[tuple[BlockFields, int] | None]) -> tuple[np.ndarray
 
 
 def upright_field(
-    vectors: np.ndarray, valid: np.ndarray, size: tuple[int, int], meaning: Meaning
+    vectors: np.ndarray, valid: np.ndarray, size: tuple[int, int], picture_format: PictureFormat
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mirror and turn a block field with its picture, the vectors turning along.
 
@@ -186,17 +186,20 @@ def upright_field(
     Args:
         vectors, valid: (L, Hb, Wb, 2) and (L, Hb, Wb) of the coded picture.
         size: its (H, W) in luma pixels.
-        meaning: of its frames.
+        picture_format: of its frames.
     """
-    if not (meaning.turns or meaning.mirrored):
+    if not (picture_format.turns or picture_format.mirrored):
         return vectors, valid
     # A turn is at most two flips, and x and y changing places.
-    flips = meaning.turns in (2, 3), meaning.mirrored != (meaning.turns in (1, 2))
+    flips = (
+        picture_format.turns in (2, 3),
+        picture_format.mirrored != (picture_format.turns in (1, 2)),
+    )
     rows, columns = (_blocks_along(*axis) for axis in zip(size, flips, strict=True))
     chosen = np.ix_(np.arange(len(valid)), rows, columns)
     vectors = vectors[chosen] * np.where(flips[::-1], np.float32(-1), np.float32(1))
     valid = valid[chosen]
-    if meaning.turns % 2:
+    if picture_format.turns % 2:
         vectors, valid = vectors.swapaxes(1, 2)[..., ::-1], valid.swapaxes(1, 2)
     return np.ascontiguousarray(vectors), np.ascontiguousarray(valid)
 
