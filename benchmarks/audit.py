@@ -16,7 +16,7 @@ from harness import Options, Row, footage, peak_of
 
 from unscene.audit.run import MEASURES, audit
 from unscene.data.catalog import Catalog, Video
-from unscene.data.listing import check
+from unscene.data.listing import check_videos
 from unscene.encoders import VideoEncoder, create_encoder
 
 CLIPS, QUICK, BATCH, SMALL = 100, 8, 8, "r3d-narrow"
@@ -84,7 +84,7 @@ def run(options: Options) -> Iterator[Row]:
 def catalog_of(paths: list[str]) -> Catalog:
     """Two classes by turns: the measure that needs labels is to be paid for too."""
     videos = tuple(Video(path, label="ab"[k % 2]) for k, path in enumerate(paths))
-    return check(Catalog("benchmark", videos))
+    return check_videos(Catalog("benchmark", videos))
 
 
 def _peak(paths: list[str]) -> float:

@@ -26,7 +26,7 @@ from unscene.audit.measures.where import Saliency
 from unscene.audit.result import Audit, ModelAudit, Section, write_json
 from unscene.audit.verdict import verdict
 from unscene.data.catalog import Catalog, Skipped
-from unscene.data.listing import check, labelled, list_videos
+from unscene.data.listing import check_videos, list_videos, require_columns
 from unscene.device import pick_device
 from unscene.encoders import VideoEncoder
 from unscene.encoders.resolving import ResolvedEncoder, resolve_encoder
@@ -211,7 +211,7 @@ def _catalog(data: str | Catalog, videos: int | None, seed: int) -> Catalog:
     else:
         listed = list_videos(data)
         with counting(f"{data}: checking", len(listed)) as progress:
-            catalog = check(listed, progress)
+            catalog = check_videos(listed, progress)
     if not catalog.videos:
         raise UnsceneError(f"{catalog.source}: no video can be used.\n{catalog.account()}")
     if catalog.skipped:
@@ -224,7 +224,9 @@ def _catalog(data: str | Catalog, videos: int | None, seed: int) -> Catalog:
 
 def _label(catalog: Catalog, label: str | None) -> str | None:
     if label is not None:
-        labelled(catalog, label)  # raises where no video has it, and says which columns there are
+        require_columns(
+            catalog, label
+        )  # raises where no video has it, and says which columns there are
         return label
     return "label" if any(video.label is not None for video in catalog.videos) else None
 

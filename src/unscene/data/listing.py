@@ -36,7 +36,7 @@ def open_catalog(data: str | os.PathLike[str], progress: Progress | None = None)
             looked for.
     """
     listed = list_videos(data)
-    checked = check(listed, progress)
+    checked = check_videos(listed, progress)
     if not checked.videos:
         raise UnsceneError(
             f"{data}: no video can be used, of {len(listed) + len(listed.skipped)} found.\n"
@@ -63,7 +63,7 @@ def list_videos(data: str | os.PathLike[str]) -> Catalog:
     raise UnsceneError(f"{data}: is neither a folder, nor a .csv file, nor a video")
 
 
-def check(catalog: Catalog, progress: Progress | None = None) -> Catalog:
+def check_videos(catalog: Catalog, progress: Progress | None = None) -> Catalog:
     """Probe every video; those that fail move to `skipped` with their reason."""
     kept: list[Video] = []
     skipped = list(catalog.skipped)
@@ -174,7 +174,7 @@ def _seconds(text: str | None) -> float | None:
     return value
 
 
-def labelled(data: str | Catalog, *wanted: str | None) -> Catalog:
+def require_columns(data: str | Catalog, *wanted: str | None) -> Catalog:
     """The videos that have all wanted columns; others are skipped, unless none has one."""
     catalog = data if isinstance(data, Catalog) else open_catalog(data)
     for column in wanted:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from unscene.data.catalog import Catalog
-from unscene.data.listing import labelled, open_catalog, report_skipped
+from unscene.data.listing import open_catalog, report_skipped, require_columns
 from unscene.device import pick_device
 from unscene.encoders import load_encoder
 from unscene.errors import UnsceneError
@@ -89,8 +89,8 @@ def evaluate(
     encoder = load_encoder(encoder_path)
     where = pick_device(device)
     # All catalogs and labels before the first feature: a mistake should show at once.
-    test = labelled(data, label, apart)
-    gallery = labelled(train, label, apart, group) if train is not None else None
+    test = require_columns(data, label, apart)
+    gallery = require_columns(train, label, apart, group) if train is not None else None
     if gallery is not None:
         for note in find_overlap(gallery, test, label):
             print(note, file=sys.stderr)

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from unscene.data.catalog import Catalog, Video, label_index
-from unscene.data.listing import labelled
+from unscene.data.listing import require_columns
 from unscene.errors import UnsceneError
 from unscene.evaluate.finetuning.config import FinetuneConfig
 from unscene.evaluate.finetuning.lowshot import holdout, subset
@@ -43,8 +43,8 @@ def prepare(
         UnsceneError: no usable video, no such label column, fewer than two classes, or a test
             without any class of the training set.
     """
-    train = labelled(train or config.train, config.label)
-    test = labelled(test or config.data, config.label)
+    train = require_columns(train or config.train, config.label)
+    test = require_columns(test or config.data, config.label)
     labels = [video.value(config.label) for video in train.videos]
     names = label_index(train.videos, config.label)[1]
     if len(names) < 2:
