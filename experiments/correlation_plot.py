@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from unscene.files import replacing
+from unscene.files import write_atomically
 from unscene.results.tables import Table
 
 # Method -> what it is called and its colour.
@@ -47,7 +47,7 @@ def draw(tables: Sequence[Table], path: Path) -> None:
         axes.set_xlabel("share of training videos whose motion follows the place", fontsize=9)
     names = panels[0].get_legend_handles_labels()
     figure.legend(*names, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
-    with replacing(path) as temporary:
+    with write_atomically(path) as temporary:
         figure.savefig(temporary, format="png", dpi=130)
 
 

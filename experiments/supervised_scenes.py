@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from trained import HERE, append
 
-from unscene.data.catalog import Catalog, label_index
+from unscene.data.catalog import Catalog, index_labels
 from unscene.data.listing import open_catalog
 from unscene.data.loading import Batch, InOrder, StepBatches, WindowDataset
 from unscene.encoders import VideoEncoder, create_encoder
@@ -124,7 +124,7 @@ def _train(
     basic: BasicAugmentation,
     args: argparse.Namespace,
 ) -> None:
-    labels = torch.tensor(label_index(catalog.videos, "motion")[0])
+    labels = torch.tensor(index_labels(catalog.videos, "motion")[0])
     parameters = [*encoder.parameters(), *classifier.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=args.weight_decay)
     rise = args.steps // 20 + 1
@@ -163,7 +163,7 @@ def _hits(
 ) -> np.ndarray:
     """1 for every test video whose mean logits are highest at its motion."""
     encoder.eval()
-    labels = torch.tensor(label_index(catalog.videos, "motion")[0])
+    labels = torch.tensor(index_labels(catalog.videos, "motion")[0])
     sums = torch.zeros(len(data), classifier.out_features)
     for keys in InOrder([clips] * len(data), 64):
         batch = Batch.of([data[key] for key in keys])

@@ -29,18 +29,18 @@ def check_known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
     known = list(known)
     for name in names:
         if name not in known:
-            raise UnsceneError(unknown(kind, name, known))
+            raise UnsceneError(describe_unknown(kind, name, known))
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+def describe_unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """What to say of a name that is none of the known; suggests the nearest, whatever its case."""
     names = list(known)
-    close = nearest(name, names)
+    close = find_nearest(name, names)
     hint = f"; did you mean {close}?" if close else "."
     return f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}"
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def find_nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is most like another, whatever its case: first of all one with the same
     letters; None: no one is like it."""
     spelled = {one.lower(): one for one in known}

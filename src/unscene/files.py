@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def place(text: str | os.PathLike[str]) -> Path:
+def expand_home(text: str | os.PathLike[str]) -> Path:
     """The path that a text names; ~ and ~NAME at its beginning are home folders, if there are."""
     return Path(os.path.expanduser(text))  # noqa: PTH111 - Path's own raises for an unknown NAME
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def write_atomically(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; renamed to it if the block succeeds, removed if it fails.
 
     The suffix stays last, so that writers which look at it (video containers, say) still know it.
@@ -40,5 +40,5 @@ def check_writable(path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file whole or not at all."""
-    with replacing(path) as temporary:
+    with write_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 
-def bar(
+def progress_bar(
     title: str, total: int, unit: str = "video", *, initial: int = 0, show: bool = True
 ) -> tqdm[Any]:
     """A bar on stderr; where no one watches, a line every half minute, not a log full of bars."""
@@ -29,15 +29,15 @@ def bar(
 
 
 @contextmanager
-def counting(
+def count_progress(
     title: str, total: int, unit: str = "video", *, show: bool = True
 ) -> Iterator[Callable[[int, int], None]]:
     """A bar that is moved by calling what is handed out as progress(done, total)."""
-    with bar(title, total, unit, show=show) as shown:
+    with progress_bar(title, total, unit, show=show) as shown:
         yield lambda done, _: shown.update(done - shown.n)
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Seconds in words."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

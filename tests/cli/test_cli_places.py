@@ -10,7 +10,7 @@ import pytest
 
 from unscene.cli import placed
 from unscene.cli.main import main
-from unscene.files import place
+from unscene.files import expand_home
 from unscene.synthetic.generate import ScenesReport
 
 Captured = pytest.CaptureFixture[str]
@@ -101,9 +101,9 @@ def test_a_gallery_at_home(home: Path, moving: ScenesReport) -> None:
 
 
 def test_places_that_are_no_home(home: Path) -> None:
-    assert place("~nobody-is-called-so/x") == Path("~nobody-is-called-so/x")
-    assert place("a/~/b") == Path("a/~/b")
-    assert place("~") == home
+    assert expand_home("~nobody-is-called-so/x") == Path("~nobody-is-called-so/x")
+    assert expand_home("a/~/b") == Path("a/~/b")
+    assert expand_home("~") == home
     assert placed({"out": None, "lr": 1.0}, "out", "config") == {"out": None, "lr": 1.0}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import media
-from unscene.data.catalog import Catalog, files_of, label_index
+from unscene.data.catalog import Catalog, index_labels, number_files
 from unscene.data.listing import list_videos, open_catalog
 from unscene.errors import UnsceneError
 from unscene.video.probe import probe
@@ -149,7 +149,7 @@ def test_one_file_is_one_under_all_its_names_and_in_all_its_segments(
     table = write_csv(tmp_path / "v.csv", "\n".join(["path,start,end", *rows]))
     videos = list_videos(table).videos
     assert [video.path for video in videos] == [str(tmp_path) + f"/{name}" for name in names]
-    assert files_of(videos) == [0, 1, 1, 1, 0]
+    assert number_files(videos) == [0, 1, 1, 1, 0]
     assert {video.file for video in videos[1:4]} == {str((tmp_path / "a.mp4").resolve())}
 
 
@@ -229,7 +229,7 @@ def test_the_fingerprint_of_a_csv_knows_labels_segments_and_columns(
 
 def test_labels_become_numbers_in_alphabetical_order(folder: Path) -> None:
     videos = [video for video in open_catalog(folder).videos if video.label]
-    numbers, names = label_index(videos, "label")
+    numbers, names = index_labels(videos, "label")
     assert names == ["Run", "deep"]
     assert [names[number] for number in numbers] == [video.label for video in videos]
 

@@ -10,7 +10,7 @@ import pytest
 _SIGNALLED = """
 import os, signal
 from multiprocessing import util
-from unscene.data.processes import fork_server
+from unscene.data.processes import start_fork_server
 
 before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
 heard = []
@@ -25,7 +25,7 @@ def started(path, args, descriptors):
     return number
 
 util.spawnv_passfds = started
-worker = fork_server("json").Process(target=print, args=("worked",))
+worker = start_fork_server("json").Process(target=print, args=("worked",))
 worker.start()
 worker.join()
 print("heard", *heard, "of", signal.{name}.value)

@@ -18,7 +18,7 @@ import pytest
 
 import media
 from preparing import BAD, RECIPE, go, videos
-from unscene.data.processes import spread
+from unscene.data.processes import run_in_processes
 from unscene.errors import UnsceneError
 from unscene.prepare import run as prepare
 from unscene.prepare.inspect import inspect
@@ -69,7 +69,7 @@ def _die(job: str) -> None:
 
 def test_a_process_that_dies_is_reported() -> None:
     with pytest.raises(UnsceneError, match=r"a working process died(.|\n)*a\.mp4"):
-        list(spread(_die, ["a.mp4"], 1))
+        list(run_in_processes(_die, ["a.mp4"], 1))
 
 
 def _sleep(seconds: float) -> None:
@@ -77,11 +77,14 @@ def _sleep(seconds: float) -> None:
 
 
 def test_work_that_writes_nothing_is_cut_off() -> None:
-    with closing(spread(_sleep, [0.0, *[600.0] * 5], 2, abandon=True)) as outcomes:
+    with closing(run_in_processes(_sleep, [0.0, *[600.0] * 5], 2, abandon=True)) as outcomes:
         assert next(outcomes)[0] == 0.0
         began = time.monotonic()
     assert time.monotonic() - began < 30
-    assert sorted(job for job, _ in spread(_sleep, [0.0, 0.1], 2, abandon=True)) == [0.0, 0.1]
+    assert sorted(job for job, _ in run_in_processes(_sleep, [0.0, 0.1], 2, abandon=True)) == [
+        0.0,
+        0.1,
+    ]
 
 
 def test_the_check_is_cut_off(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,9 +92,9 @@ def test_the_check_is_cut_off(data: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     def noting(*args: object, **options: object) -> object:
         given.append(options)
-        return spread(*args, **options)  # type: ignore[arg-type]
+        return run_in_processes(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(prepare, "spread", noting)
+    monkeypatch.setattr(prepare, "run_in_processes", noting)
     prepare.check([str(data / "top.mp4")], workers=0)
     assert given == [{"abandon": True}]
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from unscene.data.catalog import Catalog, Video, files_of
+from unscene.data.catalog import Catalog, Video, number_files
 from unscene.data.loading import Batch, WindowDataset, loader
 from unscene.encoders import EncoderSpec
 from unscene.errors import UnsceneError
@@ -83,7 +83,7 @@ class Footage:
     def files(self) -> NDArray[np.int64]:
         """Which file each of the N videos is in, (N,): segments of one file are no evidence apart
         from each other, and none is foreign to another."""
-        return np.array(files_of(self.videos), dtype=np.int64)
+        return np.array(number_files(self.videos), dtype=np.int64)
 
     def file_of(self, batch: Batch) -> NDArray[np.int64]:
         """Which file each of the B windows of a batch is of, (B,)."""

@@ -31,7 +31,7 @@ from unscene.device import pick_device
 from unscene.encoders import VideoEncoder
 from unscene.encoders.resolving import ResolvedEncoder, resolve_encoder
 from unscene.errors import UnsceneError
-from unscene.progress import bar, counting
+from unscene.progress import count_progress, progress_bar
 
 Kind = Callable[[Watcher, Footage], Measure]
 # In the order of the report.
@@ -147,7 +147,9 @@ class _Model:
     def finish(self) -> ModelAudit:
         found = []
         began = time.perf_counter()
-        with bar(f"{self.opened.name}: evaluating", len(self.measures), "measure") as shown:
+        with progress_bar(
+            f"{self.opened.name}: evaluating", len(self.measures), "measure"
+        ) as shown:
             for measure in self.measures:
                 found.append(measure.finish())
                 shown.update()
@@ -172,7 +174,7 @@ def _ask(models: Sequence[_Model], footage: Footage) -> dict[str, Skipped]:
         spec = model.watcher.spec
         groups.setdefault((spec.frames, spec.stride, spec.size), []).append(model)
     total = len(footage.videos) * footage.clips * len(models)
-    with bar("audit", total, "clip") as shown:
+    with progress_bar("audit", total, "clip") as shown:
         for group in groups.values():
             spec = group[0].watcher.spec
             # Failed windows count as done: a batch is smaller by them.
@@ -210,7 +212,7 @@ def _catalog(data: str | Catalog, videos: int | None, seed: int) -> Catalog:
         catalog = data
     else:
         listed = list_videos(data)
-        with counting(f"{data}: checking", len(listed)) as progress:
+        with count_progress(f"{data}: checking", len(listed)) as progress:
             catalog = check_videos(listed, progress)
     if not catalog.videos:
         raise UnsceneError(f"{catalog.source}: no video can be used.\n{catalog.account()}")

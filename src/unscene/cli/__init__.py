@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unscene.files import place
+from unscene.files import expand_home
 
 DATA = (
     "folder of videos, folder of class folders, CSV (path,label[,start,end]), or an official list "
@@ -27,4 +27,4 @@ def placed(values: dict[str, Any], *names: str) -> dict[str, Any]:
     """Values of flags, ~ written out in those of `names` that were given."""
     given = {name: str(values[name]) for name in names if values.get(name) is not None}
     # Nothing else changes: ./r3d18 is a folder, r3d18 an encoder's name.
-    return values | {k: str(place(v)) if v.startswith("~") else v for k, v in given.items()}
+    return values | {k: str(expand_home(v)) if v.startswith("~") else v for k, v in given.items()}

@@ -8,7 +8,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from unscene.cli import DATA, DEVICE, WORKERS
 from unscene.errors import UnsceneError
-from unscene.files import place
+from unscene.files import expand_home
 
 HELP = "does a model watch the motion or the scene? a report"
 
@@ -55,7 +55,7 @@ def run(values: Namespace) -> int:
         raise UnsceneError(f"--fail-below {below}: a verdict is a number from 0 to 1")
     from unscene.audit.run import MEASURES, audit
 
-    out = place(values.out)
+    out = expand_home(values.out)
     found = audit(
         values.data,
         values.encoder,

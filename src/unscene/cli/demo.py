@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
 
-from unscene.files import place
+from unscene.files import expand_home
 
 HELP = "the whole story on generated footage, in minutes"
 
@@ -17,4 +17,4 @@ def flags(parser: ArgumentParser) -> None:
 def run(values: Namespace) -> None:
     from unscene.demo.run import demo
 
-    demo(place(values.out), seed=values.seed)
+    demo(expand_home(values.out), seed=values.seed)

@@ -9,7 +9,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 from unscene import __version__
-from unscene.data.processes import cores
+from unscene.data.processes import count_cores
 
 _NEEDED = (
     "torch", "lightning", "av", "numpy", "jsonargparse", "opencv-python-headless", "numba",
@@ -47,7 +47,9 @@ def _devices() -> tuple[str, bool]:
         import torch
     except ImportError:
         return "devices: unknown without torch", False
-    lines = [f"devices: CPU with {cores()} cores, torch uses {torch.get_num_threads()} threads"]
+    lines = [
+        f"devices: CPU with {count_cores()} cores, torch uses {torch.get_num_threads()} threads"
+    ]
     if torch.cuda.is_available():
         for i in range(torch.cuda.device_count()):
             found = torch.cuda.get_device_properties(i)

@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from unscene.cli import DATA, DEVICE, WORKERS, placed
 from unscene.cli.help import add_groups, command_parser, field_defaults
-from unscene.files import place
+from unscene.files import expand_home
 
 HELP = "retrieval, probes, fine-tuning and decoupling score of an encoder"
 
@@ -57,7 +57,7 @@ def run(values: Namespace) -> None:
         measured = f"{row.value:.3f}  [{low:.3f}, {high:.3f}]  n = {row.n}"
         print(f"{row.metric:<{width}}  {measured}{chance}")
     if values.protocol != "finetune" and given.out:  # that one has told of its folder
-        print(f"rows: {place(given.out)}")
+        print(f"rows: {expand_home(given.out)}")
 
 
 def _frozen_flags(parser: ArgumentParser, protocol: str) -> None:
@@ -107,7 +107,7 @@ def _frozen(protocol: Any, given: Namespace) -> list[Any]:
     measure: Any = evaluate_decoupling if protocol == "decouple" else partial(evaluate, protocol)
     values = given.as_dict()
     data, encoder, out = (values.pop(name) for name in ("data", "encoder", "out"))
-    return measure(data, encoder, out=place(out) if out else None, **values)
+    return measure(data, encoder, out=expand_home(out) if out else None, **values)
 
 
 def _finetune_flags(parser: ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
 from unscene import __version__
 from unscene.cli.help import HelpFormatter, command_parser
-from unscene.errors import UnsceneError, nearest, unknown
+from unscene.errors import UnsceneError, describe_unknown, find_nearest
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,7 +74,9 @@ def _strange(text: str, parser: ArgumentParser, arguments: Sequence[str]) -> str
     found = re.search(r"unrecognized arguments: --([^\s=]+)", text)
     if not found:
         return None
-    close = nearest(found[1], (flag.removeprefix("--") for flag in _flags_of(parser, arguments)))
+    close = find_nearest(
+        found[1], (flag.removeprefix("--") for flag in _flags_of(parser, arguments))
+    )
     hint = f"; did you mean --{close}?" if close else "."
     return f"unknown flag '--{found[1]}'{hint} See --help"
 
@@ -99,7 +101,7 @@ def _shortened(text: str) -> str:
         names = ", ".join(found[3].split(","))
         return f"{found[1]}: no {found[2]}; name one of {names}, or see unscene {found[1]} --help"
     if found := re.search(r"argument (\w+): invalid choice: '(.*)' \(choose from (.*)\)", text):
-        return unknown(found[1].lower(), found[2], re.findall(r"[\w-]+", found[3]))
+        return describe_unknown(found[1].lower(), found[2], re.findall(r"[\w-]+", found[3]))
     found = re.search(r'key "(?:\w+\.)*(\w+)":.*(?:Given|Got) value: (.*)', text, re.DOTALL)
     if found is None:
         return text

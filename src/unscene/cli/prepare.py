@@ -14,8 +14,8 @@ from jsonargparse import ArgumentParser, Namespace
 
 from unscene.cli import DATA
 from unscene.errors import UnsceneError
-from unscene.files import place
-from unscene.progress import bar, counting, duration
+from unscene.files import expand_home
+from unscene.progress import count_progress, format_duration, progress_bar
 
 if TYPE_CHECKING:
     from unscene.data.catalog import Catalog, Skipped
@@ -30,7 +30,7 @@ _VERDICTS = ("ready", "needs transcoding", "unreadable")
 
 
 def flags(parser: ArgumentParser) -> None:
-    from unscene.data.processes import cores
+    from unscene.data.processes import count_cores
     from unscene.prepare.settings import Recipe
 
     parser.add_argument("data", type=str, help=DATA)
@@ -42,7 +42,7 @@ def flags(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--dry_run", action="store_true", help="say what it would take and stop")
     parser.add_argument("--force", action="store_true", help="start although the disk seems small")
-    parser.add_argument("--workers", type=int, default=cores(), help="processes; 0: this one")
+    parser.add_argument("--workers", type=int, default=count_cores(), help="processes; 0: this one")
     parser.add_class_arguments(Recipe, as_group=True)
 
 
@@ -62,8 +62,8 @@ def run(values: Namespace) -> int:
     from unscene.prepare.settings import Recipe
 
     recipe = Recipe(**{name: values[name] for name in Recipe.__dataclass_fields__})
-    plan = make_plan(values.data, place(values.out), recipe)
-    with counting("checking", len(plan.todo), "file", show=bool(plan.todo)) as checked:
+    plan = make_plan(values.data, expand_home(values.out), recipe)
+    with count_progress("checking", len(plan.todo), "file", show=bool(plan.todo)) as checked:
         found = prepare.check_plan(plan, workers=values.workers, progress=checked)
     every = [*_skipped(plan.catalog), *found.values()]
     print(_table(every, plan.root, brightened=recipe.brighten))
@@ -77,7 +77,7 @@ def run(values: Namespace) -> int:
         )
     if values.dry_run:
         return 0
-    with bar("transcoding", needs.files, "file", show=bool(needs.files)) as shown:
+    with progress_bar("transcoding", needs.files, "file", show=bool(needs.files)) as shown:
 
         def progress(account: Account) -> None:
             shown.set_postfix_str(f"{_size(account.after)}, {len(account.failed)} failed", False)
@@ -96,12 +96,12 @@ def _check(values: Namespace) -> int:
 
     if values.out is not None:
         raise UnsceneError(f"--check writes nothing to {values.out}: leave it out, or use --csv")
-    file = None if values.csv is None else place(values.csv)
+    file = None if values.csv is None else expand_home(values.csv)
     if file is not None and file.exists():
         raise UnsceneError(f"{file}: exists; name another file for --csv")
     catalog = list_videos(values.data)
     paths = list(dict.fromkeys(video.path for video in catalog.videos))
-    with counting("checking", len(paths), "file", show=bool(paths)) as progress:
+    with count_progress("checking", len(paths), "file", show=bool(paths)) as progress:
         found = check(paths, workers=values.workers, thorough=values.thorough, progress=progress)
     every = [*_skipped(catalog), *found.values()]
     print(_table(every, Path(os.path.commonpath([Path(path).parent for path in paths]))))
@@ -122,7 +122,10 @@ def _table(found: Sequence[Inspection], root: Path, *, brightened: bool = False)
     groups: dict[tuple[str, str], list[Inspection]] = defaultdict(list)
     for one in found:
         groups[one.verdict, one.codec or "-"].append(one)
-    size, length = sum(one.bytes for one in found), duration(sum(one.duration for one in found))
+    size, length = (
+        sum(one.bytes for one in found),
+        format_duration(sum(one.duration for one in found)),
+    )
     lines = [
         f"{_many(len(found), 'file')}, {_size(size)}, {length} of video",
         "",
@@ -190,14 +193,15 @@ def _forecast(needs: Estimate, plan: Plan, workers: int) -> str:
     return (
         f"to do: {_many(needs.files, 'file')}, {needs.frames:,} frames{kept}; {how}\n"
         f"about {_size(needs.bytes)} in {plan.out} ({_size(needs.free)} are free) and "
-        f"{duration(needs.seconds / max(workers, 1))} with {_many(max(workers, 1), 'worker')}"
+        f"{format_duration(needs.seconds / max(workers, 1))} with "
+        f"{_many(max(workers, 1), 'worker')}"
     )
 
 
 def _told(account: Account, plan: Plan) -> str:
     finished = account.done + account.already
     speed = account.done / account.seconds if account.seconds else 0.0
-    spent = duration(account.seconds)
+    spent = format_duration(account.seconds)
     lines = [
         f"{_many(account.done, 'file')} done in {spent} ({speed:.1f} files/s), "
         f"{account.already} were done already, {len(account.failed)} failed",

@@ -7,7 +7,7 @@ from typing import get_type_hints
 from jsonargparse import ArgumentParser, Namespace
 
 from unscene.cli.help import add_flag
-from unscene.files import place
+from unscene.files import expand_home
 from unscene.train.config import RunConfig, describe
 
 HELP = "one row of a paper's table, from the data to the numbers"
@@ -40,12 +40,14 @@ def flags(parser: ArgumentParser) -> None:
 def run(values: Namespace) -> None:
     from unscene.reproduce.recipe import DATASETS, read_recipe
 
-    recipe = read_recipe(place(values.recipe))  # before torch is there: a mistake shows at once
+    recipe = read_recipe(
+        expand_home(values.recipe)
+    )  # before torch is there: a mistake shows at once
     from unscene.reproduce.run import means, reproduce
 
     ending = "-dry" if values.dry_run else ""
     given = values.as_dict()
-    out = place(values.out or f"runs/{recipe.name}{ending}")
+    out = expand_home(values.out or f"runs/{recipe.name}{ending}")
     rows = reproduce(
         recipe,
         {name: given[name] for name in DATASETS},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jsonargparse import ArgumentParser, Namespace
 
 from unscene.errors import UnsceneError
-from unscene.files import check_writable, place, write_text
+from unscene.files import check_writable, expand_home, write_text
 
 HELP = "tables and plots of results"
 
@@ -38,13 +38,13 @@ def run(values: Namespace) -> None:
         )
     from unscene.results.tables import check_plot, collect, markdown, plot, tables, text
 
-    page = place(values.markdown) if values.markdown else None
-    picture = place(values.plot) if values.plot else None
+    page = expand_home(values.markdown) if values.markdown else None
+    picture = expand_home(values.plot) if values.plot else None
     if picture:  # before anything is written
         check_plot(picture)
     for file in filter(None, (page, picture)):
         check_writable(file)
-    found = tables(collect(map(place, values.paths)), values.metrics)
+    found = tables(collect(map(expand_home, values.paths)), values.metrics)
     print(text(found), end="")
     if page:
         write_text(page, markdown(found))

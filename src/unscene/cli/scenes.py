@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
 
-from unscene.files import place
+from unscene.files import expand_home
 
 HELP = "generate moving scenes with known motion and scene"
 
@@ -21,5 +21,5 @@ def run(values: Namespace) -> None:
     from unscene.synthetic.generate import MovingScenes, generate
 
     spec = {k: v for k, v in values.as_dict().items() if k not in ("out", "workers")}
-    report = generate(place(values.out), MovingScenes(**spec), workers=values.workers)
+    report = generate(expand_home(values.out), MovingScenes(**spec), workers=values.workers)
     print(f"{report.videos} videos in {report.out}: train.csv, seen.csv, unseen.csv")

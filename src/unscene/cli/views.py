@@ -10,7 +10,7 @@ from unscene.cli import DATA
 from unscene.cli.help import add_fields
 from unscene.cli.settings_help import DISTURBANCES, of_methods
 from unscene.errors import UnsceneError
-from unscene.files import place
+from unscene.files import expand_home
 from unscene.methods.presets import METHODS, PRESETS
 from unscene.methods.settings import Settings
 from unscene.train.config import RunConfig, describe
@@ -58,7 +58,7 @@ def run(values: Namespace) -> None:
     overrides = {name: values[name] for names in _GROUPS.values() for name in names}
     path = preview(
         values.data,
-        place(values.out),
+        expand_home(values.out),
         videos=values.videos,
         method=values.method,
         preset=values.preset,

@@ -129,14 +129,14 @@ class Catalog:
         return "\n".join(lines)
 
 
-def files_of(videos: Iterable[Video]) -> list[int]:
+def number_files(videos: Iterable[Video]) -> list[int]:
     """Which file each video is in, numbered from 0 as they appear: segments of one file, or its
     other names, have its number. Where no file comes twice, these are the places of the videos."""
     number: dict[str, int] = {}
     return [number.setdefault(video.file, len(number)) for video in videos]
 
 
-def label_index(videos: Iterable[Video], column: str) -> tuple[list[int], list[str]]:
+def index_labels(videos: Iterable[Video], column: str) -> tuple[list[int], list[str]]:
     """Class numbers of the videos and the class names, sorted, for a label column."""
     values = [video.value(column) for video in videos]
     names = sorted(set(values))

@@ -20,7 +20,7 @@ from pathlib import Path
 from unscene.data.catalog import SUFFIXES, Catalog, Skipped, Video
 from unscene.data.official import list_official
 from unscene.errors import UnsceneError, VideoError
-from unscene.files import place
+from unscene.files import expand_home
 from unscene.video.probe import probe
 
 _TWICE = "is a folder that is read already, under another name"
@@ -49,7 +49,7 @@ def list_videos(data: str | os.PathLike[str]) -> Catalog:
     """Find videos without opening any."""
     if not os.fspath(data):  # a variable that was never set, not the current folder
         raise UnsceneError("no DATA: give a folder of videos, class folders or a CSV")
-    path = place(data)
+    path = expand_home(data)
     if not path.exists():
         if (official := list_official(os.fspath(data))) is not None:
             return official
@@ -155,7 +155,7 @@ def _csv_row(path: Path, line: int, row: dict[str, str]) -> Video | Skipped:
     if not name:
         return Skipped(f"{path}:{line}", "row without a path")
     home = name.startswith("~/")
-    file = str((path.parent / (place(name) if home else name)).absolute())
+    file = str((path.parent / (expand_home(name) if home else name)).absolute())
     try:
         start, end = _seconds(row.get("start")) or 0.0, _seconds(row.get("end"))
     except ValueError:

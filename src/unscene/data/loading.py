@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from unscene.data.catalog import Skipped, Video
-from unscene.data.processes import fork_server
+from unscene.data.processes import start_fork_server
 from unscene.errors import UnsceneError, VideoError
 from unscene.video.clip import Clip, ClipBatch
 from unscene.video.decode import read_clips
@@ -222,7 +222,7 @@ def loader(
         persistent_workers=workers > 0,
         prefetch_factor=2 if workers else None,
         worker_init_fn=_quiet_worker,
-        multiprocessing_context=fork_server(__name__) if workers else None,
+        multiprocessing_context=start_fork_server(__name__) if workers else None,
     )
 
 

@@ -83,7 +83,7 @@ def list_official(data: str) -> Catalog | None:
     if not _SPLIT.fullmatch(split.lower()):
         raise UnsceneError(f"{data}: does not exist, and {split!r} is no official split; {_KNOWN}")
     dataset, *words = split.lower().split("-")
-    root = files.place(where)
+    root = files.expand_home(where)
     if not where or not (root.is_dir() or (dataset == "kinetics" and root.is_file())):
         remedy = "after the colon goes the folder with the lists and the videos"
         raise UnsceneError(f"{data}: {where!r} does not exist or is no folder; {remedy}")

@@ -29,12 +29,12 @@ Result = TypeVar("Result")
 _stop: Event | None = None  # of a working process
 
 
-def spread(
+def run_in_processes(
     work: Callable[[Job], Result], jobs: Iterable[Job], workers: int, *, abandon: bool = False
 ) -> Generator[tuple[Job, Future[Result]], None, None]:
     """Every job with its outcome, in the order in which they end. To be closed when left early.
 
-    Jobs are drawn from `jobs` shortly before they begin. When the iterator is closed, `stopping`
+    Jobs are drawn from `jobs` shortly before they begin. When the iterator is closed, `should_stop`
     turns true in the working processes and no further job begins.
 
     Args:
@@ -54,7 +54,7 @@ def spread(
                 done.set_exception(error)
             yield job, done
         return
-    context = fork_server("unscene.prepare.run")
+    context = start_fork_server("unscene.prepare.run")
     stop = context.Event()
     with ProcessPoolExecutor(workers, context, _begin, (stop, abandon)) as pool:
         waiting, running = iter(jobs), dict[Future[Result], Job]()
@@ -76,7 +76,7 @@ def spread(
             pool.shutdown(cancel_futures=True)
 
 
-def fork_server(module: str) -> BaseContext:
+def start_fork_server(module: str) -> BaseContext:
     """A server that has imported what workers need and has no threads forks them in no time; where
     there is none (Windows), each starts from nothing."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
@@ -101,12 +101,12 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def cores() -> int:
+def count_cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def stopping() -> bool:
+def should_stop() -> bool:
     """Asked in a working process: shall it end?"""
     return _stop is not None and _stop.is_set()
 
@@ -132,6 +132,6 @@ def _begin(stop: Event, abandon: bool) -> None:
 
 def _end_when_stopped() -> None:
     # Not `_stop.wait()`: were this process killed while it waits, setting the event would hang.
-    while not stopping():
+    while not should_stop():
         time.sleep(0.1)
     os._exit(0)

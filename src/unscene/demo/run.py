@@ -27,7 +27,7 @@ from unscene.encoders import VideoEncoder, create_encoder, load_encoder
 from unscene.evaluate.features import Features, extract
 from unscene.evaluate.labels import score_labels
 from unscene.preview.run import preview
-from unscene.progress import counting
+from unscene.progress import count_progress
 from unscene.results.rows import Row, read_rows, versions, write_rows
 from unscene.synthetic.generate import SPLITS, MovingScenes, generate
 from unscene.train.config import build
@@ -140,7 +140,7 @@ def _say(number: int, text: str) -> None:
 
 def _footage(out: Path, seed: int) -> dict[str, Catalog]:
     spec = replace(FOOTAGE, seed=seed)
-    with counting("footage", sum(map(spec.videos, SPLITS))) as progress:
+    with count_progress("footage", sum(map(spec.videos, SPLITS))) as progress:
         generate(out, spec, workers=2, progress=progress)
     return {split: open_catalog(out / f"{split}.csv") for split in SPLITS}
 
@@ -165,7 +165,7 @@ def _features(
 ) -> dict[str, Features]:
     found: dict[str, Features] = {}
     before, total = 0, sum(len(catalog) for catalog in catalogs.values())
-    with counting(f"features of {method}", total) as progress, computing_on(_THREADS):
+    with count_progress(f"features of {method}", total) as progress, computing_on(_THREADS):
         for split in SPLITS:
             found[split] = extract(
                 encoder,

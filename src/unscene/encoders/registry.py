@@ -12,7 +12,7 @@ from unscene.encoders.c3d import C3D
 from unscene.encoders.i3d import I3D
 from unscene.encoders.resnet3d import narrow, r2d, r2plus1d, r3d
 from unscene.encoders.s3dg import S3DG
-from unscene.errors import UnsceneError, nearest
+from unscene.errors import UnsceneError, find_nearest
 
 _ENCODERS: dict[str, Callable[..., VideoEncoder]] = {
     "c3d": C3D,
@@ -39,7 +39,7 @@ def known_encoders() -> list[str]:
 
 def unknown_encoder(name: str) -> str:
     """What to say of a name that is none of the known; suggests the nearest."""
-    close = nearest(str(name), _ENCODERS)
+    close = find_nearest(str(name), _ENCODERS)
     hint = f", did you mean {close!r}?" if close else "."
     return f"no encoder is called {name!r}{hint} Known encoders: {', '.join(known_encoders())}"
 

@@ -28,7 +28,7 @@ from unscene.encoders.registry import create_encoder, known_encoders, unknown_en
 from unscene.encoders.transformers_models import load_pretrained
 from unscene.encoders.weights import check_can_be_saved, read_encoder
 from unscene.errors import UnsceneError
-from unscene.files import place
+from unscene.files import expand_home
 
 _HUB = "hf:"
 
@@ -121,7 +121,7 @@ def _resolve(
     text: str | Path, seed: int | None, options: dict[str, Any], to_train: bool
 ) -> ResolvedEncoder:
     if isinstance(text, Path):
-        return _saved(place(text))
+        return _saved(expand_home(text))
     name, text = _split_name(text)
     if text in known_encoders():
         resolved = _untrained(text, seed, options)
@@ -138,8 +138,8 @@ def _resolve(
                 "be evaluated and audited"
             )
         resolved = _pretrained(text.removeprefix(_HUB))
-    elif place(text).exists():
-        resolved = _saved(place(text))
+    elif expand_home(text).exists():
+        resolved = _saved(expand_home(text))
     elif ":" in text:
         resolved = _made(text)
     else:
@@ -153,7 +153,7 @@ def _resolve(
 def _split_name(text: str) -> tuple[str, str]:
     """NAME=ENCODER as (NAME, ENCODER); the name is empty if there is none."""
     name, equals, rest = text.partition("=")
-    if not equals or text.startswith(_HUB) or place(text).exists():
+    if not equals or text.startswith(_HUB) or expand_home(text).exists():
         return "", text
     if not name or not rest:
         raise UnsceneError(f"encoder {text!r}: write NAME=ENCODER, or the encoder alone")
@@ -175,7 +175,7 @@ def _saved(path: Path) -> ResolvedEncoder:
 
 
 def _untrained(name: str, seed: int | None, options: dict[str, Any]) -> ResolvedEncoder:
-    if (place(name) / "encoder.json").exists():
+    if (expand_home(name) / "encoder.json").exists():
         print(
             f"encoder {name}: the untrained architecture; write ./{name} for the saved encoder in "
             "the folder of that name",

@@ -32,7 +32,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unscene.data.catalog import Catalog, Skipped, Video, files_of
+from unscene.data.catalog import Catalog, Skipped, Video, number_files
 from unscene.data.loading import InOrder, loader
 from unscene.encoders import EncoderSpec, VideoEncoder
 from unscene.errors import UnsceneError
@@ -107,7 +107,7 @@ def decouple(
     batches = loader(studio.windows(clips), order, workers=workers)
     was_training = encoder.training
     encoder.eval().to(device)
-    files = files_of(videos)
+    files = number_files(videos)
     index: list[int] = []
     cosines: list[dict[str, float]] = []
     skipped: dict[str, Skipped] = {}

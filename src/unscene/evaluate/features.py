@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unscene.data.catalog import Skipped, Video, files_of
+from unscene.data.catalog import Skipped, Video, number_files
 from unscene.data.loading import InOrder, WindowDataset, loader
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
@@ -54,7 +54,7 @@ class Features:
     def files(self) -> Tensor:
         """int64 (M,), the number of every row's file. Segments of one file are no more independent
         than windows of one video, so that this, not `owner`, tells what is evidence of its own."""
-        return torch.tensor(files_of(self.videos))[self.owner]
+        return torch.tensor(number_files(self.videos))[self.owner]
 
     def check(self) -> None:
         """Raise UnsceneError if a feature is no finite vector: NaN would be nearest to all."""

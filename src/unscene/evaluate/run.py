@@ -20,7 +20,7 @@ from unscene.evaluate.overlap import find_overlap
 from unscene.evaluate.probing import probe
 from unscene.evaluate.retrieval import retrieve
 from unscene.files import check_writable, write_text
-from unscene.progress import counting
+from unscene.progress import count_progress
 from unscene.results.rows import Row, read_rows, rows_of
 
 Protocol = Literal["retrieve", "probe"]
@@ -96,7 +96,7 @@ def evaluate(
             print(note, file=sys.stderr)
 
     def features(catalog: Catalog) -> Features:
-        with counting(catalog.source, len(catalog)) as progress:
+        with count_progress(catalog.source, len(catalog)) as progress:
             found = extract(
                 encoder,
                 catalog.videos,
@@ -160,7 +160,7 @@ def evaluate_decoupling(
     encoder, where = load_encoder(encoder_path), pick_device(device)
     catalog = open_catalog(data)
     report_skipped(catalog)
-    with counting(catalog.source, len(catalog)) as progress:
+    with count_progress(catalog.source, len(catalog)) as progress:
         found = decouple(
             encoder,
             catalog.videos,

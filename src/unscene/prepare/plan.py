@@ -24,7 +24,7 @@ from unscene.data.catalog import Catalog, Video
 from unscene.data.listing import list_videos
 from unscene.data.official import is_list, lists_of
 from unscene.errors import UnsceneError
-from unscene.files import place
+from unscene.files import expand_home
 from unscene.prepare.record import RECORD, REPORT, Known, read_record
 from unscene.prepare.settings import Recipe
 
@@ -82,7 +82,7 @@ def make_plan(data: str | os.PathLike[str], out: Path, recipe: Recipe) -> Plan:
         UnsceneError: DATA holds no video; OUT and DATA lie in each other; OUT holds files of
             somebody else, or was made from other data or with other settings.
     """
-    out, catalog = place(out), list_videos(data)
+    out, catalog = expand_home(out), list_videos(data)
     root = _root(catalog)
     _keep_apart(catalog, out)
     of = _jobs(catalog.videos, root)
@@ -116,14 +116,14 @@ def _root(catalog: Catalog) -> Path:
 
 
 def _keep_apart(catalog: Catalog, out: Path) -> None:
-    data, place = Path(catalog.root or catalog.source).resolve(), out.resolve()
-    if place.exists() and not place.is_dir():
+    data, resolved = Path(catalog.root or catalog.source).resolve(), out.resolve()
+    if resolved.exists() and not resolved.is_dir():
         raise UnsceneError(f"{out}: is a file; OUT is a folder")
-    if data.is_dir() and place.is_relative_to(data):
+    if data.is_dir() and resolved.is_relative_to(data):
         raise UnsceneError(f"{out}: lies inside the data ({data}); name a folder outside of it")
     sources = (Path(video.path).resolve() for video in catalog.videos)
     for source in (data, *sources):
-        if source.is_relative_to(place):
+        if source.is_relative_to(resolved):
             raise UnsceneError(f"{out}: holds the data ({source}); name another folder for OUT")
 
 
@@ -187,9 +187,9 @@ def _only_ours(
 ) -> None:
     """Refuse whatever would overwrite a file that `prepare` has not written."""
     targets = {job.target for job in jobs}
-    place = out.resolve()
+    resolved = out.resolve()
     for folder in sorted({out / PurePath(to).parent for to in (*targets, *map(str, carried))}):
-        if not folder.resolve().is_relative_to(place):
+        if not folder.resolve().is_relative_to(resolved):
             raise UnsceneError(
                 f"{folder}: is a link that leads out of {out}; remove it or name another folder"
             )

@@ -20,9 +20,9 @@ from typing import Any
 
 from unscene.data.catalog import Skipped
 from unscene.data.listing import Progress
-from unscene.data.processes import spread, stopping
+from unscene.data.processes import run_in_processes, should_stop
 from unscene.errors import UnsceneError, VideoError
-from unscene.files import replacing
+from unscene.files import write_atomically
 from unscene.prepare.inspect import Inspection, inspect
 from unscene.prepare.plan import Job, Plan, orphans, stamp
 from unscene.prepare.record import REPORT, Record, set_aside, sweep
@@ -65,7 +65,7 @@ def check(
     unique = list(dict.fromkeys(paths))
     found: dict[str, Inspection] = {}
     work = partial(inspect, thorough=thorough)
-    with closing(spread(work, unique, workers, abandon=True)) as outcomes:
+    with closing(run_in_processes(work, unique, workers, abandon=True)) as outcomes:
         for path, outcome in outcomes:
             found[path] = outcome.result()
             if progress:
@@ -141,7 +141,7 @@ def run(
         sweep(plan.out)
         carried_otherwise = list(_carry_lists(plan))
         account.stale = [*_stale(plan, failed), *carried_otherwise]
-        with closing(spread(work, _begun(jobs, record, hidden), workers)) as outcomes:
+        with closing(run_in_processes(work, _begun(jobs, record, hidden), workers)) as outcomes:
             for job, future in outcomes:
                 try:
                     outcome, source, seconds = future.result()
@@ -188,7 +188,7 @@ def _transcode(
     except OSError as error:
         raise VideoError(job.source, f"cannot be read ({error.strerror})") from error
     outcome = transcode(
-        job.source, out / job.target, recipe, start=job.start, end=job.end, stop=stopping
+        job.source, out / job.target, recipe, start=job.start, end=job.end, stop=should_stop
     )
     return outcome, source, round(time.monotonic() - began, 3)
 
@@ -235,7 +235,7 @@ def _carry_lists(plan: Plan) -> Iterator[Skipped]:
         target = plan.out / place
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(target) as temporary:
+            with write_atomically(target) as temporary:
                 shutil.copyfile(source, temporary)
         elif not filecmp.cmp(target, source, shallow=False):
             yield Skipped(str(target), f"is another list than {source}; it stays")
@@ -282,7 +282,7 @@ def _inspection(
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """A CSV, whole or not at all; names that are no UTF-8 stay the bytes they are."""
     with (
-        replacing(path) as temporary,
+        write_atomically(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
         writer = csv.DictWriter(file, columns, lineterminator="\n", restval="")

@@ -24,7 +24,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from unscene.errors import UnsceneError, VideoError
-from unscene.files import replacing
+from unscene.files import write_atomically
 from unscene.prepare.deinterlace import progressive
 from unscene.prepare.settings import Recipe
 from unscene.prepare.tone_curve import Levels
@@ -78,7 +78,7 @@ def transcode(
     source = os.fspath(source)
     check_file(source)
     try:
-        with replacing(Path(target)) as temporary:
+        with write_atomically(Path(target)) as temporary:
             levels = _levels(source, recipe, start, end, stop) if recipe.brighten else None
             with open_container(source) as container:
                 pictures = TimedFrames(container, source)

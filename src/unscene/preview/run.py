@@ -17,7 +17,7 @@ from unscene.data.listing import open_catalog
 from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
 from unscene.errors import UnsceneError
-from unscene.files import replacing
+from unscene.files import write_atomically
 from unscene.methods.base import Method
 from unscene.methods.presets import SPOKEN, resolve
 from unscene.methods.reads import check_read
@@ -73,7 +73,7 @@ def preview(
         catalog, drawn, _method(method, replace(settings, size=picture.TILE)), batch, seed
     )
     titles = _titles(settings, sheets[0])
-    with replacing(out) as temporary:
+    with write_atomically(out) as temporary:
         picture_page.draw(
             temporary,
             sheets,

@@ -110,7 +110,7 @@ def reproduce(
         flags = ", ".join(f"--{name} FOLDER" for name in missing)
         raise UnsceneError(f"{recipe.name} needs {' and '.join(missing)}: give {flags}")
     given = {key: value for key, value in (options or {}).items() if value is not None}
-    folders = {name: str(files.place(root)) for name, root in roots.items() if root}
+    folders = {name: str(files.expand_home(root)) for name, root in roots.items() if root}
     run = Run(recipe, folders, out, given, dry)
     # All settings before the first step: what cannot be trained should show at once.
     pretraining = _pretraining(run)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from unscene.errors import UnsceneError
-from unscene.files import replacing
+from unscene.files import write_atomically
 from unscene.results.rows import read_rows
 from unscene.results.seeds import BEFORE, Cell, cell, lines
 
@@ -164,7 +164,7 @@ def plot(found: Sequence[Table], path: Path) -> None:
         for axes in panels[len(table.metrics) :]:
             axes.set_visible(False)
     try:
-        with replacing(path) as temporary:
+        with write_atomically(path) as temporary:
             figure.savefig(temporary, format="png", dpi=130)
     except OSError as error:
         raise UnsceneError(f"{path}: cannot be written ({error.strerror})") from error

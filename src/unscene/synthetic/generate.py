@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unscene.errors import UnsceneError
-from unscene.files import replacing, write_text
+from unscene.files import write_atomically, write_text
 from unscene.synthetic.plan import (
     COLUMNS,
     MOTIONS,
@@ -166,7 +166,7 @@ def _make(out: Path, spec: MovingScenes, split: Split, index: int) -> None:
     path = out / split / f"{index:05d}.mp4"
     if path.is_file():
         return
-    with replacing(path) as temporary:
+    with write_atomically(path) as temporary:
         encode(temporary, render_video(spec, split, index)[0], fps=spec.fps)
 
 

@@ -11,7 +11,7 @@ import torch
 from unscene.encoders import VideoEncoder, create_encoder, read_spec, resolve_encoder
 from unscene.encoders.resolving import names_new_encoder
 from unscene.errors import UnsceneError
-from unscene.files import place
+from unscene.files import expand_home
 from unscene.train.config import RunConfig
 
 
@@ -44,7 +44,7 @@ def encoder_of(config: RunConfig, resume: bool) -> VideoEncoder:
     torch.manual_seed(config.seed)
     new = names_new_encoder(config.encoder)
     own = Path(config.out) / "encoder.json"
-    if not (new or resume) and _folder(place(config.encoder)) == Path(config.out).resolve():
+    if not (new or resume) and _folder(expand_home(config.encoder)) == Path(config.out).resolve():
         raise UnsceneError(
             f"{config.out}: holds the encoder that is begun with; give another --out to keep it"
         )

@@ -20,8 +20,8 @@ from tqdm import tqdm
 from unscene.data.catalog import Skipped
 from unscene.encoders import save_encoder
 from unscene.errors import UnsceneError
-from unscene.files import replacing, write_text
-from unscene.progress import bar
+from unscene.files import write_atomically, write_text
+from unscene.progress import progress_bar
 from unscene.train.module import PretrainModule
 from unscene.train.preflight import PROCESSES, VIDEOS
 
@@ -81,7 +81,7 @@ class Progress(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if self.report is None and trainer.is_global_zero:
-            self._bar = bar(self.name, self.total, "step", initial=trainer.global_step)
+            self._bar = progress_bar(self.name, self.total, "step", initial=trainer.global_step)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int
@@ -192,7 +192,7 @@ class Checkpoints(L.Callback):
 
     def _write(self, trainer: L.Trainer, module: L.LightningModule, target: Path) -> None:
         try:
-            with replacing(target) as temporary:
+            with write_atomically(target) as temporary:
                 trainer.save_checkpoint(temporary)
             self.beside(trainer, module)
         except (OSError, UnsceneError) as error:  # save_encoder has its own words for an OSError

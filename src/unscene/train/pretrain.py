@@ -30,7 +30,7 @@ from unscene.methods.base import Method
 from unscene.methods.presets import fit_queue
 from unscene.methods.registry import create_method
 from unscene.methods.settings import Settings, as_plain
-from unscene.progress import duration
+from unscene.progress import format_duration
 from unscene.train import engine
 from unscene.train.beginning import encoder_of
 from unscene.train.callbacks import (
@@ -259,7 +259,8 @@ def _conclude(
         lines += [f"  {failure.path}: {failure.reason}" for failure in failures[:10]]
     rate = progress.clips / max(seconds, 1e-9)
     lines += [
-        f"{duration(seconds)}, {rate:.1f} clips/s, {progress.waiting:.0%} of it waiting for data",
+        f"{format_duration(seconds)}, {rate:.1f} clips/s, "
+        f"{progress.waiting:.0%} of it waiting for data",
         *([watch.account(seconds)] if watch and watch.told else []),
         f"encoder: {out / 'encoder.safetensors'} (and .json)",
         f"run:     {out} (config.yaml, metrics.csv, tensorboard/, {CHECKPOINT})",

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from unscene.encoders import VideoEncoder, save_encoder
 from unscene.encoders.weights import read_encoder
 from unscene.errors import UnsceneError
-from unscene.files import replacing, write_text
+from unscene.files import write_atomically, write_text
 
 _STEM = "classifier"
 
@@ -91,7 +91,7 @@ def save_classifier(recogniser: Classifier, folder: Path) -> None:
     }
     target = folder / f"{_STEM}.safetensors"
     try:
-        with replacing(target) as temporary:
+        with write_atomically(target) as temporary:
             temporary.write_bytes(payload)
         write_text(
             target.with_suffix(".json"), json.dumps(record, indent=2, ensure_ascii=False) + "\n"

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unscene.errors import UnsceneError
-from unscene.files import replacing, write_text
+from unscene.files import write_atomically, write_text
 from unscene.preview.page import printable
 
 _INK, _FAINT, _EMPTY = "#1b1f24", "#5d6670", "#e9e7e2"
@@ -137,7 +137,7 @@ def draw(path: Path, found: Confusion, heading: str = "") -> None:
     left, title = margin / width, printable(heading, int(side * 9))
     figure.text(left, 1 - 0.38 / height, title, size=13, weight="bold", parse_math=False)
     figure.text(left, 1 - 0.65 / height, summary, size=10, color=_FAINT)
-    with replacing(path) as temporary:
+    with write_atomically(path) as temporary:
         figure.savefig(temporary, dpi=150, format="png")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from unscene.data.catalog import Catalog, Video, label_index
+from unscene.data.catalog import Catalog, Video, index_labels
 from unscene.data.listing import require_columns
 from unscene.errors import UnsceneError
 from unscene.evaluate.finetuning.config import FinetuneConfig
@@ -46,7 +46,7 @@ def prepare(
     train = require_columns(train or config.train, config.label)
     test = require_columns(test or config.data, config.label)
     labels = [video.value(config.label) for video in train.videos]
-    names = label_index(train.videos, config.label)[1]
+    names = index_labels(train.videos, config.label)[1]
     if len(names) < 2:
         raise UnsceneError(
             f"{train.source}: all videos are {names[0]!r} in column {config.label!r}; "

@@ -33,7 +33,7 @@ from unscene.evaluate.finetuning.config import FinetuneConfig, build, flat
 from unscene.evaluate.finetuning.data import FinetuneData, prepare
 from unscene.evaluate.finetuning.module import Choice, FinetuneModule, predict
 from unscene.evaluate.finetuning.results import accuracies, write_results
-from unscene.progress import counting, duration
+from unscene.progress import count_progress, format_duration
 from unscene.results.rows import Row, rows_of, settings_of
 from unscene.train import engine
 from unscene.train.beginning import beginning, check_clips
@@ -113,7 +113,7 @@ def finetune(
     failed = tuple(module.failures.values())
     write_results(Path(config.out), data, found, rows, facts, failed)
     _say(
-        f"{facts['steps']} steps in {duration(facts['seconds'])}; the weights are those of "
+        f"{facts['steps']} steps in {format_duration(facts['seconds'])}; the weights are those of "
         f"step {facts['chosen_step']}",
         *_unread(failed, "failed while training and were replaced by others"),
         *_unread(found.skipped, "of the test could not be read and do not count"),
@@ -197,7 +197,7 @@ def _score(
 ) -> Features:
     """Probabilities of the test videos that can be read."""
     recogniser.to("cuda" if engine.on_gpu(config) else "cpu")  # Lightning has put it on the CPU
-    with counting("test", len(data.test), show=show) as progress:
+    with count_progress("test", len(data.test), show=show) as progress:
         return predict(recogniser, data.test.videos, config, clips=config.clips, progress=progress)
 
 
