@@ -10,9 +10,9 @@ from harness import Options, Row, generate, peak_of, turns
 
 from unscene.video.decode import read_clips
 from unscene.video.probe import probe
-from unscene.video.sampling import Request, window
+from unscene.video.sampling import Request, clip_offsets
 
-OFFSETS = {"clip": window(16, 4)}
+OFFSETS = {"clip": clip_offsets(16, 4)}
 HOUR, EARLY, LATE = 3600.0, 30.0, 59 * 60.0
 WINDOWS = 60
 
@@ -24,7 +24,7 @@ from unscene.video.sampling import Request, window
 idle()
 for k in range(int(sys.argv[2])):
     at = k * 3590 / int(sys.argv[2])
-    read_clips(sys.argv[1], Request(at, {"clip": window(16, 4)}, motion=("clip",)))
+    read_clips(sys.argv[1], Request(at, {"clip": clip_offsets(16, 4)}, motion=("clip",)))
 """
 
 

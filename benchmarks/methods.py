@@ -10,7 +10,7 @@ import torch
 from harness import Options, Row, footage, peak_of, turns
 
 from unscene.data.catalog import Video
-from unscene.data.loading import Batch, WindowDataset
+from unscene.data.loading import Batch, ClipDataset
 from unscene.encoders import create_encoder
 from unscene.methods.base import Method
 from unscene.methods.presets import resolve
@@ -36,7 +36,7 @@ class Side:
     """One method with a batch of its own windows."""
 
     method: Method
-    data: WindowDataset
+    data: ClipDataset
     batch: Batch
 
     @classmethod

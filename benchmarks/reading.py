@@ -19,7 +19,7 @@ from unscene.methods.registry import create_method
 from unscene.prepare.settings import Recipe
 from unscene.prepare.transcode import transcode
 from unscene.video.decode import read_clips
-from unscene.video.sampling import Request, window
+from unscene.video.sampling import Request, clip_offsets
 
 FRAMES, STRIDE = 16, 4
 SPAN = (FRAMES - 1) * STRIDE + 1
@@ -127,7 +127,7 @@ def _windows(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
     for path in paths:
         room = (frames_of(path) - SPAN - 4) / rate_of(path)
         places += [(path, float(rng.random() * max(0.0, room))) for _ in range(2)]
-    offsets = {"clip": window(FRAMES, STRIDE)}
+    offsets = {"clip": clip_offsets(FRAMES, STRIDE)}
 
     def ours(motion: tuple[str, ...] = ()) -> Callable[[], None]:
         def read() -> None:

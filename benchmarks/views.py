@@ -21,7 +21,7 @@ from PIL import Image, ImageEnhance
 
 from unscene.video.clip import Clip, ClipBatch
 from unscene.video.decode import read_clips
-from unscene.video.sampling import Request, window
+from unscene.video.sampling import Request, clip_offsets
 from unscene.views import BasicAugmentation, add_flow, draw_offsets, draw_phi, make_view, tps_grid
 
 CLIPS, FRAMES, SIZE, SHORT = 8, 16, 112, 128
@@ -31,7 +31,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def run(options: Options) -> Iterator[Row]:
     torch.manual_seed(0)
     with footage(CLIPS) as (paths, kind):
-        request = Request(0.0, {"clip": window(FRAMES, 4)})
+        request = Request(0.0, {"clip": clip_offsets(FRAMES, 4)})
         paths = [paths[k % len(paths)] for k in range(CLIPS)]
         clips = [add_flow(read_clips(path, request)["clip"], "dis", grid=SIZE) for path in paths]
     batch = ClipBatch.of(clips)

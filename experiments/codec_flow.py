@@ -38,7 +38,7 @@ from unscene.synthetic.generate import encode
 from unscene.synthetic.plan import MOTIONS, MovingScenes, render_video, video_labels, video_truth
 from unscene.video.clip import Clip
 from unscene.video.decode import read_clips
-from unscene.video.sampling import Request, window
+from unscene.video.sampling import Request, clip_offsets
 from unscene.views import geometry
 
 SIZE = 112
@@ -94,7 +94,7 @@ def known_motion(work: Path, seed: int, videos: int, stride: int) -> list[Row]:
     spec = MovingScenes(
         train_videos=videos, size=SIZE, frames=40, object_size=(24.0, 40.0), seed=seed
     )
-    offsets = window(16 if stride == 1 else 8, stride)
+    offsets = clip_offsets(16 if stride == 1 else 8, stride)
     errors: dict[tuple[str, str], list[float]] = defaultdict(list)
     spent: dict[str, list[float]] = defaultdict(list)
     kinds = []
@@ -195,7 +195,7 @@ def real_files(work: Path, count: int) -> Iterator[Row]:
                 prepared = work / f"{folder}-{number}.mp4"
                 transcode(path, prepared, Recipe(short_side=128))
                 both = {
-                    kind: measured(file, 0.2, window(8, stride), True)
+                    kind: measured(file, 0.2, clip_offsets(8, stride), True)
                     for kind, file in (("as it is", path), ("prepared", prepared))
                 }
             except VideoError as error:

@@ -30,7 +30,7 @@ from unscene.synthetic.generate import encode
 from unscene.synthetic.plan import MovingScenes, render_video
 from unscene.video.clip import Clip, ClipBatch
 from unscene.video.decode import read_clips
-from unscene.video.sampling import Request, window
+from unscene.video.sampling import Request, clip_offsets
 from unscene.views.augment import BasicAugmentation, make_view
 from unscene.views.background_swap import part
 
@@ -71,7 +71,7 @@ def compared(
 ) -> dict[tuple[str, float], list[float]]:
     """For each mask its agreement with the truth, a number a video."""
     spec = replace(spec, train_videos=videos, seed=seed)
-    offsets = window(FRAMES, stride)
+    offsets = clip_offsets(FRAMES, stride)
     agreed: dict[tuple[str, float], list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as work:
         for index in range(videos):

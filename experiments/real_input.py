@@ -31,7 +31,7 @@ from unscene.results.statistics import Score
 from unscene.train.config import build
 from unscene.train.pretrain import Outcome, pretrain
 from unscene.video.decode import read_clips
-from unscene.video.sampling import Request, window
+from unscene.video.sampling import Request, clip_offsets
 
 STRIDES = {"arid6": 4, "tabletennis8": 1, "ucf101_pool": 4, "hmdb51_pool": 4}
 ENDS = 20  # steps at either end of a run over which the loss is averaged
@@ -168,7 +168,7 @@ def _codecs(folder: Path) -> tuple[list[Row], list[str]]:
     failed = [(s.path, s.reason) for s in catalog.skipped]
     for video in catalog.videos:
         try:
-            read_clips(video.path, Request(video.duration / 2, {"clip": window(8, 2)}))
+            read_clips(video.path, Request(video.duration / 2, {"clip": clip_offsets(8, 2)}))
         except VideoError as error:
             failed.append((video.path, error.reason))
             continue

@@ -23,27 +23,27 @@ from trained import HERE, append
 
 from unscene.data.catalog import Catalog, index_labels
 from unscene.data.listing import open_catalog
-from unscene.data.loading import Batch, InOrder, StepBatches, WindowDataset
+from unscene.data.loading import Batch, ClipDataset, SequentialBatches, StepBatches
 from unscene.encoders import VideoEncoder, create_encoder
 from unscene.results.rows import Row
 from unscene.results.statistics import interval
 from unscene.synthetic.generate import MovingScenes, generate
 from unscene.video.clip import Clip
 from unscene.video.decode import read_clips
-from unscene.video.sampling import RandomWindow, Request, UniformWindows, window
+from unscene.video.sampling import RandomClipSampler, Request, UniformClipSampler, clip_offsets
 from unscene.views.augment import BasicAugmentation, make_view
 
 
-class CachedWindows(WindowDataset):
-    """Windows cut from videos that were decoded once; the windows are those of WindowDataset."""
+class CachedClips(ClipDataset):
+    """Windows cut from videos that were decoded once; the windows are those of ClipDataset."""
 
-    def fill(self) -> CachedWindows:
+    def fill(self) -> CachedClips:
         self.whole: list[Clip] = []
         for video in self.videos:
             assert video.info is not None
             frames = round(video.duration * video.info.fps)
             self.whole.append(
-                read_clips(video.path, Request(0.0, {"clip": window(frames, 1)}))["clip"]
+                read_clips(video.path, Request(0.0, {"clip": clip_offsets(frames, 1)}))["clip"]
             )
         return self
 
@@ -76,12 +76,12 @@ def main() -> None:
         out = Path(args.footage or temporary) / f"scenes-{args.seed}"
         generate(out, spec, workers=1)
         train, unseen = (open_catalog(out / f"{split}.csv") for split in ("train", "unseen"))
-        learnt = CachedWindows(
-            train.videos, RandomWindow(args.frames, args.stride), seed=args.seed
+        learnt = CachedClips(
+            train.videos, RandomClipSampler(args.frames, args.stride), seed=args.seed
         ).fill()
-        tested = CachedWindows(
+        tested = CachedClips(
             unseen.videos,
-            UniformWindows(args.frames, args.stride, args.clips),
+            UniformClipSampler(args.frames, args.stride, args.clips),
             replace_failed=False,
         ).fill()
     torch.manual_seed(args.seed)
@@ -119,7 +119,7 @@ def main() -> None:
 def _train(
     encoder: VideoEncoder,
     classifier: nn.Linear,
-    data: CachedWindows,
+    data: CachedClips,
     catalog: Catalog,
     basic: BasicAugmentation,
     args: argparse.Namespace,
@@ -156,7 +156,7 @@ def _train(
 def _hits(
     encoder: VideoEncoder,
     classifier: nn.Linear,
-    data: CachedWindows,
+    data: CachedClips,
     catalog: Catalog,
     basic: BasicAugmentation,
     clips: int,
@@ -165,7 +165,7 @@ def _hits(
     encoder.eval()
     labels = torch.tensor(index_labels(catalog.videos, "motion")[0])
     sums = torch.zeros(len(data), classifier.out_features)
-    for keys in InOrder([clips] * len(data), 64):
+    for keys in SequentialBatches([clips] * len(data), 64):
         batch = Batch.of([data[key] for key in keys])
         clip = batch.clips["clip"]
         view = make_view(clip, basic.center(clip.sizes), size=basic.size)

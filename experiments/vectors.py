@@ -44,7 +44,7 @@ from unscene.results.statistics import score
 from unscene.synthetic.plan import MovingScenes, render_video
 from unscene.video.clip import Clip
 from unscene.video.decode import read_clips
-from unscene.video.sampling import Request, window
+from unscene.video.sampling import Request, clip_offsets
 
 # What x264 is told beyond what `prepare` tells it ("hexagon").
 SEARCHES: dict[str, dict[str, str]] = {
@@ -59,7 +59,7 @@ SEARCHES: dict[str, dict[str, str]] = {
 SPEEDS = (4, 8, 12, 16, 24)  # of pans, pixels a frame
 NOISE = 8.0  # standard deviation in grey levels
 FOLDERS = ("ucf101_pool", "hmdb51_pool", "tabletennis8", "arid6")
-OFFSETS = {1: window(12, 1), 4: window(5, 4)}
+OFFSETS = {1: clip_offsets(12, 1), 4: clip_offsets(5, 4)}
 # What moves and what stands still between frames 1 and 4 apart, in pixels.
 MOVING, STILL = {1: 0.5, 4: 1.0}, {1: 0.1, 4: 0.25}
 LEAST = 1e-3  # pixels; where nothing at all moves, distances may be 0

@@ -12,14 +12,14 @@ import torch
 import media
 from unscene.data.catalog import Video
 from unscene.data.listing import open_catalog
-from unscene.data.loading import Batch, InOrder, StepBatches, WindowDataset, loader
+from unscene.data.loading import Batch, ClipDataset, SequentialBatches, StepBatches, make_loader
 from unscene.errors import UnsceneError
 from unscene.methods.dsm import takes_vectors
 from unscene.motion.flow import Source, flow_for
 from unscene.video.clip import Clip
-from unscene.video.sampling import RandomWindow, UniformWindows
+from unscene.video.sampling import RandomClipSampler, UniformClipSampler
 
-SAMPLER = RandomWindow(4, 2, shift=(1, 5))
+SAMPLER = RandomClipSampler(4, 2, shift=(1, 5))
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +61,9 @@ def test_flow_comes_from_vectors_where_they_serve_and_from_dis_elsewhere(tmp_pat
     names = [Path(video.path).stem for video in open_catalog(tmp_path).videos]
 
     def flows(source: Source) -> dict[str, torch.Tensor | None]:
-        dataset = WindowDataset(
+        dataset = ClipDataset(
             open_catalog(tmp_path).videos,
-            RandomWindow(4, 2, motion=("clip",)),
+            RandomClipSampler(4, 2, motion=("clip",)),
             transforms={"clip": flow_for(32, source)},
             vectors={"clip": takes_vectors},
         )
@@ -83,10 +83,10 @@ def first_luma(clip: Clip) -> Clip:
 
 def test_an_item_is_a_function_of_seed_draw_and_index(videos: list[Video]) -> None:
     def times(seed: int, draw: int, index: int) -> list[float]:
-        clips = WindowDataset(videos, SAMPLER, seed=seed)[draw, index].clips
+        clips = ClipDataset(videos, SAMPLER, seed=seed)[draw, index].clips
         return [*clips["clip"].times.tolist(), *clips["shifted"].times.tolist()]
 
-    dataset = WindowDataset(videos, SAMPLER, seed=1)
+    dataset = ClipDataset(videos, SAMPLER, seed=1)
     _ = [dataset[draw, 3] for draw in range(3)]  # what was read before does not matter
     item = dataset[7, 4]
     assert item.index == 4
@@ -100,10 +100,10 @@ def test_an_item_is_a_function_of_seed_draw_and_index(videos: list[Video]) -> No
 def test_any_number_of_workers_reads_the_same_batches(
     videos: list[Video], workers: int, start: str
 ) -> None:
-    dataset = WindowDataset(videos, SAMPLER, seed=5)
+    dataset = ClipDataset(videos, SAMPLER, seed=5)
     batches = StepBatches(len(videos), 2, seed=5, steps=4)
-    alone = list(loader(dataset, batches, workers=0))
-    data = loader(dataset, batches, workers=workers)
+    alone = list(make_loader(dataset, batches, workers=0))
+    data = make_loader(dataset, batches, workers=workers)
     data.multiprocessing_context = start
     together = list(data)
     assert len(alone) == len(together) == 4
@@ -111,7 +111,7 @@ def test_any_number_of_workers_reads_the_same_batches(
 
 
 def test_a_batch_pads_clips_and_keeps_their_sizes(videos: list[Video]) -> None:
-    dataset = WindowDataset(videos, SAMPLER)
+    dataset = ClipDataset(videos, SAMPLER)
     batch = Batch.of([dataset[0, 0], dataset[0, 1]])
     assert len(batch) == 2
     assert set(batch.clips) == {"clip", "shifted"}
@@ -121,14 +121,14 @@ def test_a_batch_pads_clips_and_keeps_their_sizes(videos: list[Video]) -> None:
 
 
 def test_transforms_run_on_the_clip_they_name(videos: list[Video]) -> None:
-    item = WindowDataset(videos, SAMPLER, transforms={"clip": first_luma})[0, 0]
+    item = ClipDataset(videos, SAMPLER, transforms={"clip": first_luma})[0, 0]
     assert (item.clips["clip"].y == item.clips["clip"].y[0]).all()
     assert not (item.clips["shifted"].y == item.clips["shifted"].y[0]).all()
 
 
 def test_short_side_and_segments_reach_the_reader(videos: list[Video]) -> None:
     segment = replace(videos[4], start=0.2, end=0.6)
-    dataset = WindowDataset([segment], RandomWindow(4, 1), short_side=16)
+    dataset = ClipDataset([segment], RandomClipSampler(4, 1), short_side=16)
     for draw in range(10):
         clip = dataset[draw, 0].clips["clip"]
         assert min(clip.size) == 16
@@ -141,7 +141,7 @@ def test_short_side_and_segments_reach_the_reader(videos: list[Video]) -> None:
 
 def test_a_file_that_fails_is_replaced_and_reported(videos: list[Video], tmp_path: Path) -> None:
     bad = broken(videos, [1], tmp_path)
-    dataset = WindowDataset(bad, SAMPLER)
+    dataset = ClipDataset(bad, SAMPLER)
     batch = Batch.of([dataset[draw, 1] for draw in range(4)])
     assert len(batch) == 4
     assert 1 not in batch.index.tolist()
@@ -157,7 +157,7 @@ def test_a_file_that_fails_is_replaced_and_reported(videos: list[Video], tmp_pat
 def test_in_tests_a_failed_file_makes_its_batch_smaller(
     videos: list[Video], tmp_path: Path
 ) -> None:
-    dataset = WindowDataset(broken(videos, [1], tmp_path), SAMPLER, replace_failed=False)
+    dataset = ClipDataset(broken(videos, [1], tmp_path), SAMPLER, replace_failed=False)
     batch = Batch.of([dataset[0, index] for index in (0, 1, 2)])
     assert batch.index.tolist() == [0, 2]
     assert len(batch.clips["clip"]) == 2
@@ -171,7 +171,7 @@ def test_in_tests_a_failed_file_makes_its_batch_smaller(
 def test_data_of_which_nothing_can_be_read_stops_the_run(
     videos: list[Video], tmp_path: Path
 ) -> None:
-    dataset = WindowDataset(broken(videos, range(5), tmp_path), SAMPLER)
+    dataset = ClipDataset(broken(videos, range(5), tmp_path), SAMPLER)
     with pytest.raises(UnsceneError, match=r"20 videos in a row could not be read.*broken\.mp4"):
         dataset[0, 0]
 
@@ -235,7 +235,7 @@ def test_fewer_videos_than_a_batch_are_repeated_evenly() -> None:
 
 @pytest.mark.parametrize(("count", "batch", "draws"), [(5, 2, 3), (4, 4, 1), (3, 10, 2)])
 def test_in_order_covers_every_draw_of_every_video_once(count: int, batch: int, draws: int) -> None:
-    order = InOrder([draws] * count, batch)
+    order = SequentialBatches([draws] * count, batch)
     batches = list(order)
     assert len(batches) == len(order)
     assert max(len(keys) for keys in batches) <= batch
@@ -246,10 +246,10 @@ def test_in_order_covers_every_draw_of_every_video_once(count: int, batch: int, 
 
 
 def test_uniform_windows_come_out_by_their_draw(videos: list[Video]) -> None:
-    dataset = WindowDataset(videos, UniformWindows(4, 1, count=3), replace_failed=False)
-    data = loader(dataset, InOrder([3] * len(videos), 6), workers=0)
+    dataset = ClipDataset(videos, UniformClipSampler(4, 1, count=3), replace_failed=False)
+    data = make_loader(dataset, SequentialBatches([3] * len(videos), 6), workers=0)
     starts: dict[int, list[float]] = {}
-    for keys, batch in zip(InOrder([3] * len(videos), 6), data, strict=True):
+    for keys, batch in zip(SequentialBatches([3] * len(videos), 6), data, strict=True):
         assert batch.index.tolist() == [index for _, index in keys]
         for draw, index in keys:
             starts.setdefault(index, []).append(float(dataset[draw, index].clips["clip"].times[0]))

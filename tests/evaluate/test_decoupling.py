@@ -24,7 +24,7 @@ from unscene.evaluate.decoupling import PAIRS, TRAINED, UNTRAINED, Decoupling, d
 from unscene.evaluate.decoupling_views import MOTION, SCENE, PerturbationFactory, ShiftedWindows
 from unscene.synthetic.generate import MovingScenes, generate
 from unscene.video.decode import read_clips
-from unscene.video.sampling import UniformWindows
+from unscene.video.sampling import UniformClipSampler
 
 FRAMES, STRIDE, SIZE = 8, 2, 48
 
@@ -308,7 +308,7 @@ def test_shifted_windows(total: int, count: int) -> None:
     fps, rng = 25.0, np.random.default_rng(0)
     for number in range(count):
         request = ShiftedWindows(8, 2, count).draw(total / fps, fps, rng, number)
-        plain = UniformWindows(8, 2, count).draw(total / fps, fps, rng, number)
+        plain = UniformClipSampler(8, 2, count).draw(total / fps, fps, rng, number)
         begins = {name: request.at * fps + o[0] for name, o in request.offsets.items()}
         # The anchor is the window that `extract` reads.
         assert math.isclose(begins["clip"], plain.at * fps, abs_tol=1e-6)

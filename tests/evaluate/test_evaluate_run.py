@@ -23,7 +23,7 @@ from unscene.results.rows import read_rows
 from unscene.synthetic.generate import ScenesReport
 from unscene.video.clip import ClipBatch
 from unscene.video.decode import read_clips
-from unscene.video.sampling import Request, UniformWindows
+from unscene.video.sampling import Request, UniformClipSampler
 from unscene.views.augment import BasicAugmentation, make_view
 
 
@@ -54,7 +54,7 @@ def test_a_feature_is_the_mean_over_windows(encoder: VideoEncoder, catalog: Cata
         assert video.info is not None
         parts = []
         for number in range(3):
-            request = UniformWindows(4, 1, 3).draw(
+            request = UniformClipSampler(4, 1, 3).draw(
                 video.duration, video.info.fps, np.random.default_rng(0), number
             )
             clip = ClipBatch.of([read_clips(video.path, request)["clip"]])

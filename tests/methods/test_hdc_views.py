@@ -14,7 +14,7 @@ from hdc_parts import batch, method, views
 from unscene.errors import UnsceneError
 from unscene.methods.presets import resolve
 from unscene.synthetic.generate import ScenesReport
-from unscene.video.sampling import RandomWindow, TwoWindows, span
+from unscene.video.sampling import RandomClipSampler, TwoClipSampler, clip_duration
 
 
 def test_presets() -> None:
@@ -39,7 +39,7 @@ def test_presets() -> None:
 def test_each_contrast_reads_and_draws_what_it_needs(contrasts: str, names: list[str]) -> None:
     model = method(contrasts=contrasts)
     assert list(views(model, batch())) == names
-    kind = RandomWindow if contrasts == "spatial" else TwoWindows
+    kind = RandomClipSampler if contrasts == "spatial" else TwoClipSampler
     assert isinstance(model.sampler(), kind)
 
 
@@ -89,7 +89,7 @@ def rng(seed: int) -> np.random.Generator:
 def test_two_windows_lie_inside_the_video_and_the_reach(
     fps: float, length: int, reach: int
 ) -> None:
-    sampler, room = TwoWindows(16, 2, reach), max(0, length - 31)
+    sampler, room = TwoClipSampler(16, 2, reach), max(0, length - 31)
     for seed in range(40):
         request = sampler.draw(length / fps, fps, rng(seed))
         starts = {name: offsets[0] for name, offsets in request.offsets.items()}
@@ -103,15 +103,15 @@ def test_two_windows_lie_inside_the_video_and_the_reach(
 
 
 def test_two_windows_come_in_either_order_from_the_whole_video() -> None:
-    sampler, generator = TwoWindows(16, 2, reach=50), rng(0)
+    sampler, generator = TwoClipSampler(16, 2, reach=50), rng(0)
     drawn = [sampler.draw(20.0, 25.0, generator) for _ in range(400)]
     apart = np.array([d.offsets["second"][0] - d.offsets["clip"][0] for d in drawn])
     assert abs((apart > 0).mean() - 0.5) < 0.1
     assert np.abs(apart).max() > 40
     at = np.array([d.at for d in drawn])
-    room = 20 - span(16, 2, 25.0) - 1 / 25
+    room = 20 - clip_duration(16, 2, 25.0) - 1 / 25
     assert at.min() < 0.05 * room
     assert at.max() > 0.9 * room
     assert sampler.draw(20.0, 25.0, rng(3)) == sampler.draw(20.0, 25.0, rng(3))
     with pytest.raises(UnsceneError, match="reach -1"):
-        TwoWindows(reach=-1)
+        TwoClipSampler(reach=-1)

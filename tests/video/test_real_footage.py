@@ -12,7 +12,7 @@ from unscene.data.catalog import SUFFIXES
 from unscene.errors import VideoError
 from unscene.video.decode import read_clips
 from unscene.video.probe import probe
-from unscene.video.sampling import Request, UniformWindows
+from unscene.video.sampling import Request, UniformClipSampler
 
 UNREADABLE = {"label_471.mp4"}  # sound, a codec FFmpeg lacks, or damage beyond repair
 DAMAGED = {"corrupted.mp4"}  # may be read in part
@@ -21,7 +21,7 @@ DAMAGED = {"corrupted.mp4"}  # may be read in part
 def test_every_readable_file_is_read(footage_root: Path) -> None:
     files = [p for p in (footage_root / "codecs").rglob("*") if p.suffix in SUFFIXES]
     seen, failed = set(), set()
-    sampler = UniformWindows(frames=4, stride=4, count=2)
+    sampler = UniformClipSampler(frames=4, stride=4, count=2)
     for path in sorted(files):
         if (path.name, path.stat().st_size) in seen:
             continue  # the same file came with several projects

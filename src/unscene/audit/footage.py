@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from unscene.data.catalog import Catalog, Video, number_files
-from unscene.data.loading import Batch, WindowDataset, loader
+from unscene.data.loading import Batch, ClipDataset, make_loader
 from unscene.encoders import EncoderSpec
 from unscene.errors import UnsceneError
 from unscene.evaluate.decoupling_views import ShiftedWindows
@@ -107,7 +107,7 @@ class Footage:
             fails is in `Batch.failures` and its batch is smaller, or empty.
         """
         flow = partial(add_flow, source="dis", grid=max(_LEAST_GRID, spec.size))
-        dataset = WindowDataset(
+        dataset = ClipDataset(
             self.videos,
             TempoWindows(spec.frames, spec.stride, self.clips),
             transforms={"clip": flow},
@@ -116,7 +116,7 @@ class Footage:
             replace_failed=False,
         )
         order = _Mixed(len(self.videos), self.clips, self.batch_size, self.seed)
-        yield from loader(dataset, order, workers=self.workers)
+        yield from make_loader(dataset, order, workers=self.workers)
 
 
 @dataclass(frozen=True)

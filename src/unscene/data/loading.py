@@ -20,7 +20,7 @@ from unscene.data.processes import start_fork_server
 from unscene.errors import UnsceneError, VideoError
 from unscene.video.clip import Clip, ClipBatch
 from unscene.video.decode import read_clips
-from unscene.video.sampling import Sampler as WindowSampler
+from unscene.video.sampling import ClipSampler
 
 Transform = Callable[[Clip], Clip]
 _ATTEMPTS = 20  # videos tried for one place in a batch before the data counts as unusable
@@ -72,7 +72,7 @@ class Batch:
         )
 
 
-class WindowDataset(Dataset[Item]):
+class ClipDataset(Dataset[Item]):
     """Windows of videos, drawn by a sampler.
 
     Args:
@@ -90,7 +90,7 @@ class WindowDataset(Dataset[Item]):
     def __init__(
         self,
         videos: Sequence[Video],
-        sampler: WindowSampler,
+        sampler: ClipSampler,
         *,
         transforms: dict[str, Transform] | None = None,
         vectors: dict[str, Callable[[Video], bool]] | None = None,
@@ -185,7 +185,7 @@ class StepBatches(Sampler[list[tuple[int, int]]]):
         return [(step * whole + place, int(chosen[place])) for place in places]
 
 
-class InOrder(Sampler[list[tuple[int, int]]]):
+class SequentialBatches(Sampler[list[tuple[int, int]]]):
     """Every video in order, as often as `draws` says of it, in batches."""
 
     def __init__(self, draws: Sequence[int], batch_size: int) -> None:
@@ -200,8 +200,8 @@ class InOrder(Sampler[list[tuple[int, int]]]):
             yield self.keys[first : first + self.batch_size]
 
 
-def loader(
-    dataset: WindowDataset,
+def make_loader(
+    dataset: ClipDataset,
     batches: Sampler[list[tuple[int, int]]],
     *,
     workers: int,

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.data.catalog import Catalog, Skipped, Video, number_files
-from unscene.data.loading import InOrder, loader
+from unscene.data.loading import SequentialBatches, make_loader
 from unscene.encoders import EncoderSpec, VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.evaluate.decoupling_views import MOTION, SCENE, PerturbationFactory
@@ -103,8 +103,8 @@ def decouple(
         if value < 1:
             raise UnsceneError(f"{name} {value}: must be at least 1")
     studio = PerturbationFactory(videos, encoder.spec, seed, device)
-    order = InOrder([clips] * len(videos), 1)
-    batches = loader(studio.windows(clips), order, workers=workers)
+    order = SequentialBatches([clips] * len(videos), 1)
+    batches = make_loader(studio.windows(clips), order, workers=workers)
     was_training = encoder.training
     encoder.eval().to(device)
     files = number_files(videos)

@@ -30,11 +30,11 @@ import torch
 from torch import Tensor
 
 from unscene.data.catalog import Video
-from unscene.data.loading import Batch, WindowDataset
+from unscene.data.loading import Batch, ClipDataset
 from unscene.encoders import EncoderSpec
 from unscene.errors import UnsceneError
 from unscene.motion.flow import flow_for
-from unscene.video.sampling import Request, UniformWindows, span
+from unscene.video.sampling import Request, UniformClipSampler, clip_duration
 from unscene.views.augment import BasicAugmentation, make_view
 from unscene.views.background_swap import likeness, part, transplant
 from unscene.views.disturb import draw_offsets, draw_phi
@@ -50,7 +50,7 @@ ALIKE = 0.8  # scenes that correlate more pass for the same place
 
 @dataclass(frozen=True)
 class ShiftedWindows:
-    """The windows of `UniformWindows` and, where there is room, another time of the same video.
+    """The windows of `UniformClipSampler` and, where there is room, another time of the same video.
 
     video     |----------------------------------------------|
     clip                  x   x   x   x                            (stride 4, T = 4)
@@ -68,10 +68,10 @@ class ShiftedWindows:
     def draw(
         self, duration: float, fps: float, rng: np.random.Generator, number: int = 0
     ) -> Request:
-        uniform = UniformWindows(self.frames, self.stride, self.count)
+        uniform = UniformClipSampler(self.frames, self.stride, self.count)
         request = uniform.draw(duration, fps, rng, number)
         clip, whole = request.offsets["clip"], self.frames * self.stride
-        end = request.at + span(self.frames, self.stride, fps) + 1 / fps
+        end = request.at + clip_duration(self.frames, self.stride, fps) + 1 / fps
         # Times in files are rounded: a thousandth of a frame is none.
         before, after = (math.floor(t * fps + 1e-3) for t in (request.at, duration - end))
         tau = min(whole // 2, max(before, after))
@@ -111,8 +111,8 @@ class PerturbationFactory:
         self.left_out: Counter[str] = Counter()
         self.lenders: list[int] = []
         scenes = []
-        sampler = UniformWindows(spec.frames, spec.stride)
-        dataset = WindowDataset(videos, sampler, replace_failed=False)
+        sampler = UniformClipSampler(spec.frames, spec.stride)
+        dataset = ClipDataset(videos, sampler, replace_failed=False)
         order = np.random.default_rng([seed, 0xA]).permutation(len(videos))
         for index in order[:_LENDERS].tolist():
             batch = Batch.of([dataset[0, index]])
@@ -122,11 +122,11 @@ class PerturbationFactory:
                 self.lenders.append(index)
         self.scenes = torch.cat(scenes) if scenes else torch.empty(0)
 
-    def windows(self, clips: int) -> WindowDataset:
+    def windows(self, clips: int) -> ClipDataset:
         """`clips` windows a video, with the optical flow that `views` wants."""
         sampler = ShiftedWindows(self.spec.frames, self.spec.stride, clips)
         flow = flow_for(self.spec.size)
-        return WindowDataset(self.videos, sampler, transforms={"clip": flow}, replace_failed=False)
+        return ClipDataset(self.videos, sampler, transforms={"clip": flow}, replace_failed=False)
 
     def views(self, batch: Batch, draw: int, index: int) -> dict[str, Tensor]:
         """The views of one window.

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unscene.data.catalog import Skipped, Video, number_files
-from unscene.data.loading import InOrder, WindowDataset, loader
+from unscene.data.loading import ClipDataset, SequentialBatches, make_loader
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
-from unscene.video.sampling import TiledWindows, UniformWindows
+from unscene.video.sampling import TiledClipSampler, UniformClipSampler
 from unscene.views.augment import BasicAugmentation, make_view
 
 Mode = Literal["video", "clip"]
@@ -92,10 +92,10 @@ def extract(
     mean, std = _triple(spec.mean), _triple(spec.std)
     basic = BasicAugmentation(spec.size, random=False, mean=mean, std=std)
     tiles, uniform = (
-        TiledWindows(spec.frames, spec.stride),
-        UniformWindows(spec.frames, spec.stride, clips),
+        TiledClipSampler(spec.frames, spec.stride),
+        UniformClipSampler(spec.frames, spec.stride, clips),
     )
-    dataset = WindowDataset(
+    dataset = ClipDataset(
         videos,
         tiles if mode == "clip" else uniform,
         short_side=short_side,
@@ -107,7 +107,7 @@ def extract(
     was_training = encoder.training
     encoder.eval().to(device)
     skipped: dict[str, Skipped] = {}
-    batches = loader(dataset, InOrder(draws, batch_size), workers=workers)
+    batches = make_loader(dataset, SequentialBatches(draws, batch_size), workers=workers)
     try:
         for done, batch in enumerate(batches, start=1):
             skipped.update({failure.path: failure for failure in batch.failures})
@@ -180,7 +180,7 @@ def _check_finite(values: Tensor, videos: Sequence[Video]) -> None:
         )
 
 
-def _tiles(sampler: TiledWindows, video: Video) -> int:
+def _tiles(sampler: TiledClipSampler, video: Video) -> int:
     assert video.info is not None, "ask a checked catalog"
     return sampler.count(video.duration, video.info.fps)
 

@@ -16,14 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from unscene.data.catalog import Video
-from unscene.data.loading import Batch, WindowDataset
+from unscene.data.loading import Batch, ClipDataset
 from unscene.device import fp32_context
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.methods.contrastive import Head
 from unscene.methods.settings import Settings
 from unscene.video.clip import Clip
-from unscene.video.sampling import Sampler
+from unscene.video.sampling import ClipSampler
 from unscene.views.augment import BasicAugmentation
 
 
@@ -86,7 +86,7 @@ class Method(nn.Module):
     def encoder(self) -> VideoEncoder:
         return self.embedder.encoder
 
-    def sampler(self) -> Sampler:
+    def sampler(self) -> ClipSampler:
         """The windows a training item is made of."""
         raise NotImplementedError
 
@@ -107,9 +107,9 @@ class Method(nn.Module):
 
     def dataset(
         self, videos: Sequence[Video], *, seed: int = 0, short_side: int | None = None
-    ) -> WindowDataset:
-        """What the method reads of checked videos, see WindowDataset."""
-        return WindowDataset(
+    ) -> ClipDataset:
+        """What the method reads of checked videos, see ClipDataset."""
+        return ClipDataset(
             videos,
             self.sampler(),
             transforms=self.transforms(),

@@ -67,7 +67,7 @@ from unscene.methods.predictor import NormHead
 from unscene.methods.progress import rank1
 from unscene.methods.settings import Settings
 from unscene.video.clip import Clip
-from unscene.video.sampling_future import FutureWindows
+from unscene.video.sampling import FutureClipSampler
 from unscene.views.augment import make_view
 
 
@@ -115,7 +115,7 @@ class CMD(Method):
         """Names of the motion windows, the true one first."""
         return () if self.settings.tasks == "context" else windows_of(self.settings)
 
-    def sampler(self) -> FutureWindows:
+    def sampler(self) -> FutureClipSampler:
         tasks = self.settings.tasks
         return future_windows(self.settings, context=tasks != "motion", motion=tasks != "context")
 

@@ -49,7 +49,7 @@ from unscene.methods.progress import similarities
 from unscene.methods.settings import Settings
 from unscene.motion.flow import flow_for, vectors_serve
 from unscene.video.clip import Clip
-from unscene.video.sampling import RandomWindow, Sampler
+from unscene.video.sampling import ClipSampler, RandomClipSampler
 from unscene.views.augment import BasicAugmentation, ViewParameters, make_view
 from unscene.views.background_swap import elsewhere
 from unscene.views.disturb import draw_offsets, draw_phi
@@ -74,14 +74,14 @@ class TripletViews(Method):
         """The clip the negative is made of."""
         return "shifted" if self.settings.shift else "clip"
 
-    def sampler(self) -> Sampler:
+    def sampler(self) -> ClipSampler:
         return self.windows()
 
-    def windows(self) -> RandomWindow:
+    def windows(self) -> RandomClipSampler:
         """The clip, and its shifted twin."""
         s = self.settings
         vectors = s.flow_scaling and s.flow != "dis"
-        return RandomWindow(
+        return RandomClipSampler(
             s.frames,
             s.stride,
             shift=s.shift_range if s.shift else None,

@@ -48,7 +48,7 @@ from unscene.methods.base import Method, Network, StepResult
 from unscene.methods.contrastive import Head, gather_with_gradient, info_nce, same_video
 from unscene.methods.progress import rank1
 from unscene.methods.settings import Settings
-from unscene.video.sampling import RandomWindow, Sampler, TwoWindows
+from unscene.video.sampling import ClipSampler, RandomClipSampler, TwoClipSampler
 from unscene.views.augment import make_view
 
 # The view that each contrast compares the anchor with.
@@ -135,11 +135,11 @@ class HDC(Method):
         one = self.settings.contrasts
         return ("spatial", "temporal") if one == "both" else (one,)
 
-    def sampler(self) -> Sampler:
+    def sampler(self) -> ClipSampler:
         s = self.settings
         if self.contrasts == ("spatial",):
-            return RandomWindow(s.frames, s.stride)
-        return TwoWindows(s.frames, s.stride, s.crop_reach)
+            return RandomClipSampler(s.frames, s.stride)
+        return TwoClipSampler(s.frames, s.stride, s.crop_reach)
 
     def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         clip, size = batch.clips["clip"], self.settings.size

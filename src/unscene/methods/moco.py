@@ -22,7 +22,7 @@ from unscene.methods.base import Embedder, Method, StepResult
 from unscene.methods.contrastive import MomentumTwin, Queue, gather, info_nce
 from unscene.methods.progress import rank1, similarities
 from unscene.methods.settings import Settings
-from unscene.video.sampling import RandomWindow, Sampler
+from unscene.video.sampling import ClipSampler, RandomClipSampler
 from unscene.views.augment import make_view
 
 
@@ -36,8 +36,8 @@ class MoCo(Method):
         self.twin = MomentumTwin(self.embedder)
         self.queue = Queue(settings.queue, settings.dim)
 
-    def sampler(self) -> Sampler:
-        return RandomWindow(self.settings.frames, self.settings.stride)
+    def sampler(self) -> ClipSampler:
+        return RandomClipSampler(self.settings.frames, self.settings.stride)
 
     def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         clip, size = batch.clips["clip"], self.settings.size

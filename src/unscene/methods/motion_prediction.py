@@ -35,7 +35,7 @@ from unscene.methods.predictor import (
 from unscene.methods.settings import Settings
 from unscene.motion.flow import flow_for
 from unscene.video.clip import Clip
-from unscene.video.sampling_future import FutureWindows
+from unscene.video.sampling import FutureClipSampler
 from unscene.views.augment import ViewParameters, make_view
 from unscene.views.codec_motion import motion_maps, residual_maps
 from unscene.views.flow import view_flow
@@ -212,10 +212,10 @@ def future_windows(
     shift: tuple[int, int] | None = None,
     loops: bool = True,
     vectors: tuple[str, ...] = (),
-) -> FutureWindows:
-    """The windows that settings ask for; the further ones as FutureWindows has them."""
+) -> FutureClipSampler:
+    """The windows that settings ask for; the further ones as FutureClipSampler has them."""
     s = settings
-    return FutureWindows(
+    return FutureClipSampler(
         s.frames,
         s.stride,
         motion_frames=s.motion_frames,

@@ -54,8 +54,7 @@ from unscene.methods.motion_prediction import (
 from unscene.methods.progress import similarities
 from unscene.methods.settings import Settings
 from unscene.video.clip import Clip
-from unscene.video.sampling import Sampler
-from unscene.video.sampling_future import FutureWindows
+from unscene.video.sampling import ClipSampler, FutureClipSampler
 from unscene.views.augment import ViewParameters
 
 _CONTRAST = "triplet"
@@ -84,7 +83,7 @@ class Unscene(TripletViews):
     def _network(self, encoder: VideoEncoder) -> UnsceneNetwork:
         return UnsceneNetwork(encoder, self.settings)
 
-    def sampler(self) -> Sampler:
+    def sampler(self) -> ClipSampler:
         s, plain = self.settings, self.windows()
         if not s.foretell:
             return plain
@@ -95,7 +94,7 @@ class Unscene(TripletViews):
 
     def refuses(self, video: Video) -> str | None:
         sampler = self.sampler()
-        least = sampler.least if isinstance(sampler, FutureWindows) else 0
+        least = sampler.least if isinstance(sampler, FutureClipSampler) else 0
         vectors = bool(least) and reads_vectors(self.settings)
         return super().refuses(video) or refusal(video, least, vectors=vectors)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from unscene.data.catalog import Skipped, Video
-from unscene.data.loading import Batch, StepBatches, loader
+from unscene.data.loading import Batch, StepBatches, make_loader
 from unscene.methods.base import Method
 from unscene.methods.settings import Settings
 from unscene.train.optimizer import check_finite, optimisers, step_generator
@@ -22,7 +22,7 @@ class PretrainModule(L.LightningModule):
     seed: of windows and views.
     max_steps: optimiser steps, or None for `settings.epochs`.
     workers: reading processes.
-    short_side: see `WindowDataset`.
+    short_side: see `ClipDataset`.
     """
 
     def __init__(
@@ -64,7 +64,9 @@ class PretrainModule(L.LightningModule):
             position=lambda: self.trainer.global_step,
             steps=self.total_steps(self.trainer.world_size),
         )
-        return loader(dataset, batches, workers=self.workers, pin_memory=self.device.type == "cuda")
+        return make_loader(
+            dataset, batches, workers=self.workers, pin_memory=self.device.type == "cuda"
+        )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         result = self.method(batch, step_generator(self, self.seed))

@@ -20,7 +20,7 @@ what equation 4 of the DSM paper asks for, and also what a video shorter than it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class Request:
     motion_only: tuple[str, ...] = ()
 
 
-class Sampler(Protocol):
+class ClipSampler(Protocol):
     """Draws request number `number` for a video of `duration` seconds at `fps` frames a second."""
 
     def draw(
@@ -68,13 +68,13 @@ def draw_shift(shift: tuple[int, int], rng: np.random.Generator, room: int | Non
     return int(rng.integers(low, (high if room is None else max(low, min(high, room))) + 1))
 
 
-def span(frames: int, stride: int, fps: float) -> float:
+def clip_duration(frames: int, stride: int, fps: float) -> float:
     """Seconds between the first and the last frame of a window."""
     return (frames - 1) * stride / fps
 
 
 @dataclass(frozen=True)
-class RandomWindow:
+class RandomClipSampler:
     """A window at a random place and, if `shift` is given, its temporally shifted twin.
 
     Attributes:
@@ -94,7 +94,7 @@ class RandomWindow:
     motion: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_window(self.frames, self.stride)
+        check_clip(self.frames, self.stride)
         if self.shift is not None and not 0 <= self.shift[0] <= self.shift[1]:
             raise UnsceneError(f"shift {self.shift}: needs two frame counts, 0 <= first <= second")
 
@@ -102,8 +102,8 @@ class RandomWindow:
         self, duration: float, fps: float, rng: np.random.Generator, number: int = 0
     ) -> Request:
         where = rng.random()
-        room = max(0.0, duration - span(self.frames, self.stride, fps) - 1 / fps)
-        clip = window(self.frames, self.stride)
+        room = max(0.0, duration - clip_duration(self.frames, self.stride, fps) - 1 / fps)
+        clip = clip_offsets(self.frames, self.stride)
         offsets = {"clip": clip}
         if self.shift is not None:
             tau = draw_shift(self.shift, rng, None if self.loops else int(room * fps + 1e-3))
@@ -114,7 +114,7 @@ class RandomWindow:
 
 
 @dataclass(frozen=True)
-class TwoWindows:
+class TwoClipSampler:
     """Two windows of one video, "clip" and "second", that begin anywhere in a stretch of it.
 
     video     |--------------------------------------------------------------|
@@ -126,7 +126,7 @@ class TwoWindows:
     the earlier one, and they may overlap: in a video that holds one window only, they are the same.
 
     Attributes:
-        frames, stride: as of RandomWindow.
+        frames, stride: as of RandomClipSampler.
         reach: how far apart the windows begin at most, in frames of the video. All that lies
             between them has to be decoded, so in long videos it decides what reading costs.
     """
@@ -136,20 +136,20 @@ class TwoWindows:
     reach: int = 250
 
     def __post_init__(self) -> None:
-        check_window(self.frames, self.stride)
+        check_clip(self.frames, self.stride)
         if self.reach < 0:
             raise UnsceneError(f"reach {self.reach}: must not be negative")
 
     def draw(
         self, duration: float, fps: float, rng: np.random.Generator, number: int = 0
     ) -> Request:
-        room = max(0.0, duration - span(self.frames, self.stride, fps) - 1 / fps)
+        room = max(0.0, duration - clip_duration(self.frames, self.stride, fps) - 1 / fps)
         stretch = min(room, self.reach / fps)
         at = rng.random() * (room - stretch)
         clip, second = rng.random(2) * stretch
         # Cut, not rounded: rounding could push the later window past the end, where it would loop.
         apart = int((second - clip) * fps)
-        offsets = window(self.frames, self.stride)
+        offsets = clip_offsets(self.frames, self.stride)
         return Request(
             at + min(clip, second),
             {
@@ -160,7 +160,7 @@ class TwoWindows:
 
 
 @dataclass(frozen=True)
-class UniformWindows:
+class UniformClipSampler:
     """`count` windows spread evenly over the video (test protocol); draw `number` is one of them.
 
     video     |---------------------------------|
@@ -173,18 +173,18 @@ class UniformWindows:
     count: int = 1
 
     def __post_init__(self) -> None:
-        check_window(self.frames, self.stride)
+        check_clip(self.frames, self.stride)
 
     def draw(
         self, duration: float, fps: float, rng: np.random.Generator, number: int = 0
     ) -> Request:
-        room = max(0.0, duration - span(self.frames, self.stride, fps) - 1 / fps)
+        room = max(0.0, duration - clip_duration(self.frames, self.stride, fps) - 1 / fps)
         share = 0.5 if self.count == 1 else number / (self.count - 1)
-        return Request(room * share, {"clip": window(self.frames, self.stride)})
+        return Request(room * share, {"clip": clip_offsets(self.frames, self.stride)})
 
 
 @dataclass(frozen=True)
-class TiledWindows:
+class TiledClipSampler:
     """Windows laid end to end over the whole video; draw `number` is one of them.
 
     video     |------------------------------------|
@@ -196,7 +196,7 @@ class TiledWindows:
     stride: int = 4
 
     def __post_init__(self) -> None:
-        check_window(self.frames, self.stride)
+        check_clip(self.frames, self.stride)
 
     def count(self, duration: float, fps: float) -> int:
         """How many windows a video of `duration` seconds has, at least 1."""
@@ -208,15 +208,145 @@ class TiledWindows:
         self, duration: float, fps: float, rng: np.random.Generator, number: int = 0
     ) -> Request:
         at = number * self.frames * self.stride / fps
-        return Request(at, {"clip": window(self.frames, self.stride)})
+        return Request(at, {"clip": clip_offsets(self.frames, self.stride)})
 
 
-def window(frames: int, stride: int) -> tuple[int, ...]:
+@dataclass(frozen=True)
+class FutureClipSampler:
+    """A clip, the motion after it, the motion of other moments, and a frame for its context (CMD).
+
+    video     |--------------------------------------------------------------|
+    clip                      x   x   x   x
+    key                     k                     within `near` frames of the clip
+    motion                                   mmmm         `motion_frames`, `gap` after the clip
+    other0         mmmm                                   never over "motion"; over each other
+    other1                                        mmmm    only where room is short
+
+    Attributes:
+        frames, stride: as of RandomClipSampler.
+        motion_frames: F, consecutive frames of a motion window.
+        gap: frames from the clip's last to the motion's first; None: the motion ends with the clip
+            (the present, instead of the future).
+        others: motion windows of other moments.
+        reach: how far the others begin from the clip's ends at most, in frames of the video: what
+            lies between is decoded.
+        near: how far from the clip the key frame is looked for.
+        key_only: "key" is the last key frame before a frame drawn so; False: that very frame.
+        context, motion: whether "key", whether the motion windows are wanted at all.
+        motion_as: what motion windows are read as: the codec's "vectors"; "frames", one more in
+            front; or "both", all of those frames with their vectors.
+        shift, loops: also "shifted", as of RandomClipSampler.
+        vectors: clips that want motion vectors beside their frames.
+    """
+
+    frames: int = 16
+    stride: int = 4
+    motion_frames: int = 8
+    gap: int | None = 3
+    others: int = 3
+    reach: int = 64
+    near: int = 5
+    key_only: bool = True
+    context: bool = True
+    motion: bool = True
+    motion_as: Literal["vectors", "frames", "both"] = "vectors"
+    shift: tuple[int, int] | None = None
+    loops: bool = True
+    vectors: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_clip(self.frames, self.stride)
+        if self.motion_frames < 1 or (self.gap is not None and self.gap < 1):
+            raise UnsceneError(
+                f"motion of {self.motion_frames} frames, {self.gap} after the clip: both must be "
+                "at least 1"
+            )
+
+    @property
+    def _front(self) -> int:
+        """Frames in front of a motion window that are read with it."""
+        return int(self.motion_as != "vectors")
+
+    @property
+    def _span(self) -> int:
+        return (self.frames - 1) * self.stride + 1
+
+    @property
+    def _motion_at(self) -> int:
+        """The first frame of the motion, counted from the clip's."""
+        if self.gap is None:
+            return max(1, self._span - self.motion_frames)
+        return self._span - 1 + self.gap
+
+    @property
+    def least(self) -> int:
+        """Frames a video needs at least: 71 with CMD's numbers."""
+        if not self.motion:
+            return self._span
+        whole = max(self._span, self._motion_at + self.motion_frames)
+        if self.others and self._motion_at < self.motion_frames + self._front:
+            whole += self.motion_frames  # the others would find no room before the motion
+        return whole
+
+    def draw(
+        self, duration: float, fps: float, rng: np.random.Generator, number: int = 0
+    ) -> Request:
+        total = max(int(duration * fps + 1e-3), self.least)
+        clip = int(rng.integers(total - self.least + 1))
+        begins = {"clip": clip} | (self._motion(clip, total, rng) if self.motion else {})
+        last = clip + self._span - 1
+        context = int(np.clip(rng.integers(clip - self.near, last + self.near + 1), 0, total - 1))
+        if self.context and not self.key_only:
+            begins["key"] = context
+        first = min(begins.values())
+        moving = tuple(name for name in begins if name not in ("clip", "key"))
+        offsets: dict[str, tuple[int, ...]] = {
+            name: (begin - first,) for name, begin in begins.items()
+        }
+        sampled = clip_offsets(self.frames, self.stride)
+        offsets["clip"] = tuple(clip - first + offset for offset in sampled)
+        if self.shift is not None:
+            tau = draw_shift(self.shift, rng, None if self.loops else total - 1 - last)
+            offsets["shifted"] = tuple(offset + tau for offset in offsets["clip"])
+        for name in moving:
+            begin = begins[name] - first
+            offsets[name] = tuple(range(begin, begin + self.motion_frames + self._front))
+        end = max(shown[-1] for shown in offsets.values())
+        wanted = self.context and self.key_only
+        return Request(
+            first / fps,
+            offsets,
+            motion=self.vectors + (moving if self.motion_as == "both" else ()),
+            motion_only=moving if self.motion_as == "vectors" else (),
+            key_frame=min(max(context - first, 0), end) if wanted else None,
+        )
+
+    def _motion(self, clip: int, total: int, rng: np.random.Generator) -> dict[str, int]:
+        """Where the motion windows begin (their pixels one frame earlier)."""
+        count, early, last = self.motion_frames, self._front, total - self.motion_frames
+        motion = clip + self._motion_at
+
+        def beside(low: int, high: int) -> list[int]:
+            low, high = max(early, low), min(last, high)
+            return [s for s in range(low, high + 1) if abs(s - motion) >= count]
+
+        near = beside(clip - self.reach, clip + self._span + self.reach)
+        # Of a short clip the motion may fill all that is near.
+        free = near or beside(motion - count, motion + count)
+        begins, left = {"motion": motion - early}, free
+        for other in range(self.others):
+            begin = int(rng.choice(left or free or [motion]))
+            left = [s for s in left if abs(s - begin) >= count]
+            begins[f"other{other}"] = begin - early
+        return begins
+
+
+def clip_offsets(frames: int, stride: int) -> tuple[int, ...]:
     """Offsets of T frames, `stride` apart."""
     return tuple(range(0, frames * stride, stride))
 
 
-def check_window(frames: int, stride: int) -> None:
+def check_clip(frames: int, stride: int) -> None:
     """Raise UnsceneError unless both are at least 1."""
     for name, value in (("frames", frames), ("stride", stride)):
         if value < 1:

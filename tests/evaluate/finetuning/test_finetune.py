@@ -29,7 +29,7 @@ from unscene.results.rows import read_rows
 from unscene.train.config import read_config
 from unscene.video.clip import ClipBatch
 from unscene.video.decode import read_clips
-from unscene.video.sampling import UniformWindows
+from unscene.video.sampling import UniformClipSampler
 from unscene.views.augment import BasicAugmentation, make_view
 
 # -- learning -----------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def test_probabilities_are_the_mean_over_ten_windows(make: Make, tmp_path: Path)
         assert video.info is not None
         total = torch.zeros(2)
         for number in range(10):
-            request = UniformWindows(4, 1, 10).draw(
+            request = UniformClipSampler(4, 1, 10).draw(
                 video.duration, video.info.fps, np.random.default_rng(0), number
             )
             clip = ClipBatch.of([read_clips(video.path, request)["clip"]])

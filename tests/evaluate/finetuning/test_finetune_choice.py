@@ -36,13 +36,13 @@ def test_few_labels_are_all_that_is_read(
     assert len(prepare(make(tmp_path, labels=1.0)).learn) == 8
 
     read: set[str] = set()
-    original = finetune_module.WindowDataset._read
+    original = finetune_module.ClipDataset._read
 
     def spy(self: Any, draw: int, index: int, rng: Any) -> Any:
         read.add(self.videos[index].path)
         return original(self, draw, index, rng)
 
-    monkeypatch.setattr(finetune_module.WindowDataset, "_read", spy)
+    monkeypatch.setattr(finetune_module.ClipDataset, "_read", spy)
     finetune(make(tmp_path, labels=1), report=silent)
     assert {path for path in read if "/train/" in path} == paths(one.learn)
 

@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from unscene.data.catalog import Skipped, Video
-from unscene.data.loading import Batch, StepBatches, WindowDataset, loader
+from unscene.data.loading import Batch, ClipDataset, StepBatches, make_loader
 from unscene.errors import UnsceneError
 from unscene.evaluate.features import Features, extract
 from unscene.evaluate.finetuning.classifier import Classifier
 from unscene.evaluate.finetuning.config import FinetuneConfig
 from unscene.train.optimizer import check_finite, optimisers, step_generator
-from unscene.video.sampling import RandomWindow
+from unscene.video.sampling import RandomClipSampler
 from unscene.views.augment import BasicAugmentation, make_view
 
 _VALIDATION_CLIPS = 3  # windows a video; as many as at the test would cost as much as training
@@ -67,9 +67,9 @@ class FinetuneModule(L.LightningModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         spec = self.recogniser.spec
-        dataset = WindowDataset(
+        dataset = ClipDataset(
             self.videos,
-            RandomWindow(spec.frames, spec.stride),
+            RandomClipSampler(spec.frames, spec.stride),
             seed=self.config.seed,
             short_side=self.config.short_side or None,
         )
@@ -83,7 +83,7 @@ class FinetuneModule(L.LightningModule):
             steps=self.total_steps(self.trainer.world_size),
         )
         pin = self.device.type == "cuda"
-        return loader(dataset, batches, workers=self.config.workers, pin_memory=pin)
+        return make_loader(dataset, batches, workers=self.config.workers, pin_memory=pin)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         generator = step_generator(self, self.config.seed)
