@@ -1,20 +1,28 @@
-# Everything from a fresh machine with Python 3.11+ and make. `make demo` and `make test` set up
-# what they need themselves; .venv is made once and remade when the dependencies change.
+# All that a fresh machine needs is Python 3.11+ and make. `make demo` and `make test` create .venv
+# themselves, and install again when the dependencies change.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test search lint format bench clean
+# Each file of tests runs in one process, so that its fixtures are made once.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+.PHONY: demo test quick search lint format bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/unscene demo
 
-# Each file of tests on one process, so that what it makes once is made once.
+# All tests; the last line is the share of statements that they execute, child processes not counted.
 test: $(VENV)/.tested lint
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(PYTEST) --cov --cov-report=
+	@echo "coverage: $$($(BIN)/coverage report --format=total) %"
 
-# Property tests on examples that `make test` does not draw.
+# All tests but the slow ones, in less than a minute.
+quick: $(VENV)/.tested
+	$(PYTEST) -m "not slow"
+
+# Property tests on many more random examples than `make test` draws.
 search: $(VENV)/.tested
 	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=search
 
@@ -37,7 +45,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unscene needs Python 3.11 or newer; try: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 
-# The pinned torch is named first, so that an index with a CPU build of it is not passed over.
+# The pinned torch is named first, so that pip prefers an index with a CPU build of it.
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
