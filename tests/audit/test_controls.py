@@ -13,6 +13,8 @@ from unscene.audit.measures.base import Measured
 from unscene.audit.verdict import verdict
 from unscene.results.rows import read_rows
 
+pytestmark = pytest.mark.slow
+
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 
 _ASKED: dict[str, dict[str, Measured]] = {}

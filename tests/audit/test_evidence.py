@@ -22,6 +22,8 @@ from unscene.encoders import VideoEncoder, create_encoder
 from unscene.errors import UnsceneError
 from unscene.results.statistics import share
 
+pytestmark = pytest.mark.slow
+
 ALL = tuple(MEASURES)
 
 

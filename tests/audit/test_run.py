@@ -52,6 +52,7 @@ def work(places: Footage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_command(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["audit", "videos", "--encoder", "auditmodels:narrow"]
     arguments += ["--encoder", "px=auditmodels:pixels", "--out", "out", "--workers", "0"]

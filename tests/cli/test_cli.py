@@ -34,6 +34,7 @@ sys.exit(status)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "status", "said"),
     [
@@ -142,6 +143,7 @@ def test_no_command_and_missing_arguments(capsys: Captured) -> None:
     assert "encoder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_pretrain_and_evaluate(
     flags: Flags, moving: ScenesReport, tmp_path: Path, capsys: Captured
 ) -> None:
@@ -195,6 +197,7 @@ def test_pretrain_and_evaluate(
     assert "lr: was 0.001, now 0.5" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_resume_finishes(flags: Flags, tmp_path: Path, capsys: Captured) -> None:
     out = tmp_path / "run"
     line = flags(out, method="moco", max_steps=100_000)
@@ -292,6 +295,7 @@ def test_exit_codes(
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_names_that_are_no_utf8_are_printed(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"caf\xe9.mp4")).write_text("buy milk")
     done = subprocess.run(

@@ -95,6 +95,7 @@ def test_an_item_is_a_function_of_seed_draw_and_index(videos: list[Video]) -> No
     assert len({tuple(times(*key)) for key in ((1, 7, 4), (2, 7, 4), (1, 8, 4))}) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine with one core
 @pytest.mark.parametrize(("workers", "start"), [(1, "fork"), (2, "fork"), (1, "spawn")])
 def test_any_number_of_workers_reads_the_same_batches(

@@ -11,6 +11,8 @@ from unscene.demo import run as story
 from unscene.results.rows import pick, read_rows
 from unscene.synthetic.generate import MovingScenes
 
+pytestmark = pytest.mark.slow
+
 TINY = MovingScenes(
     train_videos=16,
     seen_videos=8,

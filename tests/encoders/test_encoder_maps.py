@@ -14,6 +14,8 @@ from unscene.encoders.blocks import BasicBlock, Block, Bottleneck
 from unscene.encoders.s3dg import SelfGating
 from unscene.errors import UnsceneError
 
+pytestmark = pytest.mark.slow
+
 # -- shapes --------------------------------------------------------------------------------------
 
 HARA = [(64, 8, 28, 28), (128, 4, 14, 14), (256, 2, 7, 7), (512, 1, 4, 4)]

@@ -163,6 +163,7 @@ def network() -> VideoEncoder:
     return made
 
 
+@pytest.mark.slow
 def test_numbers_depend_on_the_seed_and_on_nothing_else(
     network: VideoEncoder, catalog: Catalog, tmp_path: Path
 ) -> None:

@@ -157,6 +157,7 @@ def test_motion_alone_can_be_learnt_from_one_video(loss: str) -> None:
 # -- networks ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["c3d", "r3d26", "r2plus1d26"])
 def test_tokens_and_positions_are_the_papers(name: str) -> None:
     with torch.device("meta"):
@@ -305,6 +306,7 @@ def test_what_is_too_short_among_others_is_counted_and_named(tmp_path: Path) -> 
     assert "2 videos used, 2 skipped" in left.account()
 
 
+@pytest.mark.slow
 def test_views_of_cmd_are_drawn(moving: ScenesReport, tmp_path: Path) -> None:
     from PIL import Image
 

@@ -18,6 +18,8 @@ from unscene.data.loading import Batch
 from unscene.encoders import load_encoder
 from unscene.methods.contrastive import gather_with_gradient
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_run_of_a_few_steps_leaves_an_encoder(tiny: Callable[..., Any], tmp_path: Path) -> None:
     from unscene.train.pretrain import pretrain  # see `process`

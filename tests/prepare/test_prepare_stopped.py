@@ -24,6 +24,8 @@ from unscene.prepare import run as prepare
 from unscene.prepare.inspect import inspect
 from unscene.prepare.plan import make_plan
 
+pytestmark = pytest.mark.slow
+
 
 def test_what_a_killed_run_left_is_swept_away(data: Path, out: Path) -> None:
     go(data, out)

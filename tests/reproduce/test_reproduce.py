@@ -25,6 +25,8 @@ from unscene.results.tables import collect
 from unscene.synthetic.generate import MovingScenes, generate
 from unscene.train.config import RunConfig
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "recipes").glob("*.yaml"))
 CLASSES = ("PushUps", "YoYo")

@@ -136,6 +136,7 @@ def test_a_line_of_another_kind_is_no_row(change: dict[str, Any], tmp_path: Path
     assert table.lines["dsm"]["retrieval_r1"].seeds == 1
 
 
+@pytest.mark.slow
 def test_every_row_of_the_experiments_is_one() -> None:
     folder = Path(__file__).resolve().parents[2] / "experiments"
     for file in sorted(folder.glob("*.jsonl")):
@@ -150,6 +151,7 @@ def test_an_unknown_metric_beside_a_known_one_is_refused(tmp_path: Path) -> None
         shown([row("dsm", 0.4)], tmp_path, ("retrieval_r1", "top1"))
 
 
+@pytest.mark.slow
 def test_the_page_in_docs_says_what_the_rows_say(monkeypatch: pytest.MonkeyPatch) -> None:
     root = Path(__file__).resolve().parents[2]
     monkeypatch.syspath_prepend(str(root / "experiments"))
@@ -158,6 +160,7 @@ def test_the_page_in_docs_says_what_the_rows_say(monkeypatch: pytest.MonkeyPatch
     assert page()[0] == (root / "docs" / "results.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_column_for_each_correlation_holds_what_the_table_of_one_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

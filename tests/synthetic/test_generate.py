@@ -62,6 +62,7 @@ def test_the_csv_has_one_row_per_file_and_label_is_the_motion(footage: Path) -> 
         assert listed == set((footage / split).iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9, 1.0])
 def test_correlation_is_the_share_of_tied_videos(correlation: float) -> None:
     spec = MovingScenes(correlation=correlation, frames=2)
@@ -118,6 +119,7 @@ def test_the_stream_is_h264_with_regular_key_frames_and_no_b_frames(tmp_path: Pa
     assert kinds == ["I" if t % 12 == 0 else "P" for t in range(40)]
 
 
+@pytest.mark.slow
 def test_the_same_spec_gives_the_same_footage_with_any_number_of_workers(
     footage: Path, tmp_path: Path
 ) -> None:

@@ -13,6 +13,8 @@ import torch
 from tiny_runs import command
 from unscene.encoders import load_encoder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("method", ["dsm", "cmd", "unscene"])
 def test_two_processes_give_the_loss_and_weights_of_one(method: str, tmp_path: Path) -> None:

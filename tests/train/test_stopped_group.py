@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 # Ctrl-C as early as it can come: the fork server still imports what its workers need. Lightning
 # lets SIGTERM end a run at once until its first step begins, when there is nothing to save.

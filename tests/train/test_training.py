@@ -21,6 +21,8 @@ from unscene.synthetic.generate import ScenesReport
 from unscene.train.optimizer import lr_factor
 from unscene.train.pretrain import pretrain
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Any]
 
 

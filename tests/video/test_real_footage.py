@@ -14,6 +14,8 @@ from unscene.video.decode import read_clips
 from unscene.video.probe import probe
 from unscene.video.sampling import Request, UniformClipSampler
 
+pytestmark = pytest.mark.slow
+
 UNREADABLE = {"label_471.mp4"}  # sound, a codec FFmpeg lacks, or damage beyond repair
 DAMAGED = {"corrupted.mp4"}  # may be read in part
 

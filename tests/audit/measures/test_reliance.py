@@ -124,6 +124,7 @@ def labelled(*files: str) -> Footage:
     return Footage(Catalog("labelled", tuple(videos)), label="label")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(40))
 def test_files_of_several_classes_are_spread(seed: int) -> None:
     footage = replace(labelled("AAB", "A", "A", "A", "BA", "A", "A", "A"), seed=seed)
@@ -191,6 +192,7 @@ def test_absent(footage: Footage, reason: str) -> None:
     assert not found.scores
 
 
+@pytest.mark.slow
 def test_static_clips_repeat_one_frame(places: Footage) -> None:
     shown: list[Tensor] = []
 

@@ -136,6 +136,7 @@ def test_a_map_of_motion_lies_on_what_moves(scenes: Footage) -> None:
     assert found.forwards == 2 * 16
 
 
+@pytest.mark.slow
 def test_maps_that_know_nothing_are_at_chance(scenes: Footage) -> None:
     flat = where(constant, scenes)
     assert flat.scores["auc"].value == 0.5
@@ -287,6 +288,7 @@ class Classifier(torch.nn.Module):
         return self.fc(self.norm(torch.cat([tokens.mean(1, keepdim=True), tokens], dim=1))[:, 0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["first", "last", "tokens"])
 def test_grad_cam_of_a_model_with_logits(scenes: Footage, kind: str) -> None:
     aucs = []

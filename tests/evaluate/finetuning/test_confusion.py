@@ -57,6 +57,7 @@ def test_csv_round_trip(tmp_path: Path) -> None:
         read_csv(tmp_path / "bad.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 101, 130])
 def test_the_picture_at_every_size(count: int, tmp_path: Path) -> None:
     names = tuple(f"class {i} 猫 $a_{i}$ with a rather long name" for i in range(count))
@@ -68,6 +69,7 @@ def test_the_picture_at_every_size(count: int, tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.slow
 def test_a_cell_is_as_dark_as_its_share(tmp_path: Path) -> None:
     true = ["a"] * 10 + ["b"] * 10
     names = [f"c{i}" for i in range(20)] + ["a", "b"]  # 22 classes: no numbers in the cells
