@@ -65,7 +65,7 @@ def _folder(name: str, work: Path, args: argparse.Namespace) -> tuple[list[Row],
     train = open_catalog(folder / "train" if split else folder)
     test = open_catalog(folder / "test") if split else None
     both = [catalog for catalog in (train, test) if catalog]
-    print(*(f"\n{catalog.source}: {catalog.account()}" for catalog in both), flush=True)
+    print(*(f"\n{catalog.source}: {catalog.summary()}" for catalog in both), flush=True)
     clip = {"size": args.size, "frames": args.frames, "stride": stride}
     picture = preview(train.source, work / f"{name}.png", overrides=clip, seed=args.seed)
     print(f"views: {picture.name}, {picture.stat().st_size / 1e3:.0f} kB", flush=True)

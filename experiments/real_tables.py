@@ -32,7 +32,7 @@ def catalogs(footage: Lit, work: Path) -> dict[str, Catalog]:
     work.mkdir(parents=True, exist_ok=True)
     place = DATA if footage == "original" else _prepared(work / footage, footage == "brightened")
     found = {name: open_catalog(_table(name, place, work)) for name in _TABLES}
-    return found | {"long": found["all"].without(_short)}
+    return found | {"long": found["all"].exclude(_short)}
 
 
 def _short(video: Video) -> str | None:

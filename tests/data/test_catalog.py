@@ -65,7 +65,7 @@ def test_bad_files_are_counted_with_their_reason(folder: Path) -> None:
     assert "directory" in reasons["odd.mp4"]
     assert "empty" in reasons["Run/empty.avi"]
     assert "invalid data" in reasons["Run/notes.mp4"]
-    account = catalog.account()
+    account = catalog.summary()
     assert account.startswith("4 videos used, 3 skipped\n")
     for skipped in catalog.skipped:
         assert f"{skipped.reason}: {skipped.path}" in account
@@ -76,7 +76,7 @@ def test_the_account_groups_files_with_the_same_reason(tmp_path: Path, clip: Pat
     for i in range(3):
         (tmp_path / f"empty{i}.mp4").touch()
     first = tmp_path / "empty0.mp4"
-    assert f"is empty (0 bytes): {first} and 2 more" in open_catalog(tmp_path).account()
+    assert f"is empty (0 bytes): {first} and 2 more" in open_catalog(tmp_path).summary()
 
 
 def test_progress_counts_every_file_once(folder: Path) -> None:

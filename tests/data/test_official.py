@@ -108,7 +108,7 @@ def test_what_is_listed_but_missing_is_named_and_what_is_not_listed_ignored(tmp_
         ("A/v_A_g01_c01", "listed in trainlist01.txt, but not on disk"),
         ("B/b", "listed in trainlist01.txt, but not on disk"),
     ]
-    assert "but not on disk: A/v_A_g01_c01 and 1 more" in catalog.account()
+    assert "but not on disk: A/v_A_g01_c01 and 1 more" in catalog.summary()
 
 
 def test_a_line_that_is_none_is_skipped_with_its_number(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_missing_files_of_all_classes_are_one_line_of_the_account(tmp_path: Path
     write(root / "splits" / "brush_hair_test_split1.txt", "early.avi 1 \nlate.avi 1\nnothing\n")
     catalog = list_videos(f"hmdb51-1-train:{root}")
     assert names(catalog) == ["late.avi"]
-    account = catalog.account()
+    account = catalog.summary()
     assert "*_test_split1.txt, but not on disk: brush_hair/early and 1 more" in account
     assert "is no line of such a list: " in account
     assert "brush_hair_test_split1.txt:3" in account

@@ -303,7 +303,7 @@ def test_what_is_too_short_among_others_is_counted_and_named(tmp_path: Path) -> 
         ("1.mp4", f"6 {said}"),
         ("3.mp4", f"12 {said}"),
     ]
-    assert "2 videos used, 2 skipped" in left.account()
+    assert "2 videos used, 2 skipped" in left.summary()
 
 
 @pytest.mark.slow

@@ -215,9 +215,9 @@ def _catalog(data: str | Catalog, videos: int | None, seed: int) -> Catalog:
         with count_progress(f"{data}: checking", len(listed)) as progress:
             catalog = check_videos(listed, progress)
     if not catalog.videos:
-        raise UnsceneError(f"{catalog.source}: no video can be used.\n{catalog.account()}")
+        raise UnsceneError(f"{catalog.source}: no video can be used.\n{catalog.summary()}")
     if catalog.skipped:
-        print(f"{catalog.source}: {catalog.account()}", file=sys.stderr)
+        print(f"{catalog.source}: {catalog.summary()}", file=sys.stderr)
     if videos is not None and videos < len(catalog):
         drawn = np.random.default_rng([seed, 0xC]).permutation(len(catalog))[:videos]
         catalog = replace(catalog, videos=tuple(catalog.videos[i] for i in sorted(drawn.tolist())))

@@ -98,7 +98,7 @@ class Catalog:
         """What to call this part of the data: "ucf101-1-test", or the name of the folder or CSV."""
         return self.source.partition(":")[0] if self.root else Path(self.source).stem
 
-    def without(self, why: Callable[[Video], str | None]) -> Catalog:
+    def exclude(self, why: Callable[[Video], str | None]) -> Catalog:
         """Without the videos for which `why` has a reason, which are skipped with it."""
         reasons = [(video, why(video)) for video in self.videos]
         skipped = tuple(Skipped(video.path, reason) for video, reason in reasons if reason)
@@ -118,7 +118,7 @@ class Catalog:
             digest.update(repr(row).encode("utf-8", "surrogateescape"))
         return digest.hexdigest()[:16]
 
-    def account(self) -> str:
+    def summary(self) -> str:
         """One line, plus the skipped files by reason."""
         plural = "s" if len(self.videos) != 1 else ""
         lines = [f"{len(self.videos)} video{plural} used, {len(self.skipped)} skipped"]

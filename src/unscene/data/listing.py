@@ -40,7 +40,7 @@ def open_catalog(data: str | os.PathLike[str], progress: Progress | None = None)
     if not checked.videos:
         raise UnsceneError(
             f"{data}: no video can be used, of {len(listed) + len(listed.skipped)} found.\n"
-            + checked.account()
+            + checked.summary()
         )
     return checked
 
@@ -144,7 +144,7 @@ def _list_csv(path: Path) -> Catalog:
     if not rows:
         raise UnsceneError(f"{path}: no row can be used: there is none below its first line")
     if not videos:
-        account = Catalog("", (), tuple(skipped)).account()
+        account = Catalog("", (), tuple(skipped)).summary()
         raise UnsceneError(f"{path}: no row can be used.\n{account}")
     return Catalog(str(path), tuple(videos), tuple(skipped))
 
@@ -186,7 +186,7 @@ def require_columns(data: str | Catalog, *wanted: str | None) -> Catalog:
 
 def _with(catalog: Catalog, label: str) -> Catalog:
     reason = f"has no value in column {label!r}"
-    left = catalog.without(lambda video: None if _has(video, label) else reason)
+    left = catalog.exclude(lambda video: None if _has(video, label) else reason)
     if not left.videos:
         columns = {name for video in catalog.videos for name in video.columns}
         if any(video.label is not None for video in catalog.videos):
@@ -209,4 +209,4 @@ def _has(video: Video, label: str) -> bool:
 def report_skipped(catalog: Catalog) -> None:
     """Print on stderr how many videos were skipped, and why."""
     if catalog.skipped:
-        print(f"{catalog.source}: {catalog.account()}", file=sys.stderr)
+        print(f"{catalog.source}: {catalog.summary()}", file=sys.stderr)

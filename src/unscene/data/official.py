@@ -214,7 +214,7 @@ def _catalog(source: str, listing: _Listing) -> Catalog:
         looked = f"{listing.root}, its folders for videos and their class folders"
         problem = f"none of its {len(skipped)} listed videos is in {looked}"
         problem = problem if skipped else f"{listing.name} lists no video of this part"
-        raise UnsceneError(f"{source}: {problem}.\n{catalog.account()}")
+        raise UnsceneError(f"{source}: {problem}.\n{catalog.summary()}")
     return catalog
 
 

@@ -97,7 +97,7 @@ def _read(catalog: Catalog, method: Method, videos: int, seed: int) -> Batch:
     dataset = method.dataset(catalog.videos, seed=seed)
     batch = Batch.of([dataset[draw, index] for draw, index in enumerate(chosen)])
     if catalog.skipped:
-        print(catalog.account(), file=sys.stderr)
+        print(catalog.summary(), file=sys.stderr)
     for remark in remarks(catalog, method, together=0):
         print(remark, file=sys.stderr)
     for failure in batch.failures:

@@ -252,7 +252,7 @@ def _conclude(
     lines = [
         f"{'finished' if finished else 'stopped'} after {steps} of {progress.total} steps "
         f"({steps * config.settings.batch_size * trainer.world_size / len(catalog):.1f} epochs)",
-        catalog.account(),
+        catalog.summary(),
     ]
     if failures:
         lines.append(f"{len(failures)} videos failed while training and were replaced by others:")

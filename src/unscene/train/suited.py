@@ -14,7 +14,7 @@ def suited(catalog: Catalog, method: Method) -> Catalog:
     Raises:
         UnsceneError: it refuses all of them.
     """
-    left = catalog.without(method.refuses)
+    left = catalog.exclude(method.refuses)
     if catalog.videos and not left.videos:
         first = method.refuses(catalog.videos[0])
         raise UnsceneError(
