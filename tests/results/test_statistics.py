@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unscene.results.statistics import interval, score, share
+from unscene.results.statistics import bootstrap, interval, ratio, score, share
 
 
 def test_bootstrap_is_deterministic_and_covers() -> None:
@@ -70,3 +70,41 @@ def test_a_video_is_drawn_with_as_many_clips_as_it_has() -> None:
     found = interval(scores, videos=videos, resamples=300, seed=5, level=0.9)
     low, high = np.quantile(means, [0.05, 0.95])
     assert found == pytest.approx((low, high))
+
+
+def test_a_statistic_of_sums_is_that_of_every_draw() -> None:
+    """Against a plain loop over draws: the mean over columns of a ratio, clusters within strata."""
+    rng = np.random.default_rng(1)
+    clusters, strata = np.repeat([4, 2, 9, 7], 3), np.repeat(["a", "b"], 6)
+    scores = rng.random(12)
+
+    def statistic(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        return (sums / counts).mean(axis=1)
+
+    found = bootstrap([scores, np.ones(12)], clusters, statistic, strata=strata, seed=3)
+    draws = np.random.default_rng(3)
+    each = {
+        "a": draws.multinomial(2, [0.5, 0.5], 2000),
+        "b": draws.multinomial(2, [0.5, 0.5], 2000),
+    }
+    means = []
+    for k in range(2000):
+        own = []
+        for name, names in (("a", (2, 4)), ("b", (7, 9))):
+            rows = [
+                scores[clusters == c]
+                for c, n in zip(names, each[name][k], strict=True)
+                for _ in range(n)
+            ]
+            own.append(np.concatenate(rows).mean())
+        means.append(np.mean(own))
+    assert found == pytest.approx(np.quantile(means, [0.025, 0.975]))
+
+
+def test_draws_without_a_value_are_left_out() -> None:
+    hits, there = np.array([[1.0, 0], [0, 0], [1, 0]]), np.array([[1.0, 0], [1, 0], [1, 0]])
+    low, high = bootstrap([hits, there], None, ratio)
+    assert (low[0], high[0]) == (0, 1)
+    assert np.isnan([low[1], high[1]]).all()
+    rare = bootstrap([np.array([1.0, 0]), np.array([1.0, 0])], None, ratio)
+    assert rare.tolist() == [1, 1]  # a quarter of the draws has nothing to divide by

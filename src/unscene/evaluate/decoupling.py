@@ -38,7 +38,7 @@ from unscene.encoders import EncoderSpec, VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.evaluate.decoupling_views import MOTION, SCENE, PerturbationFactory
 from unscene.results.rows import Row, rows_of
-from unscene.results.statistics import Score, score, share
+from unscene.results.statistics import Score, bootstrap, ratio, score, share, sum_by_cluster
 
 PAIRS = tuple(f"{p}>{n}" for p in SCENE for n in MOTION)
 TRAINED = tuple(f"{p}>{n}" for p in SCENE for n in MOTION if SCENE[p] and MOTION[n])
@@ -195,37 +195,31 @@ def compare_pairs(
     ahead = (p[:, :, None] - n[:, None]).reshape(len(index), -1)
     there = ~np.isnan(ahead)
     won = np.where(np.abs(ahead) <= TIE, 0.5, ahead > 0) * there
-    _, owner = np.unique(index, return_inverse=True)
-    sums, counts = np.zeros((2, owner.max() + 1, ahead.shape[1]))
-    np.add.at(sums, owner, won)
-    np.add.at(counts, owner, there.astype(np.float64))
-    return _ratio(sums, counts)
+    return ratio(sum_by_cluster(won, index), sum_by_cluster(there.astype(np.float64), index))
 
 
-def mean_of_pairs(wins: NDArray[np.float64], resamples: int = 2000) -> Score | None:
-    """The mean of pairs' shares (N, pairs); its interval draws videos with all their pairs.
+def mean_of_pairs(wins: NDArray[np.float64]) -> Score | None:
+    """The mean over pairs of their shares, with a bootstrap interval over videos.
 
-    None if no video shows any of them.
+    Args:
+        wins: (N, pairs), the share of each video, nan where it does not show a pair.
+
+    Returns:
+        None if no video shows any pair. Where all wins are 0 or all are 1, the interval is
+        Wilson's.
     """
     table = wins[:, ~np.isnan(wins).all(axis=0)]
     if not table.size:
         return None
-    there, videos = ~np.isnan(table), len(table)
-    shown = int(there.any(axis=1).sum())
-    if (wins := np.unique(table[there])).tolist() in ([0.0], [1.0]):  # of which draws would be sure
-        return share(np.full(shown, wins[0]), np.arange(shown))
-    draws = np.random.default_rng(0).multinomial(videos, np.full(videos, 1 / videos), resamples)
-    times = draws.astype(np.float64)
-    shares = _ratio(times @ np.nan_to_num(table), times @ there)
-    # Where a draw holds no video of any pair, it says nothing.
-    means = np.nanmean(shares[~np.isnan(shares).all(axis=1)], axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
+    known = ~np.isnan(table)
+    shown = int(known.any(axis=1).sum())
+    if (values := np.unique(table[known])).tolist() in ([0.0], [1.0]):
+        return share(np.full(shown, values[0]), np.arange(shown))
+
+    def mean(sums: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        pairs = ratio(sums, counts)
+        return ratio(np.nansum(pairs, axis=1), (~np.isnan(pairs)).sum(axis=1).astype(np.float64))
+
+    low, high = bootstrap([np.nan_to_num(table), known.astype(np.float64)], None, mean)
     value = float(np.nanmean(table, axis=0).mean())
     return Score(value, (float(low), float(high)), shown)
-
-
-def _ratio(sums: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """sums / counts, nan where there is nothing to count."""
-    ratio = np.full(sums.shape, np.nan)
-    np.divide(sums, counts, out=ratio, where=counts > 0)
-    return ratio

@@ -12,7 +12,7 @@ from seeing import Known, Maps, asked, constant, edges, layout, measured, motion
 
 from media import texture, write
 from unscene.audit.footage import Footage
-from unscene.audit.measures.adversarial import Adversarial, ratio
+from unscene.audit.measures.adversarial import Adversarial, ratio_of_means
 from unscene.audit.measures.base import Measured, Watcher
 from unscene.audit.measures.still_paste import cut_out, paste
 from unscene.data.listing import open_catalog
@@ -52,16 +52,16 @@ def test_a_thing_is_as_its_clip_shows_it_in_the_middle() -> None:
 
 def test_ratio_of_means() -> None:
     above, below = np.array([1.0, 3.0, 2.0]), np.array([2.0, 2.0, 4.0])
-    found = ratio(above, below, np.array([0, 1, 2]))
+    found = ratio_of_means(above, below, np.array([0, 1, 2]))
     assert found is not None
     assert found.value == pytest.approx(6 / 8)
     assert 0.5 <= found.ci95[0] < 0.75 < found.ci95[1] <= 1.5
     # With one denominator for all it is a mean, and its interval that of a mean.
     many = np.random.default_rng(0).random(60)
-    plain = ratio(many, np.ones(60), np.arange(60))
+    plain = ratio_of_means(many, np.ones(60), np.arange(60))
     assert plain is not None
     assert plain.ci95 == pytest.approx(interval(many), abs=0.01)
-    assert ratio(above, np.zeros(3), np.arange(3)) is None
+    assert ratio_of_means(above, np.zeros(3), np.arange(3)) is None
 
 
 # -- controls --------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ from unscene.audit.measures.still_paste import cut_out, paste
 from unscene.audit.measures.where import GRID
 from unscene.data.loading import Batch
 from unscene.encoders.foreign import NoMapsError
-from unscene.results.statistics import Score, score
+from unscene.results.statistics import Score, bootstrap, ratio, score, sum_by_cluster
 
 ALTERED = ("static", "paste", "noise")
 _SHOWN = 2  # windows with pictures
@@ -212,7 +212,7 @@ class Adversarial:
                 if len(np.unique(files[there])) >= FEWEST:
                     scores[name] = score(column[there], videos=files[there], shares=False)
         for k, name in enumerate(ALTERED):
-            found = ratio(moved[:, k], moved[:, -1], files)
+            found = ratio_of_means(moved[:, k], moved[:, -1], files)
             if found is not None:
                 scores[f"{name}_moved"] = found
         chance = {"paste": 0.5, "drawn": 0.0}
@@ -228,15 +228,10 @@ class Adversarial:
         )
 
 
-def ratio(
-    above: NDArray[np.float64],
-    below: NDArray[np.float64],
-    files: NDArray[np.int64],
-    *,
-    resamples: int = 2000,
-    seed: int = 0,
+def ratio_of_means(
+    above: NDArray[np.float64], below: NDArray[np.float64], files: NDArray[np.int64]
 ) -> Score | None:
-    """The ratio of two means with a bootstrap interval that draws files with all their windows.
+    """The ratio of two means, with a bootstrap interval over files.
 
     Args:
         above, below: (N,), at least 0, of the same windows.
@@ -245,17 +240,12 @@ def ratio(
     Returns:
         None if the mean below is 0, up to rounding: features that never move have no scale.
     """
-    _, place = np.unique(files, return_inverse=True)
-    sums = np.stack([np.bincount(place, above), np.bincount(place, below)])
-    if sums[1].sum() <= 1e-9 * len(below):
+    if below.sum() <= 1e-9 * len(below):
         return None
-    count = sums.shape[1]
-    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples)
-    top, bottom = sums @ draws.T
-    ratios = top[bottom > 0] / bottom[bottom > 0]
-    low, high = np.quantile(ratios, [0.025, 0.975])
-    value = float(sums[0].sum() / sums[1].sum())
-    return Score(value, (float(low), float(high)), len(above))
+    low, high = bootstrap([above, below], files, ratio)
+    # Summed file by file, as every draw is.
+    top, bottom = (sum_by_cluster(table, files).sum() for table in (above, below))
+    return Score(float(top / bottom), (float(low), float(high)), len(above))
 
 
 def _thing(view: Tensor, moves: Moving, donor: int) -> tuple[Tensor, Tensor]:

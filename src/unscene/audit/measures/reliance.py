@@ -28,11 +28,10 @@ from unscene.audit.footage import Footage
 from unscene.audit.measures.base import Measured, Watcher, against, too_few
 from unscene.data.loading import Batch
 from unscene.evaluate.probing import STRENGTHS, choose_validation, classify_by_regression
-from unscene.results.statistics import Score, score
+from unscene.results.statistics import Score, bootstrap, score
 
 LEAST = 0.05  # a class that gains less relies on the scene
 _FOLDS = 4
-_RESAMPLES = 2000
 
 _Table = NDArray[np.float64]
 
@@ -262,27 +261,23 @@ def _intervals(
 ) -> tuple[Score, Score | None]:
     """The share of classes below `LEAST`, and the overall gain (None if static clips teach nothing
     at all); their intervals draw files within each class, with all their videos of it."""
-    classes = [np.flatnonzero(names == name) for name in np.unique(names)]
-    rng = np.random.default_rng(0)
-    drawn = []
-    for own in classes:
-        _, place = np.unique(files[own], return_inverse=True)
-        number = place.max() + 1
-        kinds = (static[own], normal[own], np.ones(len(own)))
-        sums = np.stack([np.bincount(place, weights) for weights in kinds], axis=1)
-        # How often each file is drawn, (resamples, files): sums are products with it.
-        drawn.append(rng.multinomial(number, np.full(number, 1 / number), _RESAMPLES) @ sums)
-    statics, normals, counts = np.stack(drawn, axis=2).swapaxes(0, 1)  # (resamples, classes) each
-    below = _below(statics / counts, normals / counts)
-    some, more = statics.sum(axis=1), normals.sum(axis=1)
-    gains = np.where(more > 0, np.nan, 0.0)  # as in _gain
-    np.divide(more - some, some, out=gains, where=some > 0)
+
+    def statistic(statics: _Table, normals: _Table, counts: _Table) -> _Table:
+        some, more = statics.sum(axis=1), normals.sum(axis=1)
+        gains = np.where(more > 0, np.nan, 0.0)  # as in _gain
+        np.divide(more - some, some, out=gains, where=some > 0)
+        return np.stack([_below(statics / counts, normals / counts), gains], axis=1)
+
+    tables = [static, normal, np.ones(len(names))]
+    ends = bootstrap(tables, files, statistic, strata=names).T.tolist()
+    below, gains = ((low, high) for low, high in ends)
+    classes = [names == name for name in np.unique(names)]
     means = [np.array([hits[own].mean() for own in classes]) for hits in (static, normal)]
-    share = Score(float(_below(*means)), _quantiles(below), len(classes))
+    share = Score(float(_below(*means)), below, len(classes))
     overall = _gain(float(static.mean()), float(normal.mean()))
     if overall is None:
         return share, None
-    return share, Score(overall, _quantiles(gains), len(names))
+    return share, Score(overall, gains, len(names))
 
 
 def _below(static: _Table, normal: _Table) -> _Table:
@@ -290,8 +285,3 @@ def _below(static: _Table, normal: _Table) -> _Table:
     # Accuracies are fractions of small numbers: a gain of exactly 5 % must not hang on rounding.
     less = normal < static * (1 + LEAST) - 1e-12
     return np.where(static == 0, normal == 0, less).mean(axis=-1)
-
-
-def _quantiles(values: _Table) -> tuple[float, float]:
-    low, high = np.nanquantile(values, [0.025, 0.975])
-    return float(low), float(high)

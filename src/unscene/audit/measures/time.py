@@ -41,6 +41,7 @@ from unscene.audit.measures.shared_views import lending, shuffled, swapped_views
 from unscene.data.loading import Batch
 from unscene.evaluate import decoupling as decouple
 from unscene.evaluate import decoupling_views as decouple_views
+from unscene.results.statistics import bootstrap, ratio
 from unscene.views.augment import make_view
 from unscene.views.disturb import draw_offsets, draw_phi
 
@@ -201,14 +202,16 @@ class Time:
         names = (*MOTION, *SCENE)
         distances = 1 - np.array([[c.get(name, np.nan) for name in names] for c in self.cosines])
         ranks = self._ranks(files, distances)
-        intervals = _intervals(files, ranks)
-        shown = [len(np.unique(files[~np.isnan(column)])) for column in ranks.T]
+        known = ~np.isnan(ranks)
+        tables = [np.nan_to_num(ranks), known.astype(np.float64)]
+        lows, highs = bootstrap(tables, files, ratio).tolist()
+        shown = [len(np.unique(files[column])) for column in known.T]
         return {
             name: {
                 "side": "motion" if name in MOTION else "scene",
                 "distance": float(np.nanmean(distances[:, k])),
                 "rank": float(np.nanmean(ranks[:, k])),
-                "ci95": intervals[k],
+                "ci95": (lows[k], highs[k]),
                 "n": shown[k],
             }
             for k, name in enumerate(names)
@@ -240,27 +243,6 @@ class Time:
             for name, column in zip(names, wins.T, strict=True)
             if not np.isnan(column).all()
         }
-
-
-def _intervals(
-    files: NDArray[np.int64], values: NDArray[np.float64], resamples: int = 2000
-) -> list[tuple[float, float]]:
-    """Of the mean of every column (M, K) that is not nan, by drawing files with their windows."""
-    _, owner = np.unique(files, return_inverse=True)
-    count = owner.max() + 1
-    sums, counts = np.zeros((2, count, values.shape[1]))
-    np.add.at(sums, owner, np.nan_to_num(values))
-    np.add.at(counts, owner, (~np.isnan(values)).astype(np.float64))
-    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), resamples)
-    below = draws @ counts
-    means = np.full(below.shape, np.nan)
-    np.divide(draws @ sums, below, out=means, where=below > 0)
-    found = []
-    for column in means.T:
-        there = column[~np.isnan(column)]
-        low, high = np.quantile(there, [0.025, 0.975]) if len(there) else (np.nan, np.nan)
-        found.append((float(low), float(high)))
-    return found
 
 
 def held(frames: int) -> list[int]:
