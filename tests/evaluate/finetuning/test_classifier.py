@@ -14,14 +14,14 @@ from unscene.evaluate.finetuning.classifier import Classifier, load_classifier, 
 
 def test_dropout_is_drawn_from_the_generator() -> None:
     torch.manual_seed(0)
-    recogniser = Classifier(create_encoder("r3d-narrow", width=4, stages=2), "ab", dropout=0.75)
-    recogniser.eval()
+    classifier = Classifier(create_encoder("r3d-narrow", width=4, stages=2), "ab", dropout=0.75)
+    classifier.eval()
     seen: list[torch.Tensor] = []
-    recogniser.classifier.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    classifier.linear.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     clip = torch.randn(64, 3, 4, 16, 16)
     with torch.no_grad():
         for generator in (None, *(torch.Generator().manual_seed(s) for s in (0, 0, 1))):
-            recogniser.logits(clip, generator)
+            classifier.logits(clip, generator)
     whole, one, same, other = seen
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
@@ -30,20 +30,20 @@ def test_dropout_is_drawn_from_the_generator() -> None:
     assert kept[whole != 0].float().mean() == pytest.approx(0.25, abs=0.06)
 
 
-def test_a_recogniser_is_saved_with_its_encoder(tmp_path: Path) -> None:
+def test_a_classifier_is_saved_with_its_encoder(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    recogniser = Classifier(create_encoder("r3d-narrow", width=4, stages=2), ["größe", "b", "c"])
-    save_classifier(recogniser, tmp_path)
+    classifier = Classifier(create_encoder("r3d-narrow", width=4, stages=2), ["größe", "b", "c"])
+    save_classifier(classifier, tmp_path)
     again = load_classifier(tmp_path)
     assert again.names == ("größe", "b", "c")
     clip = torch.randn(2, 3, 4, 16, 16)
     with torch.no_grad():
-        want, got = recogniser.eval()(clip), again.eval()(clip)
+        want, got = classifier.eval()(clip), again.eval()(clip)
     assert torch.equal(want, got)
     torch.testing.assert_close(got.sum(dim=1), torch.ones(2))
     save_encoder(create_encoder("r3d-narrow", width=4, stages=2), tmp_path)  # another one
     with pytest.raises(UnsceneError, match="does not belong to the encoder"):
         load_classifier(tmp_path)
     (tmp_path / "classifier.safetensors").unlink()
-    with pytest.raises(UnsceneError, match="no such file; a recogniser is"):
+    with pytest.raises(UnsceneError, match="no such file; a classifier is"):
         load_classifier(tmp_path)

@@ -10,7 +10,13 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix
 
 from unscene.errors import UnsceneError
-from unscene.evaluate.finetuning.confusion import Confusion, confusion, draw, read_csv, write_csv
+from unscene.evaluate.finetuning.results import (
+    Confusion,
+    count_confusion,
+    draw_confusion,
+    read_confusion,
+    write_confusion,
+)
 
 NAMES = ("run", "jump, high", 'say "hi"', "größe", "$x_1$")
 
@@ -26,7 +32,7 @@ def pixels(path: Path) -> np.ndarray:
 
 def test_counts_are_those_of_scikit_learn() -> None:
     true, predicted = some(NAMES, 200)
-    found = confusion(true, predicted, NAMES)
+    found = count_confusion(true, predicted, NAMES)
     assert np.array_equal(found.counts, confusion_matrix(true, predicted, labels=list(NAMES)))
     assert found.n == 200
     assert found.accuracy == pytest.approx(np.mean(np.equal(true, predicted)))
@@ -36,7 +42,7 @@ def test_counts_are_those_of_scikit_learn() -> None:
 
 
 def test_classes_without_videos_and_classes_unknown_to_the_model() -> None:
-    found = confusion(["a", "a", "z"], ["a", "b", "b"], ["a", "b"])
+    found = count_confusion(["a", "a", "z"], ["a", "b", "b"], ["a", "b"])
     assert found.names == ("a", "b", "z")
     assert found.counts.tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 0]]
     assert found.classes() == {"a": (0.5, 2), "z": (0.0, 1)}
@@ -47,14 +53,14 @@ def test_classes_without_videos_and_classes_unknown_to_the_model() -> None:
 
 
 def test_csv_round_trip(tmp_path: Path) -> None:
-    found = confusion(*some(NAMES, 50), NAMES)
-    write_csv(tmp_path / "deep" / "confusion.csv", found)
-    again = read_csv(tmp_path / "deep" / "confusion.csv")
+    found = count_confusion(*some(NAMES, 50), NAMES)
+    write_confusion(tmp_path / "deep" / "confusion.csv", found)
+    again = read_confusion(tmp_path / "deep" / "confusion.csv")
     assert again.names == found.names
     assert np.array_equal(again.counts, found.counts)
     (tmp_path / "bad.csv").write_text("a,b\nc,nothing\n")
     with pytest.raises(UnsceneError, match=r"bad\.csv"):
-        read_csv(tmp_path / "bad.csv")
+        read_confusion(tmp_path / "bad.csv")
 
 
 @pytest.mark.slow
@@ -62,7 +68,7 @@ def test_csv_round_trip(tmp_path: Path) -> None:
 def test_the_picture_at_every_size(count: int, tmp_path: Path) -> None:
     names = tuple(f"class {i} 猫 $a_{i}$ with a rather long name" for i in range(count))
     path = tmp_path / "confusion.png"
-    draw(path, confusion(*some(names, 300), names), "a heading " * 30)
+    draw_confusion(path, count_confusion(*some(names, 300), names), "a heading " * 30)
     height, width, _ = pixels(path).shape
     assert 600 < width < 3200
     assert 600 < height < 3200
@@ -76,7 +82,7 @@ def test_a_cell_is_as_dark_as_its_share(tmp_path: Path) -> None:
 
     def matrix(wrong: int) -> np.ndarray:
         predicted = ["b"] * wrong + ["a"] * (10 - wrong) + ["b"] * 10
-        draw(tmp_path / "c.png", confusion(true, predicted, names))
+        draw_confusion(tmp_path / "c.png", count_confusion(true, predicted, names))
         return pixels(tmp_path / "c.png")
 
     none, three, all_ = matrix(0), matrix(3), matrix(10)

@@ -20,10 +20,9 @@ from unscene.encoders import create_encoder, load_encoder, save_encoder
 from unscene.evaluate.features import Features
 from unscene.evaluate.finetuning.classifier import Classifier, load_classifier
 from unscene.evaluate.finetuning.config import build, flat
-from unscene.evaluate.finetuning.confusion import read_csv
-from unscene.evaluate.finetuning.data import prepare
+from unscene.evaluate.finetuning.data import prepare_data
 from unscene.evaluate.finetuning.module import predict
-from unscene.evaluate.finetuning.results import accuracies
+from unscene.evaluate.finetuning.results import read_confusion, score_accuracy
 from unscene.evaluate.finetuning.run import finetune
 from unscene.results.rows import read_rows
 from unscene.train.config import read_config
@@ -48,7 +47,7 @@ def test_it_learns_what_is_trivially_different(make: Make, tmp_path: Path) -> No
     assert row.config == flat(config) | {"pretrained": {}}
     assert (row.test["training_videos"], row.test["validation_videos"]) == (8, 0)
     assert [record["value"] for record in read_rows(tmp_path / "results.jsonl")] == [1.0]
-    assert read_csv(tmp_path / "confusion.csv").counts.tolist() == [[2, 0], [0, 2]]
+    assert read_confusion(tmp_path / "confusion.csv").counts.tolist() == [[2, 0], [0, 2]]
     assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
     table = json.loads((tmp_path / "per_class.json").read_text())
     assert table == {"bright": {"top1": 1.0, "n": 2}, "dark": {"top1": 1.0, "n": 2}}
@@ -68,10 +67,10 @@ def test_everything_is_trained_and_saved(make: Make, tmp_path: Path) -> None:
     assert spec.trained_on["method"] == "random+finetuned"
     assert (spec.trained_on["steps"], spec.trained_on["seed"]) == (4, 3)
     state = checkpoint(tmp_path)["state_dict"]  # no validation: the last weights are the chosen
-    recogniser = load_classifier(tmp_path)
-    assert recogniser.names == ("bright", "dark")
-    for name, value in recogniser.state_dict().items():
-        assert torch.equal(value, state[f"recogniser.{name}"]), name
+    classifier = load_classifier(tmp_path)
+    assert classifier.names == ("bright", "dark")
+    for name, value in classifier.state_dict().items():
+        assert torch.equal(value, state[f"classifier.{name}"]), name
 
 
 def test_same_seed_same_bytes_whatever_the_workers(make: Make, tmp_path: Path) -> None:
@@ -121,14 +120,14 @@ def test_a_pretrained_encoder_is_where_it_begins(make: Make, tmp_path: Path) -> 
 
 def test_probabilities_are_the_mean_over_ten_windows(make: Make, tmp_path: Path) -> None:
     config = make(tmp_path, clips=10)
-    data = prepare(config)
+    data = prepare_data(config)
     torch.manual_seed(0)
     encoder = create_encoder("r3d-narrow", width=4, stages=2)
     encoder.spec = replace(encoder.spec, frames=4, stride=1, size=16)
-    recogniser = Classifier(encoder, data.names, dropout=0.9)
-    found = predict(recogniser, data.test.videos, config, clips=10)
-    assert recogniser.training  # as it was
-    recogniser.eval()
+    classifier = Classifier(encoder, data.names, dropout=0.9)
+    found = predict(classifier, data.test.videos, config, clips=10)
+    assert classifier.training  # as it was
+    classifier.eval()
     basic = BasicAugmentation.none(16)
     for video, got in zip(data.test.videos, found.values, strict=True):
         assert video.info is not None
@@ -140,7 +139,7 @@ def test_probabilities_are_the_mean_over_ten_windows(make: Make, tmp_path: Path)
             clip = ClipBatch.of([read_clips(video.path, request)["clip"]])
             with torch.no_grad():
                 feature = encoder(make_view(clip, basic.center(clip.sizes), size=16))
-                scores = recogniser.classifier(feature)[0].exp()
+                scores = classifier.linear(feature)[0].exp()
             total += scores / scores.sum()
         torch.testing.assert_close(got, total / 10, rtol=1e-4, atol=1e-5)
 
@@ -157,16 +156,16 @@ def test_accuracies_by_hand() -> None:
             [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],  # z: unknown
         ]
     )
-    found = accuracies(Features(values, videos, torch.arange(6)), "abcdefg", "label")
+    found = score_accuracy(Features(values, videos, torch.arange(6)), "abcdefg", "label")
     assert found["finetune_top1"].value == pytest.approx(2 / 6)
     assert found["finetune_top5"].value == pytest.approx(4 / 6)
     assert found["finetune_top5"].classes == {"a": 1, "b": 1, "c": 0, "f": 1, "g": 1, "z": 0}
     segments = tuple(replace(video, path="one.mp4") for video in videos)
-    alone = accuracies(Features(values, segments, torch.arange(6)), "abcdefg", "label")
+    alone = score_accuracy(Features(values, segments, torch.arange(6)), "abcdefg", "label")
     assert alone["finetune_top1"].value == pytest.approx(2 / 6)
     assert alone["finetune_top1"].ci95 != found["finetune_top1"].ci95  # one file, not six
     few = Features(values[:, :5], videos, torch.arange(6))
-    assert accuracies(few, "abcde", "label").keys() == {"finetune_top1"}
+    assert score_accuracy(few, "abcde", "label").keys() == {"finetune_top1"}
 
 
 def test_classes_unknown_to_training_are_missed_and_said(
@@ -179,7 +178,7 @@ def test_classes_unknown_to_training_are_missed_and_said(
     assert row.value in (0.0, 0.25)
     assert row.classes["twilight"] == 0.0
     assert "3 videos of the test count as missed" in capsys.readouterr().err
-    found = read_csv(tmp_path / "run" / "confusion.csv")
+    found = read_confusion(tmp_path / "run" / "confusion.csv")
     assert found.names == ("bright", "dark", "twilight")
     assert found.counts[:, 2].sum() == 0
     assert found.counts[2].sum() == 3
@@ -197,8 +196,8 @@ def test_bad_videos_are_skipped_and_counted(
     (row,) = finetune(config, train=catalogs[0], test=catalogs[1], report=silent)
     assert row.n == 3
     said = capsys.readouterr().err
-    assert "1 videos failed while training and were replaced by others" in said
-    assert "1 videos of the test could not be read and do not count" in said
+    assert "1 videos failed during training and were replaced by others" in said
+    assert "1 videos of the test set could not be read and do not count" in said
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert [Path(entry["path"]).name for entry in summary["failed"]] == ["1.mp4"]
     assert [Path(entry["path"]).name for entry in summary["skipped_test"]] == ["0.mp4"]

@@ -18,7 +18,7 @@ from unscene.data.listing import open_catalog
 from unscene.errors import UnsceneError
 from unscene.evaluate.finetuning.classifier import load_classifier
 from unscene.evaluate.finetuning.config import build, continue_config
-from unscene.evaluate.finetuning.module import Choice
+from unscene.evaluate.finetuning.module import BestWeights
 from unscene.evaluate.finetuning.run import finetune
 from unscene.results.rows import read_rows
 from unscene.train.config import read_config
@@ -45,7 +45,7 @@ def assert_same_run(one: Path, other: Path) -> None:
     a, b = checkpoint(one), checkpoint(other)
     assert a["global_step"] == b["global_step"]
     assert all(torch.equal(v, b["state_dict"][k]) for k, v in a["state_dict"].items())
-    ours, theirs = (c["callbacks"]["Choice"] for c in (a, b))
+    ours, theirs = (c["callbacks"]["BestWeights"] for c in (a, b))
     assert (ours["step"], ours["scores"]) == (theirs["step"], theirs["scores"])
     for name in ("encoder.safetensors", "classifier.safetensors", "confusion.csv"):
         assert (one / name).read_bytes() == (other / name).read_bytes()
@@ -74,14 +74,14 @@ def test_ctrl_c_and_resume(
 def test_the_best_weights_survive_a_stop(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def scripted(self: Choice, module: Any) -> tuple[float, float]:
+    def scripted(self: BestWeights, module: Any) -> tuple[float, float]:
         return (1.0, 0.0) if module.trainer.global_step == 1 else (0.5, 0.0)
 
-    monkeypatch.setattr(Choice, "score", scripted)
+    monkeypatch.setattr(BestWeights, "score", scripted)
     config = make(tmp_path, **LONG)
     with pytest.raises(KeyboardInterrupt):
         finetune(config, report=at(2, interrupt))
-    saved = checkpoint(tmp_path)["callbacks"]["Choice"]["best"]
+    saved = checkpoint(tmp_path)["callbacks"]["BestWeights"]["best"]
     (row,) = finetune(config, resume=True, report=silent)
     assert row.test["chosen_step"] == 1
     assert all(

@@ -1,10 +1,10 @@
-"""An encoder with a classifier: what fine-tuning trains, and what it leaves for use.
+"""A video classifier: an encoder and a linear layer, which fine-tuning trains together.
 
-OUT/encoder.safetensors, .json       as any encoder
-OUT/classifier.safetensors, .json    weight (K, D), bias (K,); the K class names, in that order
+OUT/encoder.safetensors, .json       as for any encoder
+OUT/classifier.safetensors, .json    weight (K, D) and bias (K,); the K class names in that order
 
-    recogniser = load_classifier("runs/finetune").eval()
-    recogniser(clip_BCTHW)           # (B, K), the probabilities of recogniser.names
+    classifier = load_classifier("runs/finetune").eval()
+    classifier(clip_BCTHW)           # (B, K), the probabilities of classifier.names
 """
 
 from __future__ import annotations
@@ -31,12 +31,21 @@ _STEM = "classifier"
 class Classifier(VideoEncoder):
     """A video encoder whose feature of a clip is the probability of each class.
 
-    Being one, it is averaged over windows by `features.extract`; its maps are those of the encoder.
+    Because it is an encoder, `features.extract` averages its probabilities over the clips of a
+    video. Its feature maps are those of the encoder inside.
 
     Args:
-        encoder: what is classified; shared, not copied.
+        encoder: computes the features; shared, not copied.
         names: K classes, in the order of the outputs.
         dropout: probability that a feature is dropped in training.
+
+    Attributes:
+        linear: the layer from features (B, D) to logits (B, K).
+
+    >>> from unscene.encoders import create_encoder
+    >>> classifier = Classifier(create_encoder("r3d-narrow"), ["run", "jump"])
+    >>> classifier(torch.zeros(4, 3, 8, 32, 32)).shape
+    torch.Size([4, 2])
     """
 
     def __init__(self, encoder: VideoEncoder, names: Sequence[str], dropout: float = 0.0) -> None:
@@ -44,7 +53,7 @@ class Classifier(VideoEncoder):
         self.encoder = encoder
         self.names = tuple(names)
         self.dropout = dropout
-        self.classifier = nn.Linear(encoder.dim, len(self.names))
+        self.linear = nn.Linear(encoder.dim, len(self.names))
 
     @property
     def dim(self) -> int:
@@ -52,40 +61,40 @@ class Classifier(VideoEncoder):
         return len(self.names)
 
     def forward(self, clip_BCTHW: Tensor) -> Tensor:
-        """Probabilities of the classes, (B, K)."""
+        """The probability of each class, (B, K)."""
         return self.logits(clip_BCTHW).float().softmax(dim=1)
 
     def logits(self, clip_BCTHW: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Scores of the classes, (B, K).
+        """Logits of the classes, (B, K).
 
         Args:
-            clip_BCTHW: as the encoder takes it.
-            generator: on the CPU; draws the dropout, so that a resumed run draws the same. Without
-                it nothing is dropped.
+            clip_BCTHW: as for the encoder.
+            generator: on the CPU; draws the dropout, so that a resumed run draws the same. None: no
+                dropout.
         """
         feature = self.encoder(clip_BCTHW)
         if generator is not None and self.dropout:
             kept = torch.rand(feature.shape, generator=generator) >= self.dropout
             feature = feature * kept.to(feature) / (1 - self.dropout)
-        logits: Tensor = self.classifier(feature)
+        logits: Tensor = self.linear(feature)
         return logits
 
     def _stages(self, clip_BCTHW: Tensor) -> list[Tensor]:
         return self.encoder.forward_stages(clip_BCTHW)
 
 
-def save_classifier(recogniser: Classifier, folder: Path) -> None:
-    """Write encoder and classifier into a folder; every file whole or not at all.
+def save_classifier(classifier: Classifier, folder: Path) -> None:
+    """Write the encoder and the linear layer into a folder; every file whole or not at all.
 
     Raises:
         UnsceneError: a file cannot be written.
     """
-    encoder = save_encoder(recogniser.encoder, folder)
-    linear = recogniser.classifier
-    tensors = {k: v.detach().cpu().contiguous() for k, v in linear.state_dict().items()}
+    encoder = save_encoder(classifier.encoder, folder)
+    state = classifier.linear.state_dict()
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     payload = safetensors.torch.save(tensors, metadata={"format": "pt"})
     record = {
-        "classes": recogniser.names,
+        "classes": classifier.names,
         "weights_sha256": hashlib.sha256(payload).hexdigest(),
         "encoder_sha256": hashlib.sha256(encoder.read_bytes()).hexdigest(),
     }
@@ -103,7 +112,7 @@ def save_classifier(recogniser: Classifier, folder: Path) -> None:
 
 
 def load_classifier(folder: str | Path) -> Classifier:
-    """What `save_classifier` wrote, on the CPU, in training mode like any new module.
+    """Load what `save_classifier` wrote, on the CPU, in training mode like any new module.
 
     Raises:
         UnsceneError: a file is missing, is not whole, or belongs to another encoder.
@@ -114,7 +123,7 @@ def load_classifier(folder: str | Path) -> Classifier:
     try:
         record: Any = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
         payload = weights.read_bytes()
-        recogniser = Classifier(encoder, record["classes"])
+        classifier = Classifier(encoder, record["classes"])
         sums = [
             hashlib.sha256(content).hexdigest()
             for content in (payload, (folder / "encoder.safetensors").read_bytes())
@@ -124,12 +133,13 @@ def load_classifier(folder: str | Path) -> Classifier:
                 f"{weights}: does not belong to the encoder or the .json beside it (checksums "
                 "differ); copy all four files again from where they were saved"
             )
-        recogniser.classifier.load_state_dict(safetensors.torch.load(payload))
+        classifier.linear.load_state_dict(safetensors.torch.load(payload))
     except FileNotFoundError as error:
         raise UnsceneError(
-            f"{error.filename}: no such file; a recogniser is an encoder and a classifier in one "
-            "folder, as `unscene evaluate finetune` writes them"
+            f"{error.filename}: no such file; a classifier is four files in one folder "
+            "(encoder and classifier, .safetensors and .json), as `unscene evaluate finetune` "
+            "writes them"
         ) from error
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise UnsceneError(f"{weights}: cannot be read ({error}); copy it again") from error
-    return recogniser
+    return classifier

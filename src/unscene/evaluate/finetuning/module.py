@@ -1,4 +1,4 @@
-"""A recogniser as a Lightning module: loss, data, and the choice of the best weights."""
+"""Fine-tuning as a Lightning module: loss, data, and the selection of the best weights."""
 
 from __future__ import annotations
 
@@ -21,52 +21,56 @@ from unscene.train.optimizer import check_finite, optimisers, step_generator
 from unscene.video.sampling import RandomClipSampler
 from unscene.views.augment import BasicAugmentation, make_view
 
-_VALIDATION_CLIPS = 3  # windows a video; as many as at the test would cost as much as training
+_VALIDATION_CLIPS = 3  # per video; as many as in the test would cost as much as training
 _VALIDATIONS = 50  # at most, in a run of very short epochs
 
 
 class FinetuneModule(L.LightningModule):
-    """Everything is trained: encoder and classifier, by cross entropy on one window a video.
+    """Trains encoder and linear layer together, by cross entropy on one random clip per video.
 
-    As in pre-training, the videos, windows, views and dropout of a step are pure functions of the
-    seed and the step, so that a resumed run is the unbroken one.
+    As in pre-training, the videos, clips, views and dropout of a step are pure functions of the
+    seed and the step, so that a resumed run equals an unbroken one.
 
     Args:
-        recogniser: with its spec set to the clips of this run.
-        videos: that are trained on.
+        classifier: its spec has the frames, stride and size of this run.
+        videos: the training videos.
         config: resolved: frames, stride and size are those of the spec.
-        fingerprint: of the training catalog; a checkpoint of another one is refused.
+        fingerprint: of the training catalog; a checkpoint of another catalog is refused.
+
+    Attributes:
+        failures: videos that could not be read during training, by path.
     """
 
     def __init__(
         self,
-        recogniser: Classifier,
+        classifier: Classifier,
         videos: Sequence[Video],
         config: FinetuneConfig,
         fingerprint: str,
     ) -> None:
         super().__init__()
-        self.recogniser, self.videos, self.config = recogniser, tuple(videos), config
+        self.classifier, self.videos, self.config = classifier, tuple(videos), config
         self.fingerprint = fingerprint
-        spec = recogniser.spec
+        spec = classifier.spec
         basic = BasicAugmentation.of(config.augmentation, spec.size)
         self.basic = basic.normalised(spec.mean, spec.std)
-        number = {name: i for i, name in enumerate(recogniser.names)}
+        number = {name: i for i, name in enumerate(classifier.names)}
         targets = torch.tensor([number[video.value(config.label)] for video in videos])
         self.register_buffer("targets", targets, persistent=False)
         self.targets: Tensor
         self.failures: dict[str, Skipped] = {}
 
     def epoch_steps(self, world: int = 1) -> int:
-        """Steps that show every video once."""
+        """Number of steps in which every video is seen once."""
         return StepBatches(len(self.videos), self.config.batch_size, world=world).epoch_steps
 
     def total_steps(self, world: int = 1) -> int:
+        """Number of steps of the run."""
         c = self.config
         return c.max_steps or max(c.epochs * self.epoch_steps(world), c.min_steps)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        spec = self.recogniser.spec
+        spec = self.classifier.spec
         dataset = ClipDataset(
             self.videos,
             RandomClipSampler(spec.frames, spec.stride),
@@ -89,15 +93,15 @@ class FinetuneModule(L.LightningModule):
         generator = step_generator(self, self.config.seed)
         clip = batch.clips["clip"]
         view = make_view(
-            clip, self.basic.draw(clip.sizes, generator), size=self.recogniser.spec.size
+            clip, self.basic.draw(clip.sizes, generator), size=self.classifier.spec.size
         )
-        logits = self.recogniser.logits(view, generator).float()
-        wanted = self.targets[batch.index]
-        loss = F.cross_entropy(logits, wanted)
+        logits = self.classifier.logits(view, generator).float()
+        targets = self.targets[batch.index]
+        loss = F.cross_entropy(logits, targets)
         check_finite(loss, self, self.config.lr)
         for failure in batch.failures:
             self.failures.setdefault(failure.path, failure)
-        hits = (logits.argmax(dim=1) == wanted).float().mean()
+        hits = (logits.argmax(dim=1) == targets).float().mean()
         self.log_dict({"loss": loss.detach(), "top1": hits}, batch_size=len(batch))
         return loss
 
@@ -105,7 +109,7 @@ class FinetuneModule(L.LightningModule):
         c, world = self.config, self.trainer.world_size
         return optimisers(
             c,
-            self.recogniser.parameters(),
+            self.classifier.parameters(),
             self.total_steps(world),
             self.epoch_steps(world),
             drop_factor=c.drop_factor,
@@ -117,26 +121,28 @@ class FinetuneModule(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if checkpoint.get("training_videos") != self.fingerprint:
             raise UnsceneError(
-                f"{self.config.train}: its videos or labels have changed since this run began; put "
-                "back what it began with, or begin a new run in another --out"
+                f"{self.config.train}: its videos or labels have changed since this run began; "
+                "restore them, or begin a new run in another --out"
             )
 
 
-class Choice(L.Callback):
-    """Scores videos that are not trained on, and keeps the weights that did best.
+class BestWeights(L.Callback):
+    """Scores the validation videos during training, and keeps the weights with the best score.
 
-    They are scored when every epoch ends (every few, if epochs are so short that there would be
-    more than 50 scores) and after the last step: top-1 of the mean class probabilities of three
-    uniformly spaced windows; of equals the lower cross entropy wins. The weights are kept in memory
-    and travel in the checkpoint, so that one file is a whole run.
+    Videos are scored at the end of every epoch (of every few epochs, if they are so short that
+    there would be more than 50 scores) and after the last step. The score is the top-1 accuracy of
+    the mean class probabilities of three uniformly spaced clips; ties go to the lower cross
+    entropy. The best weights are kept in memory and in the checkpoint, so that one file holds a
+    whole run.
 
     Args:
-        videos: that choose; none: nothing is kept.
+        videos: the validation videos; empty: nothing is scored or kept.
         every: steps between scores.
         total: steps of the run.
 
     Attributes:
-        best: state of the recogniser at step `step`, None before the first score.
+        best: state of the classifier at step `step`, None before the first score.
+        scores: its top-1 accuracy and minus its cross entropy.
     """
 
     def __init__(self, videos: Sequence[Video], every: int, total: int) -> None:
@@ -146,8 +152,8 @@ class Choice(L.Callback):
         self.scores = (-1.0, 0.0)  # top-1, minus cross entropy
 
     @classmethod
-    def of(cls, module: FinetuneModule, videos: Sequence[Video], world: int) -> Choice:
-        """With as many scores as epochs, and no more than there is a use for."""
+    def of(cls, module: FinetuneModule, videos: Sequence[Video], world: int) -> BestWeights:
+        """Scores once per epoch, but at most 50 times in a run."""
         total, epoch = module.total_steps(world), module.epoch_steps(world)
         return cls(videos, epoch * -(-total // (epoch * _VALIDATIONS)), total)
 
@@ -166,7 +172,7 @@ class Choice(L.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        # One process scores and keeps; the others need no answer and wait at the next step.
+        # Only one process scores; the others wait for it at the next step.
         step = trainer.global_step
         if not self.videos or not trainer.is_global_zero:
             return
@@ -180,46 +186,56 @@ class Choice(L.Callback):
             self.scores, self.step = (top1, -entropy), step
             self.best = {
                 name: value.detach().cpu().clone()
-                for name, value in module.recogniser.state_dict().items()
+                for name, value in module.classifier.state_dict().items()
             }
 
     def score(self, module: FinetuneModule) -> tuple[float, float]:
-        """Top-1 and cross entropy; a video that cannot be read counts as missed."""
-        config, names = module.config, module.recogniser.names
+        """Top-1 accuracy and cross entropy; a video that cannot be read counts as wrong."""
+        config, names = module.config, module.classifier.names
         try:
-            found = predict(module.recogniser, self.videos, config, clips=_VALIDATION_CLIPS)
-        except UnsceneError:  # none can be read any more: no reason to end the run
+            found = predict(module.classifier, self.videos, config, clips=_VALIDATION_CLIPS)
+        except UnsceneError:  # none can be read any more, which should not end the run
             return 0.0, float("inf")
         number = {name: i for i, name in enumerate(names)}
-        wanted = torch.tensor([number[video.value(config.label)] for video in found.videos])
-        hits = int((found.values.argmax(dim=1) == wanted).sum())
-        entropy = F.nll_loss(found.values.clamp(min=1e-9).log(), wanted)
+        true = torch.tensor([number[video.value(config.label)] for video in found.videos])
+        hits = int((found.values.argmax(dim=1) == true).sum())
+        entropy = F.nll_loss(found.values.clamp(min=1e-9).log(), true)
         return hits / len(self.videos), float(entropy)
 
 
 def predict(
-    recogniser: Classifier,
+    classifier: Classifier,
     videos: Sequence[Video],
     config: FinetuneConfig,
     *,
     clips: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> Features:
-    """Probabilities (N, K) of the classes: the mean over uniformly spaced windows of a video.
+    """Class probabilities of videos, each the mean over uniformly spaced clips.
 
-    Probabilities are averaged and not logits, as in the authors' code; the paper says only "mean of
-    10 uniformly spaced clips". The recogniser stays on its device.
+    Probabilities are averaged and not logits, as in the authors' code of DSM; the paper says only
+    "mean of 10 uniformly spaced clips". The classifier stays on its device.
+
+    Args:
+        classifier: K classes.
+        videos: of a checked catalog.
+        config: batch size, workers and `short_side` are used.
+        clips: number of clips per video.
+        progress: called as progress(done, total) in videos.
+
+    Returns:
+        Features of shape (N, K).
 
     Raises:
         UnsceneError: no video could be read.
     """
     return extract(
-        recogniser,
+        classifier,
         videos,
         clips=clips,
         batch_size=config.batch_size,
         workers=config.workers,
-        device=recogniser.classifier.weight.device,
+        device=classifier.linear.weight.device,
         short_side=config.short_side or None,
         progress=progress,
     )

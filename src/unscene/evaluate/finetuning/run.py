@@ -1,17 +1,17 @@
-"""Fine-tuning: a pre-trained encoder and some labels in, a recogniser and its accuracy out.
+"""Fine-tuning: a pre-trained encoder and some labels in, a classifier and its accuracy out.
 
-Encoder and linear classifier are trained together (methods.md 1.6, action recognition and limited
-labels); `finetune_config` says with which numbers.
+Encoder and linear layer are trained together (methods.md 1.6, action recognition and limited
+labels), with the numbers of `finetuning.config`.
 
-OUT/config.yaml                      the run, resolved; `--config` takes it back
+OUT/config.yaml                      the resolved configuration, for `--config`
 OUT/last.ckpt                        everything `--resume` needs: the last weights, and the best
 OUT/metrics.csv                      loss, training and validation top-1 by step; also tensorboard/
-OUT/encoder.safetensors, .json       the chosen weights (the validation's best, else the last):
-OUT/classifier.safetensors, .json    see `recogniser.load_classifier`
-OUT/results.jsonl                    top-1 (and top-5) on the test as rows
-OUT/per_class.json                   top-1 and number of test videos of every class
-OUT/confusion.csv, .png              what was taken for what
-OUT/summary.json                     the account: labels, steps, skipped videos and why, time
+OUT/encoder.safetensors, .json       the chosen weights (best in validation, else the last):
+OUT/classifier.safetensors, .json    see `classifier.load_classifier`
+OUT/results.jsonl                    top-1 (and top-5) accuracy on the test videos as rows
+OUT/per_class.json                   top-1 accuracy and number of test videos of every class
+OUT/confusion.csv, .png              confusion matrix
+OUT/summary.json                     labels, steps, seconds, skipped videos and why
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from unscene.encoders import EncoderSpec, VideoEncoder
 from unscene.evaluate.features import Features
 from unscene.evaluate.finetuning.classifier import Classifier, save_classifier
 from unscene.evaluate.finetuning.config import FinetuneConfig, build, flat
-from unscene.evaluate.finetuning.data import FinetuneData, prepare
-from unscene.evaluate.finetuning.module import Choice, FinetuneModule, predict
-from unscene.evaluate.finetuning.results import accuracies, write_results
+from unscene.evaluate.finetuning.data import FinetuneData, prepare_data
+from unscene.evaluate.finetuning.module import BestWeights, FinetuneModule, predict
+from unscene.evaluate.finetuning.results import score_accuracy, write_results
 from unscene.progress import count_progress, format_duration
 from unscene.results.rows import Row, rows_of, settings_of
 from unscene.train import engine
@@ -53,26 +53,29 @@ def finetune(
     test: Catalog | None = None,
     report: Report | None = None,
 ) -> list[Row]:
-    """Fine-tune an encoder (or continue to), then score the test once with the chosen weights.
+    """Fine-tune an encoder, or resume a run, then score the test videos with the chosen weights.
 
     Args:
-        config: the run.
-        resume: continue from OUT/last.ckpt. A run that had made all its steps is scored again.
-        train, test: the checked videos, if they are at hand; else `config.train` and `config.data`.
-        report: called as report(step, total, metrics) after every step; no progress bars then.
+        config: settings of the run.
+        resume: continue from OUT/last.ckpt. A run that has made all its steps is scored again.
+        train, test: checked catalogs, to use in place of `config.train` and `config.data`.
+        report: called as report(step, total, metrics) after every step, in place of progress bars.
 
     Returns:
-        "finetune_top1" and, for more than five classes, "finetune_top5": share of the test videos
-        whose class is (among) the most probable; classes that training does not know are missed.
-        `row.config` holds the resolved settings and, under "pretrained", those and the seed of the
-        encoder's own training; method, steps and seconds are of that training too ("random": none).
-        `row.seed` is of this run. Empty in all processes but the first.
+        Rows "finetune_top1" and, for more than five classes, "finetune_top5": the share of test
+        videos whose class is (among) the most probable. Classes that are not in the training set
+        count as wrong. `row.config` holds the resolved settings and, under "pretrained", the
+        settings and seed of the encoder's own training. Method, steps and seconds are those of that
+        training ("random" without any); `row.seed` is that of this run. The list is empty in all
+        processes but the first.
 
     Raises:
-        UnsceneError: no usable video, no such label column, one class only, nothing in common
-            between training and test, an encoder that cannot be loaded or takes larger clips, OUT
-            holds another run, nothing to resume, a loss that is not finite, a disk that is full.
-        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM; saved, `resume` continues.
+        UnsceneError: no usable video, no such label column, only one class, no class in both
+            training and test set, an encoder that cannot be loaded or needs larger clips, OUT
+            holds another run, nothing to resume, a loss that is not finite, a full disk.
+        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM. The run is saved; `resume` continues it.
+
+    Source: DSM paper, section 4.3 (action recognition) and its limited labels.
     """
     checkpoint = engine.begin(config, resume=resume)
     torch.manual_seed(config.seed)
@@ -82,22 +85,22 @@ def finetune(
     if resume:
         saved = flat(build(read_config(Path(config.out) / CONFIG)))
         check_same(saved, flat(config), saved)
-    data = prepare(config, train, test)
-    torch.manual_seed(config.seed)  # the classifier does not depend on what was drawn before it
-    recogniser = Classifier(encoder, data.names, config.dropout)
-    recogniser.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    module = FinetuneModule(recogniser, data.learn, config, data.train.fingerprint())
+    data = prepare_data(config, train, test)
+    torch.manual_seed(config.seed)  # the linear layer must not depend on earlier draws
+    classifier = Classifier(encoder, data.names, config.dropout)
+    classifier.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    module = FinetuneModule(classifier, data.training, config, data.train.fingerprint())
     facts = _fit(module, data, checkpoint, report)
     if not facts:
         return []
     encoder.spec = replace(
         encoder.spec, trained_on=_trained_on(before.trained_on, config, data, facts)
     )
-    save_classifier(recogniser, Path(config.out))
-    found = _score(recogniser, data, config, show=report is None)
+    save_classifier(classifier, Path(config.out))
+    found = _score(classifier, data, config, show=report is None)
     rows = rows_of(
         replace(encoder.spec, trained_on=before.trained_on),
-        accuracies(found, data.names, config.label),
+        score_accuracy(found, data.names, config.label),
         data=data.test.source,
         split=data.test.split,
         label=config.label,
@@ -108,15 +111,15 @@ def finetune(
     )
     begun = before.trained_on
     pretrained = {name: begun[name] for name in ("seed",) if name in begun}
-    told = flat(config) | {"pretrained": pretrained | settings_of(begun)}
-    rows = [replace(row, seed=config.seed, config=told) for row in rows]
+    settings = flat(config) | {"pretrained": pretrained | settings_of(begun)}
+    rows = [replace(row, seed=config.seed, config=settings) for row in rows]
     failed = tuple(module.failures.values())
     write_results(Path(config.out), data, found, rows, facts, failed)
     _say(
         f"{facts['steps']} steps in {format_duration(facts['seconds'])}; the weights are those of "
         f"step {facts['chosen_step']}",
-        *_unread(failed, "failed while training and were replaced by others"),
-        *_unread(found.skipped, "of the test could not be read and do not count"),
+        *_unread(failed, "failed during training and were replaced by others"),
+        *_unread(found.skipped, "of the test set could not be read and do not count"),
         f"run: {config.out} (encoder, classifier, confusion.png, results.jsonl)",
     )
     return rows
@@ -125,18 +128,19 @@ def finetune(
 def _fit(
     module: FinetuneModule, data: FinetuneData, checkpoint: Path | None, report: Report | None
 ) -> dict[str, Any]:
-    """Train, and leave the chosen weights in the module: what happened, {} beside the first
-    process."""
+    """Train and load the chosen weights into the module. Returns facts for rows and summary; in all
+    processes but the first, {}."""
     config = module.config
     if checkpoint is not None:
         check_networks(checkpoint, module)
     world = engine.world_size(config)
     stop, progress = StopOnSignal(), Progress(module.total_steps(world), report, "fine-tuning")
-    choice = Choice.of(module, data.choose, world)
-    saver = Checkpoints(Path(config.out), config.save_every or max(choice.every, _SAVE_AT_LEAST))
+    best = BestWeights.of(module, data.validation, world)
+    saver = Checkpoints(Path(config.out), config.save_every or max(best.every, _SAVE_AT_LEAST))
     with stop.listening(), quiet(), engine.computing_on(config.threads):
-        # The choice comes before the checkpoint that holds it, and is no waiting for data.
-        callbacks = [stop, choice, progress, saver]
+        # Validation runs before the checkpoint that holds its outcome, and before the progress bar
+        # measures how long a step waits for data.
+        callbacks = [stop, best, progress, saver]
         trainer = engine.trainer(
             config, callbacks, total=progress.total, resume=checkpoint is not None
         )
@@ -154,21 +158,22 @@ def _fit(
         raise KeyboardInterrupt
     if not trainer.is_global_zero:
         return {}
-    if choice.best is not None:
-        module.recogniser.load_state_dict(choice.best)
+    if best.best is not None:
+        module.classifier.load_state_dict(best.best)
     return {
         "steps": steps,
-        "chosen_step": steps if choice.best is None else choice.step,
-        "validation_top1": None if choice.best is None else choice.scores[0],
+        "chosen_step": steps if best.best is None else best.step,
+        "validation_top1": None if best.best is None else best.scores[0],
         "seconds": round(saver.seconds, 3),
         "classes": len(data.names),
-        "training_videos": len(data.learn),
-        "validation_videos": len(data.choose),
+        "training_videos": len(data.training),
+        "validation_videos": len(data.validation),
     }
 
 
 def _resolved(config: FinetuneConfig, encoder: VideoEncoder) -> tuple[FinetuneConfig, EncoderSpec]:
-    """Configuration and encoder's spec with the frames, stride and size of this run."""
+    """The configuration and the encoder's spec, both with the frames, stride and size of this
+    run: those of the configuration where it has them, else those of the encoder."""
     spec = encoder.spec
     clip = {
         name: getattr(spec, name) if getattr(config, name) is None else getattr(config, name)
@@ -186,19 +191,19 @@ def _trained_on(
         "preset": config.preset,
         "seed": config.seed,
         "data": data.train.fingerprint(),
-        "videos": len(data.learn),
+        "videos": len(data.training),
         "settings": flat(config),
         "pretrained": before,
     } | facts
 
 
 def _score(
-    recogniser: Classifier, data: FinetuneData, config: FinetuneConfig, *, show: bool
+    classifier: Classifier, data: FinetuneData, config: FinetuneConfig, *, show: bool
 ) -> Features:
-    """Probabilities of the test videos that can be read."""
-    recogniser.to("cuda" if engine.on_gpu(config) else "cpu")  # Lightning has put it on the CPU
+    """Class probabilities of the test videos that can be read."""
+    classifier.to("cuda" if engine.on_gpu(config) else "cpu")  # Lightning moved it to the CPU
     with count_progress("test", len(data.test), show=show) as progress:
-        return predict(recogniser, data.test.videos, config, clips=config.clips, progress=progress)
+        return predict(classifier, data.test.videos, config, clips=config.clips, progress=progress)
 
 
 def _unread(skipped: Sequence[Skipped], what: str) -> list[str]:
