@@ -11,6 +11,7 @@ from trained import Training
 from unscene.data.catalog import Catalog
 from unscene.data.listing import open_catalog
 from unscene.demo.run import BUDGET, FOOTAGE
+from unscene.demo.run import METHODS as OWN
 from unscene.encoders import VideoEncoder
 from unscene.synthetic.generate import SPLITS, generate
 
@@ -32,7 +33,7 @@ def scenes(
 
 def training(work: Path, name: str, changes: dict[str, Any] | None = None) -> Training:
     """With the demo's settings; `name` as in the folders of runs, `changes` to the settings."""
-    return Training(work, name, BUDGET | (changes or {}))
+    return Training(work, name, BUDGET | OWN["moco"] | (changes or {}))
 
 
 def biased(

@@ -17,8 +17,9 @@ RANKS = {
     "encoders": 2, "prepare": 2,
     "views": 3, "methods": 4, "train": 5,
     "preview": 6, "evaluate": 6,
-    "audit": 7, "search": 7, "demo": 7, "reproduce": 7,
-    "cli": 8, "__main__": 9,
+    "audit": 7, "search": 7, "reproduce": 7,
+    "demo": 8,  # it ends in an audit's report
+    "cli": 9, "__main__": 10,
 }  # fmt: skip
 # What all rooms may use.
 FOR_ALL = {"compiled", "config", "device", "errors", "files", "html", "progress", "__init__"}

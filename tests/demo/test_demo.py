@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pages import Page
 from unscene.demo import run as story
 from unscene.results.rows import pick, read_rows
 from unscene.synthetic.generate import MovingScenes
@@ -31,13 +34,15 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(story, "FOOTAGE", TINY)
     monkeypatch.setattr(story, "STEPS", 2)
     monkeypatch.setattr(story, "CLIPS", 1)
+    monkeypatch.setattr(story, "AUDITED", 8)
     monkeypatch.setattr(story, "_WORKERS", 0)
-    small = {"max_steps": 2, "workers": 0, "batch_size": 4, "queue": 4, "size": 32}
+    small = {"max_steps": 2, "workers": 0, "batch_size": 4, "size": 32}
     monkeypatch.setattr(story, "BUDGET", story.BUDGET | small)
+    monkeypatch.setitem(story.METHODS, "moco", story.METHODS["moco"] | {"queue": 4})
 
 
 @pytest.mark.usefixtures("tiny")
-def test_the_demo_goes_from_footage_to_a_report_and_goes_on_where_it_was(
+def test_the_demo_goes_from_footage_to_a_report_and_continues_where_it_was(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[str] = []
@@ -50,20 +55,44 @@ def test_the_demo_goes_from_footage_to_a_report_and_goes_on_where_it_was(
     monkeypatch.setattr(story, "preview", spied)
     out = tmp_path / "demo"
     report = story.demo(out, seed=3)
-    assert drawn == ["dsm"]  # the views of what was trained
+    assert drawn == ["unscene"]  # the views of what was trained
     rows = read_rows(out / "results.jsonl")
-    assert {row["method"] for row in rows} == {"random", "moco", "dsm"}
-    for method, steps in (("random", 0), ("moco", 2), ("dsm", 2)):
+    steps = {"random": 0, "moco": 2, "dsm-triplet": 2, "unscene": 2}
+    assert {row["method"] for row in rows} == set(steps)
+    for method, made in steps.items():
         (row,) = pick(rows, method=method, metric="retrieval_r1", split="unseen", label="motion")
         low, high = row["ci95"]
         assert 0 <= low <= row["value"] <= high <= 1
-        assert (row["n"], row["seed"], row["steps"]) == (8, 3, steps)
-        assert (row["seconds"] > 0) == (steps > 0)
-    page = report.read_text(encoding="utf-8")
-    assert "data:image/png;base64," in page
-    assert "results.jsonl" in capsys.readouterr().out
+        assert (row["n"], row["seed"], row["steps"]) == (8, 3, made)
+        assert (row["seconds"] > 0) == (made > 0)
+    printed = capsys.readouterr().out
+    assert [line[:5] for line in printed.splitlines() if line.startswith("[")] == [
+        f"[{number}/6]" for number in range(1, 7)
+    ]
+    assert "results.jsonl" in printed
+    _check_page(report.read_text(encoding="utf-8"))
+    audited = json.loads((out / "audit.json").read_text(encoding="utf-8"))
+    assert [model["name"] for model in audited["models"]] == list(story.TITLES.values())
+    assert [model["trained"] for model in audited["models"]] == [False, True, True, True]
 
-    before = (out / "dsm" / "last.ckpt").stat().st_mtime_ns
+    before = (out / "unscene" / "last.ckpt").stat().st_mtime_ns
     story.demo(out, seed=3)
-    assert (out / "dsm" / "last.ckpt").stat().st_mtime_ns == before
+    assert (out / "unscene" / "last.ckpt").stat().st_mtime_ns == before
     assert "already finished" in capsys.readouterr().out
+
+
+def _check_page(text: str) -> None:
+    """It stands alone, and its pictures have words."""
+    page = Page(text)
+    assert page.open == []
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "video"}
+    for tag, attributes in page.tags:
+        for key in ("src", "srcset", "data"):
+            assert (attributes.get(key) or "data:").startswith("data:")
+        assert tag != "img" or len(attributes["alt"] or "") > 10
+    assert not re.search(r"https?:|@import|url\(", text)
+    titles = ("What the encoders find", "The footage", "What the methods learn from", "At a glance")
+    places = [text.index(f"<h2>{title}") for title in titles]
+    assert places == sorted(places)
+    for title in story.TITLES.values():
+        assert title in text

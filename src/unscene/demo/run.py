@@ -1,42 +1,43 @@
-"""The whole story in minutes on a laptop: footage, MoCo and DSM, numbers, a report.
+"""The whole story in minutes on a laptop: footage, three methods, numbers, a report.
 
-    OUT/footage/         moving scenes: train (motion and scene 90 % correlated), seen, unseen
-    OUT/moco, OUT/dsm    two pre-training runs with the same budget
-    OUT/views.png        what DSM trains on
+    OUT/footage/         generated videos: train (each motion mostly in its own scene), seen, unseen
+    OUT/moco, OUT/dsm-triplet, OUT/unscene    pre-training runs of the same number of steps
+    OUT/views.png        what unscene trains on
     OUT/results.jsonl    every number, one row each
-    OUT/report.html      what it all means
+    OUT/report.html      what the numbers say, examples, and the audit of the encoders
+    OUT/audit.json       the numbers of that audit
 
-Stopped with Ctrl-C, it goes on where it was when called again. It opens no network.
+Stopped with Ctrl-C, it continues where it was when called again. It opens no network.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from unscene.audit.run import audit
 from unscene.data.catalog import Catalog
 from unscene.data.listing import open_catalog
-from unscene.demo import story as story
-from unscene.demo.report import DemoReport, write_report
-from unscene.encoders import VideoEncoder, create_encoder, load_encoder
+from unscene.demo import sections
+from unscene.demo.findings import UNTRAINED, Finding, find, interval
+from unscene.encoders import ResolvedEncoder, resolve_encoder
 from unscene.evaluate.features import Features, extract
 from unscene.evaluate.labels import score_labels
 from unscene.preview.run import preview
 from unscene.progress import count_progress
-from unscene.results.rows import Row, read_rows, versions, write_rows
+from unscene.results.rows import Row, write_rows
 from unscene.synthetic.generate import SPLITS, MovingScenes, generate
 from unscene.train.config import build
 from unscene.train.engine import computing_on
 from unscene.train.pretrain import pretrain_once
 
 STEPS = 600
-METHODS = ("moco", "dsm")
-CLIPS = 2  # windows a video at test time
+CLIPS = 2  # per video, at test time
+AUDITED = 48  # videos
 # On two cores one trains, and what it leaves of the other and of itself reads. Two threads for the
 # training were half as fast here (experiments/LOG.md).
 _WORKERS, _THREADS = 2, 1
@@ -50,16 +51,13 @@ FOOTAGE = MovingScenes(
     textures=("halves",),
     own_place=True,
 )
-# What a laptop's CPU can train in minutes, the same for both methods. experiments/LOG.md says how
+# What a laptop's CPU can train in minutes, the same for all methods. experiments/LOG.md says how
 # these were found; a real run takes the method's defaults.
 BUDGET: dict[str, Any] = {
     "encoder": "r3d-narrow",
     "frames": 8,
     "stride": 2,
     "size": 36,
-    "queue": 16,
-    "batch_negatives": False,
-    "twin_momentum": 0.95,
     "augmentation": "mild",
     "max_steps": STEPS,
     "workers": _WORKERS,
@@ -67,78 +65,57 @@ BUDGET: dict[str, Any] = {
     "devices": 1,
     "accelerator": "cpu",
 }
+# What only one method reads.
+METHODS: dict[str, dict[str, Any]] = {
+    "moco": {"queue": 16, "batch_negatives": False, "twin_momentum": 0.95},
+    "dsm-triplet": {},
+    "unscene": {"predictor_dim": 128},
+}
+TITLES = {
+    UNTRAINED: "Untrained",
+    "moco": "MoCo",
+    "dsm-triplet": "DSM (Triplet)",
+    "unscene": "unscene",
+}
+_LAST = len(METHODS) + 3  # the number of parts that are announced
 
 
 def demo(out: Path, *, seed: int = 0) -> Path:
-    """Run the demo; returns the report's path."""
+    """Run the demo; finished parts in `out` are kept.
+
+    Args:
+        out: folder of the demo.
+        seed: of the footage and of all trainings.
+
+    Returns:
+        The path of the report.
+    """
     started = time.perf_counter()
-    _say(1, f"generating moving scenes in {out / 'footage'}")
-    catalogs = _footage(out / "footage", seed)
+    _announce(1, f"generating moving scenes in {out / 'footage'}")
+    catalogs = _generate(out / "footage", seed)
     for number, method in enumerate(METHODS, start=2):
-        _say(number, f"pre-training {method} for {STEPS} steps without labels")
+        _announce(number, f"pre-training {TITLES[method]} for {STEPS} steps without labels")
         _train(method, out / method, catalogs["train"], seed)
-    _say(4, "evaluating MoCo, DSM and a random encoder")
-    rows: list[Row] = []
-    features: dict[str, dict[str, Features]] = {}
-    for method in ("random", *METHODS):
-        encoder = _encoder(method, out, seed)
-        features[method] = _features(method, encoder, catalogs)
-        rows += score_labels(
-            encoder.spec,
-            features[method],
-            catalogs,
-            product(("motion", "scene"), ("seen", "unseen")),
-            data="moving scenes, motion and scene 90 % correlated in training",
-            views=CLIPS,
-            seed=seed,
-        )
+    _announce(_LAST - 1, f"evaluating {', '.join(TITLES.values())}")
+    encoders = {method: _resolve(method, out, seed) for method in TITLES}
+    features = {method: _extract(one, catalogs) for method, one in encoders.items()}
+    rows = _score(encoders, features, catalogs, seed)
     write_rows(out / "results.jsonl", rows)
-    _say(5, "drawing the report")
-    views = preview(
-        str(out / "footage" / "train.csv"),
-        out / "views.png",
-        videos=3,
-        method="dsm",
-        overrides={k: BUDGET[k] for k in ("frames", "stride", "size", "augmentation")},
-        seed=seed,
-    )
-    content = DemoReport(
-        rows=read_rows(out / "results.jsonl"),
-        views_png=views.read_bytes(),
-        curves={method: story.curve(out / method / "metrics.csv") for method in METHODS},
-        examples=story.examples(features, METHODS),
-        footage=[story.shot(v) for v in story.one_per_motion(catalogs["train"].videos)],
-        facts={
-            "videos": len(catalogs["train"]),
-            "test_videos": len(catalogs["unseen"]),
-            "motions": len(FOOTAGE.motions),
-            "scenes": FOOTAGE.scenes,
-            "unseen_scenes": FOOTAGE.unseen_scenes,
-            "correlation": FOOTAGE.correlation,
-            "steps": STEPS,
-            "minutes": round((time.perf_counter() - started) / 60, 1),
-            "chance": 1 / len(FOOTAGE.motions),
-            "chance_scene": 1 / FOOTAGE.scenes,
-            "gallery": len(catalogs["train"]),
-            "clips": CLIPS,
-            "encoder": BUDGET["encoder"],
-            "seed": seed,
-        },
-        versions=versions(),
-    )
-    report = out / "report.html"
-    write_report(report, content)
-    _table(rows)
+    _announce(_LAST, f"auditing the encoders on {AUDITED} videos of new scenes")
+    findings = find(rows, TITLES)
+    _report(out, encoders, features, catalogs, findings, seed)
+    _print_table(findings)
     minutes = (time.perf_counter() - started) / 60
+    report = out / "report.html"
     print(f"\n{minutes:.1f} minutes. Report: {report}   numbers: {out / 'results.jsonl'}")
     return report
 
 
-def _say(number: int, text: str) -> None:
-    print(f"[{number}/5] {text}", flush=True)
+def _announce(number: int, text: str) -> None:
+    print(f"[{number}/{_LAST}] {text}", flush=True)
 
 
-def _footage(out: Path, seed: int) -> dict[str, Catalog]:
+def _generate(out: Path, seed: int) -> dict[str, Catalog]:
     spec = replace(FOOTAGE, seed=seed)
     with count_progress("footage", sum(map(spec.videos, SPLITS))) as progress:
         generate(out, spec, workers=2, progress=progress)
@@ -146,29 +123,24 @@ def _footage(out: Path, seed: int) -> dict[str, Catalog]:
 
 
 def _train(method: str, out: Path, catalog: Catalog, seed: int) -> None:
-    config = build(
-        {"data": catalog.source, "out": str(out), "method": method, "seed": seed} | BUDGET
-    )
-    if pretrain_once(config, catalog=catalog) is None:
-        print(f"      {out}: already finished; delete the folder to train anew")
+    given = {"data": catalog.source, "out": str(out), "method": method, "seed": seed}
+    if pretrain_once(build(given | BUDGET | METHODS[method]), catalog=catalog) is None:
+        print(f"      {out}: already finished; delete the folder to train again")
 
 
-def _encoder(method: str, out: Path, seed: int) -> VideoEncoder:
-    if method != "random":
-        return load_encoder(out / method)
-    torch.manual_seed(seed)
-    return create_encoder(BUDGET["encoder"])
+def _resolve(method: str, out: Path, seed: int) -> ResolvedEncoder:
+    encoder = BUDGET["encoder"] if method == UNTRAINED else out / method
+    return resolve_encoder(f"{TITLES[method]}={encoder}", seed=seed)
 
 
-def _features(
-    method: str, encoder: VideoEncoder, catalogs: dict[str, Catalog]
-) -> dict[str, Features]:
+def _extract(encoder: ResolvedEncoder, catalogs: Mapping[str, Catalog]) -> dict[str, Features]:
+    """Features of all splits."""
     found: dict[str, Features] = {}
     before, total = 0, sum(len(catalog) for catalog in catalogs.values())
-    with count_progress(f"features of {method}", total) as progress, computing_on(_THREADS):
+    with count_progress(f"features of {encoder.name}", total) as progress, computing_on(_THREADS):
         for split in SPLITS:
             found[split] = extract(
-                encoder,
+                encoder.encoder,
                 catalogs[split].videos,
                 clips=CLIPS,
                 batch_size=64,
@@ -179,16 +151,66 @@ def _features(
     return found
 
 
-def _table(rows: list[Row]) -> None:
-    print(f"\n{'':<10}{'motion, unseen scenes':>24}{'scene, seen scenes':>24}   (recall at 1)")
-    for method in ("random", *METHODS):
-        cells = []
-        for label, split in (("motion", "unseen"), ("scene", "seen")):
-            row = next(
-                r
-                for r in rows
-                if (r.method, r.label, r.split, r.metric) == (method, label, split, "retrieval_r1")
-            )
-            low, high = row.ci95
-            cells.append(f"{row.value:.2f} [{low:.2f}, {high:.2f}]")
-        print(f"{method:<10}{cells[0]:>24}{cells[1]:>24}")
+def _score(
+    encoders: Mapping[str, ResolvedEncoder],
+    features: Mapping[str, dict[str, Features]],
+    catalogs: Mapping[str, Catalog],
+    seed: int,
+) -> list[Row]:
+    """The rows of all encoders: motion and scene, in training scenes and in new ones."""
+    return [
+        row
+        for method, resolved in encoders.items()
+        for row in score_labels(
+            resolved.encoder.spec,
+            features[method],
+            catalogs,
+            product(("motion", "scene"), ("seen", "unseen")),
+            data="moving scenes, motion and scene 90 % correlated in training",
+            views=CLIPS,
+            seed=seed,
+        )
+    ]
+
+
+def _report(
+    out: Path,
+    encoders: Mapping[str, ResolvedEncoder],
+    features: Mapping[str, dict[str, Features]],
+    catalogs: Mapping[str, Catalog],
+    findings: Sequence[Finding],
+    seed: int,
+) -> None:
+    """Write report.html and audit.json: the demo's own sections, then the audit."""
+    clip = {name: BUDGET[name] for name in ("frames", "stride", "size", "augmentation")}
+    views = preview(
+        catalogs["train"].source,
+        out / "views.png",
+        videos=3,
+        method="unscene",
+        overrides=clip | METHODS["unscene"],
+        seed=seed,
+    )
+    audit(
+        catalogs["unseen"],
+        list(encoders.values()),
+        out=out,
+        label="motion",
+        videos=AUDITED,
+        seed=seed,
+        workers=_WORKERS,
+        device="cpu",
+        heading=sections.heading(findings, FOOTAGE),
+        extra_sections=[
+            sections.examples_section(sections.choose_examples(features), findings),
+            sections.footage_section(catalogs["train"].videos, FOOTAGE, len(catalogs["unseen"])),
+            sections.training_section(findings, views),
+            sections.limits_section(seed),
+        ],
+    )
+
+
+def _print_table(findings: Sequence[Finding]) -> None:
+    print(f"\n{'':<16}{'motion, new scenes':>24}{'scene, training scenes':>26}   (recall@1)")
+    for one in findings:
+        print(f"{one.title:<16}{interval(one.motion):>24}{interval(one.scene):>26}")
