@@ -44,7 +44,7 @@ from unscene.views import geometry
 SIZE = 112
 Flow = np.ndarray  # float32 (T-1, 112, 112, 2), pixels, pointing back
 SOURCES: dict[str, Callable[[Clip], torch.Tensor]] = {
-    "codec": lambda clip: codec_flow(clip.motion, SIZE, held=False),  # type: ignore[arg-type]
+    "codec": lambda clip: codec_flow(clip.motion, SIZE, filled=False),  # type: ignore[arg-type]
     "codec held": lambda clip: codec_flow(clip.motion, SIZE),  # type: ignore[arg-type]
     "dis ultrafast": lambda clip: dis_flow(clip, SIZE, "ultrafast"),
     "dis fast": lambda clip: dis_flow(clip, SIZE, "fast"),
@@ -174,7 +174,7 @@ def measured(
     for name, source in SOURCES.items():
         if all_sources or name.startswith("codec"):
             flows[name] = source(clip).float().numpy() * (SIZE / 2)
-            where = geometry.pixel_centres((SIZE, SIZE)) + source(clip).float()
+            where = geometry.pixel_centers((SIZE, SIZE)) + source(clip).float()
             earlier = F.grid_sample(luma[:-1], where, padding_mode="border", align_corners=False)
             left[name] = (luma[1:] - earlier).abs()[:, 0].numpy()
             costs[name] = clock(lambda s=source: s(clip))  # type: ignore[misc]

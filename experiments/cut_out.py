@@ -1,8 +1,8 @@
-"""What moves, cut out: by change against the clip's own scene (`views.transplant`), or by motion?
+"""What moves, cut out: by change against the clip's own scene (`background_swap`), or by motion?
 
 unscene lays what moves in a clip over another video's scene. The issue that asked for it thought of
-cutting along the codec's vectors; `transplant` cuts where a frame differs from the median of its
-clip. Moving scenes know which pixels are the object, so that each mask can be held against the
+cutting along the codec's vectors; `background_swap` cuts where a frame differs from the median of
+its clip. Moving scenes know which pixels are the object, so that each mask can be held against the
 truth: intersection over union, mean over frames and videos. A mask by motion is where the field is
 longer than a threshold; the thresholds are tried, and the best of them over all seeds stands.
 "codec" is the vectors of H.264 files as `prepare` writes them, "dis" is DIS fast.
@@ -32,7 +32,7 @@ from unscene.video.clip import Clip, ClipBatch
 from unscene.video.decode import read_clips
 from unscene.video.sampling import Request, clip_offsets
 from unscene.views.augment import BasicAugmentation, make_view
-from unscene.views.background_swap import part
+from unscene.views.background_swap import segment_motion
 
 FRAMES = 8
 THRESHOLDS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)  # px of the file a frame of the file
@@ -91,7 +91,7 @@ def masks(clip: Clip, size: int, stride: int) -> Masks:
     assert clip.motion is not None
     view = BasicAugmentation.of("none", size)
     batch = ClipBatch.of([clip])
-    parted = part(make_view(batch, view.center(batch.sizes), size=size))
+    parted = segment_motion(make_view(batch, view.center(batch.sizes), size=size))
     found: Masks = {("median", 0.0): parted.mask[0, 0, 1:].numpy() > 0.5}
     grid = max(32, size)
     for name, flow in (("codec", codec_flow(clip.motion, grid)), ("dis", dis_flow(clip, grid))):

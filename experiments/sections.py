@@ -203,7 +203,7 @@ SECTIONS = (
     Section(
         "What moves, cut out",
         "How well a mask of what moves agrees with the pixels that do (intersection over union): "
-        "by change against the median of the clip, as `views.transplant` cuts, or where the "
+        "by change against the median of the clip, as `views.background_swap` cuts, or where the "
         "codec's vectors or DIS fast are longer than a threshold, the best of seven "
         "(experiments/cut_out.py; 8 frames, H.264 as `unscene prepare` writes it).",
         ("cut_out.jsonl",),

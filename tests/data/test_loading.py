@@ -15,7 +15,7 @@ from unscene.data.listing import open_catalog
 from unscene.data.loading import Batch, ClipDataset, SequentialBatches, StepBatches, make_loader
 from unscene.errors import UnsceneError
 from unscene.methods.dsm import takes_vectors
-from unscene.motion.flow import Source, flow_for
+from unscene.motion.flow import Source, make_flow_transform
 from unscene.video.clip import Clip
 from unscene.video.sampling import RandomClipSampler, UniformClipSampler
 
@@ -64,7 +64,7 @@ def test_flow_comes_from_vectors_where_they_serve_and_from_dis_elsewhere(tmp_pat
         dataset = ClipDataset(
             open_catalog(tmp_path).videos,
             RandomClipSampler(4, 2, motion=("clip",)),
-            transforms={"clip": flow_for(32, source)},
+            transforms={"clip": make_flow_transform(32, source)},
             vectors={"clip": takes_vectors},
         )
         batch = Batch.of([dataset[0, index] for index in range(len(names))])

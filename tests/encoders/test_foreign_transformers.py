@@ -9,7 +9,7 @@ import torch
 from foreign_parts import SIZE, T, clips, tiny
 
 from unscene.encoders.foreign import ForeignEncoder, adapt
-from unscene.encoders.transformers_models import normalisation
+from unscene.encoders.transformers_models import read_normalization
 from unscene.errors import UnsceneError
 
 _ALL = ("videomae", "timesformer", "vivit", "vjepa2")
@@ -96,7 +96,7 @@ def test_what_is_known_of_a_transformer_is_not_taken() -> None:
     ],
 )
 def test_normalisation_of_processors(settings: dict[str, Any], low: float, high: float) -> None:
-    found = normalisation(settings)
+    found = read_normalization(settings)
     (mean, *_), (std, *_) = found["mean"], found["std"]
     assert (0 - mean) / std == pytest.approx(low)
     assert (1 - mean) / std == pytest.approx(high)
@@ -104,7 +104,7 @@ def test_normalisation_of_processors(settings: dict[str, Any], low: float, high:
 
 def test_the_normalisation_of_vivit_is_its_processors() -> None:
     """Its processor's defaults, written out, give the mean and std that `adapt` assumes."""
-    found = normalisation({"rescale_factor": 1 / 127.5, "offset": True})
+    found = read_normalization({"rescale_factor": 1 / 127.5, "offset": True})
     spec = adapt(tiny("vivit")).spec
     assert spec.mean == pytest.approx(found["mean"])
     assert spec.std == pytest.approx(found["std"])

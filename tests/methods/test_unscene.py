@@ -22,7 +22,7 @@ from unscene.preview.run import preview
 from unscene.synthetic.generate import ScenesReport
 from unscene.train.config import build
 from unscene.train.pretrain import pretrain
-from unscene.views.background_swap import elsewhere, part
+from unscene.views.background_swap import segment_motion, swap_background
 
 SMALL: dict[str, Any] = {
     "size": 32, "frames": 4, "stride": 1, "dim": 8, "batch_size": 4, "predictor_dim": 16,
@@ -84,14 +84,14 @@ def test_the_positive_takes_what_moves_to_another_scene(moving: ScenesReport) ->
     moved, stayed = (
         m.views(batch, torch.Generator().manual_seed(5))["positive"] for m in (model, here)
     )
-    mask = part(stayed).mask.expand_as(stayed)
+    mask = segment_motion(stayed).mask.expand_as(stayed)
     inside, outside = mask == 1, mask == 0
     assert inside.any()
     assert torch.equal(moved[inside], stayed[inside])
     changed = (moved - stayed).abs().amax(dim=(1, 2))  # (B, h, w)
     assert (changed.flatten(1).amax(dim=1) > 0.1).sum() >= 3
-    elsewhere_scene = part(stayed).scene.roll(1, 0).expand_as(stayed)
-    fixed = part(stayed).fixed.view(-1, 1, 1, 1, 1).expand_as(outside)
+    elsewhere_scene = segment_motion(stayed).scene.roll(1, 0).expand_as(stayed)
+    fixed = segment_motion(stayed).fixed.view(-1, 1, 1, 1, 1).expand_as(outside)
     torch.testing.assert_close(moved[outside & fixed], elsewhere_scene[outside & fixed])
 
 
@@ -100,9 +100,9 @@ def test_a_clip_keeps_its_scene_where_it_must(moving: ScenesReport) -> None:
     view = read(model, moving)
     anchor = model.views(view, torch.Generator().manual_seed(5))["anchor"]
     every, none = torch.ones(4, dtype=torch.bool), torch.zeros(4, dtype=torch.bool)
-    assert torch.equal(elsewhere(anchor, torch.arange(4), none), anchor)
-    assert torch.equal(elsewhere(anchor, torch.zeros(4), every), anchor)  # all of one video
-    assert not torch.equal(elsewhere(anchor, torch.arange(4), every), anchor)
+    assert torch.equal(swap_background(anchor, torch.arange(4), none), anchor)
+    assert torch.equal(swap_background(anchor, torch.zeros(4), every), anchor)  # all of one video
+    assert not torch.equal(swap_background(anchor, torch.arange(4), every), anchor)
 
 
 def test_videos_that_cannot_be_foretold_are_refused(moving: ScenesReport) -> None:

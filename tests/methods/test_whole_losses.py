@@ -20,7 +20,7 @@ from unscene.methods.motion_prediction import MotionPrediction
 from unscene.methods.predictor import NormHead, TransformerPredictor
 from unscene.methods.presets import resolve
 from unscene.methods.unscene import Unscene
-from unscene.views.background_swap import elsewhere
+from unscene.views.background_swap import swap_background
 
 
 @pytest.mark.parametrize(
@@ -187,9 +187,9 @@ def test_half_of_the_positives_get_another_scene(monkeypatch: pytest.MonkeyPatch
     def record(view: Tensor, index: Tensor, which: Tensor, **named: Any) -> Tensor:
         chosen.append(which)
         assert named == {"std": model.basic.std}
-        return elsewhere(view, index, which, **named)
+        return swap_background(view, index, which, **named)
 
-    monkeypatch.setattr(dsm_file, "elsewhere", record)
+    monkeypatch.setattr(dsm_file, "swap_background", record)
     model = method("dsm", other_scene=0.5)
     for seed in range(60):
         views(model, batch(), seed)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unscene.errors import UnsceneError
-from unscene.motion.flow import _dis, hold
+from unscene.motion.flow import _dis, fill_keyframes
 from unscene.video.clip import Clip, Motion
 from unscene.views import add_flow, codec_flow, dis_flow, geometry, view_flow
 
@@ -58,7 +58,7 @@ def test_a_small_grid_before_changes_nothing(make_clip: MakeClip) -> None:
 def test_flow_is_that_of_equation_2(make_clip: MakeClip) -> None:
     clip = make_clip(size=(112, 112), step=(2, -1))
     flow = dis_flow(clip, grid=112, preset="medium").float()
-    where = geometry.pixel_centres((112, 112)) + flow
+    where = geometry.pixel_centers((112, 112)) + flow
     earlier = torch.nn.functional.grid_sample(
         clip.y[:-1, None].float(), where, padding_mode="border", align_corners=False
     )
@@ -97,8 +97,8 @@ def test_chain_with_holes_loops_and_uneven_strides() -> None:
     valid[4] = False  # an intra frame: no vectors
     frames = torch.tensor([0, 1, 4, 8, 0])
     given = Motion(vectors, valid, frames, size=(48, 64), block=8, exact=True)
-    for held, wanted in ((False, [2.0, 4.0, 8.0, 0.0]), (True, [2.0, 6.0, 8.0, 0.0])):
-        flow = codec_flow(given, grid=8, held=held).float()[..., 0] * 32
+    for filled, wanted in ((False, [2.0, 4.0, 8.0, 0.0]), (True, [2.0, 6.0, 8.0, 0.0])):
+        flow = codec_flow(given, grid=8, filled=filled).float()[..., 0] * 32
         torch.testing.assert_close(flow.mean(dim=(1, 2)), torch.tensor(wanted))
 
 
@@ -106,10 +106,10 @@ def test_frames_without_vectors_move_as_the_next_or_else_the_last_one_does() -> 
     vectors = torch.arange(6.0)[:, None, None, None].expand(6, 1, 1, 2).clone()
     valid = torch.tensor([False, True, False, False, True, False])[:, None, None]
     given = Motion(vectors, valid, torch.tensor([0, 5]), size=(8, 8), block=8, exact=True)
-    assert hold(given).vectors[:, 0, 0, 0].tolist() == [1, 1, 1, 4, 4, 4]
-    assert hold(given).valid.all()
+    assert fill_keyframes(given).vectors[:, 0, 0, 0].tolist() == [1, 1, 1, 4, 4, 4]
+    assert fill_keyframes(given).valid.all()
     nothing = Motion(vectors, valid & False, torch.tensor([0, 5]), size=(8, 8), block=8, exact=True)
-    assert hold(nothing) is nothing
+    assert fill_keyframes(nothing) is nothing
 
 
 def test_blocks_may_reach_beyond_the_frame() -> None:

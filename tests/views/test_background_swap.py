@@ -10,7 +10,13 @@ from torch import Tensor
 from media import texture
 from unscene.synthetic import draw as scene_art
 from unscene.synthetic.plan import MovingScenes, render_video, video_labels, video_truth
-from unscene.views.background_swap import Parted, elsewhere, likeness, part, transplant
+from unscene.views.background_swap import (
+    Segmentation,
+    correlate_scenes,
+    paste_motion,
+    segment_motion,
+    swap_background,
+)
 
 PLAIN = (1.0, 1.0, 1.0)  # std of RGB that was not normalised
 SPEC = MovingScenes(train_videos=16, size=64)
@@ -51,9 +57,9 @@ def pan(step: float, noise: float = 0.0, frames: int = 8) -> Tensor:
 
 
 def test_objects_are_carried_and_their_scenes_are_not() -> None:
-    view, scene = scenes(), part(scenes().roll(1, 0), std=PLAIN).scene
-    parted = part(view, std=PLAIN)
-    result = transplant(view, parted.mask, scene)
+    view, scene = scenes(), segment_motion(scenes().roll(1, 0), std=PLAIN).scene
+    parted = segment_motion(view, std=PLAIN)
+    result = paste_motion(view, parted.mask, scene)
     carried, spared = [], []
     for i in range(len(view)):
         taken = cover(i)
@@ -79,32 +85,32 @@ def test_objects_are_carried_and_their_scenes_are_not() -> None:
 
 def test_over_itself_a_clip_is_itself() -> None:
     view = scenes(count=4)
-    parted = part(view, std=PLAIN)
-    assert torch.equal(transplant(view, parted.mask, view), view)
+    parted = segment_motion(view, std=PLAIN)
+    assert torch.equal(paste_motion(view, parted.mask, view), view)
     # Over its own still scene it lacks no more than what passes for noise.
-    own = transplant(view, parted.mask, parted.scene)
+    own = paste_motion(view, parted.mask, parted.scene)
     assert (own - view).norm(dim=1).mean() < 0.01
     ones, zeros = torch.ones_like(parted.mask), torch.zeros_like(parted.mask)
-    assert torch.equal(transplant(view, ones, parted.scene), view)
-    assert torch.equal(transplant(view, zeros, parted.scene), parted.scene.expand_as(view))
+    assert torch.equal(paste_motion(view, ones, parted.scene), view)
+    assert torch.equal(paste_motion(view, zeros, parted.scene), parted.scene.expand_as(view))
 
 
 def test_a_still_clip_has_nothing_to_give() -> None:
     view = pan(0)
-    parted = part(view, std=PLAIN)
+    parted = segment_motion(view, std=PLAIN)
     assert parted.mask.shape == (1, 1, 8, 112, 112)
     assert parted.mask.abs().max() == 0
     assert parted.share.tolist() == [0]
     assert parted.fixed.tolist() == [True]
     assert torch.equal(parted.scene, view[:, :, :1])
-    repeated = part(view[:, :, :1].expand_as(view), std=PLAIN)
+    repeated = segment_motion(view[:, :, :1].expand_as(view), std=PLAIN)
     assert torch.equal(repeated.scene, parted.scene)
     assert repeated.mask.abs().max() == 0
 
 
 @pytest.mark.parametrize("noise", [0.003, 0.02, 0.08])
 def test_noise_does_not_move(noise: float) -> None:
-    parted = part(pan(0, noise, frames=16), std=PLAIN)
+    parted = segment_motion(pan(0, noise, frames=16), std=PLAIN)
     assert float(parted.share) < 2e-4
     assert parted.fixed.tolist() == [noise < 0.08]  # heavy noise hides whether edges stay
 
@@ -112,7 +118,7 @@ def test_noise_does_not_move(noise: float) -> None:
 @pytest.mark.parametrize("step", [1.0, 2.5, 8.0])
 def test_a_moving_camera_is_told(step: float) -> None:
     view = pan(step, 0.003)
-    parted = part(view, std=PLAIN)
+    parted = segment_motion(view, std=PLAIN)
     assert parted.fixed.tolist() == [False]
     assert torch.equal(parted.scene, view[:, :, 4:5])  # a frame, not the blur of a median
 
@@ -123,7 +129,7 @@ def test_a_large_thing_before_a_fixed_camera() -> None:
     for t in range(16):
         left = 20 + 2 * min(t, 16 - t)
         view[:, :, t, 20:90, left : left + 50] = 1 - thing
-    parted = part(view, std=PLAIN)
+    parted = segment_motion(view, std=PLAIN)
     assert parted.fixed.tolist() == [True]
     assert 0.1 < float(parted.share) < 0.5
 
@@ -133,30 +139,31 @@ def test_a_pause_is_bridged_and_the_ends_are_not_blurred() -> None:
     spot = torch.zeros(8, dtype=torch.bool)
     spot[[2, 3, 5]] = True  # away for one frame
     view[:, :, spot, 40:60, 40:60] += 0.5
-    middle = part(view, std=PLAIN).mask[0, 0, :, 50, 50]
+    middle = segment_motion(view, std=PLAIN).mask[0, 0, :, 50, 50]
     assert (middle > 0.99).tolist() == [False, False, True, True, True, True, False, False]
     view = pan(0)
     view[:, :, [0, 7], 40:60, 40:60] += 0.5
-    middle = part(view, std=PLAIN).mask[0, 0, :, 50, 50]
+    middle = segment_motion(view, std=PLAIN).mask[0, 0, :, 50, 50]
     assert (middle > 0).tolist() == [True, *[False] * 6, True]
 
 
 def test_normalisation_and_batch_do_not_matter() -> None:
     view = scenes(count=4)
-    plain = part(view, std=PLAIN)
+    plain = segment_motion(view, std=PLAIN)
     mean, std = (torch.tensor(v).view(3, 1, 1, 1) for v in ((0.4, 0.5, 0.6), (0.2, 0.3, 0.4)))
-    normal = part((view - mean) / std, std=(0.2, 0.3, 0.4))
+    normal = segment_motion((view - mean) / std, std=(0.2, 0.3, 0.4))
     torch.testing.assert_close(normal.mask, plain.mask, atol=1e-3, rtol=0)
     torch.testing.assert_close(normal.scene * std + mean, plain.scene)
-    alone = [part(view[i : i + 1], std=PLAIN) for i in range(4)]
-    for name in Parted.__dataclass_fields__:
+    alone = [segment_motion(view[i : i + 1], std=PLAIN) for i in range(4)]
+    for name in Segmentation.__dataclass_fields__:
         together = getattr(plain, name)
         torch.testing.assert_close(torch.cat([getattr(one, name) for one in alone]), together)
 
 
 def test_dim_footage_is_parted_too() -> None:
     """A night shot: everything at a tenth of its brightness, with little noise."""
-    bright, dark = part(scenes(count=4), std=PLAIN), part(scenes(count=4) / 10, std=PLAIN)
+    bright = segment_motion(scenes(count=4), std=PLAIN)
+    dark = segment_motion(scenes(count=4) / 10, std=PLAIN)
     both = (bright.mask > 0.5) & (dark.mask > 0.5)
     assert both.sum() > 0.8 * (bright.mask > 0.5).sum()
     assert bool(dark.fixed.all())
@@ -167,7 +174,7 @@ def test_where_most_of_the_picture_changes_the_camera_counts_as_moving() -> None
     for width, fixed in ((45, True), (70, False)):
         view = pan(0, frames=16)
         view[..., :width] = torch.linspace(0.2, 0.8, 16).view(16, 1, 1)
-        parted = part(view, std=PLAIN)
+        parted = segment_motion(view, std=PLAIN)
         assert float(parted.share) == pytest.approx(width / 112 * 15 / 16, abs=0.05)
         assert parted.fixed.tolist() == [fixed]
         assert torch.equal(parted.scene, view[:, :, 8:9]) != fixed
@@ -178,7 +185,7 @@ def test_a_slow_pan_is_told_alike_whatever_the_normalisation(step: float, fixed:
     view = pan(step, 0.003)
     for std in (PLAIN, (0.2, 0.3, 0.4), (5.0, 5.0, 5.0)):
         normal = (view - 0.5) / torch.tensor(std).view(3, 1, 1, 1)
-        assert part(normal, std=std).fixed.tolist() == [fixed]
+        assert segment_motion(normal, std=std).fixed.tolist() == [fixed]
 
 
 def test_in_the_dark_a_change_nobody_sees_is_no_motion() -> None:
@@ -187,7 +194,7 @@ def test_in_the_dark_a_change_nobody_sees_is_no_motion() -> None:
         view = torch.zeros(1, 3, 8, 112, 112)
         for t in range(8):
             view[:, :, t, 40:60, 10 * t : 10 * t + 20] += change
-        assert (float(part(view, std=PLAIN).share) > 0.02) == moves
+        assert (float(segment_motion(view, std=PLAIN).share) > 0.02) == moves
 
 
 @pytest.mark.parametrize("size", [56, 112, 224])
@@ -201,60 +208,60 @@ def test_distances_grow_with_the_view(size: int) -> None:
             bar = slice(round(left * unit), round((left + 12) * unit))
             view[:, :, 3:5, round(20 * unit) : round(80 * unit), bar] += 0.5
         at = round((40 + gap / 2) * unit)
-        closed.append(float(part(view, std=PLAIN).mask[0, 0, 3, round(50 * unit), at]))
+        closed.append(float(segment_motion(view, std=PLAIN).mask[0, 0, 3, round(50 * unit), at]))
     assert closed == pytest.approx([1, 0], abs=0.01)
 
 
 def test_elsewhere_is_over_the_scene_of_the_clip_before() -> None:
     view = torch.cat([scenes(count=3), pan(3.0)[..., 24:88, 24:88], scenes(4, 1)])
-    parted = part(view, std=PLAIN)
+    parted = segment_motion(view, std=PLAIN)
     assert parted.fixed.tolist() == [True, True, True, False, True]
     index, every = torch.tensor([0, 0, 1, 2, 3]), torch.ones(5, dtype=torch.bool)
-    found = elsewhere(view, index, every, std=PLAIN)
+    found = swap_background(view, index, every, std=PLAIN)
     # Clip 1 has a neighbour of its own video, clip 3 a camera that moves (but a frame to lend).
     for i, before in enumerate((4, None, 1, None, 3)):
         expected = view[i : i + 1]
         if before is not None:
             ground = parted.scene[before : before + 1]
-            expected = transplant(expected, parted.mask[i : i + 1], ground)
+            expected = paste_motion(expected, parted.mask[i : i + 1], ground)
             assert (expected - view[i]).abs().mean() > 0.05
         torch.testing.assert_close(found[i : i + 1], expected)
     some = torch.tensor([False, True, True, True, False])
-    chosen = elsewhere(view, index, some, std=PLAIN)
+    chosen = swap_background(view, index, some, std=PLAIN)
     assert torch.equal(chosen[[0, 1, 3, 4]], view[[0, 1, 3, 4]])
     assert torch.equal(chosen[2], found[2])
 
 
 def test_elsewhere_must_know_the_normalisation() -> None:
     view, index, every = scenes(count=4), torch.arange(4), torch.ones(4, dtype=torch.bool)
-    plain = elsewhere(view, index, every, std=PLAIN)
+    plain = swap_background(view, index, every, std=PLAIN)
     for std in ((0.02, 0.03, 0.04), (5.0, 4.0, 3.0)):
         by = torch.tensor(std).view(3, 1, 1, 1)
-        found = elsewhere((view - 0.4) / by, index, every, std=std) * by + 0.4
+        found = swap_background((view - 0.4) / by, index, every, std=std) * by + 0.4
         torch.testing.assert_close(found, plain, atol=2e-3, rtol=0)
-        assumed = elsewhere((view - 0.4) / by, index, every) * by + 0.4
+        assumed = swap_background((view - 0.4) / by, index, every) * by + 0.4
         assert (assumed - plain).abs().max() > 0.1
 
 
 def test_likeness() -> None:
-    stills = part(scenes(count=5), std=PLAIN).scene
-    found = likeness(stills[:1], torch.cat([stills, 0.2 + stills[:1] / 3]))
+    stills = segment_motion(scenes(count=5), std=PLAIN).scene
+    found = correlate_scenes(stills[:1], torch.cat([stills, 0.2 + stills[:1] / 3]))
     torch.testing.assert_close(found[[0, 5]], torch.ones(2))
     assert (found[1:5] < 0.8).all()
-    assert likeness(stills[:1], torch.full_like(stills[:1], 0.3)).abs() < 1e-3
+    assert correlate_scenes(stills[:1], torch.full_like(stills[:1], 0.3)).abs() < 1e-3
 
 
 def test_mistakes() -> None:
     view = torch.rand(2, 3, 4, 16, 16)
     mask = torch.ones(2, 1, 4, 16, 16)
     with pytest.raises(ValueError, match="std has 1 values for 3 channels"):
-        part(view, std=(1.0,))
+        segment_motion(view, std=(1.0,))
     with pytest.raises(ValueError, match="a view is float"):
-        part((view * 255).byte())
+        segment_motion((view * 255).byte())
     with pytest.raises(ValueError, match="a view is float"):
-        part(view[0])
+        segment_motion(view[0])
     for scene in (view[:1, :, :1], view[:, :, :2]):
         with pytest.raises(ValueError, match="a scene of 1 or 4 frames"):
-            transplant(view, mask, scene)
+            paste_motion(view, mask, scene)
     with pytest.raises(ValueError, match="needs a mask"):
-        transplant(view, mask[:, :, :1], view)
+        paste_motion(view, mask[:, :, :1], view)

@@ -16,7 +16,7 @@ from unscene.video.clip import Clip, ClipBatch, Motion, MotionBatch
 from unscene.video.decode import read_clips
 from unscene.video.sampling import Request
 from unscene.views import geometry
-from unscene.views.codec_motion import accumulated, motion_maps, residual
+from unscene.views.codec_motion import accumulate_vectors, compute_residual, motion_maps
 
 
 def constant(x: float, y: float, size: tuple[int, int] = (48, 64), frames: int = 2) -> MotionBatch:
@@ -188,7 +188,7 @@ def test_motion_adds_up_over_a_stride(tmp_path: Path, stride: int) -> None:
     request = Request(0.04, {"clip": tuple(range(0, 5 * stride, stride))}, motion=("clip",))
     clip = read_clips(path, request)["clip"]
     assert clip.motion is not None
-    total, valid = accumulated(MotionBatch.of([clip.motion, clip.motion]))
+    total, valid = accumulate_vectors(MotionBatch.of([clip.motion, clip.motion]))
     assert total.shape == (2, 4, 12, 20, 2)
     for t in range(4):
         inner = valid[1, t, 2:-2, 2:-2]
@@ -202,7 +202,7 @@ def test_a_path_is_valid_if_all_its_steps_are() -> None:
     vectors[3, 0, 0, 0] = 8.0  # block 0 came from where block 1 stands
     valid[2, 0, 1] = False
     window = Motion(vectors, valid, torch.tensor([0, 1, 3, 0]), (8, 16), 8, True)
-    total, has = accumulated(MotionBatch.of([window]))
+    total, has = accumulate_vectors(MotionBatch.of([window]))
     assert has[0, :, 0].tolist() == [[True, True], [False, False], [False, False]]
     assert total[0, 1, 0, :, 0].tolist() == [8, 0]
 
@@ -226,7 +226,7 @@ def test_what_motion_explains_leaves_no_residual_and_light_does(
     make_clip: Callable[..., Clip], step: tuple[int, int]
 ) -> None:
     batch = ClipBatch.of([moving(make_clip, step), moving(make_clip, step, size=(40, 100))])
-    left, valid = residual(batch)
+    left, valid = compute_residual(batch)
     assert left.shape == valid.shape == (2, 3, 64, 100)
     assert left[:, 0].abs().max() == 0  # frame 1 has no vectors
     assert not valid[:, 0].any()
@@ -238,7 +238,7 @@ def test_what_motion_explains_leaves_no_residual_and_light_does(
         assert inner[1].abs().max() < 1e-3
         torch.testing.assert_close(inner[2], torch.full_like(inner[2], 3.0), atol=1e-3, rtol=0)
     with pytest.raises(ValueError, match=r"Request\.motion"):
-        residual(ClipBatch.of([make_clip()]))
+        compute_residual(ClipBatch.of([make_clip()]))
 
 
 def test_a_coded_pan_has_less_residual_than_difference(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_coded_pan_has_less_residual_than_difference(tmp_path: Path) -> None:
     path = media.write(tmp_path / "a.mp4", media.pan(12, (96, 128), (3, 1)), options=options)
     request = Request(0.04, {"clip": tuple(range(0, 10, 3))}, motion=("clip",))
     batch = ClipBatch.of([read_clips(path, request, short_side=48)["clip"]])
-    left, valid = residual(batch)
+    left, valid = compute_residual(batch)
     inner = valid[..., 8:-8, 8:-8]
     difference = (batch.y[:, 1:].float() - batch.y[:, :-1].float())[..., 8:-8, 8:-8]
     assert inner.float().mean() > 0.8

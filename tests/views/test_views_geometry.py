@@ -114,14 +114,14 @@ def test_rotation_keeps_lengths_in_pixels(angle: float, aspect: float) -> None:
 
 def test_no_offsets_are_the_identity_fp32_context() -> None:
     grid = geometry.tps_grid(torch.zeros(2, 25, 2), (20, 30))
-    assert torch.equal(grid, geometry.pixel_centres((20, 30)).expand(2, -1, -1, -1))
+    assert torch.equal(grid, geometry.pixel_centers((20, 30)).expand(2, -1, -1, -1))
 
 
 def test_spline_equals_scipy() -> None:
     offsets = (torch.rand(3, 25, 2, generator=torch.Generator().manual_seed(1)) - 0.5) * 0.4
     ours = geometry.tps_grid(offsets, (16, 24))
     fixed = geometry.spline((5, 5), (16, 24)).destination
-    centres = geometry.pixel_centres((16, 24)).double().view(-1, 2).numpy()
+    centres = geometry.pixel_centers((16, 24)).double().view(-1, 2).numpy()
     for b in range(3):
         points = (fixed + offsets[b]).numpy()
         theirs = RBFInterpolator(fixed.numpy(), points, kernel="thin_plate_spline", degree=1)
@@ -143,7 +143,7 @@ def test_spline_equals_kornia() -> None:
     points = torch.cat([fixed + offsets, torch.zeros(3, 3, 2)], dim=1)
     weights = torch.linalg.solve(system.expand(3, -1, -1), points)
     theirs = kornia_transform.warp_points_tps(
-        geometry.pixel_centres((16, 24)).double().view(1, -1, 2).expand(3, -1, -1),
+        geometry.pixel_centers((16, 24)).double().view(1, -1, 2).expand(3, -1, -1),
         fixed.expand(3, -1, -1),
         weights[:, :25],
         weights[:, 25:],
@@ -163,7 +163,7 @@ def test_spline_passes_through_its_points() -> None:
 def test_spline_of_equal_offsets_is_a_shift(x: float, y: float) -> None:
     shift = torch.tensor([x, y])
     grid = geometry.tps_grid(shift.expand(1, 25, 2), (12, 12))
-    torch.testing.assert_close(grid[0], geometry.pixel_centres((12, 12)) + shift, atol=1e-5, rtol=0)
+    torch.testing.assert_close(grid[0], geometry.pixel_centers((12, 12)) + shift, atol=1e-5, rtol=0)
 
 
 def test_spline_refuses_wrong_offsets() -> None:

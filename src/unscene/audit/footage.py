@@ -185,7 +185,7 @@ def basic(spec: EncoderSpec) -> BasicAugmentation:
         raise UnsceneError(f"{spec.name}: takes {spec.channels} channels; videos have 3")
     paper = BasicAugmentation.paper(spec.size)
     own = BasicAugmentation(spec.size, rotation=paper.rotation, jitter=paper.jitter)
-    return own.normalised(spec.mean, spec.std)
+    return own.with_normalization(spec.mean, spec.std)
 
 
 def centre_view(batch: Batch, spec: EncoderSpec, name: str = "clip") -> Tensor:

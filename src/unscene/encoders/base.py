@@ -118,7 +118,7 @@ class EncoderSpec:
 class VideoEncoder(nn.Module):
     """A video backbone without its classifier: clips in, feature maps or features out.
 
-    A subclass calls this constructor first, builds its layers, calls `initialise` last and
+    A subclass calls this constructor first, builds its layers, calls `initialize` last and
     implements `_stages`.
 
     Attributes:
@@ -194,7 +194,7 @@ class VideoEncoder(nn.Module):
                 f"got {clip.dtype}"
             )
 
-    def initialise(self) -> None:
+    def initialize(self) -> None:
         """Draw every weight anew from torch's global generator, as He et al. 2015 do for ReLU.
 
         Convolutions: Kaiming normal, fan out; biases: 0; batch norm: scale 1, shift 0.

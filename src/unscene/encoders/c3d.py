@@ -50,7 +50,7 @@ class C3D(VideoEncoder):
         self.pool4 = nn.MaxPool3d(2)
         self.conv5a = _conv(512, 512)
         self.conv5b = _conv(512, 512)
-        self.initialise()
+        self.initialize()
 
     def _stages(self, clip_BCTHW: Tensor) -> list[Tensor]:
         x = self.pool1(self.conv1a(clip_BCTHW))

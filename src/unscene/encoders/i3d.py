@@ -136,7 +136,7 @@ class Inception3D(VideoEncoder):
         self.mixed3 = _stage(192, _MIXED[0], conv, gate)
         self.mixed4 = _stage(_STAGE_DIMS[0], _MIXED[1], conv, gate)
         self.mixed5 = _stage(_STAGE_DIMS[1], _MIXED[2], conv, gate)
-        self.initialise()
+        self.initialize()
 
     def _stages(self, clip_BCTHW: Tensor) -> list[Tensor]:
         mixed3c = self.mixed3(self.stem(clip_BCTHW))

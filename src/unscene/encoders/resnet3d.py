@@ -119,12 +119,12 @@ class ResNet3D(VideoEncoder):
                 stage.append(block(inputs, width, step, kind))
                 inputs = width
             self.layers.append(nn.Sequential(*stage))
-        self.initialise()
+        self.initialize()
 
-    def initialise(self) -> None:
+    def initialize(self) -> None:
         """As of any VideoEncoder, but a Bottleneck begins as its shortcut: its last norm's scale
         is 0, as in the public model of CMD's authors."""
-        super().initialise()
+        super().initialize()
         for module in self.modules():
             if isinstance(module, Bottleneck):
                 last = module.residual[-1]

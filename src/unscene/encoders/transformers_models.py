@@ -187,10 +187,10 @@ def load_pretrained(name: str) -> tuple[nn.Module, dict[str, Any]]:
         raise UnsceneError(
             f"hf:{name}: {reason}; give a folder written by save_pretrained or a name on the Hub"
         ) from error
-    return model, normalisation(processor) if processor else {}
+    return model, read_normalization(processor) if processor else {}
 
 
-def normalisation(processor: dict[str, Any]) -> dict[str, Triple]:
+def read_normalization(processor: dict[str, Any]) -> dict[str, Triple]:
     """mean and std of RGB in 0..1 that do what an image processor's settings do.
 
     It multiplies RGB in 0..255 by rescale_factor, takes 1 away if `offset`, and normalises.

@@ -4,7 +4,7 @@ scene.
     scene side   warp        a thin-plate warp, the same for all frames          DSM trains on it
                  colour      the paper's strong jitter                           DSM trains on it
                  crop        another place, turned by up to 10 degrees           DSM trains on it
-                 background  what moves, over another video's still scene (`views.transplant`)
+                 background  what moves, over another video's still scene (`views.background_swap`)
                  overlay     half the clip, half another video's still scene, everywhere
     motion side  shift       half a window later or earlier                      DSM trains on it
                  flow        motion times phi(t) ~ U[0, 5] (DSM eq. 3)           DSM trains on it
@@ -33,10 +33,10 @@ from unscene.data.catalog import Video
 from unscene.data.loading import Batch, ClipDataset
 from unscene.encoders import EncoderSpec
 from unscene.errors import UnsceneError
-from unscene.motion.flow import flow_for
+from unscene.motion.flow import make_flow_transform
 from unscene.video.sampling import Request, UniformClipSampler, clip_duration
 from unscene.views.augment import BasicAugmentation, make_view
-from unscene.views.background_swap import likeness, part, transplant
+from unscene.views.background_swap import correlate_scenes, paste_motion, segment_motion
 from unscene.views.disturb import draw_offsets, draw_phi
 
 # Disturbance -> whether DSM trains on it.
@@ -107,7 +107,7 @@ class PerturbationFactory:
                 "needs 3 channels, and an order of frames at least 3 of them"
             )
         self.videos, self.spec, self.seed = videos, spec, seed
-        self.basic = BasicAugmentation.paper(spec.size).normalised(spec.mean, spec.std)
+        self.basic = BasicAugmentation.paper(spec.size).with_normalization(spec.mean, spec.std)
         self.left_out: Counter[str] = Counter()
         self.lenders: list[int] = []
         scenes = []
@@ -118,14 +118,14 @@ class PerturbationFactory:
             batch = Batch.of([dataset[0, index]])
             if len(batch):
                 anchor = self._centre(batch.to(device), "clip")
-                scenes.append(part(anchor, std=spec.std).scene)
+                scenes.append(segment_motion(anchor, std=spec.std).scene)
                 self.lenders.append(index)
         self.scenes = torch.cat(scenes) if scenes else torch.empty(0)
 
     def windows(self, clips: int) -> ClipDataset:
         """`clips` windows a video, with the optical flow that `views` wants."""
         sampler = ShiftedWindows(self.spec.frames, self.spec.stride, clips)
-        flow = flow_for(self.spec.size)
+        flow = make_flow_transform(self.spec.size)
         return ClipDataset(self.videos, sampler, transforms={"clip": flow}, replace_failed=False)
 
     def views(self, batch: Batch, draw: int, index: int) -> dict[str, Tensor]:
@@ -140,7 +140,7 @@ class PerturbationFactory:
             float32 (1, 3, T, size, size) by name, "anchor" first; nothing if nothing moves.
         """
         anchor = self._centre(batch, "clip")
-        parted = part(anchor, std=self.spec.std)
+        parted = segment_motion(anchor, std=self.spec.std)
         fixed = bool(parted.fixed)
         if fixed and float(parted.share) < STILL:
             self.left_out["all: nothing moves"] += 1
@@ -171,7 +171,7 @@ class PerturbationFactory:
             return views
         views["overlay"] = torch.lerp(anchor, scene.expand_as(anchor), 0.5)
         if fixed:
-            views["background"] = transplant(anchor, parted.mask, scene)
+            views["background"] = paste_motion(anchor, parted.mask, scene)
         else:
             self.left_out["background: the camera moves"] += 1
         return views
@@ -182,7 +182,7 @@ class PerturbationFactory:
 
     def _lent(self, index: int, own: Tensor, rng: np.random.Generator) -> Tensor | None:
         """The scene of a lender drawn at random, of another file and unlike the own scene."""
-        alike = likeness(own, self.scenes).tolist() if self.lenders else []
+        alike = correlate_scenes(own, self.scenes).tolist() if self.lenders else []
         for place in rng.permutation(len(self.lenders)).tolist():
             other = self.videos[self.lenders[place]].file != self.videos[index].file
             if other and alike[place] < ALIKE:

@@ -75,7 +75,7 @@ class Method(nn.Module):
                 f"{encoder.spec.name} takes {encoder.spec.channels} channels; views have 3"
             )
         basic = BasicAugmentation.of(settings.augmentation, settings.size)
-        self.basic = basic.normalised(encoder.spec.mean, encoder.spec.std)
+        self.basic = basic.with_normalization(encoder.spec.mean, encoder.spec.std)
         self.embedder = self._network(encoder)
 
     def _network(self, encoder: VideoEncoder) -> Network:

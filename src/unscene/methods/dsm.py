@@ -23,7 +23,7 @@ Deviations and choices the paper leaves open:
 - Eq. 5 is a sum over the batch; here it is the mean.
 - Table 4 does not say how a positive without the warp is augmented: as MoCo's, p = b(c2).
 - Positives and negatives go through the momentum twin in one batch (experiments/LOG.md).
-- `--other_scene` puts what moves in the positive over another video's scene (`views.transplant`);
+- `--other_scene` puts what moves in the positive over another video's scene (`background_swap`);
   it is ours, and off in every preset of DSM.
 - `--preset official-code` takes the published code's numbers (tau, m, weight decay, drops, no flow
   scaling); its local bump warps on the anchor, the inter-video term of its triplet run and its
@@ -47,17 +47,17 @@ from unscene.methods.contrastive import triplet
 from unscene.methods.moco import MoCo
 from unscene.methods.progress import similarities
 from unscene.methods.settings import Settings
-from unscene.motion.flow import flow_for, vectors_serve
+from unscene.motion.flow import has_usable_vectors, make_flow_transform
 from unscene.video.clip import Clip
 from unscene.video.sampling import ClipSampler, RandomClipSampler
 from unscene.views.augment import BasicAugmentation, ViewParameters, make_view
-from unscene.views.background_swap import elsewhere
+from unscene.views.background_swap import swap_background
 from unscene.views.disturb import draw_offsets, draw_phi
 
 
 def takes_vectors(video: Video) -> bool:
     assert video.info is not None
-    return vectors_serve(video.info)
+    return has_usable_vectors(video.info)
 
 
 class TripletViews(Method):
@@ -92,7 +92,7 @@ class TripletViews(Method):
     def transforms(self) -> dict[str, Callable[[Clip], Clip]]:
         if not self.settings.flow_scaling:
             return {}
-        return {self.negative_clip: flow_for(self.settings.size, self.settings.flow)}
+        return {self.negative_clip: make_flow_transform(self.settings.size, self.settings.flow)}
 
     def vectors(self) -> dict[str, Callable[[Video], bool]]:
         return {self.negative_clip: takes_vectors} if self.settings.flow == "auto" else {}
@@ -110,7 +110,7 @@ class TripletViews(Method):
         views["positive"] = make_view(clip, params, size=s.size, warp_offsets=offsets)
         if s.other_scene:
             chosen = torch.rand(len(clip), generator=generator) < s.other_scene
-            views["positive"] = elsewhere(
+            views["positive"] = swap_background(
                 views["positive"], batch.index, chosen, std=self.basic.std
             )
         if self.has_negative:

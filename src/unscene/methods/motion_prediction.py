@@ -33,7 +33,7 @@ from unscene.methods.predictor import (
     at_positions,
 )
 from unscene.methods.settings import Settings
-from unscene.motion.flow import flow_for
+from unscene.motion.flow import make_flow_transform
 from unscene.video.clip import Clip
 from unscene.video.sampling import FutureClipSampler
 from unscene.views.augment import ViewParameters, make_view
@@ -251,7 +251,7 @@ def flow_of(windows: Iterable[str], settings: Settings) -> dict[str, Callable[[C
     """What a worker adds to motion windows: optical flow, where that is the motion."""
     if settings.motion_from != "flow":
         return {}
-    return dict.fromkeys(windows, flow_for(settings.size))
+    return dict.fromkeys(windows, make_flow_transform(settings.size))
 
 
 def motion_view(batch: Batch, name: str, params: ViewParameters, settings: Settings) -> Tensor:

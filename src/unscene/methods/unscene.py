@@ -19,7 +19,7 @@ other (`scales` concat), as they did in all our experiments; CMD adds them.
 Why these: the triplet within a video learned most of what moves in our experiments, while negatives
 from other videos brought the scene back in (experiments/LOG.md). The positive over another scene is
 what no crop or warp can give: the place itself is exchanged. What moves is cut out by change over
-time (`views.transplant`), not by the codec's vectors: held against what is known to move, that cuts
+time (`background_swap`), not by the codec's vectors: held against what is known to move, that cuts
 better at 64 and at 128 pixels (experiments/LOG.md, "What moves, cut out"). Flow is DIS by default:
 with the codec's (`--flow codec`) it learned a little less in every seed. Views of a moving camera,
 and of a video that is its own neighbour in the batch, stay what they are.

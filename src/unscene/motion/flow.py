@@ -87,25 +87,25 @@ def dis_flow(clip: Clip, grid: int = 112, preset: Preset = "fast") -> Tensor:
     return torch.from_numpy(flow)
 
 
-def codec_flow(motion: Motion, grid: int = 112, *, held: bool = True) -> Tensor:
+def codec_flow(motion: Motion, grid: int = 112, *, filled: bool = True) -> Tensor:
     """The codec's vectors, chained from each sampled frame back to the one before it.
 
-    See `accumulated`; what has no vector counts as still.
+    See `accumulate_vectors`; what has no vector counts as still.
 
     Args:
         motion: vectors of L consecutive frames, T of which are sampled.
         grid: G.
-        held: I-frames, which have no vectors, move as their neighbours do (`hold`), which makes
-            the error on what moves smaller by a seventh (experiments/LOG.md); False: they stand
-            still.
+        filled: give I-frames, which have no vectors, those of their neighbors (`fill_keyframes`);
+            this lowers the error on moving pixels by a seventh (experiments/LOG.md). False: no
+            motion in I-frames.
 
     Returns:
         float16 (T-1, G, G, 2).
     """
-    motion = hold(motion) if held else motion
+    motion = fill_keyframes(motion) if filled else motion
     height, width = motion.size
     rows, columns = motion.vectors.shape[1:3]
-    total = accumulated(MotionBatch.of([motion]))[0][0]
+    total = accumulate_vectors(MotionBatch.of([motion]))[0][0]
     down = _between_blocks(rows, height / motion.block, grid)
     across = _between_blocks(columns, width / motion.block, grid, pairs=True)
     field = total * (2 / torch.tensor([width, height]))
@@ -113,7 +113,7 @@ def codec_flow(motion: Motion, grid: int = 112, *, held: bool = True) -> Tensor:
     return flow.half().view(-1, grid, grid, 2)
 
 
-def accumulated(motion: MotionBatch) -> tuple[Tensor, Tensor]:
+def accumulate_vectors(motion: MotionBatch) -> tuple[Tensor, Tensor]:
     """Vectors chained from each sampled frame back to the one before it.
 
     Vectors of consecutive frames add up along the path: V_a..b(x) = v_b(x) + V_a..b-1(x + v_b(x)).
@@ -161,7 +161,7 @@ def _between_blocks(blocks: int, extent: float, grid: int, pairs: bool = False) 
     return torch.kron(weights, torch.eye(2)) if pairs else weights
 
 
-def hold(motion: Motion) -> Motion:
+def fill_keyframes(motion: Motion) -> Motion:
     """Give frames without a single vector (I-frames) those of the frame after, the last those of
     the frame before: what moves goes on moving while a codec starts anew."""
     has = motion.valid.flatten(1).any(dim=1)
@@ -174,7 +174,7 @@ def hold(motion: Motion) -> Motion:
     return replace(motion, vectors=motion.vectors[nearest], valid=motion.valid[nearest])
 
 
-def flow_for(size: int, source: Source = "dis") -> Callable[[Clip], Clip]:
+def make_flow_transform(size: int, source: Source = "dis") -> Callable[[Clip], Clip]:
     """`add_flow` as fine as views of `size` pixels can use; picklable, for a worker.
 
     Finer flow than the view shows is thrown away; DIS needs 32 x 32 at least.
@@ -211,7 +211,7 @@ def add_flow(
     return clip.replace(flow=dis_flow(clip, grid, preset), motion=None)
 
 
-def vectors_serve(info: VideoInfo) -> bool:
+def has_usable_vectors(info: VideoInfo) -> bool:
     """Whether "auto" takes the vectors of a checked video, as far as is known before reading."""
     return info.exact and min(info.width, info.height) >= _BLOCKS * BLOCK
 

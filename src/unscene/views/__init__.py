@@ -1,8 +1,8 @@
 """Clips to views: one sampling map and one colour matrix a sample, applied once."""
 
-from unscene.motion.flow import NoVectorsError, accumulated, add_flow, codec_flow, dis_flow
+from unscene.motion.flow import NoVectorsError, accumulate_vectors, add_flow, codec_flow, dis_flow
 from unscene.views.augment import BasicAugmentation, ViewParameters, make_view
-from unscene.views.codec_motion import motion_maps, residual, residual_maps
+from unscene.views.codec_motion import compute_residual, motion_maps, residual_maps
 from unscene.views.color import ColorFactors
 from unscene.views.disturb import draw_offsets, draw_phi, scale_flow, warp
 from unscene.views.flow import view_flow
@@ -15,16 +15,16 @@ __all__ = [
     "NoVectorsError",
     "ThinPlateSpline",
     "ViewParameters",
-    "accumulated",
+    "accumulate_vectors",
     "add_flow",
     "codec_flow",
+    "compute_residual",
     "dis_flow",
     "draw_offsets",
     "draw_phi",
     "make_view",
     "motion_maps",
     "render",
-    "residual",
     "residual_maps",
     "scale_flow",
     "tps_grid",

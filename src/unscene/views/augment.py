@@ -144,7 +144,7 @@ class BasicAugmentation:
             raise ValueError(f"augmentation must be one of {sorted(presets)}, got {preset!r}")
         return presets[preset](size)
 
-    def normalised(self, mean: Sequence[float], std: Sequence[float]) -> BasicAugmentation:
+    def with_normalization(self, mean: Sequence[float], std: Sequence[float]) -> BasicAugmentation:
         """The same, normalised with one value a channel, R, G and B: those of an encoder."""
         mean_rgb, std_rgb = ((r, g, b) for r, g, b in (mean, std))
         return replace(self, mean=mean_rgb, std=std_rgb)

@@ -46,7 +46,7 @@ _DARK = 0.02  # contrast, RGB in 0..1; a scene with less counts as having this m
 
 
 @dataclass(frozen=True)
-class Parted:
+class Segmentation:
     """Views, taken apart.
 
     Attributes:
@@ -66,7 +66,7 @@ class Parted:
 
 
 @torch.no_grad()
-def part(view: Tensor, *, std: Sequence[float] = IMAGENET_STD) -> Parted:
+def segment_motion(view: Tensor, *, std: Sequence[float] = IMAGENET_STD) -> Segmentation:
     """Tell what moves from the scene it moves in.
 
     Args:
@@ -96,15 +96,15 @@ def part(view: Tensor, *, std: Sequence[float] = IMAGENET_STD) -> Parted:
     middle = view.shape[2] // 2
     frame = view[:, :, middle : middle + 1]
     scene = torch.where(fixed.view(-1, 1, 1, 1, 1), scene, frame)
-    return Parted(mask[:, None], scene, share, fixed)
+    return Segmentation(mask[:, None], scene, share, fixed)
 
 
-def transplant(view: Tensor, mask: Tensor, scene: Tensor) -> Tensor:
+def paste_motion(view: Tensor, mask: Tensor, scene: Tensor) -> Tensor:
     """Lay what moves over another scene.
 
     Args:
         view: float (B, C, T, h, w).
-        mask: (B, 1, T, h, w) in 0..1, of `part(view)`.
+        mask: (B, 1, T, h, w) in 0..1, of `segment_motion(view)`.
         scene: (B, C, 1, h, w) of other clips, or (B, C, T, h, w), normalised as view is.
 
     Returns:
@@ -127,7 +127,7 @@ def transplant(view: Tensor, mask: Tensor, scene: Tensor) -> Tensor:
     return torch.lerp(scene.to(view).expand_as(view), view, mask.to(view).expand_as(view))
 
 
-def elsewhere(
+def swap_background(
     view: Tensor, index: Tensor, chosen: Tensor, *, std: Sequence[float] = IMAGENET_STD
 ) -> Tensor:
     """What moves in each clip of a batch, over the scene of the clip before it.
@@ -137,19 +137,19 @@ def elsewhere(
         index: (B,), which video each clip is of.
         chosen: bool (B,), which clips are to change. Those of a moving camera stay as they are, and
             those whose neighbour is of the same video.
-        std: as `part` takes it.
+        std: as `segment_motion` takes it.
 
     Returns:
         As view.
     """
-    parted = part(view, std=std)
+    parted = segment_motion(view, std=std)
     other = (index != index.roll(1)) & chosen.to(index.device)
     changed = other.to(view.device) & parted.fixed
-    moved = transplant(view, parted.mask, parted.scene.roll(1, 0))
+    moved = paste_motion(view, parted.mask, parted.scene.roll(1, 0))
     return torch.where(changed.view(-1, 1, 1, 1, 1), moved, view)
 
 
-def likeness(scene: Tensor, others: Tensor) -> Tensor:
+def correlate_scenes(scene: Tensor, others: Tensor) -> Tensor:
     """How alike scenes are to one: the correlation of their pixels, blind to light and contrast.
 
     Args:

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from unscene.device import fp32_context
-from unscene.motion.flow import accumulated
+from unscene.motion.flow import accumulate_vectors
 from unscene.video.clip import ClipBatch
 from unscene.video.motion_vectors import MotionBatch
 from unscene.views import geometry
@@ -89,7 +89,7 @@ def motion_maps(
     return maps, valid
 
 
-def residual(batch: ClipBatch) -> tuple[Tensor, Tensor]:
+def compute_residual(batch: ClipBatch) -> tuple[Tensor, Tensor]:
     """What motion does not explain: each frame minus the frame before it, moved along the vectors.
 
     FFmpeg does not hand out the residuals that a codec stores; this comes close to them (bilinear
@@ -109,7 +109,7 @@ def residual(batch: ClipBatch) -> tuple[Tensor, Tensor]:
     motion = batch.motion
     if motion is None:
         raise ValueError("residuals need motion: ask for it in `Request.motion`")
-    total, has = accumulated(motion)
+    total, has = accumulate_vectors(motion)
     size = batch.y.shape[-2], batch.y.shape[-1]
     true = batch.sizes.flip(1).float()  # (W, H)
     # The padded frame as a view of the true one.
@@ -145,7 +145,7 @@ def residual_maps(
     Returns:
         float32 (B, T-1, h, w), -1..1.
     """
-    left = residual(batch)[0].clamp_(-limit, limit).div_(limit)
+    left = compute_residual(batch)[0].clamp_(-limit, limit).div_(limit)
     grid = geometry.grid(affine.to(left), size)
     pool = pool_of(grid, batch.sizes)
     return sample_dense([left], grid, batch.sizes, None, chroma=False, pool=pool)[:, 0]

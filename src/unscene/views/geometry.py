@@ -98,7 +98,7 @@ def apply(affine: Tensor, points: Tensor) -> Tensor:
     return out
 
 
-def pixel_centres(size: Size, device: torch.device | str = "cpu") -> Tensor:
+def pixel_centers(size: Size, device: torch.device | str = "cpu") -> Tensor:
     """Normalised centres of the pixels of an (h, w) output, float32 (h, w, 2)."""
     return _pixel_centres(size, str(device))
 
@@ -114,7 +114,7 @@ def _pixel_centres(size: Size, device: str) -> Tensor:
 
 def grid(affine: Tensor, size: Size) -> Tensor:
     """Evaluate affine maps (B, 3, 3) at every pixel centre of an (h, w) output: (B, h, w, 2)."""
-    return apply(affine, pixel_centres(size, affine.device)[None].expand(len(affine), -1, -1, -1))
+    return apply(affine, pixel_centers(size, affine.device)[None].expand(len(affine), -1, -1, -1))
 
 
 def shrinkage(affine: Tensor, sizes: Tensor, size: Size) -> Tensor:
@@ -165,7 +165,7 @@ class ThinPlateSpline:
         x = torch.linspace(-1, 1, columns, dtype=torch.float64)
         y = torch.linspace(-1, 1, rows, dtype=torch.float64)
         self.destination = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).view(-1, 2)
-        self.basis = self.at(pixel_centres(size).view(-1, 2).double()).float()
+        self.basis = self.at(pixel_centers(size).view(-1, 2).double()).float()
 
     def at(self, where: Tensor) -> Tensor:
         """Basis at positions (P, 2) of the output, float64 (P, N); rows sum to one."""
@@ -195,7 +195,7 @@ class ThinPlateSpline:
             raise ValueError(f"offsets must be (B, {number}, 2), got {list(offsets.shape)}")
         # The spline reproduces affine maps, so only what differs from the identity is computed.
         moved = self.basis.to(offsets.device) @ offsets.float()
-        start = pixel_centres(self.size, offsets.device)
+        start = pixel_centers(self.size, offsets.device)
         return moved.view(len(offsets), *self.size, 2).add_(start)
 
 

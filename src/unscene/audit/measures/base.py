@@ -32,7 +32,7 @@ from unscene.data.loading import Batch
 from unscene.encoders import EncoderSpec, VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.results.statistics import Score
-from unscene.views.background_swap import Parted, part
+from unscene.views.background_swap import Segmentation, segment_motion
 
 _T = TypeVar("_T")
 
@@ -152,9 +152,11 @@ class Watcher:
         """Its centre views (B, C, T, size, size), as `footage.centre_view`, rendered once."""
         return self.keep(batch, "centre view", lambda: centre_view(batch, self.spec))
 
-    def parted(self, batch: Batch) -> Parted:
+    def parted(self, batch: Batch) -> Segmentation:
         """What moves in its centre views and the scene it moves in, found once."""
-        return self.keep(batch, "parted", lambda: part(self.centre(batch), std=self.spec.std))
+        return self.keep(
+            batch, "parted", lambda: segment_motion(self.centre(batch), std=self.spec.std)
+        )
 
     def anchors(self, batch: Batch) -> Tensor:
         """Features (B, D) of its centre views, encoded once."""

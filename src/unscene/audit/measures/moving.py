@@ -1,6 +1,6 @@
 """Which pixels of a window move: what measures of saliency are scored against.
 
-    fixed camera     pixels that differ from their clip's own scene       `views.transplant.part`
+    fixed camera     pixels that differ from their clip's own scene       `segment_motion`
     moving camera    pixels whose optical flow leaves the camera's        ours, below
 
 The camera's flow is the affine map that most of the picture follows, fitted to every pair of frames

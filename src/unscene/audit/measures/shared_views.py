@@ -1,6 +1,6 @@
 """Views that several measures share, above all what moves in one clip over the scene of another.
 
-Nothing is segmented by a model: `views.transplant` cuts out what moves. A clip is laid over the
+Nothing is segmented by a model: `background_swap` cuts out what moves. A clip is laid over the
 scene of the first clip after it in the batch (which is in random order) that comes from another
 file and shows another place. Mostly that is the very next, so that every clip gives its motion once
 and its scene once, and clips that are near to everything favour neither side.
@@ -18,7 +18,7 @@ from unscene.audit.footage import Footage
 from unscene.audit.measures.base import Watcher
 from unscene.data.loading import Batch
 from unscene.evaluate.decoupling_views import ALIKE, STILL, draw_frame_order
-from unscene.views.background_swap import likeness, transplant
+from unscene.views.background_swap import correlate_scenes, paste_motion
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def swapped_views(watcher: Watcher, batch: Batch, lent: Lending) -> Tensor:
     """
     parted, rows = watcher.parted(batch), lent.swapped
     scene = parted.scene[lent.lender[rows]]
-    return transplant(watcher.centre(batch)[rows], parted.mask[rows], scene)
+    return paste_motion(watcher.centre(batch)[rows], parted.mask[rows], scene)
 
 
 def shuffled(watcher: Watcher, batch: Batch, footage: Footage) -> Tensor:
@@ -73,7 +73,7 @@ def _decide(watcher: Watcher, batch: Batch, footage: Footage) -> Lending:
     files = footage.file_of(batch)
     lender = torch.full((count,), -1)
     for i in range(count):
-        alike = likeness(parted.scene[i : i + 1], parted.scene).tolist()
+        alike = correlate_scenes(parted.scene[i : i + 1], parted.scene).tolist()
         for j in ((i + step) % count for step in range(1, count)):
             if files[j] != files[i] and alike[j] < ALIKE:
                 lender[i] = j

@@ -11,7 +11,7 @@
                    encoder that knows the moving thing by its looks only
     nearest        of all clips: the motion donor's, the background donor's, or that of a third
 
-Cut out by what changes (`views.transplant`), by no segmentation model. The distance is the cosine.
+Cut out by what changes (`background_swap`), by no segmentation model. The distance is the cosine.
 Ours; the nearest in the literature are action swaps with person masks, which need a person.
 """
 

@@ -53,7 +53,7 @@ class FinetuneModule(L.LightningModule):
         self.fingerprint = fingerprint
         spec = classifier.spec
         basic = BasicAugmentation.of(config.augmentation, spec.size)
-        self.basic = basic.normalised(spec.mean, spec.std)
+        self.basic = basic.with_normalization(spec.mean, spec.std)
         number = {name: i for i, name in enumerate(classifier.names)}
         targets = torch.tensor([number[video.value(config.label)] for video in videos])
         self.register_buffer("targets", targets, persistent=False)
