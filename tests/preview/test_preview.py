@@ -13,6 +13,7 @@ import torch
 
 from unscene.cli.main import main
 from unscene.errors import UnsceneError
+from unscene.html.fonts import make_printable
 from unscene.preview import page as picture_page
 from unscene.preview import run as preview_module
 from unscene.preview.run import preview
@@ -117,10 +118,10 @@ def test_graph_paper_is_bent_by_the_warp(make_clip: Callable[..., Clip]) -> None
 
 
 def test_names_are_made_printable() -> None:
-    assert picture_page.printable("Jump_8.mp4") == "Jump_8.mp4"
-    assert "\u6620" not in picture_page.printable("\u6620.mp4")
-    assert picture_page.printable("\udcff\n.mp4").endswith(".mp4")
-    assert len(picture_page.printable("x" * 300, 60)) <= 60
+    assert make_printable("Jump_8.mp4") == "Jump_8.mp4"
+    assert "\u6620" not in make_printable("\u6620.mp4")
+    assert make_printable("\udcff\n.mp4").endswith(".mp4")
+    assert len(make_printable("x" * 300, 60)) <= 60
 
 
 # -- the whole picture -------------------------------------------------------------------------

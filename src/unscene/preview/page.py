@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unscene.html.fonts import make_printable
 from unscene.views.picture import (
     FRAMES,
     GAP,
@@ -62,18 +63,6 @@ class VideoViews:
     views: dict[str, Image]
     papers: dict[str, Image] = field(default_factory=dict)
     flows: dict[str, tuple[NDArray[np.float32], Image]] = field(default_factory=dict)
-
-
-def printable(text: str, limit: int = 60) -> str:
-    """Text that the font of the picture can draw: other characters become boxes, long text dots."""
-    from matplotlib.font_manager import findfont, get_font
-
-    font = get_font(findfont("DejaVu Sans"))
-    known = [c.isprintable() and font.get_char_index(ord(c)) > 0 for c in text]
-    clean = "".join(c if drawn else "\u25a1" for c, drawn in zip(text, known, strict=True))
-    if len(clean) <= limit:
-        return clean
-    return f"{clean[: limit // 2]}\u2026{clean[-(limit // 2 - 1) :]}"
 
 
 def draw(
@@ -127,7 +116,7 @@ class _Page:
     def add(self, video: VideoViews) -> None:
         views, lifted = brighten(video.views)
         self.canvas[self.y + 4 : self.y + 5, _EDGE:-_EDGE] = (222, 219, 212)
-        self.say(_EDGE, self.y + 28, printable(video.name), weight="bold", size=15)
+        self.say(_EDGE, self.y + 28, make_printable(video.name), weight="bold", size=15)
         if lifted:
             note = "dark footage: brightness lifted in this picture only"
             right = self.strip_x + self.strip_width
@@ -181,8 +170,8 @@ class _Page:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        self.say(_EDGE, 34, printable(heading, 110), weight="bold", size=21)
-        self.say(_EDGE, 66, printable(caption, 200), color=_FAINT, size=14)
+        self.say(_EDGE, 34, make_printable(heading, 110), weight="bold", size=21)
+        self.say(_EDGE, 66, make_printable(caption, 200), color=_FAINT, size=14)
         for left, text in (
             (self.paper_x, "on graph paper"),
             (self.strip_x, "time \u2192"),

@@ -23,7 +23,7 @@ from unscene.errors import UnsceneError
 from unscene.evaluate.features import Features
 from unscene.evaluate.finetuning.data import FinetuneData
 from unscene.files import write_atomically, write_text
-from unscene.preview.page import printable
+from unscene.html.fonts import make_printable
 from unscene.results.rows import Row, write_rows
 from unscene.results.statistics import Score, score
 from unscene.train.callbacks import write_summary
@@ -194,7 +194,7 @@ def draw_confusion(path: Path, confusion: Confusion, heading: str = "") -> None:
     count = len(confusion.names)
     side = float(np.clip(0.62 * count, 4.2, 14.0))  # inches of the matrix
     font = float(np.clip(side * 72 / count * 0.62, 5.0, 11.0))
-    names = [printable(name, 28) for name in confusion.names]
+    names = [make_printable(name, 28) for name in confusion.names]
     margin = 0.62 * font / 72 * max(map(len, names)) + 0.55
     width, height = margin + side + 1.25, margin + side + 0.95
     figure = Figure(figsize=(width, height), dpi=150, facecolor="white")
@@ -211,7 +211,7 @@ def draw_confusion(path: Path, confusion: Confusion, heading: str = "") -> None:
         f"top-1 {confusion.accuracy * 100:.1f} %, n = {confusion.n} videos, {count} classes; "
         "rows sum to 100 %"
     )
-    left, title = margin / width, printable(heading, int(side * 9))
+    left, title = margin / width, make_printable(heading, int(side * 9))
     figure.text(left, 1 - 0.38 / height, title, size=13, weight="bold", parse_math=False)
     figure.text(left, 1 - 0.65 / height, summary, size=10, color=_FAINT)
     with write_atomically(path) as temporary:
