@@ -30,8 +30,7 @@ from trained import METHODS, append, flags, rows_in
 from unscene.data.catalog import Catalog
 from unscene.demo.run import BUDGET, CLIPS
 from unscene.encoders import VideoEncoder
-from unscene.evaluate.decoupling import decouple
-from unscene.evaluate.decoupling import make_rows as decoupling_rows
+from unscene.evaluate.decoupling import decouple, make_decoupling_rows
 from unscene.evaluate.features import extract
 from unscene.evaluate.labels import score_labels
 from unscene.results.rows import Row
@@ -94,7 +93,7 @@ def _rows(
 def decoupled(encoder: VideoEncoder, unseen: Catalog, seed: int, test: dict[str, Any]) -> list[Row]:
     """Rows of the decoupling score (evaluate.decouple), on some of the unseen scenes' videos."""
     some = replace(unseen, videos=unseen.videos[:DECOUPLED])
-    rows = decoupling_rows(decouple(encoder, some.videos), encoder.spec, some, split="unseen")
+    rows = make_decoupling_rows(decouple(encoder, some.videos), encoder.spec, some, split="unseen")
     return [replace(row, data="moving scenes", seed=seed, test=row.test | test) for row in rows]
 
 

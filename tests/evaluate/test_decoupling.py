@@ -20,7 +20,14 @@ from unscene.data.listing import open_catalog
 from unscene.data.loading import Batch
 from unscene.encoders import EncoderSpec, VideoEncoder, create_encoder
 from unscene.errors import UnsceneError
-from unscene.evaluate.decoupling import PAIRS, TRAINED, UNTRAINED, Decoupling, decouple, make_rows
+from unscene.evaluate.decoupling import (
+    PAIRS,
+    TRAINED,
+    UNTRAINED,
+    Decoupling,
+    decouple,
+    make_decoupling_rows,
+)
 from unscene.evaluate.decoupling_views import MOTION, SCENE, PerturbationFactory, ShiftedWindows
 from unscene.synthetic.generate import MovingScenes, generate
 from unscene.video.decode import read_clips
@@ -266,14 +273,17 @@ def test_a_place_is_not_foreign_to_itself(catalog: Catalog, tmp_path: Path) -> N
     assert found.untrained is None
     assert found.trained is not None
     assert not any(pair.startswith(("background", "overlay")) for pair in found.pairs)
-    metrics = [row.metric for row in make_rows(found, Known(constant).spec, catalog, split="all")]
+    metrics = [
+        row.metric
+        for row in make_decoupling_rows(found, Known(constant).spec, catalog, split="all")
+    ]
     assert "decoupling_untrained" not in metrics
 
 
 def test_rows(by_scene: Decoupling, catalog: Catalog) -> None:
     history = {"method": "dsm", "seed": 3, "steps": 70, "seconds": 9.5, "settings": {"lr": 0.1}}
     spec = replace(Known(constant).spec, trained_on=history)
-    made = make_rows(by_scene, spec, catalog, split="train", clips=1)
+    made = make_decoupling_rows(by_scene, spec, catalog, split="train", clips=1)
     assert [row.metric for row in made[:2]] == ["decoupling_trained", "decoupling_untrained"]
     assert {row.metric for row in made[2:]} == {f"decoupling/{pair}" for pair in PAIRS}
     first = made[0]

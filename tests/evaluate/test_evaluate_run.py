@@ -287,7 +287,7 @@ def test_windows_without_a_disturbance_are_told(
     found = evaluate_decoupling(str(tmp_path / "data"), saved)[0].test["left_out"]
     assert found["shift: video too short"] == 1
     said = capsys.readouterr().err
-    assert all(f"left out: {reason} ({count} windows)" in said for reason, count in found.items())
+    assert all(f"left out: {reason} ({count} clips)" in said for reason, count in found.items())
 
 
 def test_mistakes_are_told_before_anything_is_encoded(

@@ -136,7 +136,7 @@ def decouple(
     )
 
 
-def make_rows(
+def make_decoupling_rows(
     found: Decoupling, spec: EncoderSpec, catalog: Catalog, *, split: str, clips: int = 1
 ) -> list[Row]:
     """Rows "decoupling_trained", "decoupling_untrained", "decoupling/warp>reversed" and so on.

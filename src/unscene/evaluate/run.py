@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+import torch
 
 from unscene.data.catalog import Catalog
 from unscene.data.listing import open_catalog, report_skipped, require_columns
 from unscene.device import pick_device
-from unscene.encoders import load_encoder
+from unscene.encoders import EncoderSpec, ResolvedEncoder, VideoEncoder, resolve_encoder
+from unscene.encoders.foreign import ForeignEncoder
 from unscene.errors import UnsceneError
-from unscene.evaluate.decoupling import decouple
-from unscene.evaluate.decoupling import make_rows as decoupling_rows
+from unscene.evaluate.decoupling import decouple, make_decoupling_rows
 from unscene.evaluate.features import Features, Mode, extract
 from unscene.evaluate.overlap import find_overlap
 from unscene.evaluate.probing import probe
@@ -22,6 +26,7 @@ from unscene.evaluate.retrieval import retrieve
 from unscene.files import check_writable, write_text
 from unscene.progress import count_progress
 from unscene.results.rows import Row, read_rows, rows_of
+from unscene.results.statistics import Score
 
 Protocol = Literal["retrieve", "probe"]
 # What a measurement finds; all else in a row says what was measured.
@@ -32,7 +37,7 @@ _FOUND_IN_TEST = ("chosen", "gallery", "left_out")
 def evaluate(
     protocol: Protocol,
     data: str,
-    encoder_path: str | Path,
+    encoder: str | Path | VideoEncoder,
     *,
     train: str | None = None,
     label: str = "label",
@@ -46,73 +51,65 @@ def evaluate(
     device: str = "auto",
     out: Path | None = None,
 ) -> list[Row]:
-    """Measure an encoder on labelled videos.
+    """Evaluate a frozen encoder on labeled videos.
 
     Args:
-        protocol: "retrieve" (recall at K and mean average precision by cosine) or "probe" (top-1 of
-            logistic regression and of the nearest neighbours).
-        data: the queries, or the test videos.
-        encoder_path: as `load_encoder` takes it. The name of an architecture is an untrained
-            encoder (seed 0) to compare with: "random" in the rows.
-        train: the gallery, or the training set of the probe. Without it "retrieve" searches for
-            every video among the others.
+        protocol: "retrieve" (recall at K and mean average precision by cosine similarity) or
+            "probe" (top-1 accuracy of logistic regression and of nearest neighbors).
+        data: the queries, or the test videos: a folder, a CSV or an official split.
+        encoder: an encoder, or what `resolve_encoder` takes: a saved run, the name of an
+            architecture (untrained, seed 0: "random" in the rows), "hf:FOLDER" or
+            "package.module:factory". "NAME=..." also names the rows.
+        train: the gallery, or the training set of the probe. Without it, "retrieve" searches for
+            each video among the others (leave one out).
         label: column of the classes.
-        mode: "video" (mean feature of `clips` windows) or "clip" (every window is a query, or one
-            of the gallery; for "retrieve" only).
-        clips: windows a video, averaged, in mode "video".
-        apart: column; a query is never matched with videos of its own value there.
-        group: column whose groups stay whole when the probe puts videos aside to choose by.
-        workers: reading processes.
-        batch_size: windows encoded at once.
-        short_side: larger frames are shrunk to it while reading, 0: never. Faster where files are
-            large; features change a little, so that rows say it.
-        device: "auto" takes a GPU where there is one.
-        out: .jsonl file that the rows are also added to. A measurement that is made again (same
-            encoder, videos, protocol and settings) takes the place of its earlier rows.
+        mode: "video": one feature per video, the mean over `clips` clips. "clip": one feature per
+            clip, in queries and gallery; for "retrieve" only.
+        clips: clips per video that are averaged in mode "video".
+        apart: a column; a query is never compared with videos of its own value there.
+        group: a column; the probe's validation set holds whole groups of it.
+        workers: number of processes that read videos.
+        batch_size: number of clips encoded at once.
+        short_side: shrink larger frames to this short side, in pixels, while reading; 0: never.
+            Faster for large files. Features change a little, so the rows record it.
+        device: "auto" is a GPU if there is one.
+        out: .jsonl file to which the rows are added as well. Rows of an earlier measurement with
+            the same encoder, videos, protocol and settings are replaced.
+
+    Returns:
+        One row per metric, see `retrieve` and `probe`.
 
     Raises:
-        UnsceneError: no usable video, no such column, a probe without `train`, no class of the
-            test in `train`, an encoder that cannot be loaded or whose features are not finite,
-            `out` holds something else than rows.
+        UnsceneError: no usable video, no such column, a probe without `train`, no class of the test
+            set in `train`, an encoder that cannot be loaded or whose features are not finite, or
+            `out` holds something other than rows.
         OSError: `out` cannot be written.
+
+    Source: DSM paper (Wang et al., AAAI 2021), section 4.4, for "retrieve".
     """
-    if protocol not in get_args(Protocol):
-        raise UnsceneError(f"protocol {protocol!r}: must be one of {', '.join(get_args(Protocol))}")
-    if protocol == "probe" and train is None:
-        raise UnsceneError("a probe needs videos to learn from: give them with --train")
-    if mode not in get_args(Mode):
-        raise UnsceneError(f"mode {mode!r}: must be one of {', '.join(get_args(Mode))}")
-    if protocol == "probe" and mode == "clip":
-        raise UnsceneError("a probe reads one feature a video: leave out --mode clip")
+    _check_protocol(protocol, mode, train)
     _check_numbers(clips, batch_size, workers, short_side)
     earlier = _earlier(out)
-    encoder = load_encoder(encoder_path)
+    resolved = resolve_encoder(encoder)
     where = pick_device(device)
     # All catalogs and labels before the first feature: a mistake should show at once.
     test = require_columns(data, label, apart)
     gallery = require_columns(train, label, apart, group) if train is not None else None
-    if gallery is not None:
-        for note in find_overlap(gallery, test, label):
-            print(note, file=sys.stderr)
-
-    def features(catalog: Catalog) -> Features:
-        with count_progress(catalog.source, len(catalog)) as progress:
-            found = extract(
-                encoder,
-                catalog.videos,
-                mode=mode,
-                clips=clips,
-                batch_size=batch_size,
-                workers=workers,
-                device=where,
-                short_side=short_side or None,
-                progress=progress,
-            )
-        report_skipped(replace(catalog, videos=found.videos, skipped=found.skipped))
-        return found
-
-    query = features(test)
-    known = query if gallery is None else features(gallery)
+    for note in find_overlap(gallery, test, label) if gallery else ():
+        print(note, file=sys.stderr)
+    read = partial(
+        _extract_features,
+        encoder=resolved.encoder,
+        mode=mode,
+        clips=clips,
+        batch_size=batch_size,
+        workers=workers,
+        device=where,
+        short_side=short_side or None,
+    )
+    query = read(test)
+    known = query if gallery is None else read(gallery)
+    scores: Mapping[str, Score]
     settings: dict[str, object] = {"protocol": protocol, "mode": mode}
     if short_side:
         settings["short_side"] = short_side
@@ -123,14 +120,13 @@ def evaluate(
     else:
         scores = retrieve(query, known, label, apart=apart, device=where)
         settings |= {"apart": apart, "gallery": len(known.values)}
-    fingerprints = [test.fingerprint()] + ([gallery.fingerprint()] if gallery else [])
     rows = rows_of(
-        encoder.spec,
+        _described(resolved),
         scores,
         data=test.source,
         split=test.split if gallery else "leave-one-out",
         label=label,
-        fingerprint="+".join(fingerprints),
+        fingerprint="+".join(one.fingerprint() for one in (test, gallery) if one),
         views=0 if mode == "clip" else clips,
         test=settings,
     )
@@ -140,7 +136,7 @@ def evaluate(
 
 def evaluate_decoupling(
     data: str,
-    encoder_path: str | Path,
+    encoder: str | Path | VideoEncoder,
     *,
     clips: int = 1,
     workers: int = 0,
@@ -148,21 +144,27 @@ def evaluate_decoupling(
     device: str = "auto",
     out: Path | None = None,
 ) -> list[Row]:
-    """The decoupling score of an encoder, as above, on videos without labels; see `decouple`.
+    """Compute the decoupling score of an encoder on videos without labels; see `decouple`.
+
+    Args:
+        data, encoder, clips, workers, batch_size, device, out: as for `evaluate`.
+
+    Returns:
+        Rows "decoupling_trained", "decoupling_untrained" and one for each pair of perturbations.
 
     Raises:
-        UnsceneError: no usable video, nothing moves, an encoder that cannot be loaded, `out` holds
-            something else than rows.
+        UnsceneError: no usable video, nothing moves, an encoder that cannot be loaded, or `out`
+            holds something other than rows.
         OSError: `out` cannot be written.
     """
     _check_numbers(clips, batch_size, workers)
     earlier = _earlier(out)
-    encoder, where = load_encoder(encoder_path), pick_device(device)
+    resolved, where = resolve_encoder(encoder), pick_device(device)
     catalog = open_catalog(data)
     report_skipped(catalog)
     with count_progress(catalog.source, len(catalog)) as progress:
         found = decouple(
-            encoder,
+            resolved.encoder,
             catalog.videos,
             clips=clips,
             batch_size=batch_size,
@@ -171,11 +173,58 @@ def evaluate_decoupling(
             progress=progress,
         )
     for reason, count in found.left_out.items():
-        print(f"left out: {reason} ({count} windows)", file=sys.stderr)
+        print(f"left out: {reason} ({count} clips)", file=sys.stderr)
     report_skipped(replace(catalog, skipped=found.skipped))
-    rows = decoupling_rows(found, encoder.spec, catalog, split="all", clips=clips)
+    rows = make_decoupling_rows(found, _described(resolved), catalog, split="all", clips=clips)
     _add(out, earlier, rows)
     return rows
+
+
+def _extract_features(
+    catalog: Catalog,
+    *,
+    encoder: VideoEncoder,
+    mode: Mode,
+    clips: int,
+    batch_size: int,
+    workers: int,
+    device: torch.device,
+    short_side: int | None,
+) -> Features:
+    """Features of a catalog, with a progress bar; videos that cannot be read are reported."""
+    with count_progress(catalog.source, len(catalog)) as progress:
+        found = extract(
+            encoder,
+            catalog.videos,
+            mode=mode,
+            clips=clips,
+            batch_size=batch_size,
+            workers=workers,
+            device=device,
+            short_side=short_side,
+            progress=progress,
+        )
+    report_skipped(replace(catalog, videos=found.videos, skipped=found.skipped))
+    return found
+
+
+def _described(resolved: ResolvedEncoder) -> EncoderSpec:
+    """The encoder's spec; the method of a model that was not trained here is the model's name."""
+    spec = resolved.encoder.spec
+    if isinstance(resolved.encoder, ForeignEncoder) and not spec.trained_on:
+        return replace(spec, trained_on={"method": resolved.name})
+    return spec
+
+
+def _check_protocol(protocol: str, mode: str, train: str | None) -> None:
+    if protocol not in get_args(Protocol):
+        raise UnsceneError(f"protocol {protocol!r}: must be one of {', '.join(get_args(Protocol))}")
+    if protocol == "probe" and train is None:
+        raise UnsceneError("a probe needs training videos: pass them with --train")
+    if mode not in get_args(Mode):
+        raise UnsceneError(f"mode {mode!r}: must be one of {', '.join(get_args(Mode))}")
+    if protocol == "probe" and mode == "clip":
+        raise UnsceneError("a probe uses one feature per video: leave out --mode clip")
 
 
 def _check_numbers(clips: int, batch_size: int, workers: int, short_side: int = 0) -> None:
