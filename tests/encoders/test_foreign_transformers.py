@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from foreign_parts import SIZE, T, clips, tiny
 
+from foreign_parts import SIZE, T, clips, tiny
 from unscene.encoders.foreign import ForeignEncoder, adapt
 from unscene.encoders.transformers_models import read_normalization
 from unscene.errors import UnsceneError

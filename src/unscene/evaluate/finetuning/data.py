@@ -117,7 +117,7 @@ def select_labels(labels: Sequence[str], amount: int | float | None, seed: int) 
         UnsceneError: a share outside (0, 1] or a number below 1.
 
     >>> select_labels(["run", "jump", "run", "jump", "run"], 1, seed=0)
-    [2, 3]
+    [3, 4]
     """
     if amount is None:
         return list(range(len(labels)))
