@@ -9,7 +9,7 @@ import pytest
 
 import media
 from unscene.prepare.inspect import inspect
-from unscene.video.h264_header import references_of
+from unscene.video.h264_header import read_reference_count
 from unscene.video.packets import open_container
 from unscene.video.probe import probe
 
@@ -159,7 +159,7 @@ def test_references_of_profiles_with_chroma_formats(tmp_path: Path) -> None:
 
 def test_what_is_no_parameter_set_says_nothing() -> None:
     for data in (b"", b"\1", b"\0\0\1\x67", b"\0\0\1\x67\x42\0\x1e" + bytes(9), b"noise" * 9):
-        assert references_of(data) is None
+        assert read_reference_count(data) is None
 
 
 def test_a_turned_picture_is_measured_upright(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ import media
 from preparing import BAD
 from unscene.errors import UnsceneError, VideoError
 from unscene.prepare import transcode as module
-from unscene.prepare.deinterlace import progressive
+from unscene.prepare.deinterlace import deinterlace
 from unscene.prepare.inspect import inspect
 from unscene.prepare.settings import Recipe
 from unscene.prepare.transcode import transcode
-from unscene.video.timestamps import steady
+from unscene.video.timestamps import repair_clock
 
 KEEP = Recipe(short_side=0)
 
@@ -72,7 +72,7 @@ def test_a_clock_that_runs_away_is_not_followed(
 )
 def test_a_clock_is_made_steady(times: list[float], wanted: list[float]) -> None:
     frame = VideoFrame(16, 16)
-    assert [time for _, time in steady(((frame, t) for t in times), 1.0)] == wanted
+    assert [time for _, time in repair_clock(((frame, t) for t in times), 1.0)] == wanted
 
 
 @pytest.mark.parametrize("fps", [None, 25.0])
@@ -105,7 +105,7 @@ def test_interlaced_pictures_lose_their_combs(tmp_path: Path, out: Path, codec: 
 
 def test_only_interlaced_frames_are_touched() -> None:
     frames = [media.picture(media.texture(64, 96, seed=i)) for i in range(6)]
-    kept = list(progressive((frame, i / 2) for i, frame in enumerate(frames)))
+    kept = list(deinterlace((frame, i / 2) for i, frame in enumerate(frames)))
     assert all(old is new for old, (new, _) in zip(frames, kept, strict=True))
 
 

@@ -182,7 +182,7 @@ def test_vectors_of_pictures_of_two_sizes_have_no_common_grid(
         with path.open("ab") as file:
             file.write(part.read_bytes())
     assert motion_of(path, 0.0, (0, 9)).size == (64, 96)
-    with pytest.raises(VideoError, match="changes size in a window of motion vectors"):
+    with pytest.raises(VideoError, match="changes size inside a clip with motion vectors"):
         motion_of(path, 0.6, tuple(range(12)))
     if suffix != "ts":  # whose clock is set back: nothing is at 1.4
         with pytest.raises(VideoError, match="changes size"):

@@ -16,7 +16,7 @@ from unscene.prepare.settings import Recipe
 from unscene.prepare.transcode import transcode
 from unscene.video.clip import Clip
 from unscene.video.decode import read_clips
-from unscene.video.picture_format import PictureFormat, yuv_matrix
+from unscene.video.picture_format import PictureFormat, choose_matrix
 from unscene.video.probe import probe
 from unscene.video.sampling import Request
 
@@ -133,9 +133,9 @@ def test_reader_transcoder_and_check_see_the_same_light(
 
 
 def test_the_matrix_of_streams_that_name_none_goes_by_height() -> None:
-    assert yuv_matrix(1, 240) == "bt709"
-    assert yuv_matrix(7, 240) == "bt709"  # SMPTE 240M differs from it by a hundredth
-    assert yuv_matrix(9, 240) == "bt709"
-    assert yuv_matrix(5, 1080) == yuv_matrix(6, 1080) == "bt601"
-    assert yuv_matrix(2, 719) == "bt601"
-    assert yuv_matrix(2, 720) == "bt709"
+    assert choose_matrix(1, 240) == "bt709"
+    assert choose_matrix(7, 240) == "bt709"  # SMPTE 240M differs from it by a hundredth
+    assert choose_matrix(9, 240) == "bt709"
+    assert choose_matrix(5, 1080) == choose_matrix(6, 1080) == "bt601"
+    assert choose_matrix(2, 719) == "bt601"
+    assert choose_matrix(2, 720) == "bt709"

@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unscene.video.picture_format import PictureFormat
-from unscene.video.vectors import BLOCK, RECORD, BlockFields, joined, upright_field
+from unscene.video.vectors import BLOCK, RECORD, BlockFields, join_fields, orient_field
 
 
 def block_field(records, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """All frames P-frames but those without records."""
     fields = BlockFields(len(records))
     for t, frame in enumerate(records):
-        fields.show(bidirectional=False)
+        fields.advance(bidirectional=False)
         fields.add(t, None if frame is None else frame.tobytes(), (height, width))
-    return joined([(fields, t) for t in range(len(records))])
+    return join_fields([(fields, t) for t in range(len(records))])
 
 
 def slow_field(records, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -109,7 +109,7 @@ def test_vectors_across_b_frames_become_motion_per_frame() -> None:
     """A picture that moves 2 px right a frame, coded I B B P; block 0 looks back, block 1 ahead."""
     fields = BlockFields(4)
     for index, kind in enumerate("IBBP"):
-        fields.show(bidirectional=kind == "B")
+        fields.advance(bidirectional=kind == "B")
         rows = [(-1, 8, 8, 0, 0, -2 * index * 4, 0, 4)] if index else []
         if kind == "B":
             rows.append((1, 8, 8, 8, 0, 2 * (3 - index) * 4, 0, 4))
@@ -117,8 +117,8 @@ def test_vectors_across_b_frames_become_motion_per_frame() -> None:
             rows += [(-1, 8, 8, 16, 0, -2 * index * 4, 0, 4), (1, 8, 8, 16, 0, 99, 99, 4)]
         fields.add(index, make(rows).tobytes() if rows else None, (8, 24))
         assert fields.waiting == (kind == "B")
-        assert fields.plain == (index == 0)
-    vectors, valid = joined([(fields, index) for index in range(4)])
+        assert fields.past_only == (index == 0)
+    vectors, valid = join_fields([(fields, index) for index in range(4)])
     assert valid[:, 0].tolist() == [[False] * 3, [True] * 3, [True] * 3, [True, False, False]]
     assert set(vectors[..., 0][valid].tolist()) == {-2.0}
     assert not vectors[..., 1].any()
@@ -128,10 +128,10 @@ def test_vectors_across_b_frames_become_motion_per_frame() -> None:
 def test_what_stands_still_in_a_b_frame_of_mpeg4_is_unknown(codec: str, known: bool) -> None:
     fields = BlockFields(3, codec)
     for index, kind in enumerate("IBP"):
-        fields.show(bidirectional=kind == "B")
+        fields.advance(bidirectional=kind == "B")
         rows = [(-1, 8, 8, 0, 0, 0, 0, 4), (-1, 8, 8, 8, 0, 0, 1, 4), (1, 8, 8, 16, 0, 0, 0, 4)]
         fields.add(index, make(rows[: 3 if kind == "B" else 2]).tobytes(), (8, 24))
-    _, valid = joined([(fields, index) for index in range(3)])
+    _, valid = join_fields([(fields, index) for index in range(3)])
     assert valid[1, 0].tolist() == [known, True, known]
     assert valid[2, 0].tolist() == [True, True, False]
 
@@ -139,15 +139,15 @@ def test_what_stands_still_in_a_b_frame_of_mpeg4_is_unknown(codec: str, known: b
 def test_frames_of_two_passes_join_and_those_without_a_reference_are_empty() -> None:
     tail, head = BlockFields(2), BlockFields(1)
     for fields, index, x in ((tail, 7, 4), (tail, 8, 8), (head, 0, 12)):
-        fields.show(bidirectional=False)
+        fields.advance(bidirectional=False)
         fields.add(index, make([(-1, 8, 8, 0, 0, x, 0, 4)]).tobytes(), (8, 8))
-    vectors, valid = joined([(tail, 7), (tail, 8), None, (head, 0)])
+    vectors, valid = join_fields([(tail, 7), (tail, 8), None, (head, 0)])
     assert vectors[:, 0, 0, 0].tolist() == [1, 2, 0, 3]
     assert valid[:, 0, 0].tolist() == [True, True, False, True]
-    together, _ = joined([(tail, 7), (tail, 8)])
+    together, _ = join_fields([(tail, 7), (tail, 8)])
     assert np.shares_memory(together, tail.vectors)
     with pytest.raises(LookupError):
-        joined([(head, 3), None])
+        join_fields([(head, 3), None])
 
 
 @pytest.mark.parametrize("turns", range(4))
@@ -163,7 +163,7 @@ def test_an_upright_field_turns_places_and_vectors_alike(turns: int, mirrored: b
     head[0, 1, 3] = True
     picture_format = PictureFormat(turns=turns, mirrored=mirrored)
     size = (rows * BLOCK, columns * BLOCK)
-    turned, turned_valid = upright_field(vectors, valid, size, picture_format)
+    turned, turned_valid = orient_field(vectors, valid, size, picture_format)
     np.testing.assert_array_equal(turned_valid, picture_format.upright(valid))
     (row, column), (head_row, head_column) = (
         np.argwhere(turned_valid[0])[0],
@@ -182,7 +182,7 @@ def test_a_block_of_an_upright_field_has_the_vector_of_its_middle(
     numbers = np.arange(rows * columns, dtype=np.float32).reshape(rows, columns)
     field = np.stack([numbers, numbers], axis=-1)[None]
     picture_format = PictureFormat(turns=turns, mirrored=mirrored)
-    turned, _ = upright_field(
+    turned, _ = orient_field(
         field, np.ones((1, rows, columns), bool), (height, width), picture_format
     )
     pixels = picture_format.upright(numbers.repeat(BLOCK, 0).repeat(BLOCK, 1)[:height, :width])

@@ -14,7 +14,7 @@ from av.video.frame import VideoFrame
 Timed = tuple[VideoFrame, float]  # a frame, and when it is shown
 
 
-def progressive(frames: Iterator[Timed]) -> Iterator[Timed]:
+def deinterlace(frames: Iterator[Timed]) -> Iterator[Timed]:
     """Frames as they come, those whose decoder calls them interlaced without their combs (bwdif).
 
     As many come out as go in, with the same times. Nothing is filtered until one is interlaced.

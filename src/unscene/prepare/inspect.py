@@ -1,7 +1,7 @@
 """What a file offers a reader of motion vectors: a verdict and the facts behind it.
 
 ready               a vector is the motion from the frame before: no B-frames, one reference, no
-                    interlacing (`vectors.inexact`)
+                    interlacing (`vectors.explain_inexact`)
 needs transcoding   readable, but without vectors or with vectors of another meaning
 unreadable          no frame can be decoded
 
@@ -23,20 +23,20 @@ from av.video.frame import PictureType, VideoFrame
 
 from unscene.errors import VideoError
 from unscene.prepare.tone_curve import VISIBLE
-from unscene.video.h264_header import references_of
+from unscene.video.h264_header import read_reference_count
 from unscene.video.packets import INTRA, Packets, open_container
 from unscene.video.picture_format import PictureFormat
-from unscene.video.planes import array_of
+from unscene.video.planes import as_array
 from unscene.video.probe import (
     SAMPLE,
     VECTOR_CODECS,
     check_file,
-    duration_of,
-    frame_rate,
-    video_stream,
-    why,
+    explain_error,
+    find_frame_rate,
+    find_video_stream,
+    measure_duration,
 )
-from unscene.video.vectors import inexact
+from unscene.video.vectors import explain_inexact
 
 Verdict = Literal["ready", "needs transcoding", "unreadable"]
 _GLANCE = 20  # the light of every so many of them is measured
@@ -64,7 +64,7 @@ class Inspection:
         missing: frames that an AVI speaks of and does not hold. (What other containers say of their
             length may count what is not to be shown.)
         light: mean luma of what is not plain black (bars are), 0 black to 1 white; None where it
-            is not 8-bit YUV or grey.
+            is not 8-bit YUV or gray.
     """
 
     path: str
@@ -125,7 +125,7 @@ def inspect(path: str | os.PathLike[str], *, thorough: bool = False) -> Inspecti
             found, seen = _decoded(path, None if thorough else SAMPLE)
             found = _counted(found)
         except (FFmpegError, OSError, ValueError) as error:
-            raise VideoError(path, why(error)) from error
+            raise VideoError(path, explain_error(error)) from error
     except VideoError as error:
         size = Path(path).stat().st_size if Path(path).is_file() else 0
         return Inspection(path, "unreadable", error.reason, size)
@@ -146,7 +146,7 @@ def _reasons(found: Inspection, seen: _Seen) -> Iterator[str]:
     if found.codec not in VECTOR_CODECS:
         yield "codec without motion vectors"
         return
-    yield from inexact(
+    yield from explain_inexact(
         b_frames=found.b_frames, references=found.references, interlaced=seen.interlaced
     )
     if len(seen.sizes) > 1:
@@ -160,15 +160,15 @@ def _decoded(path: str, limit: int | None) -> tuple[Inspection, _Seen]:
     seen, count, first, references = _Seen(), 0, None, None
     lights: list[float] = []
     with open_container(path) as container:
-        stream = video_stream(container, path)
+        stream = find_video_stream(container, path)
         context = stream.codec_context
         codec = context.codec.canonical_name
         packets = Packets(container, stream)
         if codec == "h264":
-            references = references_of(context.extradata or b"")
+            references = read_reference_count(context.extradata or b"")
         for packet, frames in packets:
             if codec == "h264" and references is None and packet.size:
-                references = references_of(bytes(packet))
+                references = read_reference_count(bytes(packet))
             for frame in frames:
                 first = first or frame
                 if count % _GLANCE == 0 and (light := _light(frame)) is not None:
@@ -180,12 +180,12 @@ def _decoded(path: str, limit: int | None) -> tuple[Inspection, _Seen]:
             if limit is not None and count >= limit:
                 break
         if first is None:
-            because = "" if packets.damage is None else f": {why(packets.damage)}"
+            because = "" if packets.damage is None else f": {explain_error(packets.damage)}"
             raise VideoError(path, f"no frame can be decoded{because}")
         known = codec in VECTOR_CODECS
         picture_format = PictureFormat.of(first)
         height, width = picture_format.upright_size((first.height, first.width))
-        fps = frame_rate(stream)
+        fps = find_frame_rate(stream)
         found = Inspection(
             path=path,
             verdict="ready",
@@ -202,7 +202,7 @@ def _decoded(path: str, limit: int | None) -> tuple[Inspection, _Seen]:
             damaged=packets.damaged,
             decoded=count,
             frames=stream.frames,
-            duration=duration_of(container, stream, fps),
+            duration=measure_duration(container, stream, fps),
             light=round(sum(lights) / len(lights), 3) if lights else None,
         )
     return found, seen
@@ -213,7 +213,7 @@ def _light(frame: VideoFrame) -> float | None:
     if kind.components[0].bits != 8 or not kind.name.startswith(("yuv", "nv", "gray")):
         return None
     black, white = (0, 255) if PictureFormat.of(frame).full_range else (16, 235)
-    seen = array_of(frame.planes[0])[::4, ::4]
+    seen = as_array(frame.planes[0])[::4, ::4]
     seen = seen[seen > black + VISIBLE - 16]
     return float(np.clip((seen.mean() - black) / (white - black), 0, 1)) if seen.size else 0.0
 
@@ -224,7 +224,7 @@ def _counted(found: Inspection) -> Inspection:
     latest, sent = -float("inf"), -float("inf")
     reordered, whole = False, True
     with open_container(found.path) as container:
-        stream = video_stream(container, found.path)
+        stream = find_video_stream(container, found.path)
         try:
             for packet in container.demux(stream):
                 if not packet.size or packet.is_discard:

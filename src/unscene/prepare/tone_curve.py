@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_BLACK, _WHITE, _GREY = 16, 235, 128  # limited range
+_BLACK, _WHITE, _GRAY = 16, 235, 128  # limited range
 VISIBLE = 17  # luma up to here says nothing: black bars are not to lift the picture between them
 _TAILS = 0.005  # of all pixels may become plain black, and plain white
 _MIDDLE = 0.4  # of the range: where the median is lifted to, if it is below and the next allows
@@ -26,7 +26,7 @@ class Levels:
 
     Attributes:
         luma: uint8 (256,), never falling.
-        chroma: uint8 (256,), away from grey by as much as luma is lifted in the middle.
+        chroma: uint8 (256,), away from gray by as much as luma is lifted in the middle.
     """
 
     luma: np.ndarray
@@ -55,5 +55,5 @@ class Levels:
         bent = np.log1p(bend * np.clip((level - low) / span, 0, 1)) / np.log1p(bend)
         luma = _BLACK + (_WHITE - _BLACK) * bent
         gain = min((luma[round(middle)] - _BLACK) / max(middle - _BLACK, 1), _MOST)
-        chroma = np.clip(_GREY + (level - _GREY) * max(gain, 1.0), 16, 240)
+        chroma = np.clip(_GRAY + (level - _GRAY) * max(gain, 1.0), 16, 240)
         return cls(np.round(luma).astype(np.uint8), np.round(chroma).astype(np.uint8))

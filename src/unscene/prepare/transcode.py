@@ -25,14 +25,14 @@ from av.video.reformatter import VideoReformatter
 
 from unscene.errors import UnsceneError, VideoError
 from unscene.files import write_atomically
-from unscene.prepare.deinterlace import progressive
+from unscene.prepare.deinterlace import deinterlace
 from unscene.prepare.settings import Recipe
 from unscene.prepare.tone_curve import Levels
 from unscene.video.packets import open_container
 from unscene.video.picture_format import FULL, LIMITED, PictureFormat
-from unscene.video.planes import array_of
-from unscene.video.probe import check_file, why
-from unscene.video.timestamps import TimedFrames, evenly, steady
+from unscene.video.planes import as_array
+from unscene.video.probe import check_file, explain_error
+from unscene.video.timestamps import TimedFrames, repair_clock, resample
 
 _BT709, _UNSPECIFIED, _BT601 = 1, 2, 6  # AVColorSpace, AVColorPrimaries, AVColorTransfer...
 # What the next file would meet, too; only what is said of the target counts in the second.
@@ -82,13 +82,15 @@ def transcode(
             levels = _levels(source, recipe, start, end, stop) if recipe.brighten else None
             with open_container(source) as container:
                 pictures = TimedFrames(container, source)
-                frames = steady(progressive(pictures.segment(start, end)), 1 / pictures.fps)
+                frames = repair_clock(
+                    deinterlace(pictures.iterate_segment(start, end)), 1 / pictures.fps
+                )
                 if recipe.fps is not None:
-                    frames = evenly(frames, recipe.fps, 1 / pictures.fps)
+                    frames = resample(frames, recipe.fps, 1 / pictures.fps)
                 count = _encode(temporary, frames, pictures, recipe, levels, stop)
             if not count:
                 damage = pictures.packets.damage
-                because = "" if damage is None else f": {why(damage)}"
+                because = "" if damage is None else f": {explain_error(damage)}"
                 where = " in its segment" if start > 0 or end is not None else ""
                 raise VideoError(source, f"no frame can be decoded{where}{because}")
             _verify(temporary, count)
@@ -102,7 +104,7 @@ def transcode(
             raise UnsceneError(f"{target}: cannot be written ({said})") from error
         if about_target:  # a name, or times, that the disk or the format does not take
             raise VideoError(source, f"cannot be written as {target} ({said})") from error
-        raise VideoError(source, why(error)) from error
+        raise VideoError(source, explain_error(error)) from error
 
 
 def _encode(
@@ -145,12 +147,12 @@ def _levels(
             if stop():
                 raise Stopped
             draw = draw or _Drawer(frame, pictures, recipe)
-            yield array_of(draw(frame).planes[0])
+            yield as_array(draw(frame).planes[0])
 
     for options, most in (({"skip_frame": "nokey"}, None), ({}, 1)):
         with open_container(source) as container:
             pictures = TimedFrames(container, source, options)
-            found = lumas(islice(pictures.segment(start, end), most))
+            found = lumas(islice(pictures.iterate_segment(start, end), most))
             first = next(found, None)
             if first is not None:
                 return Levels.of(chain([first], found))
@@ -187,9 +189,9 @@ class _Drawer:
         self, frame: VideoFrame, source: TimedFrames, recipe: Recipe, levels: Levels | None = None
     ) -> None:
         self.picture_format = PictureFormat.of(frame)
-        self.grey = self.picture_format.grey
+        self.gray = self.picture_format.gray
         luma, chroma = (levels.luma, levels.chroma) if levels else (None, None)
-        if self.grey and self.picture_format.full_range:  # the scaler leaves grey as it is
+        if self.gray and self.picture_format.full_range:  # the scaler leaves gray as it is
             luma = _TO_LIMITED if luma is None else luma[_TO_LIMITED]
         self.tables = (luma, chroma, chroma)
         wanted = recipe.size(frame.width, frame.height)
@@ -201,7 +203,7 @@ class _Drawer:
         self.aspect = 1 / aspect if self.picture_format.turns % 2 else aspect
         self.range = frame.color_range or (FULL if self.picture_format.full_range else LIMITED)
         self.matrix = frame.colorspace
-        if frame.format.is_rgb or self.grey or self.matrix == _UNSPECIFIED:
+        if frame.format.is_rgb or self.gray or self.matrix == _UNSPECIFIED:
             self.matrix = _BT709 if self.picture_format.matrix == "bt709" else _BT601
         usual = _BT601 if self.matrix == _BT601 else _BT709
         known = (frame.color_primaries, frame.color_trc)
@@ -212,20 +214,20 @@ class _Drawer:
         small = self.scaler.reformat(
             frame,
             *self.inner,
-            "gray" if self.grey else "yuv420p",
+            "gray" if self.gray else "yuv420p",
             interpolation="AREA" if (frame.width, frame.height) != self.inner else None,
             src_color_range=self.range,
-            dst_color_range=self.range if self.grey else LIMITED,
+            dst_color_range=self.range if self.gray else LIMITED,
             threads=1,
         )
         # A new picture: the old one would hand its type and side data to the encoder.
         picture = VideoFrame(self.size[0], self.size[1], "yuv420p")
         for old, new, table in zip(small.planes, picture.planes, self.tables, strict=False):
-            upright = self.picture_format.upright(array_of(old))
+            upright = self.picture_format.upright(as_array(old))
             upright = upright if table is None else table[upright]
-            array_of(new)[:] = upright[: new.height, : new.width]
-        for new in picture.planes[1:] if self.grey else ():
-            array_of(new)[:] = 128
+            as_array(new)[:] = upright[: new.height, : new.width]
+        for new in picture.planes[1:] if self.gray else ():
+            as_array(new)[:] = 128
         return picture
 
 

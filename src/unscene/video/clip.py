@@ -1,14 +1,14 @@
-"""What a decoded window of a video is, alone (Clip) and as a batch (ClipBatch).
+"""Decoded frames of a video: a single clip (Clip) and a batch of clips (ClipBatch).
 
-Pixels stay what the decoder made them: three uint8 planes, luma Y at full size and chroma U and V
-at half size in both directions (YUV 4:2:0), 1.5 bytes a pixel. `views.render` turns them into RGB.
+Pixels stay as decoded: three uint8 planes, luma Y at full size and chroma U and V at half size in
+both directions (YUV 4:2:0), 1.5 bytes per pixel. `views.render` converts them to RGB.
 
 Convention
 ----------
-Shapes carry B batch, T frames, H height, W width. Positions in a frame are normalised: x and y run
-from -1 at the left/top edge of the frame to +1 at its right/bottom edge (edges, not pixel centres:
-`align_corners=False`), so they mean the same at every size. Flow and vectors are in the same units
-and point *back*: I(x, y, t+1) = I(x + Vx, y + Vy, t), equation 2 of the DSM paper.
+In shapes, B is batch, T frames, H height, W width. Positions in a frame are normalized: x and y run
+from -1 at the left/top edge of the frame to +1 at its right/bottom edge (edges, not pixel centers:
+`align_corners=False`), so they mean the same at every size. Flow is in the same units and points
+*back*: I(x, y, t+1) = I(x + Vx, y + Vy, t), equation 2 of the DSM paper.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unscene.video.describe import describe
-from unscene.video.motion_vectors import Motion, MotionBatch
+from unscene.video.motion_vectors import Motion, MotionBatch, describe_tensors
 
 __all__ = ["Clip", "ClipBatch", "Matrix", "Motion", "MotionBatch"]
 
@@ -51,13 +50,23 @@ class Clip:
 
     Attributes:
         y, u, v: uint8 planes (T, H, W) and (T, ceil(H/2), ceil(W/2)), upright (rotation applied);
-            T is 0 where only the motion was asked for (`Request.motion_only`).
+            T is 0 if only motion vectors were requested (`Request.motion_only`).
         times: float64 (T,), presentation times in seconds.
-        full_range: True if luma runs 0..255, False if 16..235 (as most video does).
-        matrix: which YUV -> RGB matrix the stream calls for.
-        motion: the codec's vectors, where they were asked for and the stream has them.
-        flow: float16 (T-1, G, G, 2), flow between neighbouring frames on a G x G grid over the
-            frame, in normalised units, pointing back (eq. 2); filled in by `views.flow`.
+        full_range: True if luma is 0..255, False if 16..235 (as in most video).
+        matrix: the YUV -> RGB matrix of the stream.
+        motion: the codec's motion vectors, if they were requested and the stream has them.
+        flow: float16 (T-1, G, G, 2), flow between consecutive frames on a G x G grid over the
+            frame, in normalized units, pointing back (eq. 2); filled in by `motion.flow`.
+
+    Raises:
+        ValueError: dtypes or shapes do not fit together.
+
+    >>> y, chroma = torch.zeros(2, 48, 64).byte(), torch.zeros(2, 24, 32).byte()
+    >>> clip = Clip(y, chroma, chroma, times=torch.tensor([0.0, 0.04]).double())
+    >>> len(clip), clip.size
+    (2, (48, 64))
+    >>> ClipBatch.of([clip, clip]).y.shape
+    torch.Size([2, 2, 48, 64])
     """
 
     y: Tensor
@@ -92,7 +101,7 @@ class Clip:
         """A copy with some attributes changed."""
         return replace(self, **changes)  # type: ignore[arg-type]
 
-    __repr__ = describe
+    __repr__ = describe_tensors
 
 
 @dataclass(frozen=True, repr=False)
@@ -101,12 +110,15 @@ class ClipBatch:
 
     Attributes:
         y, u, v: uint8 (B, T, H, W) and (B, T, ceil(H/2), ceil(W/2)).
-        sizes: int64 (B, 2), the true (H, W) of every clip.
+        sizes: int64 (B, 2), (H, W) of every clip without padding.
         full_range: bool (B,).
         bt709: bool (B,), True where the matrix is BT.709, else BT.601.
-        flow: float16 (B, T-1, G, G, 2) or None, see Clip.
-        motion: the vectors of all clips, or None where a clip has none; `views.motion` turns them
-            into maps of forward motion.
+        flow: float16 (B, T-1, G, G, 2) as in Clip, or None if a clip has none.
+        motion: motion vectors of all clips, or None if a clip has none; `views.codec_motion` turns
+            them into maps of forward motion.
+
+    Raises:
+        ValueError: dtypes or shapes do not fit together.
     """
 
     y: Tensor
@@ -137,7 +149,7 @@ class ClipBatch:
 
     @classmethod
     def of(cls, clips: Sequence[Clip]) -> ClipBatch:
-        """Stack clips; frames of different sizes are padded to the largest."""
+        """Stack clips; smaller frames are padded to the largest height and width."""
         height = max(clip.size[0] for clip in clips)
         width = max(clip.size[1] for clip in clips)
 
@@ -177,7 +189,7 @@ class ClipBatch:
         return self.map(lambda tensor: tensor.pin_memory())
 
     def __getitem__(self, index: slice | Tensor) -> ClipBatch:
-        """A sub-batch (a slice or an index tensor, never a single int)."""
+        """Select clips by a slice or an index tensor, not by a single int."""
         return self.map(lambda tensor: tensor[index])
 
-    __repr__ = describe
+    __repr__ = describe_tensors

@@ -1,11 +1,11 @@
-"""The codec's motion vectors as data: of one window (Motion) and of a batch of them (MotionBatch).
+"""A codec's motion vectors as tensors: of one clip (Motion) and of a batch of clips (MotionBatch).
 
 Convention
 ----------
-Vectors stand on a grid of square blocks over the upright frame, block (0, 0) at its top left, one
-field for every frame, and point *back* one frame, in luma pixels of the coded frame, (x, y):
-I(x, y, t+1) = I(x + Vx, y + Vy, t), equation 2 of the DSM paper. Forward motion, what a picture
-that moves right has positive x of, is their negative; `views.motion` makes it.
+There is one field of vectors for every frame, on a grid of square blocks over the upright frame,
+with block (0, 0) at the top left. Vectors are (x, y) in luma pixels of the coded frame and point
+*back* one frame: I(x, y, t+1) = I(x + Vx, y + Vy, t), equation 2 of the DSM paper. Forward motion,
+whose x is positive where the picture moves right, is their negative; see `views.codec_motion`.
 """
 
 from __future__ import annotations
@@ -17,22 +17,42 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unscene.video.describe import describe
+
+def describe_tensors(owner: object) -> str:
+    """`__repr__` of a dataclass that holds tensors: dtypes and shapes instead of numbers.
+
+    >>> vectors, valid = torch.zeros(1, 2, 3, 2), torch.ones(1, 2, 3, dtype=torch.bool)
+    >>> Motion(vectors, valid, torch.arange(1), (16, 24), 8, True)  # doctest: +ELLIPSIS
+    Motion(vectors=float32[1, 2, 3, 2], valid=bool[1, 2, 3], frames=int64[1], size=(16, 24), ...)
+    """
+    parts = []
+    for field in fields(owner):  # type: ignore[arg-type]
+        value = getattr(owner, field.name)
+        if isinstance(value, Tensor):
+            dtype = str(value.dtype).removeprefix("torch.")
+            parts.append(f"{field.name}={dtype}{list(value.shape)}")
+        elif value is not None:
+            parts.append(f"{field.name}={value!r}")
+    return f"{type(owner).__name__}({', '.join(parts)})"
 
 
 @dataclass(frozen=True, repr=False)
 class Motion:
-    """The vectors of L consecutive frames of one video, T of which are sampled.
+    """Motion vectors of L consecutive frames of one video, T of which are the frames of a clip.
 
     Attributes:
         vectors: float32 (L, Hb, Wb, 2), (x, y) in luma pixels, pointing back one frame (eq. 2).
-        valid: bool (L, Hb, Wb); False where the block was coded without a vector (intra).
-        frames: int64 (T,), where each sampled frame of the clip stands among the L frames.
-        size: (H, W) of the coded frame, in whose pixels vectors and blocks are measured (the
-            clip's planes may have been shrunk).
+        valid: bool (L, Hb, Wb); False for blocks without a vector (intra-coded).
+        frames: int64 (T,), index of each frame of the clip among the L frames.
+        size: (H, W) of the coded frame. Vectors and blocks are measured in its pixels, even if the
+            clip's planes were shrunk.
         block: side of a block in luma pixels.
-        exact: False if the stream has B-frames, several references or interlaced pictures, so that
-            a vector's length is motion per frame at best on average (see `vectors`).
+        exact: True if the stream has one reference frame, no B-frames and no interlaced pictures:
+            every vector is then the motion since the previous frame. Otherwise it is an estimate,
+            averaged over the distance to the reference (see `vectors`).
+
+    Raises:
+        ValueError: `vectors` or `valid` has another shape.
     """
 
     vectors: Tensor
@@ -50,17 +70,17 @@ class Motion:
                 f"valid must be {list(self.vectors.shape[:-1])}, got {list(self.valid.shape)}"
             )
 
-    __repr__ = describe
+    __repr__ = describe_tensors
 
 
 @dataclass(frozen=True, repr=False)
 class MotionBatch:
-    """B windows of L frames; smaller grids of blocks are padded at the bottom and right.
+    """Motion vectors of B clips of L frames; smaller grids are padded at the bottom and right.
 
     Attributes:
         vectors: float16 (B, L, Hb, Wb, 2), as in Motion; quarter pixels are exact up to 512 px.
         valid: bool (B, L, Hb, Wb); False in the padding.
-        frames: int64 (B, T), where the sampled frames stand among the L frames.
+        frames: int64 (B, T), index of each clip's frames among the L frames.
         sizes: int64 (B, 2), (H, W) of the coded frames.
         exact: bool (B,), see Motion.
         block: side of a block in luma pixels.
@@ -92,7 +112,7 @@ class MotionBatch:
 
     @property
     def length(self) -> int:
-        """L, consecutive frames of every window."""
+        """L, the number of consecutive frames."""
         return self.vectors.shape[1]
 
     @property
@@ -101,7 +121,7 @@ class MotionBatch:
 
     @classmethod
     def of(cls, motions: Sequence[Motion]) -> MotionBatch:
-        """Stack windows.
+        """Stack the vectors of several clips.
 
         Raises:
             ValueError: they differ in L, T or the side of a block.
@@ -113,7 +133,7 @@ class MotionBatch:
             ("block", {m.block for m in motions}),
         ):
             if len(values) > 1:
-                raise ValueError(f"windows of one batch differ in {name}: {sorted(values)}")
+                raise ValueError(f"clips of one batch differ in {name}: {sorted(values)}")
         rows = max(m.valid.shape[1] for m in motions)
         columns = max(m.valid.shape[2] for m in motions)
         return cls(
@@ -127,7 +147,7 @@ class MotionBatch:
 
     @classmethod
     def cat(cls, batches: Sequence[MotionBatch]) -> MotionBatch:
-        """One batch of all windows, one after the other (a future and its three negatives, say)."""
+        """Concatenate batches (a clip's future and three other moments, for example)."""
         rows = max(b.valid.shape[2] for b in batches)
         columns = max(b.valid.shape[3] for b in batches)
         return cls(
@@ -155,10 +175,10 @@ class MotionBatch:
         return self.map(lambda tensor: tensor.pin_memory())
 
     def __getitem__(self, index: slice | Tensor) -> MotionBatch:
-        """A sub-batch (a slice or an index tensor, never a single int)."""
+        """Select clips by a slice or an index tensor, not by a single int."""
         return self.map(lambda tensor: tensor[index])
 
-    __repr__ = describe
+    __repr__ = describe_tensors
 
 
 def _pad(field: Tensor, rows: int, columns: int) -> Tensor:

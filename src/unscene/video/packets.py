@@ -1,4 +1,4 @@
-"""Container -> packets -> frames: the part of FFmpeg that damaged and odd files make stumble."""
+"""A container -> packets -> frames, also for damaged and unusual files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from av.sidedata.motionvectors import MotionVectors
 from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import PictureType, VideoFrame
 
-# FFmpeg's names of the codecs whose decoders, where a picture's reference is missing, draw over
-# grey. Those of other codecs wait for a picture that needs none.
+# FFmpeg's names of the codecs whose decoders paint on gray when the reference picture is missing.
+# Decoders of other codecs wait for a picture that needs no reference.
 H263_FAMILY = frozenset(
     {"flv1", "h261", "h263", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "rv10", "rv20"}
     | {"wmv1", "wmv2"}
@@ -25,18 +25,20 @@ _NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS, libavformat/avformat.h
 
 
 def open_container(path: str) -> av.container.InputContainer:
-    """av.open that survives metadata which is not UTF-8 and names that look like a protocol."""
+    """Open a file, whatever its metadata's encoding and even if its name looks like a protocol."""
     return av.open(str(Path(path).absolute()), mode="r", metadata_errors="replace")
 
 
 def is_raw(container: av.container.InputContainer) -> bool:
-    """Whether a file is nothing but coded pictures: what times FFmpeg makes up for them shift with
-    every rewind."""
+    """Whether a file holds only coded pictures, without time stamps.
+
+    The times that FFmpeg makes up for such a file shift with every rewind.
+    """
     return bool(container.format.flags & _NO_TIMES)
 
 
 def rewind(container: av.container.InputContainer) -> None:
-    """Go to the beginning, also of raw streams, which know bytes but no times."""
+    """Seek to the start of the file, also of raw streams, which know bytes but no times."""
     raw = is_raw(container)
     try:
         container.seek(0 if raw else min(container.start_time or 0, 0), unsupported_byte_offset=raw)
@@ -44,15 +46,15 @@ def rewind(container: av.container.InputContainer) -> None:
         container.seek(0, unsupported_byte_offset=not raw)
 
 
-def tick_of(stream: av.VideoStream) -> float:
-    """Seconds that one unit of the stream's time stamps stands for."""
+def read_tick(stream: av.VideoStream) -> float:
+    """Read how many seconds one unit of the stream's time stamps is."""
     return float(stream.time_base or 1 / av.time_base)
 
 
-def vectors_of(frame: VideoFrame) -> MotionVectors | None:
-    """The records of a frame whose decoder was told to export them; None: it has none."""
-    # Not `frame.side_data`: that and the frame point to each other, and a frame that waits for the
-    # garbage collector costs its decoder fresh memory.
+def read_vectors(frame: VideoFrame) -> MotionVectors | None:
+    """Read the motion vector records of a frame, if it has any and its decoder exports them."""
+    # Not `frame.side_data`: it and the frame refer to each other, and while a frame waits for the
+    # garbage collector its decoder has to allocate new memory.
     found = SideDataContainer(frame)  # type: ignore[call-arg]
     for data in found:
         if isinstance(data, MotionVectors):
@@ -61,14 +63,15 @@ def vectors_of(frame: VideoFrame) -> MotionVectors | None:
 
 
 class Packets:
-    """Decodes packet after packet; damage costs the frames it hits, not the file.
+    """Decodes packet after packet; damage costs the frames it affects, not the file.
 
-    From the beginning or behind a jump, frames are shown from the first one that can be whole.
+    At the start of the file and after a seek, iteration begins with the first frame that can be
+    complete.
 
     Attributes:
-        damage: the last error that was passed over, None if there was none.
-        damaged: packets that were incomplete, failed, or gave a frame with errors or one without
-            its reference.
+        damage: the last error that was skipped, None if there was none.
+        damaged: number of packets that were incomplete, failed to decode, or gave a frame with
+            errors or without its reference.
     """
 
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream) -> None:
@@ -77,11 +80,11 @@ class Packets:
         stream.codec_context.thread_count = 1
         self.damage: FFmpegError | None = None
         self.damaged = 0
-        self._draws_over_grey = stream.codec_context.codec.canonical_name in H263_FAMILY
+        self._paints_on_gray = stream.codec_context.codec.canonical_name in H263_FAMILY
 
     def __iter__(self) -> Iterator[tuple[Packet, list[VideoFrame]]]:
-        """Every packet from here to the end with the frames that came out when it went in."""
-        begun, last = not self._draws_over_grey, self.damage
+        """Every packet from here to the end, with the frames that decoding it returned."""
+        started, last = not self._paints_on_gray, self.damage
         for packet in self._demux():
             try:
                 frames = packet.decode()
@@ -92,18 +95,18 @@ class Packets:
                 frames = []
             failed = self.damage is not last or any(frame.is_corrupt for frame in frames)
             last = self.damage
-            if frames and not begun:
+            if frames and not started:
                 keys = [k for k, frame in enumerate(frames) if frame.key_frame]
-                begun, failed = bool(keys), failed or keys[:1] != [0]
+                started, failed = bool(keys), failed or keys[:1] != [0]
                 frames = frames[keys[0] :] if keys else []
             self.damaged += failed or packet.is_corrupt
             yield packet, frames
 
     def only_keys(self, ahead: int) -> bool:
-        """Whether the first frames of the file, as many as that, are all intra-coded.
+        """Whether the first `ahead` frames of the file are all intra-coded.
 
-        Containers may call any packet a key, and are not believed; where the next ones are none,
-        nothing is decoded.
+        Containers may flag any packet as a key frame, so flagged packets are decoded to be sure. If
+        one of the first packets is not flagged, nothing is decoded.
         """
         coming = (packet for packet in self._demux() if packet.size)
         if not all(packet.is_keyframe for packet in islice(coming, ahead)):
@@ -121,5 +124,5 @@ class Packets:
                     moved = True
                     yield packet
                 return
-            except FFmpegError as error:  # go on behind it, unless it stays where it is
+            except FFmpegError as error:  # go on after it, unless it makes no progress
                 self.damage = error

@@ -1,8 +1,7 @@
 """Decoded frames -> three uint8 planes (YUV 4:2:0).
 
-8-bit 4:2:0 video, which is nearly all video, is copied as it is. Anything else (10-bit, 4:4:4, RGB)
-is brought to that form by FFmpeg's scaler, whose context is built once a window and reused; on one
-thread, as the decoder (`decode`).
+8-bit 4:2:0 video, which is nearly all video, is copied as it is. Other formats (10-bit, 4:4:4, RGB)
+are converted by FFmpeg's scaler on one thread; its context is built once per request and reused.
 """
 
 from __future__ import annotations
@@ -18,16 +17,17 @@ from unscene.video.picture_format import FULL, LIMITED, PictureFormat
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
-_GREY = {"gray", "gray8", "y8"}
+_GRAY = {"gray", "gray8", "y8"}
 
 
 @dataclass(eq=False)
 class PlaneReader:
-    """Turns the frames of one window into planes of one size.
+    """Converts the frames of one request into planes of one size.
 
     Attributes:
-        short_side: shrink frames whose short side is larger; None keeps the coded size.
-        picture_format: of the planes; the first frame decides for all.
+        short_side: shrink frames whose short side is larger, in pixels; None keeps the coded size.
+        size: (H, W) of all planes, set by the first frame.
+        picture_format: of all planes, set by the first frame.
     """
 
     short_side: int | None = None
@@ -36,7 +36,10 @@ class PlaneReader:
     _scaler: VideoReformatter = field(default_factory=VideoReformatter, init=False)
 
     def __call__(self, frame: VideoFrame) -> Planes:
-        """uint8 (H, W), (ceil(H/2), ceil(W/2)) twice: views, to be copied while the frame lives."""
+        """Convert a frame to uint8 planes (H, W) and, twice, (ceil(H/2), ceil(W/2)).
+
+        They may be views, to be copied before the frame is released.
+        """
         if self.size is None:
             self.settle(frame)
         assert self.size is not None
@@ -46,15 +49,13 @@ class PlaneReader:
         if same_size and name in ("yuv420p", "yuvj420p"):
             return _planes(frame)
         how = None if same_size else "AREA"
-        if (
-            self.picture_format.grey
-        ):  # not to yuv420p: FFmpeg's scaler takes all grey for full range
-            if not (same_size and name in _GREY):
+        if self.picture_format.gray:  # yuv420p would do, but FFmpeg takes all gray for full range
+            if not (same_size and name in _GRAY):
                 frame = self._scaler.reformat(
                     frame, width, height, "gray", interpolation=how, threads=1
                 )
             chroma = np.full(((height + 1) // 2, (width + 1) // 2), 128, np.uint8)
-            return array_of(frame.planes[0]), chroma, chroma
+            return as_array(frame.planes[0]), chroma, chroma
         wanted = FULL if self.picture_format.full_range else LIMITED
         frame = self._scaler.reformat(
             frame,
@@ -69,7 +70,7 @@ class PlaneReader:
         return _planes(frame)
 
     def settle(self, frame: VideoFrame) -> None:
-        """The first frame decides for all: a stream that changes size midway is scaled to it."""
+        """Take size and format from the first frame; later frames are scaled to that size."""
         if self.size is not None:
             return
         height, width = frame.height, frame.width
@@ -82,44 +83,44 @@ class PlaneReader:
 
 @dataclass(eq=False)
 class FrameStack:
-    """Frames of one pass, each copied once, to where it stays.
+    """Frames of one pass in one array; each frame is copied once.
 
     Attributes:
-        reader: of the pass.
-        room: how many frames there may be.
-        times: of each frame, in seconds.
+        reader: converts the frames.
+        capacity: maximum number of frames.
+        times: presentation time of each frame in seconds.
     """
 
     reader: PlaneReader
-    room: int
+    capacity: int
     times: list[float] = field(default_factory=list, init=False)
     _planes: Planes | None = field(default=None, init=False)
 
     def add(self, frame: VideoFrame, time: float) -> None:
-        """Copy a frame behind the others, or over the last one where there is no more room."""
+        """Append a frame; if the stack is full, the frame replaces the last one."""
         new = self.reader(frame)
         if self._planes is None:
-            y, u, v = (np.empty((self.room, *plane.shape), np.uint8) for plane in new)
+            y, u, v = (np.empty((self.capacity, *plane.shape), np.uint8) for plane in new)
             self._planes = y, u, v
-        if len(self.times) == self.room:
+        if len(self.times) == self.capacity:
             self.times.pop()
         for planes, plane in zip(self._planes, new, strict=True):
             planes[len(self.times)] = plane
         self.times.append(time)
 
     def planes(self, first: int, count: int) -> Planes:
-        """`count` frames from `first` on, (count, H, W) each: views."""
+        """Views of `count` frames from `first` on, (count, H, W) each."""
         assert self._planes is not None
         y, u, v = (plane[first : first + count] for plane in self._planes)
         return y, u, v
 
 
 def _planes(frame: VideoFrame) -> Planes:
-    y, u, v = frame.planes  # every look at them builds them anew
-    return array_of(y), array_of(u), array_of(v)
+    y, u, v = frame.planes  # each access builds all of them
+    return as_array(y), as_array(u), as_array(v)
 
 
-def array_of(plane: VideoPlane) -> np.ndarray:
-    """uint8 (H, W) of an 8-bit plane, without the padding of its rows; it can be written to."""
+def as_array(plane: VideoPlane) -> np.ndarray:
+    """View an 8-bit plane as writable uint8 (H, W), without the padding of its rows."""
     shape, strides = (plane.height, plane.width), (plane.line_size, 1)
     return np.ndarray(shape, np.uint8, plane, 0, strides)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What kind of video a file is: opened, its first frame decoded, closed again."""
+"""A file -> facts about its video (codec, size, frame rate, length), from its first frame."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from unscene.video.packets import (
     Packets,
     is_raw,
     open_container,
+    read_tick,
     rewind,
-    tick_of,
 )
 from unscene.video.picture_format import PictureFormat
-from unscene.video.vectors import exact_so_far
+from unscene.video.vectors import has_exact_vectors
 
 # FFmpeg's names of the codecs (not of decoders, such as libdav1d) whose decoders export vectors.
 VECTOR_CODECS = H263_FAMILY | {"h264", "mpeg1video", "mpeg2video"}
-SAMPLE = 60  # frames that a file is judged by, where that takes more than the first
+SAMPLE = 60  # frames that are looked at, where the first one is not enough
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,14 @@ class VideoInfo:
         width, height: of the upright picture, in luma pixels.
         fps: average frames a second (25 where the file does not say).
         duration: seconds, measured by reading all packets where the file does not say.
-        frames: as the container claims, None where it does not say.
+        frames: number of frames that the container claims, None where it does not say.
         vectors: True if FFmpeg exports motion vectors for this codec, and not all of the stream's
             first 60 frames are key frames, which have none.
-        exact: True if these are the motion from one frame to the next, as far as the header and
-            the first frame tell (`vectors.exact_so_far`).
-        rotation: counter-clockwise quarter turns that make the picture upright, 0..3 (of its
-            mirror image, where the file asks for that).
+        exact: True if the stream has one reference frame, no B-frames and is not interlaced, as far
+            as its header and first frame say. Every vector is then the motion since the previous
+            frame.
+        rotation: counterclockwise quarter turns that make the picture upright, 0..3; a file that
+            asks for mirroring is mirrored first.
     """
 
     codec: str
@@ -59,29 +60,28 @@ class VideoInfo:
 
     @property
     def without_vectors(self) -> str | None:
-        """Why there are no motion vectors to read; None: there are."""
+        """The reason why there are no motion vectors to read; None if there are some."""
         if self.codec not in VECTOR_CODECS:
             return f"{self.codec} carries no motion vectors"
         return None if self.vectors else "its frames are key frames, without motion vectors"
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
-    """Open a file and decode its first frame.
+    """Open a file, decode its first frame and return facts about the video.
 
     Raises:
-        VideoError: naming the file and why it cannot be used (missing, unreadable, empty, no video
-            stream, damaged).
+        VideoError: the file is missing, not readable, empty or damaged, or has no video stream.
     """
     path = os.fspath(path)
     check_file(path)
     try:
         with open_container(path) as container:
-            stream = video_stream(container, path)
+            stream = find_video_stream(container, path)
             packets = Packets(container, stream)
             frame = next((frame for _, frames in packets for frame in frames), None)
             if frame is None:
                 raise VideoError(path, "no frame can be decoded; the file is cut short or damaged")
-            fps = frame_rate(stream)
+            fps = find_frame_rate(stream)
             context = stream.codec_context
             codec = context.codec.canonical_name
             vectors = codec in VECTOR_CODECS and not packets.only_keys(SAMPLE)
@@ -93,18 +93,19 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
                 width=width,
                 height=height,
                 fps=fps,
-                duration=duration_of(container, stream, fps),
+                duration=measure_duration(container, stream, fps),
                 frames=stream.frames or None,
                 vectors=vectors,
-                exact=vectors and exact_so_far(context, codec, interlaced=frame.interlaced_frame),
+                exact=vectors
+                and has_exact_vectors(context, codec, interlaced=frame.interlaced_frame),
                 rotation=picture_format.turns,
             )
     except (FFmpegError, OSError, ValueError) as error:
-        raise VideoError(path, why(error)) from error
+        raise VideoError(path, explain_error(error)) from error
 
 
 def check_file(path: str) -> None:
-    """Raise VideoError for what is plainly no video file, before FFmpeg sees it."""
+    """Raise VideoError for a path that cannot be a video, before FFmpeg opens it."""
     file = Path(path)
     if not file.exists():
         raise VideoError(path, "does not exist")
@@ -118,8 +119,12 @@ def check_file(path: str) -> None:
         raise VideoError(path, "is empty (0 bytes)")
 
 
-def video_stream(container: av.container.InputContainer, path: str) -> av.VideoStream:
-    """The one that FFmpeg's players would show, or else the first; cover art is none."""
+def find_video_stream(container: av.container.InputContainer, path: str) -> av.VideoStream:
+    """Find the video stream that FFmpeg's players would show, or else the first; never cover art.
+
+    Raises:
+        VideoError: there is none, or FFmpeg has no decoder for it.
+    """
     moving = [
         stream
         for stream in container.streams.video
@@ -133,31 +138,34 @@ def video_stream(container: av.container.InputContainer, path: str) -> av.VideoS
     raise VideoError(path, reason)
 
 
-def frame_rate(stream: av.VideoStream) -> float:
-    """Average frames a second; 25 where the file does not say or says nonsense."""
+def find_frame_rate(stream: av.VideoStream) -> float:
+    """Find the average number of frames per second; 25 where the file does not say a usable one."""
     for rate in (stream.average_rate, stream.guessed_rate):
         if rate and 0.1 <= float(rate) <= 1000:
             return float(rate)
     return 25.0
 
 
-def duration_of(
+def measure_duration(
     container: av.container.InputContainer, stream: av.VideoStream, fps: float
 ) -> float:
-    """Seconds, from the cheapest source that knows. A container's length may be its sound's."""
+    """Measure the length in seconds, from the cheapest source that knows it.
+
+    A container's own length may be that of its sound.
+    """
     if not is_raw(container):
         if (length := stream.duration or 0) > 0:
-            return length * tick_of(stream)
+            return length * read_tick(stream)
         if (seconds := _tagged(stream)) > 0:
             return seconds
         if (length := container.duration or 0) > 0 and len(container.streams) == 1:
             return length / av.time_base
         if stream.frames:
             return stream.frames / fps
-    # Raw and live streams carry no length: go through the packets, which decodes nothing.
+    # Raw and live streams carry no length: count the packets, which decodes nothing.
     rewind(container)
     count, stamps = 0, []
-    with suppress(FFmpegError):  # what comes before the damage counts
+    with suppress(FFmpegError):  # count what comes before the damage
         for packet in container.demux(stream):
             if packet.size:
                 count += 1
@@ -165,11 +173,11 @@ def duration_of(
                     stamps.append(packet.pts)
     if is_raw(container) or len(stamps) < count or count < 2:
         return max(count, 1) / fps
-    return (max(stamps) - min(stamps)) * tick_of(stream) + 1 / fps
+    return (max(stamps) - min(stamps)) * read_tick(stream) + 1 / fps
 
 
 def _tagged(stream: av.VideoStream) -> float:
-    """Seconds that a Matroska file says of this stream alone (DURATION: 00:01:02.5); else 0."""
+    """Length in seconds that a Matroska file gives for this stream (DURATION: 00:01:02.5), or 0."""
     for name, text in stream.metadata.items():
         found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d*)?)", text)
         if found and name.upper().startswith("DURATION"):
@@ -178,8 +186,8 @@ def _tagged(stream: av.VideoStream) -> float:
     return 0.0
 
 
-def why(error: Exception) -> str:
-    """An FFmpeg or system error in words a person can act on."""
+def explain_error(error: Exception) -> str:
+    """Put an FFmpeg or system error into words that a user can act on."""
     text = str(getattr(error, "strerror", None) or error)
     if "Invalid data found" in text or "moov atom not found" in text:
         return "is not a video that FFmpeg can read, or is damaged (invalid data)"

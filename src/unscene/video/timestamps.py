@@ -1,9 +1,9 @@
-"""Frames of a file with their times, the first frame of the file being at 0.
+"""A file -> its frames with times in seconds; the first frame of the file is at 0.
 
-Time stamps are the stream's presentation times where it has them. AVI stores none, and those FFmpeg
-makes up jump to and fro; decoding times grow evenly, but run late by a delay that only the first
-frame shows. Frames without any stamp follow the one before at the stream's frame rate; raw streams
-have no others.
+Times are the stream's presentation time stamps if it has them. AVI stores none, and those that
+FFmpeg makes up jump back and forth; its decoding time stamps grow evenly, but with a delay that
+only the first frame shows. A frame without any time stamp follows the previous one at the stream's
+frame rate; this is so for all frames of raw streams.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ import av
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
-from unscene.video.packets import Packets, is_raw, rewind, tick_of
-from unscene.video.probe import frame_rate, video_stream
+from unscene.video.packets import Packets, is_raw, read_tick, rewind
+from unscene.video.probe import find_frame_rate, find_video_stream
 
-_LONGEST = 10.0  # seconds, at least, that one picture is shown before its clock counts as broken
-_SEEK_BACK = (0.0, 2.0, 12.0, 60.0)  # seconds; some containers seek to after the wanted time
+_LONGEST = 10.0  # seconds between two frames; after a longer gap the clock counts as broken
+_SEEK_BACK = (0.0, 2.0, 12.0, 60.0)  # seconds; some containers seek too far
 
 
 class TimedFrames:
-    """A file that is open for reading, at its beginning.
+    """Frames and times of an open file.
 
     Args:
-        container: whose decoder has not been used.
-        path: for errors.
+        container: an open file whose decoder has not been used yet.
+        path: of the file, for error messages.
         options: of the decoder, as FFmpeg names them.
 
     Attributes:
-        stream: its video stream.
-        fps: average frames a second.
+        stream: the video stream.
+        fps: average frames per second.
     """
 
     def __init__(
@@ -43,41 +43,43 @@ class TimedFrames:
         options: dict[str, str] | None = None,
     ) -> None:
         self.container = container
-        self.stream = video_stream(container, path)
+        self.stream = find_video_stream(container, path)
         self.packets = Packets(container, self.stream)
         self.codec = self.stream.codec_context.codec.canonical_name
         if options:
             self.stream.codec_context.options = options
-        self.fps = frame_rate(self.stream)
-        self._tick = tick_of(self.stream)  # fractions would take a tenth of the decoding time
+        self.fps = find_frame_rate(self.stream)
+        self._tick = read_tick(self.stream)  # fractions would take a tenth of the decoding time
         self._origin = (self.stream.start_time or 0) * self._tick
         self._decoding_times = container.format.name == "avi"
         self._raw = is_raw(container)
         if self._decoding_times:
-            first = next(self.onwards(), None)
+            first = next(self.iterate(), None)
             self._origin += first[1] if first is not None else 0.0
             rewind(container)
             self.packets.damaged = 0
-        self._moved = False  # away from the beginning
+        self._moved = False  # away from the start of the file
 
     @property
     def damaged(self) -> int:
-        """Packets that were incomplete, failed or gave a frame with errors so far."""
+        """Number of packets so far that were incomplete, failed or gave a frame with errors."""
         return self.packets.damaged
 
-    def segment(self, start: float, end: float | None) -> Iterator[tuple[VideoFrame, float]]:
-        """Frames from `start` to before `end`, seconds; None: to the end of the file."""
+    def iterate_segment(
+        self, start: float, end: float | None
+    ) -> Iterator[tuple[VideoFrame, float]]:
+        """Iterate over frames from `start` to before `end` (s); None: to the end of the file."""
         half = 0.5 / self.fps
-        for frame, time in self.around(start - half):
+        for frame, time in self.iterate_around(start - half):
             if end is not None and time >= end - half:
                 return
             if time >= start - half:
                 yield frame, time
 
-    def around(self, time: float) -> Iterator[tuple[VideoFrame, float]]:
-        """All frames from a key frame at or before `time` on; from the first where none is found.
+    def iterate_around(self, time: float) -> Iterator[tuple[VideoFrame, float]]:
+        """Iterate over frames from a key frame at or before `time` (s), or from the first frame.
 
-        Containers without an index, or with a wrong one, may go too far: then from further back.
+        If a container without a proper index seeks too far, seek again from further back.
         """
         for back in _SEEK_BACK if not self._raw else ():
             if time <= back:
@@ -85,22 +87,22 @@ class TimedFrames:
             self._moved = True
             with suppress(FFmpegError):
                 self._seek(time - back)
-                frames = self.onwards()
+                frames = self.iterate()
                 first = next(frames, None)
                 if first is not None and first[1] <= time:
-                    self.packets.damaged = 0  # behind a jump references may be missing
+                    self.packets.damaged = 0  # after a seek references may be missing
                     return chain([first], frames)
         if self._moved:
             rewind(self.container)
         self._moved, self.packets.damaged = True, 0
-        return self.onwards()
+        return self.iterate()
 
     def _seek(self, time: float) -> None:
         ticks = int((time + self._origin) / self._tick)
         self.container.seek(ticks, stream=self.stream, backward=True)
 
-    def onwards(self) -> Iterator[tuple[VideoFrame, float]]:
-        """All frames from here on."""
+    def iterate(self) -> Iterator[tuple[VideoFrame, float]]:
+        """Iterate over all frames from the current position on."""
         if self._raw:
             shown = (frame for _, frames in self.packets for frame in frames)
             yield from ((frame, number / self.fps) for number, frame in enumerate(shown))
@@ -121,12 +123,13 @@ class TimedFrames:
                 yield frame, time
 
 
-def steady(
+def repair_clock(
     frames: Iterator[tuple[VideoFrame, float]], step: float
 ) -> Iterator[tuple[VideoFrame, float]]:
-    """Times that begin at 0 and always grow: a clock that was set goes on one `step` (s) later.
+    """Make times start at 0 and always grow.
 
-    Where it was set back by less than a second, later gaps make up for it: stamps that are merely
+    Where the clock jumps back, or ahead by more than 10 s, it goes on one `step` (s) later. After a
+    jump back of less than a second, later gaps make up for it, because time stamps that are merely
     out of order look like that.
     """
     most = max(_LONGEST, 10 * step)
@@ -146,10 +149,14 @@ def steady(
         yield frame, now
 
 
-def evenly(
+def resample(
     frames: Iterator[tuple[VideoFrame, float]], fps: float, length: float
 ) -> Iterator[tuple[VideoFrame, float]]:
-    """At every 1/fps from 0 on the frame that is shown then; `length`: of the last one (s)."""
+    """Sample frames at a fixed rate: at every 1/fps s from 0 on, the frame that is displayed then.
+
+    Args:
+        length: how long the last frame is displayed, in seconds.
+    """
     shown, count, time = None, 0, 0.0
     for frame, time in frames:
         while shown is not None and count / fps < time - 1e-6:
