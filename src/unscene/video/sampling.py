@@ -1,8 +1,7 @@
-"""Which frames of a video a method gets to see.
+"""The length of a video and a random generator -> which frames to read (a `Request`).
 
-A sampler turns the length of a video and a random generator into a `Request`: one point in time
-and, for every clip that is wanted, frame offsets counted from that point. The reader then makes
-one pass.
+A request is one point in time and, for every clip, frame offsets counted from that point. The
+reader (`decode`) then makes one pass over the file.
 
     video     |--------------------------------------------------------------|
     at                    v
@@ -10,8 +9,8 @@ one pass.
     clip                  x       x       x       x            (stride 4, T = 4)
     shifted                   x       x       x       x        (tau = 2)
 
-Past the end a window loops to the beginning of the video (or of its start..end segment), which is
-what equation 4 of the DSM paper asks for, and also what a video shorter than its window gets:
+A clip that runs past the end of the video (or of its start..end segment) wraps around to the start.
+Equation 4 of the DSM paper (arXiv 2009.05757) asks for this; videos shorter than a clip get it too:
 
     video     |0 1 2 3 4 5 6|
     clip       x       x     x       x          offsets 0 4 8 12 -> frames 0 4 1 5
@@ -29,17 +28,17 @@ from unscene.errors import UnsceneError
 
 @dataclass(frozen=True)
 class Request:
-    """What to read in one pass.
+    """What to read in one pass over a video.
 
     Attributes:
-        at: seconds from the beginning of the video (or segment); offset 0 is the first frame that
-            is shown at or after this time, give or take half a frame.
-        offsets: for every named clip its frames, in frames of the video counted from `at`.
-        motion: names of the clips that want the codec's motion vectors.
-        key_frame: also hand on, as the clip "key", the last key frame at or before this offset
-            (or the first there is, where none is so early).
-        motion_only: names of clips that want the vectors of all frames from their first offset to
-            their last, and no pixels: their planes hold no frame (T = 0).
+        at: seconds from the start of the video (or segment). Offset 0 is the first frame that is
+            displayed at or after this time, give or take half a frame.
+        offsets: for every clip, by its name, its frames as offsets from `at`.
+        motion: names of the clips that also need motion vectors.
+        key_frame: also return the last key frame at or before this offset, as the clip "key". If
+            there is none so early, return the first key frame after it.
+        motion_only: names of the clips that need motion vectors and no pixels: vectors of all
+            frames from the first offset to the last, and planes of T = 0 frames.
     """
 
     at: float
@@ -50,7 +49,10 @@ class Request:
 
 
 class ClipSampler(Protocol):
-    """Draws request number `number` for a video of `duration` seconds at `fps` frames a second."""
+    """Draws request `number` for a video of `duration` seconds at `fps` frames per second.
+
+    The draw depends on the arguments and on the state of `rng` only.
+    """
 
     def draw(
         self, duration: float, fps: float, rng: np.random.Generator, number: int = 0
@@ -58,33 +60,50 @@ class ClipSampler(Protocol):
 
 
 def draw_shift(shift: tuple[int, int], rng: np.random.Generator, room: int | None = None) -> int:
-    """tau of equation 4, of both ends and what lies between them.
+    """Draw the temporal shift tau ~ U{alpha1..alpha2}, both ends included.
 
     Args:
-        shift: alpha1, alpha2.
-        room: frames that it shall not go beyond, as far as alpha1 allows; None: any.
+        shift: (alpha1, alpha2).
+        room: upper limit for tau in frames, though tau is never below alpha1; None: no limit.
+
+    Source: DSM (arXiv 2009.05757), equation 4.
     """
     low, high = shift
     return int(rng.integers(low, (high if room is None else max(low, min(high, room))) + 1))
 
 
 def clip_duration(frames: int, stride: int, fps: float) -> float:
-    """Seconds between the first and the last frame of a window."""
+    """Compute the seconds between the first and the last frame of a clip.
+
+    >>> clip_duration(frames=16, stride=4, fps=30.0)
+    2.0
+    """
     return (frames - 1) * stride / fps
 
 
 @dataclass(frozen=True)
 class RandomClipSampler:
-    """A window at a random place and, if `shift` is given, its temporally shifted twin.
+    """Draws one clip at a random time and, if `shift` is given, a temporally shifted copy of it.
 
     Attributes:
         frames: T, at least 1.
-        stride: distance of neighbouring frames in frames of the video, at least 1.
-        shift: (alpha1, alpha2) of equation 4: the clip "shifted" begins tau ~ U{alpha1..alpha2}
-            frames of the video later than "clip". None: no such clip.
-        loops: equation 4, whose shifted clip may run past the end. False: the clips lie where it
-            does not, and tau is at most what the video has room for, though never below alpha1.
-        motion: clips that want motion vectors.
+        stride: distance of consecutive frames of the clip in frames of the video, at least 1.
+        shift: (alpha1, alpha2): the clip "shifted" starts tau ~ U{alpha1..alpha2} frames of the
+            video after "clip". None: no such clip.
+        loops: True: the shifted clip may run past the end and wrap around, as in equation 4. False:
+            the clips are placed where it does not, and tau is at most what the video has room for,
+            though never below alpha1.
+        motion: names of the clips that also need motion vectors.
+
+    Raises:
+        UnsceneError: a value is out of range.
+
+    >>> rng = np.random.default_rng(0)
+    >>> request = RandomClipSampler(4, stride=4, shift=(1, 5)).draw(10.0, fps=25.0, rng=rng)
+    >>> round(request.at, 3), request.offsets
+    (6.038, {'clip': (0, 4, 8, 12), 'shifted': (3, 7, 11, 15)})
+
+    Source: DSM (arXiv 2009.05757), equation 4.
     """
 
     frames: int = 16
@@ -96,7 +115,9 @@ class RandomClipSampler:
     def __post_init__(self) -> None:
         check_clip(self.frames, self.stride)
         if self.shift is not None and not 0 <= self.shift[0] <= self.shift[1]:
-            raise UnsceneError(f"shift {self.shift}: needs two frame counts, 0 <= first <= second")
+            raise UnsceneError(
+                f"shift {self.shift}: needs two numbers of frames, 0 <= first <= second"
+            )
 
     def draw(
         self, duration: float, fps: float, rng: np.random.Generator, number: int = 0
@@ -115,20 +136,24 @@ class RandomClipSampler:
 
 @dataclass(frozen=True)
 class TwoClipSampler:
-    """Two windows of one video, "clip" and "second", that begin anywhere in a stretch of it.
+    """Draws two clips of one video, "clip" and "second", that start within a stretch of it.
 
     video     |--------------------------------------------------------------|
-    stretch               |<---------- reach ---------->|      (both begin in it)
+    stretch               |<---------- reach ---------->|    (both clips start here)
     clip                                x   x   x   x
     second                      x   x   x   x
 
-    The stretch lies at random, and is all there is where a video is shorter. Either window may be
-    the earlier one, and they may overlap: in a video that holds one window only, they are the same.
+    The stretch is at a random position; in a video shorter than `reach` it is the whole video.
+    Either clip may be the earlier one, and they may overlap. In a video with room for one clip,
+    they are identical.
 
     Attributes:
-        frames, stride: as of RandomClipSampler.
-        reach: how far apart the windows begin at most, in frames of the video. All that lies
-            between them has to be decoded, so in long videos it decides what reading costs.
+        frames, stride: as in RandomClipSampler.
+        reach: maximum distance of the two starts, in frames of the video. Everything between them
+            has to be decoded, so in long videos it decides the cost of reading.
+
+    Raises:
+        UnsceneError: a value is out of range.
     """
 
     frames: int = 16
@@ -147,7 +172,7 @@ class TwoClipSampler:
         stretch = min(room, self.reach / fps)
         at = rng.random() * (room - stretch)
         clip, second = rng.random(2) * stretch
-        # Cut, not rounded: rounding could push the later window past the end, where it would loop.
+        # Truncated, not rounded: rounding could push the later clip past the end of the video.
         apart = int((second - clip) * fps)
         offsets = clip_offsets(self.frames, self.stride)
         return Request(
@@ -161,11 +186,23 @@ class TwoClipSampler:
 
 @dataclass(frozen=True)
 class UniformClipSampler:
-    """`count` windows spread evenly over the video (test protocol); draw `number` is one of them.
+    """`count` clips spread evenly over the video (test protocol); draw `number` is one of them.
 
     video     |---------------------------------|
-    count 3   [window 0]  [window 1]  [window 2]
-    count 1              [window 0]
+    count 3   [ clip 0 ]  [ clip 1 ]  [ clip 2 ]
+    count 1              [ clip 0 ]
+
+    Attributes:
+        frames, stride: as in RandomClipSampler.
+        count: number of clips; one is taken from the middle of the video.
+
+    Raises:
+        UnsceneError: a value is out of range.
+
+    >>> rng = np.random.default_rng()  # not used
+    >>> sampler = UniformClipSampler(frames=8, stride=2, count=3)
+    >>> [round(sampler.draw(4.6, 25.0, rng, number).at, 3) for number in range(3)]
+    [0.0, 2.0, 4.0]
     """
 
     frames: int = 16
@@ -185,11 +222,17 @@ class UniformClipSampler:
 
 @dataclass(frozen=True)
 class TiledClipSampler:
-    """Windows laid end to end over the whole video; draw `number` is one of them.
+    """Clips laid end to end over the whole video; draw `number` is one of them.
 
     video     |------------------------------------|
-    windows    [window 0][window 1][window 2]          what is left at the end is not shown
-    shorter   |-----|                                  one window, which loops
+    clips      [ clip 0 ][ clip 1 ][ clip 2 ]          the rest at the end is not read
+    shorter   |-----|                                  one clip, which wraps around
+
+    Attributes:
+        frames, stride: as in RandomClipSampler.
+
+    Raises:
+        UnsceneError: a value is out of range.
     """
 
     frames: int = 16
@@ -199,8 +242,8 @@ class TiledClipSampler:
         check_clip(self.frames, self.stride)
 
     def count(self, duration: float, fps: float) -> int:
-        """How many windows a video of `duration` seconds has, at least 1."""
-        # The last window ends with a frame, not with the gap after it.
+        """Number of clips in a video of `duration` seconds, at least 1."""
+        # The last clip ends with a frame, not with the gap after it.
         frames = round(duration * fps) + self.stride - 1
         return max(1, frames // (self.frames * self.stride))
 
@@ -213,30 +256,39 @@ class TiledClipSampler:
 
 @dataclass(frozen=True)
 class FutureClipSampler:
-    """A clip, the motion after it, the motion of other moments, and a frame for its context (CMD).
+    """Draws a clip, the motion after it, the motion at other times, and a key frame (CMD).
 
     video     |--------------------------------------------------------------|
     clip                      x   x   x   x
     key                     k                     within `near` frames of the clip
     motion                                   mmmm         `motion_frames`, `gap` after the clip
-    other0         mmmm                                   never over "motion"; over each other
-    other1                                        mmmm    only where room is short
+    other0         mmmm                                   never overlap "motion"; overlap each
+    other1                                        mmmm    other only if there is no more room
 
     Attributes:
-        frames, stride: as of RandomClipSampler.
-        motion_frames: F, consecutive frames of a motion window.
-        gap: frames from the clip's last to the motion's first; None: the motion ends with the clip
-            (the present, instead of the future).
-        others: motion windows of other moments.
-        reach: how far the others begin from the clip's ends at most, in frames of the video: what
-            lies between is decoded.
-        near: how far from the clip the key frame is looked for.
-        key_only: "key" is the last key frame before a frame drawn so; False: that very frame.
-        context, motion: whether "key", whether the motion windows are wanted at all.
-        motion_as: what motion windows are read as: the codec's "vectors"; "frames", one more in
-            front; or "both", all of those frames with their vectors.
-        shift, loops: also "shifted", as of RandomClipSampler.
-        vectors: clips that want motion vectors beside their frames.
+        frames, stride: as in RandomClipSampler.
+        motion_frames: F, consecutive frames of each motion clip.
+        gap: frames from the last frame of the clip to the first frame of "motion"; None: "motion"
+            ends with the clip (the present instead of the future).
+        others: number of motion clips at other times.
+        reach: maximum distance of the others from the ends of the clip, in frames of the video.
+            Everything between them has to be decoded.
+        near: maximum distance of the key frame from the clip, in frames of the video.
+        key_only: True: "key" is the last key frame before a frame drawn at random; False: that
+            frame itself.
+        context: draw "key".
+        motion: draw "motion" and the others.
+        motion_as: what is read of the motion clips: "vectors"; "frames", with one more frame in
+            front; or "both", all of those frames and their vectors.
+        shift, loops: also draw "shifted", as in RandomClipSampler.
+        vectors: names of the clips that need motion vectors in addition to their frames.
+
+    Raises:
+        UnsceneError: a value is out of range.
+
+    Source: CMD (arXiv 2104.00862); the numbers are those of the authors' code (methods.md 3.1).
+    Deviation from the paper: `reach` limits how far away the others are. The authors take them from
+    anywhere in the video, which means decoding everything in between.
     """
 
     frames: int = 16
@@ -264,7 +316,7 @@ class FutureClipSampler:
 
     @property
     def _front(self) -> int:
-        """Frames in front of a motion window that are read with it."""
+        """Number of additional frames in front of a motion clip."""
         return int(self.motion_as != "vectors")
 
     @property
@@ -273,19 +325,23 @@ class FutureClipSampler:
 
     @property
     def _motion_at(self) -> int:
-        """The first frame of the motion, counted from the clip's."""
+        """Offset from the first frame of the clip to the first frame of "motion"."""
         if self.gap is None:
             return max(1, self._span - self.motion_frames)
         return self._span - 1 + self.gap
 
     @property
     def least(self) -> int:
-        """Frames a video needs at least: 71 with CMD's numbers."""
+        """The minimum number of frames of a video.
+
+        >>> FutureClipSampler().least  # with CMD's numbers
+        71
+        """
         if not self.motion:
             return self._span
         whole = max(self._span, self._motion_at + self.motion_frames)
         if self.others and self._motion_at < self.motion_frames + self._front:
-            whole += self.motion_frames  # the others would find no room before the motion
+            whole += self.motion_frames  # room for the others in front of the motion
         return whole
 
     def draw(
@@ -293,7 +349,7 @@ class FutureClipSampler:
     ) -> Request:
         total = max(int(duration * fps + 1e-3), self.least)
         clip = int(rng.integers(total - self.least + 1))
-        begins = {"clip": clip} | (self._motion(clip, total, rng) if self.motion else {})
+        begins = {"clip": clip} | (self._draw_motion(clip, total, rng) if self.motion else {})
         last = clip + self._span - 1
         context = int(np.clip(rng.integers(clip - self.near, last + self.near + 1), 0, total - 1))
         if self.context and not self.key_only:
@@ -321,8 +377,8 @@ class FutureClipSampler:
             key_frame=min(max(context - first, 0), end) if wanted else None,
         )
 
-    def _motion(self, clip: int, total: int, rng: np.random.Generator) -> dict[str, int]:
-        """Where the motion windows begin (their pixels one frame earlier)."""
+    def _draw_motion(self, clip: int, total: int, rng: np.random.Generator) -> dict[str, int]:
+        """Draw the first frame of each motion clip, including the additional one in front."""
         count, early, last = self.motion_frames, self._front, total - self.motion_frames
         motion = clip + self._motion_at
 
@@ -331,7 +387,7 @@ class FutureClipSampler:
             return [s for s in range(low, high + 1) if abs(s - motion) >= count]
 
         near = beside(clip - self.reach, clip + self._span + self.reach)
-        # Of a short clip the motion may fill all that is near.
+        # In a short clip the motion may fill everything that is near.
         free = near or beside(motion - count, motion + count)
         begins, left = {"motion": motion - early}, free
         for other in range(self.others):
@@ -342,7 +398,11 @@ class FutureClipSampler:
 
 
 def clip_offsets(frames: int, stride: int) -> tuple[int, ...]:
-    """Offsets of T frames, `stride` apart."""
+    """List the offsets of T frames, `stride` apart.
+
+    >>> clip_offsets(frames=4, stride=3)
+    (0, 3, 6, 9)
+    """
     return tuple(range(0, frames * stride, stride))
 
 
