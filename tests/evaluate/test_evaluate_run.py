@@ -273,9 +273,9 @@ def test_what_a_test_has_of_its_gallery_is_told(
     table.write_text("\n".join(["path,label", *lines]) + "\n")
     evaluate("retrieve", str(table), saved, train=str(moving.train), clips=1)
     said = capsys.readouterr().err
-    assert "1 videos of the test count as missed" in said
+    assert "1 test videos count as wrong" in said
     assert "(sideways)" in said
-    assert "2 videos of the test are used in training too" in said
+    assert "2 test videos are also in the training set" in said
 
 
 def test_windows_without_a_disturbance_are_told(

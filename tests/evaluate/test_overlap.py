@@ -10,8 +10,8 @@ from unscene.data.catalog import Catalog
 from unscene.data.listing import open_catalog
 from unscene.evaluate.overlap import find_overlap
 
-TWICE = "videos of the test are used in training too: the result flatters"
-BESIDE = "videos of the test are other segments of files that are used in training"
+TWICE = "test videos are also in the training set: the score is too high"
+BESIDE = "test videos are other segments of files in the training set"
 
 
 def table(path: Path, *rows: str) -> Catalog:
@@ -39,7 +39,10 @@ def test_segments_are_compared_by_their_times(tmp_path: Path) -> None:
         *("a.mp4,x,0.4,0.8", "a.mp4,x,0,0.5", "a.mp4,x,,", "a.mp4,x,1.3,"),
         *("a.mp4,x,0,0.4", "a.mp4,x,0.8,1.0", "a.mp4,x,1.4,"),
     )
-    assert find_overlap(train, test, "label") == [f"4 {TWICE}", f"3 {BESIDE}: the result flatters"]
-    # Only what is learnt from counts.
+    assert find_overlap(train, test, "label") == [
+        f"4 {TWICE}",
+        f"3 {BESIDE}: the score is too high",
+    ]
+    # Only videos that are used count.
     assert find_overlap(train, test, "label", train.videos[1:])[0] == f"2 {TWICE}"
     assert find_overlap(train, test, "label", ()) == []

@@ -18,7 +18,7 @@ from torchmetrics.functional.retrieval import retrieval_average_precision, retri
 from unscene.errors import UnsceneError
 from unscene.evaluate import retrieval as file
 from unscene.evaluate.features import Features
-from unscene.evaluate.retrieval import find_nearest, retrieve
+from unscene.evaluate.retrieval import find_neighbors, retrieve
 from unscene.results.rows import Row, pick, read_rows, write_rows
 
 
@@ -55,7 +55,7 @@ def test_nearest_is_brute_force_whatever_the_chunks(
     numbers = torch.arange(9) % 4, torch.arange(20) % 4
     hidden = (numbers[0][:, None] == numbers[1][None]) & apart
     for k in (1, 5, 19):
-        found = find_nearest(query, gallery, k, apart=numbers if apart else None)
+        found = find_neighbors(query, gallery, k, groups=numbers if apart else None)
         assert found.tolist() == brute_force(query, gallery, k, hidden)
 
 
@@ -116,7 +116,7 @@ def test_leave_one_out_never_finds_another_segment_of_the_same_file() -> None:
     alone = features(values, list("aabbccdd"))
     assert retrieve(alone, alone, ks=(1,))["retrieval_r1"].value == 1.0
     one = features(values, list("aabbccdd"), files=[0] * 8)
-    with pytest.raises(UnsceneError, match=r"0 are left .* once those of a query's own file are"):
+    with pytest.raises(UnsceneError, match=r"0 are left .* without those of a query's own file"):
         retrieve(one, one)
 
 

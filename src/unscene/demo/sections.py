@@ -20,7 +20,7 @@ from unscene.audit.result import Section
 from unscene.data.catalog import Video
 from unscene.demo.findings import UNTRAINED, Finding, headline, sentences
 from unscene.evaluate.features import Features
-from unscene.evaluate.retrieval import find_nearest
+from unscene.evaluate.retrieval import find_neighbors
 from unscene.html.document import paragraph, percent, prose
 from unscene.html.pictures import data_uri, film
 from unscene.synthetic.generate import MovingScenes
@@ -71,7 +71,7 @@ def choose_examples(features: Mapping[str, Mapping[str, Features]]) -> list[Exam
     for method, splits in features.items():
         gallery = splits["train"]
         rows = [splits["unseen"].videos.index(video) for video in queries]
-        indices = find_nearest(splits["unseen"].values[rows], gallery.values, 1)[:, 0].tolist()
+        indices = find_neighbors(splits["unseen"].values[rows], gallery.values, 1)[:, 0].tolist()
         for example, index in zip(found, indices, strict=True):
             example[method] = gallery.videos[index]
     return [Example(query, each) for query, each in zip(queries, found, strict=True)]

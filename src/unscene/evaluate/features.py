@@ -1,8 +1,9 @@
-"""A frozen encoder and videos -> feature vectors.
+"""A frozen encoder and videos in, feature vectors out.
 
-mode "video"   the mean feature of some uniformly spaced windows (Clip Order's protocol)
-mode "clip"    every window of the video, laid end to end, each a feature of its own: the last
-               map, adaptive max pooling to 2x7x7, flattened (DSM paper, section 4.4)
+mode "video"   one feature per video: the mean over uniformly spaced clips (Xu et al., "Clip Order",
+               CVPR 2019)
+mode "clip"    one feature per clip, and as many clips as fit into the video end to end: the last
+               feature map, adaptive max pooling to 2x7x7, flattened (DSM paper, section 4.4)
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from unscene.video.sampling import TiledClipSampler, UniformClipSampler
 from unscene.views.augment import BasicAugmentation, make_view
 
 Mode = Literal["video", "clip"]
-POOLED = (2, 7, 7)  # T', H', W' of a clip's feature
+POOLED = (2, 7, 7)  # T', H', W' of a feature in mode "clip"
 _ROWS = 4096  # checked at once
-_IN_MEMORY = 4 * 2**30  # bytes; more than this lies in a temporary file, mapped into memory
+_IN_MEMORY = 4 * 2**30  # bytes; larger arrays are a temporary file, mapped into memory
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Features:
 
     Attributes:
         values: float32 (M, D).
-        videos: the N videos, in the order they were given.
-        owner: int64 (M,), which of the videos a row belongs to; 0..N-1 where M = N.
+        videos: N videos, in the order in which they were passed.
+        owner: int64 (M,), the index of each row's video; 0..N-1 if M = N.
         skipped: videos that could not be read, and why.
     """
 
@@ -47,17 +48,20 @@ class Features:
     skipped: tuple[Skipped, ...] = ()
 
     def labels(self, column: str) -> list[str]:
-        """The value of every row's video in a column."""
+        """The value in a column of each row's video. Raises UnsceneError if a video has none."""
         values = [video.value(column) for video in self.videos]
         return [values[i] for i in self.owner.tolist()]
 
     def files(self) -> Tensor:
-        """int64 (M,), the number of every row's file. Segments of one file are no more independent
-        than windows of one video, so that this, not `owner`, tells what is evidence of its own."""
+        """int64 (M,), the number of each row's file.
+
+        Segments of one file are as little independent of each other as clips of one video. So this,
+        and not `owner`, is the cluster of a bootstrap.
+        """
         return torch.tensor(number_files(self.videos))[self.owner]
 
     def check(self) -> None:
-        """Raise UnsceneError if a feature is no finite vector: NaN would be nearest to all."""
+        """Raise UnsceneError if a feature is not finite: NaN would be nearest to everything."""
         for start in range(0, len(self.values), _ROWS):
             rows = slice(start, start + _ROWS)
             _check_finite(self.values[rows], [self.videos[i] for i in self.owner[rows].tolist()])
@@ -76,21 +80,33 @@ def extract(
     short_side: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Features:
-    """Features of videos, of the kind that `mode` names.
+    """Extract features of videos with a frozen encoder.
 
-    Windows and size are those in `encoder.spec`: short side resized, centre crop, no jitter. The
-    encoder is in evaluation mode meanwhile, and back in its own mode after.
+    Frames, stride, size and normalization are those of `encoder.spec`: short side resized, center
+    crop, no jitter. The encoder is moved to the device. It runs in evaluation mode, and returns to
+    its own mode afterwards.
 
     Args:
-        clips: windows a video in mode "video".
+        encoder: D-dimensional features.
+        videos: N videos of a checked catalog.
+        mode: "video" or "clip", see the head of this file.
+        clips: clips per video in mode "video".
+        batch_size: number of clips encoded at once.
+        workers: number of processes that read videos; 0 reads in this one.
+        device: computes the features.
+        short_side: shrink larger frames to this short side, in pixels, while reading.
         progress: called as progress(done, total) in videos.
 
+    Returns:
+        Features of shape (N, D) in mode "video", (M, D * 2 * 7 * 7) for M clips in mode "clip";
+        fewer where videos cannot be read.
+
     Raises:
-        UnsceneError: no video could be read, or a feature is not finite.
+        UnsceneError: no video could be read, a feature is not finite, or the encoder does not take
+            three channels.
     """
     spec = encoder.spec
-    mean, std = _triple(spec.mean), _triple(spec.std)
-    basic = BasicAugmentation(spec.size, random=False, mean=mean, std=std)
+    basic = center_view(encoder)
     tiles, uniform = (
         TiledClipSampler(spec.frames, spec.stride),
         UniformClipSampler(spec.frames, spec.stride, clips),
@@ -131,8 +147,20 @@ def extract(
     return store.features(videos, tuple(skipped.values()))
 
 
+def center_view(encoder: VideoEncoder) -> BasicAugmentation:
+    """What an encoder is shown at test time: resized short side, center crop, its normalization.
+
+    Raises:
+        UnsceneError: the encoder does not take three channels.
+    """
+    spec = encoder.spec
+    if spec.channels != 3:
+        raise UnsceneError(f"{spec.name} takes {spec.channels} channels; videos have 3")
+    return BasicAugmentation.none(spec.size).with_normalization(spec.mean, spec.std)
+
+
 class _Store:
-    """Collects the features of windows, whose videos come in order, some of them failing."""
+    """Collects the features of clips. Their videos come in order, and some fail."""
 
     def __init__(self, draws: Sequence[int], *, mean: bool) -> None:
         self.mean = mean
@@ -143,7 +171,7 @@ class _Store:
         self.values: Tensor | None = None
 
     def add(self, index: Tensor, found: Tensor) -> None:
-        """Features (B, D) of windows of the videos `index` (B,)."""
+        """Add features (B, D) of clips of the videos `index` (B,)."""
         if self.values is None:
             self.values = _allocate(int(self.ends[-1]), found.shape[1])
         for i, feature in zip(index.tolist(), found, strict=True):
@@ -162,26 +190,25 @@ class _Store:
             return Features(values, kept, torch.arange(len(kept)), skipped)
         owner = torch.arange(len(kept)).repeat_interleave(self.counts[read])
         values = self.values
-        if len(owner) < len(values):  # windows that failed have left gaps
+        if len(owner) < len(values):  # clips that failed left gaps
             spans = [torch.arange(int(self.counts[i])) + self.starts[i] for i in read]
             values = values[torch.cat(spans)]
         return Features(values, kept, owner, skipped)
 
 
 def _check_finite(values: Tensor, videos: Sequence[Video]) -> None:
-    """Of features (B, D) of B videos; the length tells, and also if it is too much for a float."""
+    """Raise UnsceneError if one of the features (B, D) of B videos is not finite, or its norm."""
     bad = torch.nonzero(~values.float().norm(dim=1).isfinite())[:, 0]
     if len(bad):
         raise UnsceneError(
             f"{videos[int(bad[0])].path}: its feature is not finite ({len(bad)} of {len(values)} "
-            "looked at are not), so that nothing can be compared with it. Most often the training "
-            "of the encoder has diverged: train again with a smaller --lr, or take weights that "
-            "were saved before"
+            "features are not), so it cannot be compared. Most often the training of the encoder "
+            "has diverged: train again with a smaller --lr, or use weights that were saved earlier"
         )
 
 
 def _tiles(sampler: TiledClipSampler, video: Video) -> int:
-    assert video.info is not None, "ask a checked catalog"
+    assert video.info is not None, "the catalog is not checked"
     return sampler.count(video.duration, video.info.fps)
 
 
@@ -190,14 +217,8 @@ def _pooled(encoder: VideoEncoder, view: Tensor) -> Tensor:
 
 
 def _allocate(rows: int, dim: int) -> Tensor:
-    """Zeros (rows, dim), in memory or, if they are many, in a file that vanishes with them."""
+    """Zeros (rows, dim), in memory or, if they are large, in a file that is deleted with them."""
     if rows * dim * 4 <= _IN_MEMORY:
         return torch.zeros(rows, dim)
     with tempfile.TemporaryFile() as file:  # the mapping keeps it alive
         return torch.from_numpy(np.memmap(file, np.float32, "w+", shape=(rows, dim)))
-
-
-def _triple(values: Sequence[float]) -> tuple[float, float, float]:
-    if len(values) != 3:
-        raise UnsceneError(f"the encoder takes {len(values)} channels; videos have 3")
-    return values[0], values[1], values[2]

@@ -1,4 +1,4 @@
-"""Measures for `train.monitor`: cheap enough to be repeated while an encoder trains."""
+"""Scores for `train.monitor`: cheap enough to be repeated while an encoder trains."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def decoupling(catalog: Catalog, settings: Settings, seed: int) -> Measure:
 
 
 def neighbour(catalog: Catalog, settings: Settings, seed: int) -> Measure:
-    """With labels: recall at 1 among some videos of the training set (leave one out)."""
+    """With labels: recall@1 among some videos of the training set (leave one out)."""
     labelled = tuple(video for video in catalog.videos if video.label is not None)
 
     def measure(encoder: VideoEncoder, count: int, device: torch.device) -> dict[str, float]:
@@ -42,7 +42,7 @@ def neighbour(catalog: Catalog, settings: Settings, seed: int) -> Measure:
 
 
 def _shown(encoder: VideoEncoder, settings: Settings) -> None:
-    """The clips it trains on are those it is asked about; a checkpoint would set them, too."""
+    """Evaluate on clips like those of the training; a saved encoder has them in its spec."""
     s = settings
     encoder.spec = replace(encoder.spec, frames=s.frames, stride=s.stride, size=s.size)
 

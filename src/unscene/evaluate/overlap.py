@@ -1,4 +1,4 @@
-"""What a test and its training set, or gallery, have in common: classes, and perhaps videos."""
+"""What a test set shares with its training set or gallery: classes, and perhaps videos."""
 
 from __future__ import annotations
 
@@ -13,10 +13,17 @@ from unscene.errors import UnsceneError
 def find_overlap(
     train: Catalog, test: Catalog, label: str, used: Sequence[Video] | None = None
 ) -> list[str]:
-    """What people should know of it, a line each.
+    """Describe what a test set shares with its training set or gallery, one sentence per finding.
 
     Args:
-        used: the part of `train` that is used; None: all.
+        train: training set or gallery.
+        test: test videos.
+        label: column of the classes.
+        used: the videos of `train` that are used; None: all.
+
+    Returns:
+        How many test videos have classes that are not in `train`, are in `train` too, or are other
+        segments of files in `train`. Empty if there are none of these.
 
     Raises:
         UnsceneError: they have no class in common.
@@ -37,13 +44,13 @@ def _unknown(tested: Counter[str], names: list[str]) -> list[str]:
     if not missing:
         return []
     return [
-        f"{count} videos of the test count as missed: their classes are not in the training set "
+        f"{count} test videos count as wrong: their classes are not in the training set "
         f"({_some(missing)})"
     ]
 
 
 def _shared(videos: Sequence[Video], test: Catalog) -> list[str]:
-    """Files are compared, not their names, and times, not the numbers of segments."""
+    """Compares files, not their names, and the times of segments, not their numbers."""
     known: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for video in videos:
         known[video.file].append(_times(video))
@@ -56,10 +63,10 @@ def _shared(videos: Sequence[Video], test: Catalog) -> list[str]:
         elif there:
             beside += 1
     notes = (
-        (same, "videos of the test are used in training too"),
-        (beside, "videos of the test are other segments of files that are used in training"),
+        (same, "test videos are also in the training set"),
+        (beside, "test videos are other segments of files in the training set"),
     )
-    return [f"{count} {what}: the result flatters" for count, what in notes if count]
+    return [f"{count} {what}: the score is too high" for count, what in notes if count]
 
 
 def _times(video: Video) -> tuple[float, float]:

@@ -1,9 +1,9 @@
-"""What can be read out of frozen features: logistic regression and the nearest neighbours.
+"""Probes of frozen features: logistic regression and nearest neighbors, by scikit-learn.
 
-The strength of the regularisation and the number of neighbours are chosen on a part of the training
-set, never on the test; the chosen ones are then fitted on all of it. The regression standardises
-features with the mean and deviation of what it is fitted on. Neighbours are those of `retrieve`: by
-the cosine of features as they are.
+The strength of the regularization and the number of neighbors are chosen on a part of the training
+set, never on the test set; the probe is then fitted on the whole training set. The regression
+standardizes features with the mean and deviation of what it is fitted on. Neighbors are those of
+`retrieve`: by cosine similarity of the features as they are.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from unscene.errors import UnsceneError
 from unscene.evaluate.features import Features
 from unscene.results.statistics import Score, score
 
-STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # C of the regression, the inverse of the penalty
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # C, the inverse of the penalty
 NEIGHBORS = (1, 5, 10, 20, 50)
 _VALIDATION = 0.2
 
@@ -28,7 +28,7 @@ _Predict = Callable[[Any, NDArray[np.float32], NDArray[np.str_], NDArray[np.floa
 
 @dataclass(frozen=True)
 class Probed:
-    """Scores by metric ("probe_top1", "knn_top1") and what was chosen for each."""
+    """Scores by metric ("probe_top1", "knn_top1"), and for each the C or number of neighbors."""
 
     scores: dict[str, Score]
     chosen: dict[str, float]
@@ -42,82 +42,99 @@ def probe(
     group: str | None = None,
     seed: int = 0,
 ) -> Probed:
-    """Fit on one set, score on another.
+    """Fit both probes on one set and compute their top-1 accuracy on another.
 
     Args:
-        train, test: their labels; classes unknown to the training set count as missed.
+        train: features (N, D) to fit.
+        test: features (M, D). A video whose class is not in the training set counts as wrong.
         label: column of the classes.
-        group: a column; videos of one group are either all fitted or all validated ("scene": what
-            is chosen must work in other scenes). None: a fifth of each class validates, or a
-            fifth of the files where some are there in several segments.
-        seed: of the choice of the validation part.
+        group: a column; the validation set holds whole groups of it ("scene": the chosen strength
+            must work in other scenes). None: it holds a fifth of each class, or a fifth of the
+            files where files have several segments.
+        seed: of the validation split.
 
     Raises:
-        UnsceneError: fewer than two classes to tell apart, no such column, or a feature that is
-            not finite.
+        UnsceneError: fewer than two classes in the training set, no such column, or a feature that
+            is not finite.
+
+    >>> import torch
+    >>> from unscene.data.catalog import Video
+    >>> videos = tuple(Video(f"{i}.mp4", ["run", "jump"][i % 2]) for i in range(20))
+    >>> values = torch.eye(2)[[i % 2 for i in range(20)]] + torch.arange(20)[:, None] / 100
+    >>> features = Features(values, videos, torch.arange(20))
+    >>> probe(features, features).scores["probe_top1"].value
+    1.0
     """
     for side in (train, test):
         side.check()
     names = np.asarray(train.labels(label))
     if len(set(names)) < 2:
         raise UnsceneError("a probe needs at least two classes in its training set")
-    held = choose_validation(names, train.labels(group) if group else _segmented(train), seed)
-    known, asked = train.values.numpy(), test.values.numpy()
-    wanted = test.labels(label)
+    validation = choose_validation(names, train.labels(group) if group else _segmented(train), seed)
+    fitted, tested = train.values.numpy(), test.values.numpy()
+    true = test.labels(label)
     scores, chosen = {}, {}
     for metric, predict, choices, default in (
         ("probe_top1", classify_by_regression, STRENGTHS, 1.0),
         ("knn_top1", _classify_by_neighbors, NEIGHBORS, 1),
     ):
         best: float = default
-        if held.any():
+        if validation.any():
+            rest = ~validation
             accuracy = [
-                (predict(c, known[~held], names[~held], known[held]) == names[held]).mean()
-                for c in choices
+                (
+                    predict(choice, fitted[rest], names[rest], fitted[validation])
+                    == names[validation]
+                ).mean()
+                for choice in choices
             ]
             best = choices[int(np.argmax(accuracy))]
-        hits = (predict(best, known, names, asked) == np.asarray(wanted)).astype(np.float64)
-        scores[metric] = score(hits, labels=wanted, videos=test.files().numpy())
+        hits = (predict(best, fitted, names, tested) == np.asarray(true)).astype(np.float64)
+        scores[metric] = score(hits, labels=true, videos=test.files().numpy())
         chosen[metric] = best
     return Probed(scores, chosen)
 
 
 def classify_by_regression(
     strength: float,
-    known: NDArray[np.float32],
+    train: NDArray[np.float32],
     names: NDArray[np.str_],
-    asked: NDArray[np.float32],
+    test: NDArray[np.float32],
 ) -> Any:
-    """Names (M,) that logistic regression gives to features (M, D).
+    """Predict the classes of features by logistic regression.
 
     Args:
         strength: C, the inverse of the penalty.
-        known: (N, D), standardised before it is fitted, and asked alike.
-        names: (N,), at least two different ones.
+        train: features (N, D), standardized before the fit.
+        names: classes (N,), at least two different ones.
+        test: features (M, D), standardized in the same way.
+
+    Returns:
+        Classes (M,).
     """
-    # Here, not above: scikit-learn takes longer to import than the rest of this room.
+    # Imported here: scikit-learn takes longer to import than everything else in this module.
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=5000))
-    return model.fit(known, names).predict(asked)
+    return model.fit(train, names).predict(test)
 
 
 def _classify_by_neighbors(
     count: float,
-    known: NDArray[np.float32],
+    train: NDArray[np.float32],
     names: NDArray[np.str_],
-    asked: NDArray[np.float32],
+    test: NDArray[np.float32],
 ) -> Any:
     from sklearn.neighbors import KNeighborsClassifier
 
-    model = KNeighborsClassifier(min(int(count), len(known)), metric="cosine")
-    return model.fit(known, names).predict(asked)
+    model = KNeighborsClassifier(min(int(count), len(train)), metric="cosine")
+    return model.fit(train, names).predict(test)
 
 
 def _segmented(train: Features) -> Sequence[str] | None:
-    """The files, if some hold several rows: a segment must not choose for its own file."""
+    """The files, if some have several rows: segments of one file must not be on both sides."""
     files = [str(number) for number in train.files().tolist()]
     return files if len(set(files)) < len(files) else None
 
@@ -125,15 +142,23 @@ def _segmented(train: Features) -> Sequence[str] | None:
 def choose_validation(
     names: NDArray[np.str_], groups: Sequence[str] | None, seed: int
 ) -> NDArray[np.bool_]:
-    """Which training videos choose: bool (N,), a fifth of each class, or of the groups if there are
-    any. None of them where nothing can be spared."""
+    """Choose the validation set that selects a probe's strength.
+
+    Args:
+        names: classes (N,).
+        groups: N groups, of which whole ones are held out; None: a fifth of each class.
+        seed: of the choice.
+
+    Returns:
+        bool (N,), True for validation. All False where no video can be held out: a class needs
+        two videos, and two classes must be left to fit.
+    """
     rng = np.random.default_rng(seed)
     held = np.zeros(len(names), dtype=bool)
     if groups is not None:
         each = np.asarray(groups)
         order = rng.permutation(np.unique(each))
         held = np.isin(each, order[: max(1, round(_VALIDATION * len(order)))])
-        # What is left must still have two classes to fit.
         return held if len(set(names[~held])) > 1 else np.zeros(len(names), dtype=bool)
     for name in np.unique(names):
         own = rng.permutation(np.flatnonzero(names == name))

@@ -1,7 +1,8 @@
-"""Retrieval: is a video of the same class among the K nearest?
+"""Retrieval: is a video of the same class among the K nearest neighbors?
 
-Exact and by cosine. Similarities are held for a few queries at a time, so that memory grows with
-the gallery but never with gallery times queries; the gallery itself may lie on disk (`features`).
+The search is exact and by cosine similarity. Similarities are computed for a few queries at a time,
+so memory grows with the gallery but never with gallery times queries. The gallery itself may be a
+file that is mapped into memory, see `features`.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from unscene.errors import UnsceneError
 from unscene.evaluate.features import Features
 from unscene.results.statistics import Score, score
 
-KS = (1, 5, 10, 20, 50)  # of the papers; those that the gallery is large enough for are reported
-_CELLS = 2**23  # similarities held at once: 32 MB, and a few times as much while they are sorted
+KS = (1, 5, 10, 20, 50)  # as in the papers; K larger than the gallery are left out
+_CELLS = 2**23  # similarities in memory: 32 MB, and a few times as much while they are sorted
 _ROWS = 4096  # gallery rows compared at once
 
-Apart = tuple[Tensor, Tensor]
+Groups = tuple[Tensor, Tensor]  # of queries and gallery; rows of the same group are not compared
 
 
 def retrieve(
@@ -35,154 +36,166 @@ def retrieve(
     apart: str | None = None,
     device: torch.device | str = "cpu",
 ) -> dict[str, Score]:
-    """Recall at K and mean average precision (DSM paper, section 4.4; methods.md 1.6).
+    """Compute recall at K and mean average precision.
 
     Args:
-        query: what is searched for.
-        gallery: what is searched in. The same object as `query`: every video is searched for
-            among the others (leave one out), never finding itself, another clip of itself or
-            another segment of its file. In another gallery they are found: see `overlap`.
-        label: column of the classes. A query without any video of its class in its gallery misses.
-        ks: those that leave no query without K candidates are reported.
-        apart: a column; a query is never shown gallery videos with its own value there ("scene":
-            a match must come from another scene, though maybe of the same file).
-        device: where similarities are computed.
+        query: features (Q, D) to search for.
+        gallery: features (N, D) to search in. If it is the same object as `query`, each video is
+            searched for among the others (leave one out): it never finds itself, another clip of
+            itself or another segment of its file. In another gallery it would, see `find_overlap`.
+        label: column of the classes. A query whose class is not in the gallery counts as missed.
+        ks: values of K. Only those for which every query has at least K candidates are returned.
+        apart: a column; a query is never compared with gallery videos of its own value there
+            ("scene": a match must come from another scene, possibly of the same file).
+        device: computes the similarities.
 
     Returns:
-        "retrieval_r1" ... (share of queries with a hit among the K nearest; with `chance`)
-        and "retrieval_map" (mean over queries of the average precision over the whole gallery).
-        Intervals draw files, with all their segments and clips.
+        "retrieval_r1" ..., the share of queries with a hit among the K nearest, with the `chance`
+        of a random order; and "retrieval_map", the mean over queries of the average precision over
+        the whole gallery. Confidence intervals are from a cluster bootstrap over files.
 
     Raises:
-        UnsceneError: no such column, a feature that is not finite, or the gallery is too small
+        UnsceneError: no such column, a feature that is not finite, or a gallery that is too small
             for any K.
+
+    Source: DSM paper (Wang et al., AAAI 2021), section 4.4; methods.md 1.6.
+
+    >>> from unscene.data.catalog import Video
+    >>> videos = tuple(Video(f"{i}.mp4", label) for i, label in enumerate(["run", "run", "jump"]))
+    >>> features = Features(torch.tensor([[1.0, 0], [1, 0.1], [0, 1]]), videos, torch.arange(3))
+    >>> round(retrieve(features, features, ks=(1,))["retrieval_r1"].value, 2)
+    0.67
     """
     for side in (query, gallery):
         side.check()
-    hidden = _apart(query, gallery, apart)
-    room = _room(len(gallery.values), hidden)
-    ks = [k for k in ks if k <= room]
+    groups = _group_rows(query, gallery, apart)
+    candidates = _count_candidates(len(gallery.values), groups)
+    ks = [k for k in ks if k <= candidates]
     if not ks:
-        own = "" if hidden is None else f" once those of a query's own {apart or 'file'} are not"
+        without = "" if groups is None else f" without those of a query's own {apart or 'file'}"
         raise UnsceneError(
             f"a gallery of {len(gallery.values)} is too small to search in: "
-            f"{room} are left to compare with{own}"
+            f"{candidates} are left to compare with{without}"
         )
-    wanted, held = _numbered(query.labels(label), gallery.labels(label))
+    classes = _number(query.labels(label), gallery.labels(label))
     hits = np.empty((len(query.values), len(ks)))
     precision = np.empty(len(query.values))
-    for at, similarity in _similarities(query.values, gallery.values, hidden, device):
+    for rows, similarity in _similarities(query.values, gallery.values, groups, device):
         similarity, order = similarity.sort(dim=1, descending=True, stable=True)
-        match = held.to(order.device)[order] == wanted[at].to(order.device)[:, None]
+        match = classes[1].to(order.device)[order] == classes[0][rows].to(order.device)[:, None]
         match &= similarity > -torch.inf
         found = match.cumsum(dim=1)
         ranks = torch.arange(1, match.shape[1] + 1, device=order.device)
         total = found[:, -1].clamp(min=1)
-        precision[at] = ((found / ranks) * match).sum(dim=1).div(total).cpu().numpy()
-        hits[at] = torch.stack([found[:, k - 1] > 0 for k in ks], dim=1).cpu().numpy()
-    labels, videos = query.labels(label), query.files().numpy()
-    guessed = chance(wanted, held, hidden, ks)
+        precision[rows] = ((found / ranks) * match).sum(dim=1).div(total).cpu().numpy()
+        hits[rows] = torch.stack([found[:, k - 1] > 0 for k in ks], dim=1).cpu().numpy()
+    labels, files = query.labels(label), query.files().numpy()
+    chance = compute_chance(classes, groups, ks)
     scores = {
-        f"retrieval_r{k}": replace(
-            score(hits[:, i], labels=labels, videos=videos), chance=guessed[i]
-        )
+        f"retrieval_r{k}": replace(score(hits[:, i], labels=labels, videos=files), chance=chance[i])
         for i, k in enumerate(ks)
     }
-    return scores | {"retrieval_map": score(precision, labels=labels, videos=videos)}
+    return scores | {"retrieval_map": score(precision, labels=labels, videos=files)}
 
 
-def chance(wanted: Tensor, held: Tensor, apart: Apart | None, ks: Sequence[int]) -> list[float]:
-    """Recall at K of a gallery in random order, the mean over queries.
+def compute_chance(classes: Groups, groups: Groups | None, ks: Sequence[int]) -> list[float]:
+    """Compute recall at K of a gallery in random order, the mean over queries.
 
-    A query that must not find its own scene has fewer of its class left too, most of them where
-    scenes have their own actions: chance is then far from one in so many classes.
+    A query that is not compared with its own scene also has fewer candidates of its own class,
+    especially where actions are tied to scenes: chance is then far from 1 / number of classes.
 
     Args:
-        wanted, held: int64 (Q,) and (N,), classes of queries and gallery.
-        apart: int64 (Q,) and (N,); a query does not see rows that have its number.
-        ks: at most as many as each query sees.
+        classes: int64 (Q,) and (N,), of queries and gallery.
+        groups: int64 (Q,) and (N,); a query is not compared with rows of its own group.
+        ks: at most as many as each query has candidates.
     """
-    own, others = apart or (torch.zeros_like(wanted), torch.ones_like(held))
-    classes, hidden = Counter(held.tolist()), Counter(others.tolist())
-    both = Counter(zip(held.tolist(), others.tolist(), strict=True))
-    queries = Counter(zip(wanted.tolist(), own.tolist(), strict=True))
+    own, others = groups or (torch.zeros_like(classes[0]), torch.ones_like(classes[1]))
+    held, numbers = classes[1].tolist(), others.tolist()
+    in_class, in_group = Counter(held), Counter(numbers)
+    in_both = Counter(zip(held, numbers, strict=True))
+    queries = Counter(zip(classes[0].tolist(), own.tolist(), strict=True))
     missed = np.zeros(len(ks))
-    for (name, place), count in queries.items():
-        seen, same = len(held) - hidden[place], classes[name] - both[name, place]
-        drawn = np.arange(max(ks))
-        left = np.cumprod(np.clip(seen - same - drawn, 0, None) / np.clip(seen - drawn, 1, None))
+    drawn = np.arange(max(ks))
+    for (name, group), count in queries.items():
+        all_, same = len(held) - in_group[group], in_class[name] - in_both[name, group]
+        # scipy.stats.hypergeom has this product too, but is off by 1e-10 in a large gallery.
+        left = np.cumprod(np.clip(all_ - same - drawn, 0, None) / np.clip(all_ - drawn, 1, None))
         missed += count * left[[k - 1 for k in ks]]
-    return [float(1 - share / len(wanted)) for share in missed]
+    return [float(1 - share / len(classes[0])) for share in missed]
 
 
-def find_nearest(
+def find_neighbors(
     query: Tensor,
     gallery: Tensor,
     k: int,
     *,
-    apart: Apart | None = None,
+    groups: Groups | None = None,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """The K nearest by cosine, exact.
+    """Find the K nearest rows of the gallery by cosine similarity; the search is exact.
 
     Args:
         query: (Q, D).
         gallery: (N, D).
         k: at most N.
-        apart: int64 (Q,) and (N,); a query is not compared with rows that have its number.
-        device: where similarities are computed.
+        groups: int64 (Q,) and (N,); a query is not compared with rows of its own group.
+        device: computes the similarities.
 
     Returns:
-        int64 (Q, K) on the CPU, rows of the gallery, nearest first; -1 where none was left.
+        int64 (Q, K) on the CPU, indices into the gallery, nearest first; -1 where none was left.
+
+    >>> find_neighbors(torch.tensor([[0.0, 2]]), torch.tensor([[1.0, 0], [1, 1], [0, 1]]), 2)
+    tensor([[2, 1]])
     """
     found = torch.empty(len(query), k, dtype=torch.long)
-    for at, similarity in _similarities(query, gallery, apart, device):
+    for rows, similarity in _similarities(query, gallery, groups, device):
         best, index = similarity.topk(k, dim=1)
-        found[at] = index.masked_fill(best == -torch.inf, -1).cpu()
+        found[rows] = index.masked_fill(best == -torch.inf, -1).cpu()
     return found
 
 
 def _similarities(
-    query: Tensor, gallery: Tensor, apart: Apart | None, device: torch.device | str
+    query: Tensor, gallery: Tensor, groups: Groups | None, device: torch.device | str
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Cosines of some queries at a time with the whole gallery: (rows, N), apart ones -inf."""
+    """Cosine similarities (rows, N) of a few queries at a time; -inf within a group."""
     parts = [slice(i, i + _ROWS) for i in range(0, len(gallery), _ROWS)]
-    # Lengths once, not the whole gallery normalised: it may be larger than memory.
+    # Norms once, not the whole gallery normalized: it may be larger than memory.
     scale = torch.cat([gallery[part].float().norm(dim=1) for part in parts]).clamp(min=1e-12)
     step = max(1, _CELLS // max(1, len(gallery)))
     for start in range(0, len(query), step):
-        at = slice(start, min(start + step, len(query)))
-        asked = F.normalize(query[at].float(), dim=1).to(device)
-        similarity = torch.empty(len(asked), len(gallery), device=device)
+        rows = slice(start, min(start + step, len(query)))
+        some = F.normalize(query[rows].float(), dim=1).to(device)
+        similarity = torch.empty(len(some), len(gallery), device=device)
         for part in parts:
-            rows = gallery[part].float() / scale[part, None]
-            similarity[:, part] = asked @ rows.to(device).T
-        if apart is not None:
-            same = apart[0][at, None] == apart[1][None]
+            normalized = gallery[part].float() / scale[part, None]
+            similarity[:, part] = some @ normalized.to(device).T
+        if groups is not None:
+            same = groups[0][rows, None] == groups[1][None]
             similarity.masked_fill_(same.to(device), -torch.inf)
-        yield at, similarity
+        yield rows, similarity
 
 
-def _apart(query: Features, gallery: Features, column: str | None) -> Apart | None:
-    """What a query must not be compared with: its own file, or all of its scene, say."""
+def _group_rows(query: Features, gallery: Features, column: str | None) -> Groups | None:
+    """Groups within which nothing is compared: the values of a column, else, within one set, the
+    files."""
     if column is not None:
-        return _numbered(query.labels(column), gallery.labels(column))
+        return _number(query.labels(column), gallery.labels(column))
     if query is not gallery:
         return None
     files = query.files()
     return files, files
 
 
-def _room(count: int, apart: Apart | None) -> int:
-    """How many rows of the gallery the worst-off query is compared with."""
-    if apart is None:
+def _count_candidates(count: int, groups: Groups | None) -> int:
+    """The smallest number of gallery rows that a query is compared with."""
+    if groups is None:
         return count
-    numbers, sizes = np.unique(apart[1].numpy(), return_counts=True)
+    numbers, sizes = np.unique(groups[1].numpy(), return_counts=True)
     size = dict(zip(numbers.tolist(), sizes.tolist(), strict=True))
-    return count - max(size.get(number, 0) for number in apart[0].tolist())
+    return count - max(size.get(number, 0) for number in groups[0].tolist())
 
 
-def _numbered(query: Sequence[str], gallery: Sequence[str]) -> Apart:
+def _number(query: Sequence[str], gallery: Sequence[str]) -> Groups:
     """Names as numbers, the same in both."""
     number = {name: i for i, name in enumerate(dict.fromkeys([*query, *gallery]))}
     return (

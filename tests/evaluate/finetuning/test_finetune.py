@@ -177,7 +177,7 @@ def test_classes_unknown_to_training_are_missed_and_said(
     assert row.n == 4
     assert row.value in (0.0, 0.25)
     assert row.classes["twilight"] == 0.0
-    assert "3 videos of the test count as missed" in capsys.readouterr().err
+    assert "3 test videos count as wrong" in capsys.readouterr().err
     found = read_confusion(tmp_path / "run" / "confusion.csv")
     assert found.names == ("bright", "dark", "twilight")
     assert found.counts[:, 2].sum() == 0
