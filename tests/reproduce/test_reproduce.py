@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from small_recipe import file_with
 
+from official_footage import write_official_sets
 from tiny_runs import command
 from unscene.cli.main import main
 from unscene.encoders import VideoEncoder, create_encoder, registry
@@ -22,60 +23,19 @@ from unscene.reproduce.recipe import read_recipe
 from unscene.reproduce.run import means, reproduce
 from unscene.results.rows import Row
 from unscene.results.tables import collect
-from unscene.synthetic.generate import MovingScenes, generate
 from unscene.train.config import RunConfig
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "recipes").glob("*.yaml"))
-CLASSES = ("PushUps", "YoYo")
-KINETICS = "label,youtube_id,time_start,time_end,split\n"
 
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The three datasets as people have them, eight tiny videos each."""
     root = tmp_path_factory.mktemp("sets")
-    spec = MovingScenes(
-        train_videos=8, seen_videos=0, unseen_videos=0, size=32, frames=10,
-        object_size=(8.0, 10.0), speed=(1.0, 2.0),
-    )  # fmt: skip
-    generate(root / "footage", spec)
-    videos = sorted((root / "footage" / "train").glob("*.mp4"))
-
-    lists = root / "ucf101" / "ucfTrainTestlist"
-    lists.mkdir(parents=True)
-    (lists / "classInd.txt").write_text("1 PushUps\n2 YoYo\n")
-    names = [f"{CLASSES[i % 2]}/v_{CLASSES[i % 2]}_g0{i}_c01.avi" for i in range(8)]
-    for name, video in zip(names, videos, strict=True):
-        file = root / "ucf101" / "UCF-101" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(video, file.with_suffix(".mp4"))
-    for split in (1, 2, 3):
-        train = [f"{name} {1 + i % 2}" for i, name in enumerate(names[:6])]
-        (lists / f"trainlist0{split}.txt").write_text("\n".join(train))
-        (lists / f"testlist0{split}.txt").write_text("\n".join(names[6:]))
-
-    lists = root / "hmdb51" / "testTrainMulti_7030_splits"
-    lists.mkdir(parents=True)
-    for number, action in enumerate(("clap", "wave")):
-        folder = root / "hmdb51" / action
-        folder.mkdir()
-        own = [f"take_{i}_{action}.avi" for i in range(4)]
-        for name, video in zip(own, videos[number::2], strict=True):
-            shutil.copy(video, folder / name)
-        for split in (1, 2, 3):
-            marks = [f"{name} {1 if i < 3 else 2} " for i, name in enumerate(own)]
-            (lists / f"{action}_test_split{split}.txt").write_text("\n".join(marks))
-
-    folder = root / "kinetics" / "train" / "push_up"
-    folder.mkdir(parents=True)
-    lines = [f"push up,id{i:09d},{i},{i + 10},train" for i in range(8)]
-    (root / "kinetics" / "train.csv").write_text(KINETICS + "\n".join(lines))
-    for i, video in enumerate(videos):
-        shutil.copy(video, folder / f"id{i:09d}_{i:06d}_{i + 10:06d}.mp4")
-    yield {name: str(root / name) for name in ("ucf101", "hmdb51", "kinetics")}
+    yield write_official_sets(root)
     shutil.rmtree(root)
 
 
