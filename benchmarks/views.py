@@ -19,10 +19,11 @@ import torch.nn.functional as F
 from harness import Options, Row, footage, turns
 from PIL import Image, ImageEnhance
 
+from unscene.motion.flow import add_flow
 from unscene.video.clip import Clip, ClipBatch
 from unscene.video.decode import read_clips
 from unscene.video.sampling import Request, clip_offsets
-from unscene.views import BasicAugmentation, add_flow, draw_offsets, draw_phi, make_view, tps_grid
+from unscene.views import BasicAugmentation, draw_offsets, draw_phi, make_view, tps_grid
 
 CLIPS, FRAMES, SIZE, SHORT = 8, 16, 112, 128
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unscene.errors import UnsceneError
-from unscene.motion.flow import _dis, fill_keyframes
+from unscene.motion.flow import _dis, add_flow, codec_flow, dis_flow, fill_keyframes
 from unscene.video.clip import Clip, Motion
-from unscene.views import add_flow, codec_flow, dis_flow, geometry, view_flow
+from unscene.views import geometry, view_flow
 
 MakeClip = Callable[..., Clip]
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import media
+from unscene.motion.flow import accumulate_vectors
 from unscene.video.clip import Clip, ClipBatch, Motion, MotionBatch
 from unscene.video.decode import read_clips
 from unscene.video.sampling import Request
 from unscene.views import geometry
-from unscene.views.codec_motion import accumulate_vectors, compute_residual, motion_maps
+from unscene.views.codec_motion import compute_residual, motion_maps
 
 
 def constant(x: float, y: float, size: tuple[int, int] = (48, 64), frames: int = 2) -> MotionBatch:

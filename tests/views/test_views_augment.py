@@ -239,19 +239,19 @@ def test_jitter_stays_in_its_ranges() -> None:
     ):
         assert low <= values.min() < low + 0.01
         assert high - 0.01 < values.max() <= high
-    assert not paper.grey.any()
+    assert not paper.gray.any()
     modern = BasicAugmentation.modern().draw(sizes, seeded())
     assert 0.77 < (modern.color.hue != 0).float().mean() < 0.83
-    assert 0.17 < modern.color.grey.float().mean() < 0.23
+    assert 0.17 < modern.color.gray.float().mean() < 0.23
     assert 0.46 < (modern.blur_sigma > 0).float().mean() < 0.54
     assert modern.blur_sigma.max() <= 2
     assert (modern.affine[:, 0, 0] > 0).all(), "no flip unless asked"
 
 
-def test_grey_views_are_grey(noise: Callable[..., ClipBatch]) -> None:
+def test_gray_views_are_gray(noise: Callable[..., ClipBatch]) -> None:
     batch = noise()
     augmentation = BasicAugmentation(
-        24, grey_p=1.0, jitter=(0.4, 0.4, 0.4, 0.1), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
+        24, gray_p=1.0, jitter=(0.4, 0.4, 0.4, 0.1), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
     )
     view = make_view(batch, augmentation.draw(batch.sizes, seeded()), size=24)
     torch.testing.assert_close(view[:, 0], view[:, 1], atol=1e-5, rtol=0)

@@ -31,7 +31,7 @@ def paint(matrix: Tensor, colors: Tensor) -> Tensor:
 
 
 def luma(colors: Tensor) -> Tensor:
-    return colors @ torch.tensor(color.GREY)
+    return colors @ torch.tensor(color.GRAY)
 
 
 @pytest.mark.parametrize(("full", "hd"), list(TRIPLES))
@@ -80,9 +80,9 @@ def test_each_factor_against_its_formula() -> None:
     )
 
 
-def test_grey_is_grey_and_only_where_asked() -> None:
+def test_gray_is_gray_and_only_where_asked() -> None:
     colors = torch.rand(20, 3)
-    matrices = color.grey(torch.tensor([True, False]))
+    matrices = color.gray(torch.tensor([True, False]))
     torch.testing.assert_close(
         paint(matrices[0], colors), luma(colors)[:, None].expand(-1, 3), atol=1e-6, rtol=0
     )
@@ -91,10 +91,10 @@ def test_grey_is_grey_and_only_where_asked() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(turns=st.floats(-0.5, 0.5), value=st.floats(0, 1))
-def test_hue_leaves_grey_and_luma(turns: float, value: float) -> None:
+def test_hue_leaves_gray_and_luma(turns: float, value: float) -> None:
     matrix = color.hue(torch.tensor([turns]))[0]
-    grey = torch.full((1, 3), value)
-    torch.testing.assert_close(paint(matrix, grey), grey, atol=1e-5, rtol=0)
+    gray = torch.full((1, 3), value)
+    torch.testing.assert_close(paint(matrix, gray), gray, atol=1e-5, rtol=0)
     colors = torch.rand(10, 3)
     torch.testing.assert_close(luma(paint(matrix, colors)), luma(colors), atol=2e-4, rtol=0)
 
@@ -132,7 +132,7 @@ def slowly(
             colors = factor * colors + (1 - factor) * luma(colors).mean()
         else:
             colors = paint(getattr(color, name)(factor)[0], colors)
-    return luma(colors)[:, None].expand(-1, 3) if factors.grey[b] else colors
+    return luma(colors)[:, None].expand(-1, 3) if factors.gray[b] else colors
 
 
 @settings(max_examples=20, deadline=None)
@@ -141,8 +141,8 @@ def test_jitter_is_one_factor_after_another_in_any_order(seed: int, order: list[
     generator = torch.Generator().manual_seed(seed)
     batch = 6
     four = torch.rand(4, batch, generator=generator)
-    grey = torch.rand(batch, generator=generator) < 0.2
-    factors = color.ColorFactors(*(four[:3] + 0.5), four[3] - 0.5, grey)
+    gray = torch.rand(batch, generator=generator) < 0.2
+    factors = color.ColorFactors(*(four[:3] + 0.5), four[3] - 0.5, gray)
     yuv = torch.rand(batch, 30, 3, generator=generator) * 100 + 80
     start = color.yuv_to_rgb(torch.arange(batch) % 2 == 0, torch.arange(batch) % 3 == 0)
     matrix = color.jitter(factors, start, yuv.mean(dim=1))

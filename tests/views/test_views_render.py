@@ -15,8 +15,8 @@ import unscene.views.render  # noqa: F401  (the package exports a function of th
 from unscene.video.clip import Clip, ClipBatch
 from unscene.views import color, disturb, geometry, render, sample
 from unscene.views.render import (
-    _recolour,
-    _recolour_dense,
+    _recolor,
+    _recolor_dense,
     _sample_clips,
     _sample_dense,
     gaussian,
@@ -91,8 +91,8 @@ def test_a_gpus_colouring_equals_the_loops() -> None:
     matrix = torch.randn(3, 3, 4, generator=generator) / 50
     bounds = [(-1.0, 2.0), (0.0, 1.0), (-0.5, 0.25)]
     loops, dense = pixels.clone(), pixels.clone()
-    _recolour(loops, matrix, bounds)
-    _recolour_dense(dense, matrix, bounds)
+    _recolor(loops, matrix, bounds)
+    _recolor_dense(dense, matrix, bounds)
     torch.testing.assert_close(dense, loops, atol=1e-5, rtol=0)
 
 

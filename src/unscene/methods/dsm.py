@@ -142,7 +142,7 @@ class TripletViews(Method):
     def _crop_only(self) -> BasicAugmentation:
         """The random crop that c2 and c3 get, and nothing else of the basic augmentation."""
         none = (0.0, 0.0, 0.0, 0.0)
-        return replace(self.basic, rotation=0.0, flip=0.0, jitter=none, grey_p=0.0, blur_p=0.0)
+        return replace(self.basic, rotation=0.0, flip=0.0, jitter=none, gray_p=0.0, blur_p=0.0)
 
 
 class DSM(TripletViews, MoCo):

@@ -1,11 +1,16 @@
-"""Motion between the sampled frames of a clip: from the codec's vectors or from OpenCV's DIS.
+"""Optical flow between the frames of a clip: from OpenCV's DIS or from the codec's motion vectors.
+
+In: a clip, with motion vectors if they are to be used. Out: the clip with `flow` filled in.
 
 Convention
 ----------
-Flow is float16 (T-1, G, G, 2) on a G x G grid over the frame, (x, y), in normalised units (the
-frame is 2 wide and 2 high), and points back, DSM paper eq. 2:
-I(x, y, t+1) = I(x + Vx, y + Vy, t). A picture that moves v pixels to the right a frame has
-Vx = -2 v / W. The paper does not name its flow algorithm; DIS is ours.
+Flow is float16 (T-1, G, G, 2) on a G x G grid over the frame, (x, y) in normalized units (the frame
+is 2 wide and 2 high). It points back in time, DSM paper, eq. 2:
+I(x, y, t+1) = I(x + Vx, y + Vy, t). A picture that moves v pixels per frame to the right has
+Vx = -2 v / W.
+
+Sources: Kroeger et al., "Fast Optical Flow using Dense Inverse Search" (DIS), ECCV 2016, in OpenCV.
+The DSM paper does not name its flow algorithm; DIS is our choice.
 """
 
 from __future__ import annotations
@@ -27,23 +32,23 @@ from unscene.video.vectors import BLOCK
 
 Preset = Literal["ultrafast", "fast", "medium"]
 Source = Literal["dis", "codec", "auto"]
-# Along the short side of a picture: with 8 vectors teach less than DIS, with 16 three seeds do not
-# tell (experiments/LOG.md).
+# Least number of blocks along the short side of the picture. With 8, training on vectors is worse
+# than on DIS; with 16, three seeds show no difference (experiments/LOG.md).
 _BLOCKS = 14
 
 
 class NoVectorsError(UnsceneError, ValueError):
-    """Codec flow was asked of a clip that carries no motion vectors."""
+    """Flow from the codec was requested for a clip without motion vectors."""
 
 
 @lru_cache(maxsize=16)
 def _dis(preset: Preset, grid: int) -> Any:
-    """One DIS object per process, preset and grid. It keeps its buffers between calls, but a small
-    picture also changes its scales for good: what came before would change the flow of others."""
+    """Return one DIS object per process, preset and grid. It keeps its buffers between calls, but
+    a small picture changes its scales for good, so objects are not shared between sizes."""
     import cv2
 
     if torch.utils.data.get_worker_info() is not None:
-        cv2.setNumThreads(1)  # the workers are the parallelism already
+        cv2.setNumThreads(1)  # the workers already run in parallel
     presets = {
         "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
         "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
@@ -55,19 +60,32 @@ def _dis(preset: Preset, grid: int) -> Any:
 
 
 def dis_flow(clip: Clip, grid: int = 112, preset: Preset = "fast") -> Tensor:
-    """Dense inverse search on luma, resized to grid x grid whatever its aspect.
+    """Estimate flow by dense inverse search on luma, resized to grid x grid whatever its aspect.
 
     Args:
         clip: T frames.
         grid: G; DIS needs at least 32.
-        preset: about 0.2 (ultrafast), 0.5 (fast), 2.5 ms (medium) a pair at 112 x 112. Below
-            that OpenCV works at full size, where fast takes 0.7 (36 x 36) or 2.2 ms (64 x 64).
+        preset: about 0.2 (ultrafast), 0.5 (fast) or 2.5 ms (medium) per pair at 112 x 112. For
+            smaller pictures OpenCV computes at full size, where fast takes 0.7 (36 x 36) or 2.2 ms
+            (64 x 64).
 
     Returns:
-        float16 (T-1, G, G, 2), CPU.
+        float16 (T-1, G, G, 2), on the CPU, normalized units, pointing back.
 
     Raises:
-        ValueError: if grid is below 32 or the preset is unknown.
+        ValueError: grid is below 32, or the preset is unknown.
+
+    Source:
+        Kroeger et al. 2016, "Fast Optical Flow using Dense Inverse Search".
+
+    >>> noise = torch.randint(0, 255, (1, 8, 9), generator=torch.Generator().manual_seed(0))
+    >>> y = torch.nn.functional.interpolate(noise[None].float(), scale_factor=8, mode="bicubic")
+    >>> y = y[0, 0].clamp(0, 255).byte()
+    >>> luma = torch.stack([y[:, 4:68], y[:, :64]])  # moves 4 of 64 pixels to the right
+    >>> chroma = torch.full((2, 32, 32), 128, dtype=torch.uint8)
+    >>> flow = dis_flow(Clip(luma, chroma, chroma, torch.tensor([0.0, 0.04])), grid=64)
+    >>> flow.shape, round(float(flow[..., 0].median()), 3)  # -2 * 4 / 64
+    (torch.Size([1, 64, 64, 2]), -0.125)
     """
     import cv2
 
@@ -75,22 +93,22 @@ def dis_flow(clip: Clip, grid: int = 112, preset: Preset = "fast") -> Tensor:
         raise ValueError(f"DIS flow needs a grid of at least 32, got {grid}")
     algorithm = _dis(preset, grid)
     shrinks = min(clip.size) >= grid
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     luma = [
-        np.ascontiguousarray(cv2.resize(frame, (grid, grid), interpolation=how))
+        np.ascontiguousarray(cv2.resize(frame, (grid, grid), interpolation=interpolation))
         for frame in clip.y.cpu().numpy()
     ]
     flow = np.zeros((len(luma) - 1, grid, grid, 2), dtype=np.float16)
     for t, (before, after) in enumerate(pairwise(luma)):
-        # calc(a, b) finds V with a(x) = b(x + V): the later frame goes first to point back.
+        # calc(a, b) finds V with a(x) = b(x + V): with the later frame first, V points back.
         flow[t] = algorithm.calc(after, before, None) * (2 / grid)
     return torch.from_numpy(flow)
 
 
 def codec_flow(motion: Motion, grid: int = 112, *, filled: bool = True) -> Tensor:
-    """The codec's vectors, chained from each sampled frame back to the one before it.
+    """Make flow from the codec's vectors, chained from each sampled frame to the previous one.
 
-    See `accumulate_vectors`; what has no vector counts as still.
+    See `accumulate_vectors`. Blocks without a vector count as still.
 
     Args:
         motion: vectors of L consecutive frames, T of which are sampled.
@@ -100,7 +118,14 @@ def codec_flow(motion: Motion, grid: int = 112, *, filled: bool = True) -> Tenso
             motion in I-frames.
 
     Returns:
-        float16 (T-1, G, G, 2).
+        float16 (T-1, G, G, 2), normalized units, pointing back.
+
+    >>> vectors = torch.zeros(3, 4, 4, 2)
+    >>> vectors[..., 0] = -2.0  # every block of every frame was 2 px to the left
+    >>> valid, frames = torch.ones(3, 4, 4).bool(), torch.tensor([0, 2])
+    >>> motion = Motion(vectors, valid, frames, (64, 64), 16, True)
+    >>> codec_flow(motion, grid=8)[0, 0, 0].tolist()  # two frames of -2 * 2 / 64
+    [-0.125, 0.0]
     """
     motion = fill_keyframes(motion) if filled else motion
     height, width = motion.size
@@ -114,23 +139,23 @@ def codec_flow(motion: Motion, grid: int = 112, *, filled: bool = True) -> Tenso
 
 
 def accumulate_vectors(motion: MotionBatch) -> tuple[Tensor, Tensor]:
-    """Vectors chained from each sampled frame back to the one before it.
+    """Chain motion vectors from each sampled frame back to the previous sampled frame.
 
     Vectors of consecutive frames add up along the path: V_a..b(x) = v_b(x) + V_a..b-1(x + v_b(x)).
     All pairs are chained at once, in as many steps as the largest stride. Blocks without a vector
-    count as still, and so does a step to an earlier frame (a window that loops to the beginning).
+    count as still, and so does a step to an earlier frame (a clip that loops to the start).
 
     Args:
-        motion: B windows of L frames, T of which are sampled.
+        motion: B clips of L frames, T of which are sampled.
 
     Returns:
-        float32 (B, T-1, Hb, Wb, 2), pointing back, in luma pixels, where the block stands in the
-        later frame; and bool (B, T-1, Hb, Wb), True where every step of the path had a vector.
+        float32 (B, T-1, Hb, Wb, 2), pointing back, in luma pixels, for the blocks of the later
+        frame; and bool (B, T-1, Hb, Wb), True where every step of the path had a vector.
     """
     batch, length, rows, columns, _ = motion.vectors.shape
     device = motion.device
     vectors = motion.vectors.float() * motion.valid[..., None]
-    pairs = vectors.view(torch.float64).flatten()  # x and y travel as one number
+    pairs = vectors.view(torch.float64).flatten()  # x and y move as one number
     known = motion.valid.flatten()
     last = motion.frames[:, 1:]
     strides = last - motion.frames[:, :-1]
@@ -152,9 +177,9 @@ def accumulate_vectors(motion: MotionBatch) -> tuple[Tensor, Tensor]:
 
 @lru_cache(maxsize=16)
 def _between_blocks(blocks: int, extent: float, grid: int, pairs: bool = False) -> Tensor:
-    """Weights (G, blocks) of linear interpolation between the middles of blocks, of which the
-    frame shows the first `extent`: the last one may reach beyond it. `pairs`: (2 G, 2 blocks), for
-    numbers that come in pairs."""
+    """Make weights (G, blocks) of linear interpolation between the centers of blocks. The frame
+    covers the first `extent` of them, and its border may cut the last. `pairs`: (2 G, 2 blocks),
+    for values that are pairs of numbers."""
     place = ((torch.arange(grid) + 0.5) * (extent / grid) - 0.5).clamp(0, blocks - 1)
     distance = (place[:, None] - torch.arange(blocks)).abs()
     weights = (1 - distance).clamp(min=0)
@@ -162,8 +187,10 @@ def _between_blocks(blocks: int, extent: float, grid: int, pairs: bool = False) 
 
 
 def fill_keyframes(motion: Motion) -> Motion:
-    """Give frames without a single vector (I-frames) those of the frame after, the last those of
-    the frame before: what moves goes on moving while a codec starts anew."""
+    """Copy vectors to frames that have none (I-frames) from the nearest frame that has some.
+
+    The next frame comes first, then the previous one: motion continues across I-frames.
+    """
     has = motion.valid.flatten(1).any(dim=1)
     if bool(has.all()) or not bool(has.any()):
         return motion
@@ -175,9 +202,9 @@ def fill_keyframes(motion: Motion) -> Motion:
 
 
 def make_flow_transform(size: int, source: Source = "dis") -> Callable[[Clip], Clip]:
-    """`add_flow` as fine as views of `size` pixels can use; picklable, for a worker.
+    """Make a picklable `add_flow` for workers, on a grid as fine as views of `size` pixels.
 
-    Finer flow than the view shows is thrown away; DIS needs 32 x 32 at least.
+    Finer flow would be lost in the view; DIS needs at least 32 x 32.
     """
     return partial(add_flow, source=source, grid=max(32, size))
 
@@ -185,18 +212,18 @@ def make_flow_transform(size: int, source: Source = "dis") -> Callable[[Clip], C
 def add_flow(
     clip: Clip, source: Source = "auto", *, grid: int = 112, preset: Preset = "fast"
 ) -> Clip:
-    """The clip with its `flow` filled in, and without the motion that it may be made of.
+    """Fill in the `flow` of a clip and drop its motion vectors.
 
     Args:
         clip: with `motion` if source is "codec".
-        source: "dis", "codec", or "auto": the codec's vectors where a vector's length is motion
-            per frame and its blocks are small beside the picture, DIS elsewhere.
+        source: "dis", "codec", or "auto": motion vectors if the stream has one reference and no
+            B-frames and if the blocks are small compared with the picture, else DIS.
         grid: G.
         preset: of DIS.
 
     Raises:
-        NoVectorsError: "codec" and the clip has no vectors.
-        ValueError: unknown source.
+        NoVectorsError: source is "codec" and the clip has no vectors.
+        ValueError: source is unknown.
     """
     if source not in ("dis", "codec", "auto"):
         raise ValueError(f"flow source must be 'dis', 'codec' or 'auto', got {source!r}")
@@ -212,11 +239,11 @@ def add_flow(
 
 
 def has_usable_vectors(info: VideoInfo) -> bool:
-    """Whether "auto" takes the vectors of a checked video, as far as is known before reading."""
+    """Whether "auto" uses the vectors of a checked video, as far as is known before reading it."""
     return info.exact and min(info.width, info.height) >= _BLOCKS * BLOCK
 
 
 def _serves(motion: Motion) -> bool:
-    # A window of key frames alone has no vector at all.
+    # A clip of I-frames only has no vectors.
     fine = min(motion.size) >= _BLOCKS * motion.block
     return motion.exact and fine and bool(motion.valid.any())

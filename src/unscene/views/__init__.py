@@ -1,6 +1,5 @@
-"""Clips to views: one sampling map and one colour matrix a sample, applied once."""
+"""Clips to views: one sampling map and one color matrix per sample, each applied once."""
 
-from unscene.motion.flow import NoVectorsError, accumulate_vectors, add_flow, codec_flow, dis_flow
 from unscene.views.augment import BasicAugmentation, ViewParameters, make_view
 from unscene.views.codec_motion import compute_residual, motion_maps, residual_maps
 from unscene.views.color import ColorFactors
@@ -12,14 +11,9 @@ from unscene.views.render import render
 __all__ = [
     "BasicAugmentation",
     "ColorFactors",
-    "NoVectorsError",
     "ThinPlateSpline",
     "ViewParameters",
-    "accumulate_vectors",
-    "add_flow",
-    "codec_flow",
     "compute_residual",
-    "dis_flow",
     "draw_offsets",
     "draw_phi",
     "make_view",

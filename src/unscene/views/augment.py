@@ -1,10 +1,12 @@
-"""Basic augmentation: from a few settings to the parameters of views, from those to a view.
+"""Basic augmentation: settings -> random parameters of views (`draw`) -> views (`make_view`).
 
 Convention
 ----------
-Parameters are drawn on the CPU from the caller's generator, one set for every sample, and hold for
-all frames of its clip. The same generator state gives the same parameters on every machine.
-Crops are continuous: no position or size is rounded to whole pixels [ours].
+Parameters are drawn on the CPU from the caller's generator, one set per sample, and hold for all
+frames of its clip. The same generator state gives the same parameters on every machine.
+
+Deviation from PIL and torchvision: crops are continuous; neither position nor size is rounded to
+whole pixels.
 """
 
 from __future__ import annotations
@@ -18,25 +20,24 @@ import torch
 from torch import Tensor
 
 from unscene.device import fp32_context
+from unscene.encoders.base import IMAGENET_MEAN, IMAGENET_STD
 from unscene.video.clip import ClipBatch
 from unscene.views import color, disturb, geometry
 from unscene.views.render import pool_from, render
 
 Preset = Literal["paper", "mild", "modern", "cmd", "none"]
 Triple = tuple[float, float, float]
-IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
-IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
 class ViewParameters:
-    """Everything random about a batch of views, and how to normalise them.
+    """All random parameters of a batch of views, and the normalization.
 
     Attributes:
         affine: float32 (B, 3, 3), from the view to the source frame.
-        color: factors of the colour jitter.
-        blur_sigma: float32 (B,), in pixels of the view, 0 for none.
-        mean, std: of the normalisation, RGB in 0..1.
+        color: factors of the color jitter.
+        blur_sigma: float32 (B,), standard deviation in pixels of the view, 0 for no blur.
+        mean, std: of the normalization, for RGB in 0..1.
     """
 
     affine: Tensor
@@ -62,23 +63,30 @@ class ViewParameters:
 
 @dataclass(frozen=True)
 class BasicAugmentation:
-    """Crop, rotation, flip, colour jitter, grey, blur; the same for all frames of a clip.
+    """Crop, rotation, flip, color jitter, gray and blur; the same for all frames of a clip.
 
     Attributes:
         size: side of the square view in pixels.
-        rotation: degrees; the frame turns by U[-rotation, rotation] before it is cropped.
-        short_side: the frame is resized until its short side is short_side * size, then a square
-            of size is cut out at random; used where scale is None.
-        scale: of a random resized crop, share of the frame's area, or None.
-        ratio: aspect of a random resized crop, log-uniform.
-        flip: probability. Zero in every preset but CMD's, which mirrors its target along: a flip
-            makes left right.
-        jitter: brightness, contrast, saturation: factors from [max(0, 1-j), 1+j]; hue: turns from
-            [-j, j]. A hue of 0.5 is the whole circle.
-        jitter_p, grey_p, blur_p: probabilities.
-        blur_sigma: range in pixels of the view.
-        mean, std: normalisation.
-        random: False makes every draw the centre view without jitter.
+        rotation: degrees; the frame rotates by U[-rotation, rotation] before it is cropped.
+        short_side: resize the short side of the frame to short_side * size, then crop a random
+            square; used if scale is None.
+        scale: range of the area of a random resized crop, as a share of the frame; or None.
+        ratio: range of the aspect ratio of a random resized crop, log-uniform.
+        flip: probability of a horizontal flip. Zero in every preset except CMD's, which flips its
+            motion target too, because a flip turns motion to the left into motion to the right.
+        jitter: j of brightness, contrast and saturation (factors from [max(0, 1-j), 1+j]) and of
+            hue (turns from [-j, j]; 0.5 is the full circle).
+        jitter_p, gray_p, blur_p: probabilities.
+        blur_sigma: range of the standard deviation in pixels of the view.
+        mean, std: normalization, for RGB in 0..1.
+        random: False: every draw is the center view without jitter.
+
+    >>> BasicAugmentation.paper(112).rotation
+    10.0
+    >>> sizes = torch.tensor([[240, 320], [120, 160]])  # (H, W) of two videos
+    >>> params = BasicAugmentation.modern(64).draw(sizes, torch.Generator().manual_seed(0))
+    >>> len(params), params.affine.shape
+    (2, torch.Size([2, 3, 3]))
     """
 
     size: int = 112
@@ -89,7 +97,7 @@ class BasicAugmentation:
     flip: float = 0.0
     jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     jitter_p: float = 1.0
-    grey_p: float = 0.0
+    gray_p: float = 0.0
     blur_p: float = 0.0
     blur_sigma: tuple[float, float] = (0.1, 2.0)
     mean: Triple = field(default=IMAGENET_MEAN)
@@ -106,51 +114,51 @@ class BasicAugmentation:
 
     @classmethod
     def paper(cls, size: int = 112) -> BasicAugmentation:
-        """DSM (the authors' code): rotation 10, short side 256/224, strong jitter, no flip."""
+        """DSM's (authors' code): rotation 10, short side 256/224, strong jitter, no flip."""
         return cls(size, rotation=10.0, jitter=(0.5, 0.5, 0.25, 0.5))
 
     @classmethod
     def mild(cls, size: int = 112) -> BasicAugmentation:
-        """The paper's geometry with colours nearly as filmed: a place is still known by them."""
+        """The geometry of `paper`, with colors nearly as filmed: they still show the place."""
         return cls(size, rotation=10.0, jitter=(0.1, 0.1, 0.05, 0.01))
 
     @classmethod
     def modern(cls, size: int = 112) -> BasicAugmentation:
-        """As MoCo v2 and its kin for video: random resized crop, jitter, grey, blur."""
+        """MoCo v2's, applied to video: random resized crop, jitter, gray, blur."""
         return cls(
             size,
             scale=(0.2, 1.0),
             jitter=(0.4, 0.4, 0.4, 0.1),
             jitter_p=0.8,
-            grey_p=0.2,
+            gray_p=0.2,
             blur_p=0.5,
         )
 
     @classmethod
     def cmd(cls, size: int = 112) -> BasicAugmentation:
-        """CMD (the authors' code): as modern, with flips, and jitter for every second clip."""
+        """CMD's (authors' code): `modern` with flips, and jitter for half of the clips."""
         return replace(cls.modern(size), flip=0.5, jitter_p=0.5)
 
     @classmethod
     def none(cls, size: int = 112) -> BasicAugmentation:
-        """The centre view, nothing random."""
+        """The center view, nothing random."""
         return cls(size, random=False)
 
     @classmethod
     def of(cls, preset: Preset, size: int = 112) -> BasicAugmentation:
-        """A preset by its name."""
+        """Make a preset by its name. Raises ValueError for an unknown name."""
         presets = {name: getattr(cls, name) for name in get_args(Preset)}
         if preset not in presets:
             raise ValueError(f"augmentation must be one of {sorted(presets)}, got {preset!r}")
         return presets[preset](size)
 
     def with_normalization(self, mean: Sequence[float], std: Sequence[float]) -> BasicAugmentation:
-        """The same, normalised with one value a channel, R, G and B: those of an encoder."""
+        """Replace the normalization, one value each for R, G and B: those of an encoder."""
         mean_rgb, std_rgb = ((r, g, b) for r, g, b in (mean, std))
         return replace(self, mean=mean_rgb, std=std_rgb)
 
     def center(self, sizes: Tensor) -> ViewParameters:
-        """The view for tests: resize the short side, cut the centre, no jitter.
+        """Return the parameters of evaluation: resize the short side, crop the center, no jitter.
 
         Args:
             sizes: (B, 2), (H, W) of the frames.
@@ -161,11 +169,11 @@ class BasicAugmentation:
         return ViewParameters(affine, factors, torch.zeros(len(sizes)), self.mean, self.std)
 
     def draw(self, sizes: Tensor, generator: torch.Generator) -> ViewParameters:
-        """Draw parameters for every sample.
+        """Draw random parameters for every sample.
 
         Args:
             sizes: (B, 2), (H, W) of the frames, as in `ClipBatch.sizes`.
-            generator: a CPU generator; it is all that decides.
+            generator: a CPU generator, the only source of randomness.
         """
         if not self.random:
             return self.center(sizes)
@@ -176,7 +184,7 @@ class BasicAugmentation:
             return torch.rand(batch, generator=generator) * (high - low) + low
 
         half = self._square(sizes) if self.scale is None else self._resized(sizes, generator)
-        # A crop's centre is free within what the crop leaves of the frame.
+        # The crop may lie anywhere inside of the frame.
         room = (1 - half).clamp(min=0)
         middle = torch.stack([uniform(-1, 1), uniform(-1, 1)], dim=1) * room
         affine = geometry.crop(torch.cat([middle - half, middle + half], dim=1))
@@ -193,27 +201,27 @@ class BasicAugmentation:
             for j in factors
         )
         turns = torch.where(jittered, uniform(-hue, hue), torch.zeros(batch))
-        grey = uniform(0, 1) < self.grey_p
+        gray = uniform(0, 1) < self.gray_p
         blurred = uniform(0, 1) < self.blur_p
         sigma = torch.where(blurred, uniform(*self.blur_sigma), torch.zeros(batch))
         return ViewParameters(
             affine,
-            color.ColorFactors(bright, contrast, saturation, turns, grey),
+            color.ColorFactors(bright, contrast, saturation, turns, gray),
             sigma,
             self.mean,
             self.std,
         )
 
     def _square(self, sizes: Tensor) -> Tensor:
-        """Half extents (B, 2) in (x, y) of the square that remains of a resized short side."""
+        """Half extents (B, 2) in (x, y) of the square crop from the resized frame."""
         sides = sizes.cpu().float().flip(1)
         return sides.amin(dim=1, keepdim=True) / self.short_side / sides
 
     def _resized(self, sizes: Tensor, generator: torch.Generator, tries: int = 10) -> Tensor:
         """Half extents (B, 2) of random resized crops, drawn as torchvision draws them.
 
-        Where no try fits the frame, the box is torchvision's too, and falls anywhere in the frame;
-        torchvision centres it.
+        Deviation: if none of the tries fits into the frame, the box has torchvision's size but a
+        random position; torchvision centers it.
         """
         assert self.scale is not None
         sides = sizes.float().flip(1)[:, None]  # (B, 1, 2): W, H
@@ -225,7 +233,7 @@ class BasicAugmentation:
         ratio = torch.exp(torch.rand(batch, tries, generator=generator) * (high - low) + low)
         boxes = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=-1)
         fits = (boxes <= sides).all(dim=-1)
-        # The first try that fits; where none does, the largest box of an allowed ratio.
+        # The first try that fits; if none does, the largest box of an allowed ratio.
         first = fits.int().argmax(dim=1)
         chosen = boxes[torch.arange(batch), first]
         width, height = sides[:, 0, 0], sides[:, 0, 1]
@@ -244,20 +252,29 @@ def make_view(
     warp_offsets: Tensor | None = None,
     phi: Tensor | None = None,
 ) -> Tensor:
-    """One view of every clip: anchor, with `warp_offsets` DSM's positive, with `phi` its negative.
+    """Make one view of every clip: a crop with color jitter, optionally with DSM's disturbances.
 
     Args:
         batch: B clips of T frames, on any device.
         params: from `BasicAugmentation.draw` or `.center`.
-        size: side of the view.
-        warp_offsets: (B, N, 2), from `disturb.draw_offsets`.
-        phi: (B, T-1), from `disturb.draw_phi`; needs `batch.flow`.
+        size: side of the view in pixels.
+        warp_offsets: (B, N, 2), from `disturb.draw_offsets`: the warp of DSM's positive.
+        phi: (B, T-1), from `disturb.draw_phi`: the flow scaling of DSM's negative; needs
+            `batch.flow`.
 
     Returns:
-        float32 (B, 3, T, size, size), normalised RGB, on the batch's device.
+        float32 (B, 3, T, size, size), normalized RGB, on the batch's device.
 
     Raises:
-        ValueError: if phi is given for a batch without flow, or sizes of batches differ.
+        ValueError: phi is given for a batch without flow, or params are of another batch size.
+
+    >>> from unscene.video.clip import Clip, ClipBatch
+    >>> gray = torch.full((8, 60, 80), 128, dtype=torch.uint8)
+    >>> clip = Clip(gray, gray[:, ::2, ::2], gray[:, ::2, ::2], torch.arange(8).double() / 25)
+    >>> batch = ClipBatch.of([clip, clip])
+    >>> params = BasicAugmentation.paper(32).draw(batch.sizes, torch.Generator().manual_seed(0))
+    >>> make_view(batch, params, size=32).shape
+    torch.Size([2, 3, 8, 32, 32])
     """
     if len(params) != len(batch):
         raise ValueError(f"{len(params)} sets of parameters for a batch of {len(batch)}")

@@ -1,22 +1,23 @@
-"""What moves in one clip, over the scene of another: the motion stays, the scene is foreign.
+"""Background swap: the motion of one clip over the scene of another.
 
-    scene    the temporal median of a clip: what shows most of the time
-    mask     where a frame differs from its clip's own scene by more than noise does
+    scene    the temporal median of a clip
+    mask     where a frame differs from the scene of its own clip by more than noise
     result   mask * clip + (1 - mask) * scene of another clip
 
-No model segments anything: what changes is what moves. Other than a model's mask, this one leaves
-behind what never moves in the window (the seated body whose arm waves), and takes along what the
-median cannot see past: where a thing moves on the spot, its traces and the place it uncovers.
+No segmentation model is used; a pixel that changes counts as moving. The mask has two limits. It
+misses what does not move within the clip (the body of a seated person who waves). And if an object
+stays in one region most of the time, the median contains it, so the mask also covers its traces and
+the background that it uncovers.
 
-A camera that moves makes everything change, and a mask then shows edges, not things. `fixed` tells
-such clips, which have neither a region to give nor (but as a single frame) a scene to lend.
+With a moving camera every pixel changes and the mask shows edges instead of objects. `fixed` is
+False for such clips: they have no usable mask, and their scene is a single frame.
 
 Convention
 ----------
-Everything here works on rendered views, float (B, C, T, h, w), RGB times any scale plus any offset:
-blending commutes with normalisation. Distances in pixels are those of a view 112 wide and scale
-with it. The median of an even number of frames is the lower middle one, as `torch.median` has it.
-A scene is a still: it has neither the noise of a sensor nor that of compression.
+All functions work on rendered views, float (B, C, T, h, w), RGB with any scale and offset, because
+blending commutes with normalization. Distances in pixels are for a view 112 pixels wide and scale
+with its width. The median of an even number of frames is the lower of the middle two, as in
+`torch.median`. A scene is a still image without the noise of sensor and compression.
 """
 
 from __future__ import annotations
@@ -31,31 +32,31 @@ from torch import Tensor
 from unscene.views.augment import IMAGENET_STD
 from unscene.views.render import gaussian
 
-_WIDTH = 112  # of the view that the pixels below are meant for
-_BLUR = 0.8  # px; noise of single pixels is no motion
-_CALM = 0.2  # share of the picture that is taken to be still, to measure noise on
-_SIGMAS = 4.0  # times the noise: the least change that is motion ...
-_LEAST = 0.03  # ... but no less than this of RGB in 0..1, which compression alone may change ...
-_FAINT = 0.25  # ... or than this share of the scene's contrast, where it is darker than that
+_WIDTH = 112  # width of the view for which the distances below are given
+_BLUR = 0.8  # px; suppresses noise of single pixels
+_CALM = 0.2  # quantile of the mean change over pixels that serves as the level of noise
+_SIGMAS = 4.0  # multiple of the noise from which on change is motion ...
+_LEAST = 0.03  # ... but at least this much of RGB in 0..1, which compression alone may cause ...
+_FAINT = 0.25  # ... or, in dark scenes, this share of the contrast of the scene
 _HOLES, _SPECKS, _FEATHER = 5.0, 1.0, 0.7  # px: closed, removed, softened
-_PAUSE = 1 / 16  # share of the frames; a pause of twice that is bridged
-_EDGES, _FREE = 0.2, 0.25  # share of the picture whose edges count; share of them to stay
-_EDGE = 0.006  # per px, RGB in 0..1; what is flatter is taken for this: it is noise that changes it
-_DRIFT, _CROWDED = 0.45, 0.5  # px, and share of the picture: more of either, the camera moves
-_DARK = 0.02  # contrast, RGB in 0..1; a scene with less counts as having this much
+_PAUSE = 1 / 16  # share of the frames; pauses of up to twice that are bridged
+_EDGES, _FREE = 0.2, 0.25  # share of the pixels that are edges; share of the edges that must stay
+_EDGE = 0.006  # RGB in 0..1 per px; the least slope, because noise dominates where it is flatter
+_DRIFT, _CROWDED = 0.45, 0.5  # px, and share of the picture: above either, the camera moves
+_DARK = 0.02  # RGB in 0..1; the least contrast of a scene
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """Views, taken apart.
+    """Views split into what moves and the scene.
 
     Attributes:
         mask: float32 (B, 1, T, h, w) in 0..1, what moves; exactly 0 in a clip without change.
-        scene: (B, C, 1, h, w), dtype of the view: the median or, without a fixed camera, the middle
-            frame, as the median then is a blur.
-        share: float32 (B,), how much of the picture moves, on average over time.
-        fixed: bool (B,), whether the camera stands: at least a quarter of the scene's clearest
-            edges keep their places (the others may be in the way of what moves), and no more than
+        scene: (B, C, 1, h, w), dtype of the view: the median; if the camera moves, the middle
+            frame, because the median would be blurred.
+        share: float32 (B,), share of the picture that moves, averaged over time.
+        fixed: bool (B,), whether the camera is fixed: at least a quarter of the strongest edges
+            of the scene keep their positions (moving objects may cover the others), and at most
             half of the picture moves.
     """
 
@@ -67,21 +68,28 @@ class Segmentation:
 
 @torch.no_grad()
 def segment_motion(view: Tensor, *, std: Sequence[float] = IMAGENET_STD) -> Segmentation:
-    """Tell what moves from the scene it moves in.
+    """Split views into what moves and the scene behind it, by change against the temporal median.
 
     Args:
         view: float (B, C, T, h, w).
-        std: what RGB of 0..1 was divided by, one value a channel; ones for plain RGB.
+        std: by which RGB in 0..1 was divided, one value per channel; ones for plain RGB.
 
     Raises:
-        ValueError: if view has other axes, or another number of channels than std.
+        ValueError: view has other axes, or another number of channels than std.
+
+    >>> view = torch.zeros(1, 3, 8, 32, 32)
+    >>> for t in range(8):  # a white square moves to the right
+    ...     view[0, :, t, 12:20, 3 * t : 3 * t + 8] = 1.0
+    >>> split = segment_motion(view, std=(1.0, 1.0, 1.0))
+    >>> split.mask.shape, split.fixed.tolist(), float(split.scene.max())
+    (torch.Size([1, 1, 8, 32, 32]), [True], 0.0)
     """
     _check(view)
     if len(std) != view.shape[1]:
         raise ValueError(f"std has {len(std)} values for {view.shape[1]} channels")
     weights = torch.tensor(std, device=view.device).view(-1, 1, 1, 1)
     scale = view.shape[-1] / _WIDTH
-    # Of a frame that was repeated by `expand`, torch 2.13 finds a wrong median.
+    # torch 2.13 computes a wrong median of frames that were repeated by `expand`.
     scene = view.contiguous().median(dim=2, keepdim=True).values
     change = _blur(_length((view - scene).float() * weights), _BLUR * scale)  # (B, T, h, w)
     still = change.mean(dim=1).flatten(1)
@@ -100,18 +108,18 @@ def segment_motion(view: Tensor, *, std: Sequence[float] = IMAGENET_STD) -> Segm
 
 
 def paste_motion(view: Tensor, mask: Tensor, scene: Tensor) -> Tensor:
-    """Lay what moves over another scene.
+    """Paste the moving pixels of a view over another scene.
 
     Args:
         view: float (B, C, T, h, w).
         mask: (B, 1, T, h, w) in 0..1, of `segment_motion(view)`.
-        scene: (B, C, 1, h, w) of other clips, or (B, C, T, h, w), normalised as view is.
+        scene: (B, C, 1, h, w) or (B, C, T, h, w) of other clips, normalized as view is.
 
     Returns:
         (B, C, T, h, w), dtype of view: the view where mask is 1, the scene where it is 0.
 
     Raises:
-        ValueError: if the three do not fit each other.
+        ValueError: the shapes of the three do not fit.
     """
     _check(view)
     batch, channels, frames, h, w = view.shape
@@ -130,17 +138,17 @@ def paste_motion(view: Tensor, mask: Tensor, scene: Tensor) -> Tensor:
 def swap_background(
     view: Tensor, index: Tensor, chosen: Tensor, *, std: Sequence[float] = IMAGENET_STD
 ) -> Tensor:
-    """What moves in each clip of a batch, over the scene of the clip before it.
+    """Replace the scene of clips by that of the previous clip in the batch; the motion stays.
 
     Args:
-        view: float (B, C, T, h, w), normalised.
-        index: (B,), which video each clip is of.
-        chosen: bool (B,), which clips are to change. Those of a moving camera stay as they are, and
-            those whose neighbour is of the same video.
-        std: as `segment_motion` takes it.
+        view: float (B, C, T, h, w), normalized.
+        index: (B,), which video each clip is from.
+        chosen: bool (B,), which clips to change. Clips of a moving camera never change, nor do
+            clips whose predecessor in the batch is from the same video.
+        std: see `segment_motion`.
 
     Returns:
-        As view.
+        Shape and dtype of view.
     """
     parted = segment_motion(view, std=std)
     other = (index != index.roll(1)) & chosen.to(index.device)
@@ -150,14 +158,14 @@ def swap_background(
 
 
 def correlate_scenes(scene: Tensor, others: Tensor) -> Tensor:
-    """How alike scenes are to one: the correlation of their pixels, blind to light and contrast.
+    """Correlate the pixels of a scene with those of others; blind to brightness and contrast.
 
     Args:
         scene: (1, C, 1, h, w).
         others: (B, C, 1, h, w).
 
     Returns:
-        float32 (B,), -1..1; 0 where one of them has a single colour.
+        float32 (B,), -1..1; 0 if one of the two has a single color.
     """
     flat = torch.cat([scene, others]).flatten(1).float()
     flat = F.normalize(flat - flat.mean(dim=1, keepdim=True), dim=1)
@@ -170,8 +178,8 @@ def _check(view: Tensor) -> None:
 
 
 def _drift(scene: Tensor, change: Tensor) -> Tensor:
-    """How far the edges of a scene wander, in pixels (B,): an edge that is d px off its place
-    changes the picture by d times its slope.
+    """Estimate how far the edges of a scene move, in pixels (B,): an edge that is displaced by d
+    pixels changes the picture by d times its slope.
 
     Args:
         scene: (B, C, h, w), RGB.
@@ -194,12 +202,12 @@ def _clean(mask: Tensor, scale: float) -> Tensor:
 
 
 def _length(colors: Tensor) -> Tensor:
-    """Over the channels of (B, C, ...); `norm` takes many times as long along an inner axis."""
+    """Length over the channels of (B, C, ...); `norm` is many times slower along an inner axis."""
     return colors.square().sum(dim=1).sqrt()
 
 
 def _blur(frames: Tensor, sigma: float) -> Tensor:
-    """Gaussian over (B, T, h, w); sigma in pixels."""
+    """Blur (B, T, h, w) by a Gaussian; sigma in pixels."""
     down, across = (
         gaussian(torch.tensor([sigma], device=frames.device), size)[0] for size in frames.shape[-2:]
     )
@@ -215,7 +223,7 @@ def _shrink(frames: Tensor, radius: int) -> Tensor:
 
 
 def _bridge(frames: Tensor, radius: int) -> Tensor:
-    """Close gaps of up to 2 * radius frames; (B, T, h, w). Beyond both ends nothing moves."""
+    """Close gaps of up to 2 * radius frames in (B, T, h, w); zero padding at both ends."""
     times = F.pad(frames.flatten(2).transpose(1, 2), (radius, radius))  # (B, h * w, T + 2 radius)
     window = 2 * radius + 1
     grown = F.max_pool1d(times, window, stride=1, padding=radius)

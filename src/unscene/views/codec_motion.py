@@ -1,21 +1,21 @@
-"""The codec's motion as a view shows it: maps of forward motion, a target for training.
+"""The codec's motion as a view shows it: maps of forward motion, which serve as training targets.
 
-How it hangs together
----------------------
-A sampler names windows of consecutive frames in `Request.motion_only` (or `Request.motion`, if
-their pixels are wanted too); `video.decode` reads them in the one pass; `ClipBatch.of` stacks their
-vectors into `batch.clips[name].motion`, a `MotionBatch`, which `.to` and `.pin_memory` carry along.
-With the affine of the view that shows the clip, `motion_maps` renders them. For CMD:
+In: motion vectors of a batch and the affine of a view. Out: motion maps and residual maps.
+
+A sampler names clips of consecutive frames in `Request.motion_only` (or in `Request.motion` to read
+their pixels too); `video.decode` reads their vectors while it decodes; `ClipBatch.of` stacks them
+into `batch.clips[name].motion`, a `MotionBatch`. With the affine of the view that shows the clip,
+`motion_maps` renders them. For CMD:
 
     maps, valid = motion_maps(batch.clips["future"].motion, params.affine, (112, 112), limit=10)
 
 Convention
 ----------
-A map holds FORWARD motion per frame, dst - src, where the block stands now (dst): channel 0 is x,
-positive for what moves right, channel 1 is y, positive for what moves down. Blocks without a
-vector from the past, and so all of an I-frame, are 0 and not valid. Affines take the view to the
-source in normalised units, as in `geometry`; a block covers whole pixels of the view (nearest), so
-that values are the codec's own and a pan of v px reads v everywhere.
+A map holds FORWARD motion per frame, dst - src, at the position of the block in the current frame
+(dst): channel 0 is x, positive to the right, channel 1 is y, positive downward. Blocks without a
+vector from the past, and so all blocks of an I-frame, are 0 and not valid. Affines map the view to
+the source in normalized units, as in `geometry`. Blocks are sampled with nearest neighbor, so the
+values are those of the codec, and a pan of v px gives v everywhere.
 """
 
 from __future__ import annotations
@@ -45,27 +45,38 @@ def motion_maps(
     limit: float | None = None,
     corrected: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """Per-frame forward motion as an affine view shows it.
+    """Render the forward motion of every frame in an affine view.
 
-    Vectors turn and scale with the view: a flip negates x, and a crop of half the frame, shown as
-    large as the frame, doubles them (in pixels of the view).
+    Vectors rotate and scale with the view: a flip negates x, and a crop to half the frame doubles
+    vectors in pixels of the view.
 
     Args:
-        motion: B windows of F consecutive frames.
+        motion: vectors of B clips of F consecutive frames.
         affine: (B, 3, 3), from the view to the source, of the clip that the motion belongs to.
         size: (h, w) of the view.
         unit: "view": pixels of the view. "source": along the axes of the view, but in pixels of
             the coded frame, whatever the size of the crop.
         limit: in that unit; motion is clamped to -limit..limit and divided by it (CMD: 10).
-        corrected: False repeats two slips of CMD's authors: a flip moves the blocks and does not
-            negate x, and a crop does not rescale; `unit` then has no effect.
+        corrected: False reproduces two errors in the code of CMD's authors: a flip moves the
+            blocks but does not negate x, and a crop does not rescale; `unit` then has no effect.
 
     Returns:
-        float32 (B, 2, F, h, w), and bool (B, F, h, w), False where there is no vector. On the
+        float32 (B, 2, F, h, w), and bool (B, F, h, w), False where there is no vector, on the
         motion's device. Beyond the frame its border repeats.
 
     Raises:
-        ValueError: affine does not fit the motion, or the unit or limit is none.
+        ValueError: affine does not fit the motion, unit is unknown, or limit is not positive.
+
+    Source:
+        CMD paper (arXiv 2104.00862).
+
+    >>> from unscene.video.clip import Motion
+    >>> left = torch.full((3, 2, 2, 2), 0.0)  # blocks of 16 px; vectors point back
+    >>> left[..., 0] = -4.0  # the content was 4 px to the left: it moves to the right
+    >>> motion = Motion(left, torch.ones(3, 2, 2).bool(), torch.arange(3), (32, 32), 16, True)
+    >>> maps, valid = motion_maps(MotionBatch.of([motion]), geometry.identity(1), (32, 32))
+    >>> maps.shape, maps[0, :, 0, 0, 0].tolist()
+    (torch.Size([1, 2, 3, 32, 32]), [4.0, 0.0])
     """
     batch, frames, rows, columns, _ = motion.vectors.shape
     if affine.shape != (batch, 3, 3):
@@ -90,25 +101,26 @@ def motion_maps(
 
 
 def compute_residual(batch: ClipBatch) -> tuple[Tensor, Tensor]:
-    """What motion does not explain: each frame minus the frame before it, moved along the vectors.
+    """Compute what motion does not explain: each frame minus its motion-compensated predecessor.
 
-    FFmpeg does not hand out the residuals that a codec stores; this comes close to them (bilinear
-    instead of the codec's filters, and for a stride of several frames along the chain).
+    FFmpeg does not return the residuals that a codec stores; this is an approximation of them
+    (bilinear interpolation instead of the codec's filters; with a stride of several frames the
+    vectors are chained).
 
     Args:
         batch: B clips of T frames with `motion`.
 
     Returns:
-        float32 (B, T-1, H, W), luma of frames 1..T-1 minus what it was predicted to be, -255..255;
-        and bool of the same shape. Not valid, and 0, is what has no vector (an I-frame) and the
-        padding of the batch.
+        float32 (B, T-1, H, W), luma of frames 1..T-1 minus the prediction, -255..255; and bool of
+        the same shape, False (and 0) where there is no vector (I-frames) and in the padding of
+        the batch.
 
     Raises:
         ValueError: the batch has no motion.
     """
     motion = batch.motion
     if motion is None:
-        raise ValueError("residuals need motion: ask for it in `Request.motion`")
+        raise ValueError("residuals need motion: name the clip in `Request.motion`")
     total, has = accumulate_vectors(motion)
     size = batch.y.shape[-2], batch.y.shape[-1]
     true = batch.sizes.flip(1).float()  # (W, H)
@@ -134,13 +146,13 @@ def compute_residual(batch: ClipBatch) -> tuple[Tensor, Tensor]:
 def residual_maps(
     batch: ClipBatch, affine: Tensor, size: geometry.Size, *, limit: float = 64.0
 ) -> Tensor:
-    """The residual as an affine view shows it: a channel beside `motion_maps`.
+    """Render the residual in an affine view: a third channel beside `motion_maps`.
 
     Args:
         batch: B clips of T frames with `motion`.
         affine, size: of the view, as in `motion_maps`.
-        limit: steps of luma; the residual is clamped to -limit..limit and divided by it. 64: most
-            are within 10, and an edge that comes out of nowhere is a hundred.
+        limit: luma; the residual is clamped to -limit..limit and divided by it. Most values are
+            below 10; an edge that is not predicted has about 100.
 
     Returns:
         float32 (B, T-1, h, w), -1..1.
@@ -152,7 +164,7 @@ def residual_maps(
 
 
 def _turn(affine: Tensor, sizes: Tensor, size: geometry.Size, unit: Unit) -> Tensor:
-    """(B, 2, 2): from motion in pixels of the source to motion in the view."""
+    """Make the matrices (B, 2, 2) from motion in pixels of the source to motion in the view."""
     source = sizes.flip(1).to(affine)  # (W, H)
     view = affine.new_tensor([size[1], size[0]])
     # Columns: how far one pixel of the view, across and down, goes in the source.
@@ -162,7 +174,7 @@ def _turn(affine: Tensor, sizes: Tensor, size: geometry.Size, unit: Unit) -> Ten
 
 
 def _blocks(motion: MotionBatch, affine: Tensor, size: geometry.Size) -> Tensor:
-    """Which block every pixel of the view shows, int64 (B, h * w)."""
+    """Find the index of the block that every pixel of the view shows, int64 (B, h * w)."""
     extent = motion.sizes.flip(1).to(affine)  # (W, H) in luma pixels
     half = extent / (2 * motion.block)
     to_blocks = torch.diag_embed(torch.cat([half, torch.ones_like(half[:, :1])], dim=1))
@@ -174,5 +186,5 @@ def _blocks(motion: MotionBatch, affine: Tensor, size: geometry.Size) -> Tensor:
 
 
 def _gather(channels: Tensor, index: Tensor) -> Tensor:
-    """(B, C, N) at (B, P) -> (B, C, P)."""
+    """Read (B, C, N) at indices (B, P): (B, C, P)."""
     return channels.gather(2, index[:, None].expand(-1, channels.shape[1], -1))

@@ -1,18 +1,21 @@
-"""Colour as one matrix: YUV -> RGB, brightness, contrast, saturation, hue, grey, normalisation.
+"""Color as one matrix: YUV -> RGB, brightness, contrast, saturation, hue, gray, normalization.
+
+In: the factors of color jitter, one set per sample. Out: one matrix per sample for `render`.
 
 Convention
 ----------
-Every function gives float32 (B, 4, 4) matrices that act on columns (r, g, b, 1), RGB in 0..1, so
-that `after @ before` composes them; `view_matrix` hands their product to `render` as (B, 3, 4)
-acting on (Y, U, V, 1) as the decoder stores them, 0..255. Grey is the BT.601 luma
+Every function returns float32 (B, 4, 4) matrices that act on columns (r, g, b, 1), RGB in 0..1, so
+that `after @ before` composes them. `view_matrix` returns their product as (B, 3, 4), acting on
+(Y, U, V, 1) as the decoder stores them, 0..255. Gray is the BT.601 luma
 0.299 R + 0.587 G + 0.114 B, as in PIL and torchvision, whatever the matrix of the stream.
 
-Deviations from PIL's ColorJitter, all of them [ours]:
-- Values are clamped to 0..1 once, after the last factor, where PIL clamps after each.
-- Hue turns the chroma in YIQ by `hue` of a full circle instead of shifting H in HSV. It keeps grey
-  values (HSV keeps the largest channel), is affine, and 0.5 is the opposite colour in both.
-- Contrast blends with the mean grey of the clip, not of the frame: no flicker.
-- No order of the four factors is drawn: without clamping between them they commute.
+Deviations from PIL and torchvision's ColorJitter:
+- Values are clamped to 0..1 once, after the last factor; PIL clamps after each.
+- Hue rotates the chroma in YIQ by a part of the full circle instead of shifting H in HSV. This
+  keeps gray values (HSV keeps the largest channel) and is affine. A hue of 0.5 is the
+  opposite color in both.
+- Contrast blends with the mean gray of the clip, not of each frame, which would flicker.
+- The order of the four factors is not random: without clamping between them they commute.
 """
 
 from __future__ import annotations
@@ -27,35 +30,37 @@ import torch.nn.functional as F
 from torch import Tensor
 
 FACTORS = ("brightness", "contrast", "saturation", "hue")
-GREY = (0.299, 0.587, 0.114)
+GRAY = (0.299, 0.587, 0.114)
 _YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 
 
 @dataclass(frozen=True, repr=False)
 class ColorFactors:
-    """What colour jitter does to each sample; the neutral value changes nothing.
+    """The factors of color jitter, one of each per sample; a neutral value changes nothing.
 
     Attributes:
         brightness: float32 (B,), factor, 1 neutral, 0 black.
-        contrast: float32 (B,), 1 neutral, 0 the clip's mean grey everywhere.
-        saturation: float32 (B,), 1 neutral, 0 grey.
-        hue: float32 (B,), in turns, 0 neutral, -0.5 and 0.5 the opposite colour.
-        grey: bool (B,), True makes the sample grey after all factors.
+        contrast: float32 (B,), factor, 1 neutral, 0 the clip's mean gray everywhere.
+        saturation: float32 (B,), factor, 1 neutral, 0 gray.
+        hue: float32 (B,), in turns, 0 neutral, -0.5 and 0.5 the opposite color.
+        gray: bool (B,), True makes the sample gray after all factors.
     """
 
     brightness: Tensor
     contrast: Tensor
     saturation: Tensor
     hue: Tensor
-    grey: Tensor
+    gray: Tensor
 
     @classmethod
     def neutral(cls, batch: int) -> ColorFactors:
+        """Make the factors that change nothing, for B samples."""
         one = torch.ones(batch)
-        grey = torch.zeros(batch, dtype=torch.bool)
-        return cls(one, one, one, torch.zeros(batch), grey)
+        gray = torch.zeros(batch, dtype=torch.bool)
+        return cls(one, one, one, torch.zeros(batch), gray)
 
     def to(self, device: torch.device | str) -> ColorFactors:
+        """Move all factors to a device."""
         moved = (getattr(self, field.name).to(device) for field in fields(self))
         return type(self)(*moved)
 
@@ -64,19 +69,26 @@ class ColorFactors:
             f"{name}={[round(value, 3) for value in getattr(self, name).tolist()]}"
             for name in FACTORS
         ]
-        parts.append(f"grey={[int(value) for value in self.grey.tolist()]}")
+        parts.append(f"gray={[int(value) for value in self.gray.tolist()]}")
         return f"ColorFactors({', '.join(parts)})"
 
 
 def yuv_to_rgb(full_range: Tensor, bt709: Tensor) -> Tensor:
-    """Matrices from (Y, U, V, 1), 0..255, to RGB in 0..1 (ITU-R BT.601 / BT.709).
+    """Make the matrices from (Y, U, V, 1), 0..255, to RGB in 0..1.
 
     Args:
-        full_range: bool (B,); False takes Y from 16..235 and U, V from 16..240.
-        bt709: bool (B,).
+        full_range: bool (B,); False for Y in 16..235 and U, V in 16..240.
+        bt709: bool (B,); False for BT.601.
 
     Returns:
-        float32 (B, 4, 4). Values that no RGB colour has leave 0..1 and are clamped later.
+        float32 (B, 4, 4). YUV values outside of the RGB cube leave 0..1; they are clamped later.
+
+    Source:
+        ITU-R BT.601 and BT.709.
+
+    >>> full, limited = yuv_to_rgb(torch.tensor([True, False]), torch.tensor([True, True]))
+    >>> (limited @ torch.tensor([235.0, 128.0, 128.0, 1.0])).round(decimals=4).tolist()
+    [1.0, 1.0, 1.0, 1.0]
     """
     which = full_range.long() * 2 + bt709.long()
     return _decoders(full_range.device)[which]
@@ -102,7 +114,7 @@ def _decoders(device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _parts(device: torch.device) -> dict[str, Tensor]:
-    """Constant matrices (4, 4) of which every factor is a weighted sum."""
+    """Return the constant matrices (4, 4) of which every factor is a weighted sum."""
     yiq = torch.tensor(_YIQ, dtype=torch.float64)
     back = torch.linalg.inv(yiq)
     turn = torch.zeros(3, 3, dtype=torch.float64)
@@ -111,7 +123,7 @@ def _parts(device: torch.device) -> dict[str, Tensor]:
     swing = torch.diag(torch.tensor([0.0, 1.0, 1.0], dtype=torch.float64))
     parts = {
         "rgb": torch.eye(3, dtype=torch.float64),
-        "grey": torch.tensor(GREY, dtype=torch.float64).expand(3, 3),
+        "gray": torch.tensor(GRAY, dtype=torch.float64).expand(3, 3),
         "still": back @ still @ yiq,
         "cos": back @ swing @ yiq,
         "sin": back @ turn @ yiq,
@@ -125,37 +137,37 @@ def _parts(device: torch.device) -> dict[str, Tensor]:
 
 
 def brightness(factor: Tensor) -> Tensor:
-    """Multiply by factor (B,): (B, 4, 4)."""
+    """Multiply RGB by factor (B,): (B, 4, 4)."""
     parts = _parts(factor.device)
     return torch.addcmul(parts["one"], _lead(factor), parts["rgb"])
 
 
-def contrast(factor: Tensor, mean_grey: Tensor) -> Tensor:
-    """Blend with the clip's mean grey; both (B,): (B, 4, 4)."""
-    lift = _lead(mean_grey - factor * mean_grey)
+def contrast(factor: Tensor, mean_gray: Tensor) -> Tensor:
+    """Blend with the clip's mean gray; both (B,): (B, 4, 4)."""
+    lift = _lead(mean_gray - factor * mean_gray)
     return torch.addcmul(brightness(factor), lift, _parts(factor.device)["lift"])
 
 
 def saturation(factor: Tensor) -> Tensor:
-    """Blend with each pixel's grey; factor (B,), 0 grey: (B, 4, 4)."""
-    grey = _parts(factor.device)["grey"]
-    return torch.addcmul(brightness(factor), _lead(1 - factor), grey)
+    """Blend with each pixel's gray; factor (B,), 0 gray: (B, 4, 4)."""
+    gray = _parts(factor.device)["gray"]
+    return torch.addcmul(brightness(factor), _lead(1 - factor), gray)
 
 
 def hue(turns: Tensor) -> Tensor:
-    """Turn the chroma plane of YIQ; turns (B,), positive from red towards green: (B, 4, 4)."""
+    """Rotate the chroma plane of YIQ; turns (B,), positive from red to green: (B, 4, 4)."""
     angle, parts = turns * (2 * math.pi), _parts(turns.device)
     turned = torch.addcmul(parts["still"], _lead(angle.cos()), parts["cos"])
     return turned.addcmul_(_lead(angle.sin()), parts["sin"])
 
 
-def grey(mask: Tensor) -> Tensor:
-    """Grey where mask (B,) is true: (B, 4, 4)."""
+def gray(mask: Tensor) -> Tensor:
+    """Make samples gray where mask (B,) is true: (B, 4, 4)."""
     return saturation(torch.where(mask, 0.0, 1.0))
 
 
 def normalize(mean: Sequence[float], std: Sequence[float], batch: int) -> Tensor:
-    """(rgb - mean) / std: (B, 4, 4)."""
+    """Normalize RGB, (rgb - mean) / std: (B, 4, 4)."""
     matrix = torch.eye(4)
     scale = 1 / torch.tensor(std)
     matrix[[0, 1, 2], [0, 1, 2]] = scale
@@ -164,27 +176,27 @@ def normalize(mean: Sequence[float], std: Sequence[float], batch: int) -> Tensor
 
 
 def bounds(mean: Sequence[float], std: Sequence[float]) -> tuple[tuple[float, float], ...]:
-    """What 0 and 1 become under `normalize`: clamping there is clamping RGB to 0..1."""
+    """Return what 0 and 1 become under `normalize`, per channel: the bounds of normalized RGB."""
     return tuple(((0 - m) / s, (1 - m) / s) for m, s in zip(mean, std, strict=True))
 
 
 def jitter(factors: ColorFactors, start: Tensor, mean_yuv: Tensor) -> Tensor:
-    """Apply the factors after `start`.
+    """Apply all factors after `start`.
 
     Args:
         factors: on the device of `start`.
         start: (B, 4, 4), usually `yuv_to_rgb`.
-        mean_yuv: (B, 3), the clip's mean colour in the input space of `start`. Means pass through
-            affine maps, so contrast learns its mean grey from the matrix so far.
+        mean_yuv: (B, 3), the clip's mean color in the input space of `start`. Affine maps take
+            means to means, so the matrix so far gives the mean gray that contrast needs.
 
     Returns:
-        float32 (B, 4, 4), `grey` included.
+        float32 (B, 4, 4), `gray` included.
     """
     matrix = brightness(factors.brightness) @ start
     mean = F.pad(mean_yuv.to(start), (0, 1), value=1.0)[..., None]
-    mean_grey = (matrix @ mean)[..., 0] @ start.new_tensor((*GREY, 0.0))
-    matrix = saturation(factors.saturation) @ contrast(factors.contrast, mean_grey) @ matrix
-    return grey(factors.grey) @ hue(factors.hue) @ matrix
+    mean_gray = (matrix @ mean)[..., 0] @ start.new_tensor((*GRAY, 0.0))
+    matrix = saturation(factors.saturation) @ contrast(factors.contrast, mean_gray) @ matrix
+    return gray(factors.gray) @ hue(factors.hue) @ matrix
 
 
 def view_matrix(
@@ -196,11 +208,11 @@ def view_matrix(
     mean: Sequence[float],
     std: Sequence[float],
 ) -> Tensor:
-    """The whole colour path of a view: YUV -> RGB, jitter, normalisation; float32 (B, 3, 4)."""
+    """Compose the color path of a view: YUV -> RGB, jitter, normalization; float32 (B, 3, 4)."""
     matrix = jitter(factors, yuv_to_rgb(full_range, bt709), mean_yuv)
     return (normalize(mean, std, len(matrix)).to(matrix.device) @ matrix)[:, :3]
 
 
 def _lead(values: Tensor) -> Tensor:
-    """(B,) as (B, 1, 1)."""
+    """View (B,) as (B, 1, 1)."""
     return values.float()[:, None, None]

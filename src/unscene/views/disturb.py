@@ -1,12 +1,12 @@
-"""The disturbances of DSM: local in space (the positive) and local in time (the negative).
+"""The disturbances of DSM: a spatial warp for the positive, flow scaling for the negative.
 
-Random parameters first, grids from parameters second, so that a view can be drawn again.
+Random parameters are drawn first and grids are made from them, so that a view can be repeated.
 
 Convention
 ----------
-Grids and flow are normalised, (x, y), as in `geometry`; flow points back (DSM paper, eq. 2):
-I(x, y, t+1) = I(x + Vx, y + Vy, t). The other temporal disturbance, temporal shift (eq. 4), is a
-choice of frames and therefore the reader's: see `unscene.video.sampling`.
+Grids and flow are normalized (x, y), as in `geometry`. Flow points back in time (DSM paper, eq. 2):
+I(x, y, t+1) = I(x + Vx, y + Vy, t). The other temporal disturbance, temporal shift (eq. 4), chooses
+other frames, so it belongs to the sampler: see `unscene.video.sampling`.
 """
 
 from __future__ import annotations
@@ -22,16 +22,23 @@ from unscene.views.sample import gather_pairs
 def draw_offsets(
     batch: int, generator: torch.Generator, *, points: int = 5, reach: float = 0.2
 ) -> Tensor:
-    """Offsets of the spline's source points, U[-reach, reach] (DSM, "Spatial Local Disturbance").
+    """Draw the offsets of the spline's source points from U[-reach, reach].
 
     Args:
         batch: B.
         generator: a CPU generator.
-        points: points per side; the code of the paper has 5.
-        reach: C in normalised units; the paper's tenth of the frame is 0.2.
+        points: points per side; 5 in the authors' code.
+        reach: C in normalized units; the paper's tenth of the frame is 0.2.
 
     Returns:
         float32 (B, points * points, 2), for `geometry.tps_grid`.
+
+    Source:
+        DSM paper, "Spatial Local Disturbance".
+
+    >>> offsets = draw_offsets(2, torch.Generator().manual_seed(0))
+    >>> offsets.shape, bool(offsets.abs().max() <= 0.2)
+    (torch.Size([2, 25, 2]), True)
     """
     return (torch.rand(batch, points * points, 2, generator=generator) * 2 - 1) * reach
 
@@ -39,12 +46,12 @@ def draw_offsets(
 def draw_phi(
     batch: int, frames: int, generator: torch.Generator, *, maximum: float = 5.0
 ) -> Tensor:
-    """phi(t) ~ U[0, M] of eq. 3, a value for every frame but the first: float32 (B, T-1)."""
+    """Draw phi(t) ~ U[0, M] of DSM's eq. 3 for every frame but the first: float32 (B, T-1)."""
     return torch.rand(batch, frames - 1, generator=generator) * maximum
 
 
 def warp(affine: Tensor, offsets: Tensor, size: geometry.Size) -> Tensor:
-    """Crop, then warp: p(u) = affine(TPS(u)), the same for every frame.
+    """Make the grid of a warped crop, p(u) = affine(TPS(u)), the same for every frame.
 
     Args:
         affine: (B, 3, 3), from the warped view to the source.
@@ -58,10 +65,10 @@ def warp(affine: Tensor, offsets: Tensor, size: geometry.Size) -> Tensor:
 
 
 def sample_flow(flow: Tensor, grid: Tensor) -> Tensor:
-    """Bilinear flow at positions in the source; beyond the frame the flow of its border.
+    """Sample flow bilinearly at positions in the source; beyond the frame its border repeats.
 
     Args:
-        flow: (B, P, G, G, 2), normalised, any float dtype.
+        flow: (B, P, G, G, 2), normalized, any float dtype.
         grid: (B, h, w, 2).
 
     Returns:
@@ -71,13 +78,13 @@ def sample_flow(flow: Tensor, grid: Tensor) -> Tensor:
 
 
 def _flow_clips(flow: Tensor, grid: Tensor) -> Tensor:
-    """A clip after the other, in compiled loops: on the CPU."""
+    """On the CPU: clip by clip in compiled loops."""
     moved = [gather_pairs(*both) for both in zip(flow, grid, strict=True)]
     return torch.stack(moved) if len(moved) > 1 else moved[0][None]
 
 
 def _flow_dense(flow: Tensor, grid: Tensor) -> Tensor:
-    """The same by torch's grid_sample: any device."""
+    """On any device: torch's grid_sample."""
     batch, pairs, rows, columns, _ = flow.shape
     channels = flow.permute(0, 1, 4, 2, 3).reshape(batch, pairs * 2, rows, columns).float()
     sampled = F.grid_sample(channels, grid, padding_mode="border", align_corners=False)
@@ -85,7 +92,7 @@ def _flow_dense(flow: Tensor, grid: Tensor) -> Tensor:
 
 
 def scale_flow(grid: Tensor, flow: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]:
-    """Flow scaling, DSM eq. 3: I^(x, t+1) = I(x + phi(t) V_t(x), t), on original frames.
+    """Scale the motion between frames: I^(x, t+1) = I(x + phi(t) V_t(x), t), on original frames.
 
     Args:
         grid: (B, h, w, 2), positions x in the source, after the crop.
@@ -97,7 +104,10 @@ def scale_flow(grid: Tensor, flow: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]
         they sample: the first frame stays, output frame t+1 samples source frame t.
 
     Raises:
-        ValueError: if flow and phi disagree about T or B.
+        ValueError: flow and phi disagree about T or B.
+
+    Source:
+        DSM paper, eq. 3.
     """
     if phi.shape != flow.shape[:2] or len(grid) != len(flow):
         raise ValueError(
@@ -108,7 +118,7 @@ def scale_flow(grid: Tensor, flow: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]
     grids = torch.empty(batch, pairs + 1, *grid.shape[1:], device=grid.device)
     grids[:, 0] = grid
     scale = phi.to(grid)[:, :, None, None, None]
-    chunk = 1 if grid.device.type == "cpu" else batch  # a clip at a time stays in a CPU's cache
+    chunk = 1 if grid.device.type == "cpu" else batch  # one clip fits into a CPU's cache
     for start in range(0, batch, chunk):
         part = slice(start, start + chunk)
         moved = sample_flow(flow[part], grid[part])

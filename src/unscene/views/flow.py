@@ -1,4 +1,4 @@
-"""Flow as a view shows it."""
+"""Optical flow as a view shows it: sampled on the view and turned with it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ from unscene.views.disturb import sample_flow
 
 
 def view_flow(flow: Tensor, affine: Tensor, size: tuple[int, int]) -> Tensor:
-    """Flow as an affine view of the frame shows it: sampled on the view, vectors turned with it.
+    """Show flow in an affine view of the frame: sample it there and turn the vectors with the view.
 
-    A flip negates x, a crop to half the frame doubles vectors in units of the view.
+    A flip negates x; a crop to half the frame doubles the vectors in units of the view.
 
     Args:
-        flow: (B, P, G, G, 2), normalised units of the source.
+        flow: (B, P, G, G, 2), normalized units of the source, for P pairs of frames.
         affine: (B, 3, 3), from the view to the source.
-        size: (h, w) of the result.
+        size: (h, w) of the view.
 
     Returns:
-        float32 (B, P, h, w, 2), normalised units of the view.
+        float32 (B, P, h, w, 2), normalized units of the view.
+
+    >>> right = torch.tensor([0.1, 0.0]).expand(1, 1, 8, 8, 2)
+    >>> mirrored = view_flow(right, geometry.flip(torch.tensor([True])), (4, 4))
+    >>> [round(value, 3) for value in mirrored[0, 0, 0, 0].tolist()]
+    [-0.1, 0.0]
     """
     with fp32_context(flow.device):
         sampled = sample_flow(flow, geometry.grid(affine, size))

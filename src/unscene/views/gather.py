@@ -1,6 +1,7 @@
-"""The compiled loops of `render` on the CPU: bilinear samples straight from bytes, and colours.
+"""The compiled loops of `render` on the CPU: bilinear samples of bytes, and colors.
 
-torch's own ways want floats, four indices and four weights a position, and several passes.
+With torch the same takes float planes, four indices and four weights per position, and several
+passes over memory.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _FRAMES = types.Array(types.int64, 1, "C")
 
 @compiled(_F32(_F32, _F32))
 def _within(value: np.float32, last: np.float32) -> np.float32:
-    """In 0..last; so is what is not a number, which would be a place outside of the memory."""
+    """Clamp to 0..last; NaN becomes 0, so that no index leaves the memory."""
     if not value > np.float32(0):
         return np.float32(0)
     return value if value < last else last
@@ -28,7 +29,7 @@ def _within(value: np.float32, last: np.float32) -> np.float32:
 
 @compiled(*(types.void(table, _LINE, _LINE, types.Array(_F32, 2, "C")) for table in _TABLES))
 def gather_rows(table: np.ndarray, x: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
-    """At positions that all frames share: their numbers lie side by side and are taken at once.
+    """Sample at positions that all frames share; the numbers of all frames lie side by side.
 
     Args:
         table: uint8 or float32 (H, W, C).
@@ -65,19 +66,19 @@ def gather_frames(
     last: tuple[float, float],
     out: np.ndarray,
 ) -> None:
-    """Planes that share their positions, which may be others for every frame.
+    """Sample planes that share their positions, which may differ from frame to frame.
 
     Args:
         planes: uint8 or float32 (n, T, H, W).
         frames: int64 (T',), which of the T.
-        maps: float32 (T', P, 2), normalised positions (x, y); or (1, P, 2), for all frames.
+        maps: float32 (T', P, 2), normalized positions (x, y); or (1, P, 2), for all frames.
         gain, shift, last: (x, y): index = position * gain + shift, clamped to 0..last.
         out: float32 (n, T', P), written to.
     """
     count, _, height, width = planes.shape
     places = maps.shape[1]
-    # Steps that vectorise, then those that do not. Without a sign, Numba does not look for indices
-    # from the end.
+    # First the steps that vectorize, then the others. Unsigned indices spare Numba the check for
+    # negative ones.
     first, right = np.empty(places, np.uint32), np.empty(places, np.uint32)
     below = np.empty(places, np.uint32)
     across, down = np.empty(places, np.float32), np.empty(places, np.float32)
@@ -102,13 +103,13 @@ def gather_frames(
 
 
 @compiled(types.void(types.Array(_F32, 2, "C"), types.Array(_F32, 2, "C"), _LINE, _LINE))
-def recolour(pixels: np.ndarray, matrix: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
-    """Colours of one clip, in place.
+def recolor(pixels: np.ndarray, matrix: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
+    """Apply a color matrix to one clip, in place.
 
     Args:
         pixels: float32 (3, N).
         matrix: float32 (3, 4), acting on (pixel, 1).
-        low, high: float32 (3,), what the results are clamped to.
+        low, high: float32 (3,), bounds of the results.
     """
     for n in range(pixels.shape[1]):
         y, u, v = pixels[0, n], pixels[1, n], pixels[2, n]

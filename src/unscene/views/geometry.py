@@ -1,14 +1,15 @@
-"""Crop, flip, rotation and thin-plate spline: each a map of coordinates; maps compose.
+"""Geometry of a view: crop, flip, rotation and thin-plate spline as coordinate maps that compose.
+
+In: random parameters, one set per sample. Out: affine maps, and sampling grids for `render`.
 
 Convention
 ----------
 A map takes a position in the OUTPUT to the position in the SOURCE that is shown there. Positions
-are normalised, in (x, y) order, -1 at the left/top edge and +1 at the right/bottom edge of the
-frame (edges, not pixel centres: `align_corners=False`); x grows to the right and y downwards.
-Affine maps are float32 (B, 3, 3) matrices that act on columns (x, y, 1). `compose(outer, inner)`
-applies `inner` first: an output crop, then a rotation of the frame it was cut from, is
-`compose(rotate(...), crop(...))`. A grid is float32 (B, h, w, 2): the map, evaluated at the centre
-of every output pixel.
+are normalized (x, y): -1 is the left or top edge of the frame and +1 the right or bottom edge
+(edges, not pixel centers: `align_corners=False`); x grows to the right and y downwards. Affine maps
+are float32 (B, 3, 3) matrices that act on columns (x, y, 1). `compose(outer, inner)` applies
+`inner` first: to crop from a rotated frame, write `compose(rotate(...), crop(...))`. A grid is
+float32 (B, h, w, 2): the map evaluated at the center of every output pixel.
 """
 
 from __future__ import annotations
@@ -23,22 +24,27 @@ Size = tuple[int, int]
 
 
 def identity(batch: int) -> Tensor:
-    """The map that shows the source as it is, float32 (B, 3, 3)."""
+    """Return the map that shows the source unchanged, float32 (B, 3, 3)."""
     return torch.eye(3).repeat(batch, 1, 1)
 
 
 def crop(boxes: Tensor) -> Tensor:
-    """Show a box of the source.
+    """Map the output to a box of the source.
+
+    A resize of the short side followed by a crop is a box as well.
 
     Args:
-        boxes: (B, 4), left, top, right, bottom in normalised units (the frame is -1, -1, 1, 1).
-            A resize to a short side S and a crop from it is nothing but a box as well.
+        boxes: (B, 4), left, top, right, bottom in normalized units (the frame is -1, -1, 1, 1).
 
     Returns:
         float32 (B, 3, 3).
 
     Raises:
-        ValueError: if boxes are not (B, 4) or one of them is empty or inverted.
+        ValueError: boxes are not (B, 4), or one of them is empty or inverted.
+
+    >>> left_half = crop(torch.tensor([[-1.0, -1.0, 0.0, 1.0]]))
+    >>> apply(left_half, torch.tensor([[[1.0, 0.0]]])).tolist()  # the right edge shows the middle
+    [[[0.0, 0.0]]]
     """
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"boxes must be (B, 4), got {list(boxes.shape)}")
@@ -53,23 +59,25 @@ def crop(boxes: Tensor) -> Tensor:
 
 
 def flip(mask: Tensor) -> Tensor:
-    """Mirror left and right where `mask` (B,) is true, float32 (B, 3, 3)."""
+    """Mirror left and right where `mask` (B,) is true; float32 (B, 3, 3)."""
     matrix = identity(len(mask)).to(mask.device)
     matrix[:, 0, 0] = torch.where(mask.bool(), -1.0, 1.0)
     return matrix
 
 
 def rotate(degrees: Tensor, aspect: Tensor) -> Tensor:
-    """Turn the picture about its centre, counter-clockwise for positive angles (as PIL does).
+    """Rotate the picture about its center, counter-clockwise for positive angles (as PIL does).
+
+    Deviation from PIL: corners that the rotated frame does not cover repeat its border; PIL paints
+    them black.
 
     Args:
         degrees: (B,).
-        aspect: (B,), width / height of the frame that turns. In normalised units a rotation of a
-            frame that is not square is a shear; the aspect keeps right angles right.
+        aspect: (B,), width / height of the frame. In normalized units the rotation of a frame that
+            is not square is a shear; the aspect keeps right angles.
 
     Returns:
-        float32 (B, 3, 3). Corners that the turned frame leaves open repeat its border [ours; PIL
-        paints them black].
+        float32 (B, 3, 3).
     """
     angle = torch.deg2rad(degrees.float())
     cos, sin = angle.cos(), angle.sin()
@@ -82,12 +90,17 @@ def rotate(degrees: Tensor, aspect: Tensor) -> Tensor:
 
 
 def compose(outer: Tensor, inner: Tensor) -> Tensor:
-    """outer(inner(u)) of two affine maps (B, 3, 3): `inner` is nearer to the output."""
+    """Compose two affine maps (B, 3, 3) to outer(inner(u)); `inner` is applied first.
+
+    >>> both = compose(flip(torch.tensor([True])), crop(torch.tensor([[-1.0, -1.0, 0.0, 1.0]])))
+    >>> apply(both, torch.tensor([[[-1.0, 0.0]]])).tolist()  # the right edge, mirrored
+    [[[1.0, 0.0]]]
+    """
     return outer @ inner
 
 
 def apply(affine: Tensor, points: Tensor) -> Tensor:
-    """Push points (B, ..., 2) through affine maps (B, 3, 3); same shape and dtype as points."""
+    """Apply affine maps (B, 3, 3) to points (B, ..., 2); the result is like points."""
     lead = (len(affine),) + (1,) * (points.ndim - 2)
     columns = affine.to(points.dtype)
     x, y = points[..., 0], points[..., 1]
@@ -99,12 +112,16 @@ def apply(affine: Tensor, points: Tensor) -> Tensor:
 
 
 def pixel_centers(size: Size, device: torch.device | str = "cpu") -> Tensor:
-    """Normalised centres of the pixels of an (h, w) output, float32 (h, w, 2)."""
-    return _pixel_centres(size, str(device))
+    """Return the normalized centers of all pixels of an (h, w) output, float32 (h, w, 2).
+
+    >>> pixel_centers((1, 4))[0, :, 0].tolist()
+    [-0.75, -0.25, 0.25, 0.75]
+    """
+    return _pixel_centers(size, str(device))
 
 
 @lru_cache(maxsize=32)
-def _pixel_centres(size: Size, device: str) -> Tensor:
+def _pixel_centers(size: Size, device: str) -> Tensor:
     h, w = size
     y = (torch.arange(h, dtype=torch.float64) * 2 + 1) / h - 1
     x = (torch.arange(w, dtype=torch.float64) * 2 + 1) / w - 1
@@ -113,12 +130,12 @@ def _pixel_centres(size: Size, device: str) -> Tensor:
 
 
 def grid(affine: Tensor, size: Size) -> Tensor:
-    """Evaluate affine maps (B, 3, 3) at every pixel centre of an (h, w) output: (B, h, w, 2)."""
+    """Evaluate affine maps (B, 3, 3) at every pixel center of an (h, w) output: (B, h, w, 2)."""
     return apply(affine, pixel_centers(size, affine.device)[None].expand(len(affine), -1, -1, -1))
 
 
 def shrinkage(affine: Tensor, sizes: Tensor, size: Size) -> Tensor:
-    """Source pixels per output pixel, the smaller of the two output directions.
+    """Count source pixels per output pixel, in the output direction that has fewer of them.
 
     Args:
         affine: (B, 3, 3).
@@ -126,7 +143,7 @@ def shrinkage(affine: Tensor, sizes: Tensor, size: Size) -> Tensor:
         size: (h, w) of the output.
 
     Returns:
-        float32 (B,); 2.0 means that every second source pixel is skipped.
+        float32 (B,); 2.0 means that one output pixel stands for two source pixels.
     """
     height, width = sizes[:, 0].float(), sizes[:, 1].float()
     steps = affine[:, :2, :2].float() * torch.stack([width, height], dim=1)[:, :, None]
@@ -135,18 +152,20 @@ def shrinkage(affine: Tensor, sizes: Tensor, size: Size) -> Tensor:
 
 
 def radial(squared_distance: Tensor) -> Tensor:
-    """U(r) = r^2 log r, written with r^2 so that no root is taken; U(0) = 0."""
+    """Radial basis U(r) = r^2 log r as a function of r^2, which saves the root; U(0) = 0."""
     return 0.5 * torch.xlogy(squared_distance, squared_distance)
 
 
 class ThinPlateSpline:
     """The smoothest warp that takes fixed points of the output to given points of the source.
 
-    The destination points stand on an even lattice over the output, its outermost points on the
-    frame's edge. As they never move, the whole spline is linear in the source points:
-    grid (hw x 2) = basis (hw x N) @ points (N x 2). The (N+3)x(N+3) system is solved once, in
-    float64, when the object is made. Source: DSM paper, "Spatial Local Disturbance"; N = 5 x 5
-    from the authors' code.
+    The destination points form an even lattice over the output; the outermost points lie on the
+    edge of the frame. They are the same for all samples, so the spline is linear in the source
+    points: grid (hw x 2) = basis (hw x N) @ points (N x 2). The (N+3) x (N+3) system is solved
+    once, in float64, when the object is made.
+
+    Source: Bookstein 1989, "Principal Warps" (the spline); DSM paper, "Spatial Local Disturbance"
+    (its use); N = 5 x 5 from the authors' code.
 
     Args:
         points: (rows, columns) of the lattice, each at least 2.
@@ -168,7 +187,7 @@ class ThinPlateSpline:
         self.basis = self.at(pixel_centers(size).view(-1, 2).double()).float()
 
     def at(self, where: Tensor) -> Tensor:
-        """Basis at positions (P, 2) of the output, float64 (P, N); rows sum to one."""
+        """Evaluate the basis at positions (P, 2) of the output: float64 (P, N), rows sum to 1."""
         fixed = self.destination
         number = len(fixed)
         system = torch.zeros(number + 3, number + 3, dtype=torch.float64)
@@ -182,10 +201,10 @@ class ThinPlateSpline:
         return torch.cat([radial(_squared_distances(where, fixed)), ones, where], dim=1) @ weights
 
     def __call__(self, offsets: Tensor) -> Tensor:
-        """Grids for source points = destination + offsets.
+        """Make the grids whose source points are destination + offsets.
 
         Args:
-            offsets: (B, N, 2), normalised units.
+            offsets: (B, N, 2), normalized units.
 
         Returns:
             float32 (B, h, w, 2); zero offsets give the identity exactly.
@@ -201,15 +220,30 @@ class ThinPlateSpline:
 
 @lru_cache(maxsize=16)
 def spline(points: Size, size: Size) -> ThinPlateSpline:
-    """A cached `ThinPlateSpline`: its system is solved once per output size and process."""
+    """Return a cached `ThinPlateSpline`: its system is solved once per size and process."""
     return ThinPlateSpline(points, size)
 
 
 def tps_grid(offsets: Tensor, size: Size) -> Tensor:
-    """Warp grids (B, h, w, 2) from offsets (B, N, 2) of a square lattice, N = 4, 9, 16, 25 ...
+    """Make thin-plate-spline sampling grids from offsets of a square lattice of points.
+
+    Args:
+        offsets: (B, N, 2) with N = 4, 9, 16, 25 ..., normalized units, row by row; see
+            `disturb.draw_offsets`.
+        size: (h, w) of the output.
+
+    Returns:
+        float32 (B, h, w, 2), positions in the source.
 
     Raises:
-        ValueError: if N is not the square of a whole number, at least 2.
+        ValueError: N is not the square of a whole number of at least 2.
+
+    Source:
+        Bookstein 1989, "Principal Warps"; see `ThinPlateSpline`.
+
+    >>> grid = tps_grid(torch.zeros(1, 25, 2), (112, 112))
+    >>> grid.shape, bool((grid[0] == pixel_centers((112, 112))).all())
+    (torch.Size([1, 112, 112, 2]), True)
     """
     side = math.isqrt(offsets.shape[1])
     if offsets.ndim != 3 or side * side != offsets.shape[1]:

@@ -46,8 +46,8 @@ def graph_paper(batch: ClipBatch, lines: int = 10) -> ClipBatch:
         down = ((torch.arange(height) + cell / 2) % cell < thick)[:, None]
         across = ((torch.arange(width) + cell / 2) % cell < thick)[None]
         y[b, :, :height, :width] = torch.where(down | across, 235, 16).byte()
-    grey = torch.full_like(batch.u, 128)
-    return replace(batch, y=y, u=grey, v=grey.clone())
+    gray = torch.full_like(batch.u, 128)
+    return replace(batch, y=y, u=gray, v=gray.clone())
 
 
 def brighten(videos: dict[str, Image]) -> tuple[dict[str, Image], bool]:
@@ -150,6 +150,6 @@ def under_paper(frames: Image, papers: Image, tile: int = TILE) -> Image:
 
 def under_flow(clip: Image, colors: Image) -> Image:
     """Flow colours (T-1, h, w, 3) as light on the frames (T, h, w, 3) that they lead to."""
-    grey = clip[1:].astype(np.float32).mean(axis=-1, keepdims=True) / 255
-    image: Image = (colors * (0.5 + 0.5 * grey)).round().astype(np.uint8)
+    gray = clip[1:].astype(np.float32).mean(axis=-1, keepdims=True) / 255
+    image: Image = (colors * (0.5 + 0.5 * gray)).round().astype(np.uint8)
     return image

@@ -1,17 +1,20 @@
-"""One resample and one matrix: the only place that touches pixels.
+"""Render views: one sampling grid and one color matrix. The only file that computes pixels.
 
-Y is sampled on the view's grid, U and V on the same positions of the half-size planes, and one
-3x4 matrix per sample turns the result into the colours of the view. No plane is ever scaled up,
-no RGB frame is ever made at the source's size, and pixels are interpolated once.
+In: a batch of YUV clips, a grid and a color matrix per sample. Out: float RGB views.
+
+Y is sampled on the view's grid, U and V at the same positions of the half-size planes; one 3x4
+matrix per sample then turns YUV into the colors of the view. No plane is scaled up, no RGB frame is
+made at the size of the source, and pixels are interpolated once.
 
 Convention
 ----------
-Grids are maps from output to source in normalised units (see `geometry`), relative to each
-sample's true size; beyond the frame its border repeats. Where chroma stands: see `sample`.
+Grids are maps from output to source in normalized units (see `geometry`), relative to the true size
+of each sample; beyond the frame its border repeats. The position of chroma samples: see `sample`.
 
-Bilinear sampling sees at most two source pixels in each direction, so a map that skips pixels
-would alias. Where it does, planes are first averaged over blocks of 2, 4, 8 ... pixels: `pool`,
-one number for the batch, taken from its least shrinking sample so that none is blurred too much.
+Bilinear sampling reads at most two source pixels in each direction, so a view that shrinks the
+frame would alias. Planes are therefore averaged over blocks of 2, 4, 8 ... pixels first. `pool` is
+the side of a block, one number per batch; the sample that shrinks least decides, so that no sample
+is blurred too much.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from unscene.views.sample import affines, sample_clip, sample_dense
 
 Color = Tensor | Callable[[Tensor], Tensor]
 Bounds = Sequence[tuple[float, float]]
-_THREADS = 16  # more wait for memory
+_THREADS = 16  # memory bandwidth limits more threads
 
 
 @torch.no_grad()
@@ -44,24 +47,36 @@ def render(
     clamp: Bounds | None = ((0.0, 1.0),) * 3,
     pool: int | None = None,
 ) -> Tensor:
-    """Sample a batch on grids and colour it.
+    """Sample a batch of clips on grids and convert the colors.
 
     Args:
         batch: B clips of T frames.
         grid: (B, h, w, 2), one map for all frames, or (B, T', h, w, 2), one for each.
         color: (B, 3, 4), acting on (Y, U, V, 1) with planes in 0..255; or a function that makes
-            it from the mean Y, U, V of every sampled view, float32 (B, 3) (contrast needs them).
+            it from the mean Y, U, V of every sampled view, float32 (B, 3), which contrast needs.
         frames: int64 (T',), the source frame of every output frame; None for all, in order.
         blur_sigma: (B,), standard deviation of a Gaussian blur in output pixels, 0 for none.
         clamp: lower and upper bound of each output channel, None to leave values as they are.
-        pool: 1, 2, 4 ..., block size of the averaging before sampling; None to find it from the
-            grid (on a GPU that waits for the device once).
+        pool: 1, 2, 4 ..., block size of the averaging before sampling; None: from the grid, which
+            synchronizes with a GPU once.
 
     Returns:
         float32 (B, 3, T', h, w) on the batch's device.
 
     Raises:
-        ValueError: if grid, frames, color and batch do not fit each other.
+        ValueError: grid, frames, color and batch do not fit each other.
+
+    >>> from unscene.video.clip import Clip, ClipBatch
+    >>> from unscene.views import geometry
+    >>> from unscene.views.color import yuv_to_rgb
+    >>> white = torch.full((2, 8, 8), 235, dtype=torch.uint8)
+    >>> chroma = torch.full((2, 4, 4), 128, dtype=torch.uint8)
+    >>> batch = ClipBatch.of([Clip(white, chroma, chroma, torch.tensor([0.0, 0.04]))])
+    >>> grid = geometry.grid(geometry.identity(1), (4, 4))
+    >>> matrix = yuv_to_rgb(batch.full_range, batch.bt709)[:, :3]
+    >>> view = render(batch, grid, matrix)
+    >>> view.shape, bool((view > 0.999).all())
+    (torch.Size([1, 3, 2, 4, 4]), True)
     """
     steps = batch.frames if frames is None else len(frames)
     per_frame = grid.ndim == 5
@@ -81,7 +96,7 @@ def render(
         sample(batch, grid, frames, pool, out)
         if not isinstance(color, Tensor):
             color = color(out.flatten(2).mean(dim=2))
-        _recolour(out, color.detach().float(), clamp)
+        _recolor(out, color.detach().float(), clamp)
         if blur_sigma is not None:
             _blur(out, blur_sigma)
     return out
@@ -90,7 +105,7 @@ def render(
 def _sample_dense(
     batch: ClipBatch, grid: Tensor, frames: Tensor | None, pool: int, out: Tensor
 ) -> None:
-    """Y, U and V of every clip's view, on any device."""
+    """On any device: sample Y, U and V of every clip's view into `out`."""
     half, how = max(1, pool // 2), (grid, batch.sizes, frames)
     out[:, :1] = sample_dense([batch.y], *how, chroma=False, pool=pool)
     out[:, 1:] = sample_dense([batch.u, batch.v], *how, chroma=True, pool=half)
@@ -99,7 +114,7 @@ def _sample_dense(
 def _sample_clips(
     batch: ClipBatch, grid: Tensor, frames: Tensor | None, pool: int, out: Tensor
 ) -> None:
-    """The same in compiled loops, a clip a thread: on the CPU."""
+    """On the CPU: the same in compiled loops, one clip per thread."""
     if frames is not None and not 0 <= int(frames.min()) <= int(frames.max()) < batch.frames:
         raise ValueError(f"frames must lie in 0..{batch.frames - 1}, got {frames.tolist()}")
     half = max(1, pool // 2)
@@ -116,8 +131,8 @@ def _sample_clips(
     _each(work, len(batch))
 
 
-def _recolour(out: Tensor, matrix: Tensor, clamp: Bounds | None) -> None:
-    """In place: (Y, U, V) of every pixel times its sample's matrix."""
+def _recolor(out: Tensor, matrix: Tensor, clamp: Bounds | None) -> None:
+    """Multiply (Y, U, V) of every pixel by the matrix of its sample, in place."""
     bounds = tuple(clamp or ((-math.inf, math.inf),) * 3)
     if matrix.shape != (len(out), 3, 4) or len(bounds) != 3:
         raise ValueError(
@@ -125,16 +140,16 @@ def _recolour(out: Tensor, matrix: Tensor, clamp: Bounds | None) -> None:
             f"got {list(matrix.shape)} and {len(bounds)}"
         )
     if out.device.type != "cpu":
-        return _recolour_dense(out, matrix, bounds)
-    from unscene.views.gather import recolour
+        return _recolor_dense(out, matrix, bounds)
+    from unscene.views.gather import recolor
 
     low, high = np.ascontiguousarray(np.array(bounds, np.float32).T)
     matrices = matrix.contiguous().numpy()
-    _each(lambda b: recolour(out[b].flatten(1).numpy(), matrices[b], low, high), len(out))
+    _each(lambda b: recolor(out[b].flatten(1).numpy(), matrices[b], low, high), len(out))
 
 
-def _recolour_dense(out: Tensor, matrix: Tensor, bounds: Bounds) -> None:
-    """The same by products of matrices, as a GPU likes it."""
+def _recolor_dense(out: Tensor, matrix: Tensor, bounds: Bounds) -> None:
+    """The same as matrix products, for a GPU."""
     pixels = out.flatten(2)
     pixels.copy_(torch.baddbmm(matrix[:, :, 3:], matrix[:, :, :3], pixels))
     for channel, (low, high) in enumerate(bounds):
@@ -142,7 +157,7 @@ def _recolour_dense(out: Tensor, matrix: Tensor, bounds: Bounds) -> None:
 
 
 def _each(work: Callable[[int], None], count: int) -> None:
-    """For every sample, on as many threads as torch has, up to some."""
+    """Call `work` for every sample, on as many threads as torch has, at most `_THREADS`."""
     threads = min(torch.get_num_threads(), count, _THREADS)
     if threads <= 1:
         for b in range(count):
@@ -153,10 +168,10 @@ def _each(work: Callable[[int], None], count: int) -> None:
 
 
 def pool_of(grid: Tensor, sizes: Tensor) -> int:
-    """How many source pixels, as a power of two, the least shrinking sample skips per output one.
+    """Find the block size for averaging from grids: that of the sample that shrinks least.
 
     Args:
-        grid: (B, h, w, 2) or (B, T, h, w, 2); only the first frame is looked at.
+        grid: (B, h, w, 2) or (B, T, h, w, 2); only the first frame counts.
         sizes: (B, 2), (H, W).
     """
     first = grid if grid.ndim == 4 else grid[:, 0]
@@ -169,31 +184,39 @@ def pool_of(grid: Tensor, sizes: Tensor) -> int:
 
 
 def pool_from(shrinkage: Tensor) -> int:
-    """The block size for (B,) source pixels per output pixel (see `geometry.shrinkage`)."""
+    """Find the block size, a power of two, for (B,) source pixels per output pixel.
+
+    >>> pool_from(torch.tensor([2.0, 5.0]))  # see `geometry.shrinkage`
+    2
+    """
     least = float(shrinkage.min())
-    # The tolerance keeps an exact halving, which rounds to 1.9999, on the side of 2.
+    # The tolerance keeps an exact halving, computed as 1.9999, at 2.
     return 2 ** max(0, math.floor(math.log2(max(least, 1.0)) + 1e-4))
 
 
 def gaussian(sigma: Tensor, size: int) -> Tensor:
-    """Blur of one axis as a matrix (B, size, size); sigma (B,) in pixels, 0 the identity.
+    """Make the Gaussian blur of one axis as a matrix (B, size, size).
 
-    Rows are normalised, so that the border neither darkens nor mirrors.
+    Rows sum to 1, so that the border neither darkens nor mirrors.
+
+    Args:
+        sigma: (B,), standard deviation in pixels; 0 gives the identity.
+        size: length of the axis.
     """
     steps = torch.arange(size, device=sigma.device, dtype=torch.float32)
     squared = (steps[:, None] - steps).square()
     exponent = -squared / (2 * sigma.float().clamp(min=1e-3).square())[:, None, None]
-    # Beyond five sigma weights are zero, not denormal: those make the products crawl on a CPU.
+    # Beyond five sigma weights are zero: denormal numbers slow matrix products on a CPU.
     weights = torch.where(exponent > -12.5, exponent.exp(), 0.0)
     return weights / weights.sum(dim=2, keepdim=True)
 
 
 def _blur(out: Tensor, sigma: Tensor) -> None:
-    """In place. As two matrix products a blur of any width costs the same and mixes no samples."""
+    """Blur in place by two matrix products: the cost does not depend on sigma."""
     index = torch.nonzero(sigma > 0)[:, 0].tolist()
     down, across = gaussian(sigma, out.shape[-2]), gaussian(sigma, out.shape[-1])
     for b in index:
-        # Written out as one product over rows and one batch over columns, which BLAS likes best.
+        # One product over rows and one batched product over columns: the fastest form for BLAS.
         rows = out[b].view(-1, out.shape[-1]) @ across[b].T
         columns = rows.view(-1, *out.shape[-2:])
         torch.bmm(down[b].expand(len(columns), -1, -1), columns, out=out[b].flatten(0, 1))

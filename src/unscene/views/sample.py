@@ -1,17 +1,17 @@
 """Bilinear samples of planes at the positions of a view: the inner loop of `render`.
 
-Two ways to the same numbers. `sample_dense` is torch's grid_sample: any device. `sample_clip` is
-for the CPU: compiled loops (`gather`) that read bytes and write where the view will be. Where one
-map serves all frames, these are laid side by side, so that the four neighbours of a position are
-four rows of T numbers each.
+Two implementations of the same arithmetic. `sample_dense` uses torch's grid_sample and runs on any
+device. `sample_clip` is for the CPU: compiled loops (`gather`) that read bytes and write into the
+view's memory. If all frames share one grid, the frames are stored side by side, so that the four
+neighbors of a position are four rows of T numbers.
 
 Convention
 ----------
-Pixel X of a plane of width W is centred at x = (2 X + 1) / W - 1. Chroma is left-sited, as MPEG-2,
-H.264 and HEVC have it: sample (i, j) stands at luma pixel x = 2 i, between the rows y = 2 j and
-2 j + 1. (MPEG-1 and JPEG centre it in x too; their chroma lands a quarter of a chroma pixel off.)
-Positions are relative to the true size of each sample, and clamped to its border, whatever the
-padding.
+Pixel X of a plane of width W has its center at x = (2 X + 1) / W - 1. Chroma is left-sited, as in
+MPEG-2, H.264 and HEVC: sample (i, j) lies at luma pixel x = 2 i, between the rows y = 2 j and
+2 j + 1. (MPEG-1 and JPEG center it in x too; their chroma is off by a quarter of a chroma pixel.)
+Positions are relative to the true size of each sample and are clamped to its border; the padding of
+a batch is never read.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from torch import Tensor
 
 # Gain, shift and last index of one sample, (x, y) each.
 Affine = tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
-# Numbers of a view's plane, all frames, from which on laying the frames side by side pays.
+# From so many numbers in a view's plane (all frames) on, storing frames side by side is faster.
 _LARGE = 1 << 16
 
 
 def affine_of(sizes: Tensor, *, chroma: bool, pool: int) -> tuple[Tensor, Tensor, Tensor]:
-    """From normalised positions to pixel indices of a (pooled) plane.
+    """Find the map from normalized positions to pixel indices of a (pooled) plane.
 
     Args:
         sizes: (B, 2), true (H, W) in luma pixels.
-        chroma: for U and V.
-        pool: block size by which the plane was averaged.
+        chroma: whether the plane is U or V.
+        pool: side of the blocks over which the plane was averaged.
 
     Returns:
         gain, shift, last: float32 (B, 2) in (x, y) order; index = position * gain + shift, to be
-        clamped to 0..last. A last cell that is not wholly inside the frame is left out.
+        clamped to 0..last. A last block that is only partly inside the frame is not used.
     """
     extent = sizes.flip(1).float()
     true = ((extent + 1) / 2).floor() if chroma else extent
@@ -52,7 +52,7 @@ def affine_of(sizes: Tensor, *, chroma: bool, pool: int) -> tuple[Tensor, Tensor
 
 
 def affines(sizes: Tensor, *, chroma: bool, pool: int) -> list[Affine]:
-    """`affine_of` as numbers, for each sample."""
+    """Return `affine_of` as numbers, for each sample."""
     each = [side.tolist() for side in affine_of(sizes, chroma=chroma, pool=pool)]
     return [(tuple(g), tuple(s), tuple(n)) for g, s, n in zip(*each, strict=True)]
 
@@ -66,7 +66,7 @@ def sample_dense(
     chroma: bool,
     pool: int,
 ) -> Tensor:
-    """Any device, any grid.
+    """Sample planes bilinearly with torch: any device, any grid.
 
     Args:
         planes: n planes (B, T, Hp, Wp) that share their positions, uint8 or float32.
@@ -76,7 +76,7 @@ def sample_dense(
         chroma, pool: see `affine_of`.
 
     Returns:
-        float32 (B, n, T', h, w), in the units of the planes: 0..255 of bytes.
+        float32 (B, n, T', h, w), in the units of the planes: 0..255 for bytes.
     """
     if frames is not None:
         planes = [plane.index_select(1, frames) for plane in planes]
@@ -89,10 +89,10 @@ def sample_dense(
         source = F.avg_pool2d(source, pool, ceil_mode=True)
     cells = torch.tensor([source.shape[-1], source.shape[-2]], device=grid.device)
     gain, shift, last = affine_of(sizes, chroma=chroma, pool=pool)
-    # Index p of n cells is at (2 p + 1) / n - 1 of what grid_sample is given.
+    # grid_sample expects index p of n cells at (2 p + 1) / n - 1.
     pairs = grid.reshape(batch, -1, grid.shape[-2] * 2)
 
-    def along(values: Tensor) -> Tensor:  # (B, 2) to a whole row: short inner axes are slow
+    def along(values: Tensor) -> Tensor:  # (B, 2) as a full row: short inner axes are slow
         return values[:, None].expand(-1, grid.shape[-2], -1).reshape(batch, 1, -1)
 
     where = torch.addcmul(along((2 * shift + 1) / cells - 1), pairs, along(2 * gain / cells))
@@ -114,7 +114,7 @@ def sample_clip(
     *,
     pool: int,
 ) -> None:
-    """One clip on the CPU.
+    """Sample one clip bilinearly on the CPU.
 
     Args:
         planes: n uint8 planes (T, Hp, Wp).
@@ -126,7 +126,7 @@ def sample_clip(
     """
     gain, shift, last = affine
     cells = (-(-n // pool) for n in (planes[0].shape[2], planes[0].shape[1]))
-    # The loops read wherever they are told to: never beyond the planes.
+    # The compiled loops check no bounds: keep the indices inside of the planes.
     affine = gain, shift, tuple(min(n, c - 1) for n, c in zip(last, cells, strict=True))
     if grid.ndim == 3 and out[0].numel() > _LARGE:
         _sample_rows(planes, grid, affine, frames, out.flatten(0, 1), pool)
@@ -143,16 +143,16 @@ def sample_clip(
 def _sample_rows(
     planes: Sequence[Tensor], grid: Tensor, affine: Affine, frames: Tensor, out: Tensor, pool: int
 ) -> None:
-    # Apart, x and y are contiguous and every step below is vectorised.
+    # As two contiguous arrays, x and y make every step below a vector operation.
     gain, shift, last = affine
     x, y = (
         (grid[..., k].reshape(-1) * gain[k]).add_(shift[k]).nan_to_num_(0).clamp_(0, last[k])
         for k in (0, 1)
     )
-    # Lay out only the rows that the view sees.
+    # Copy only the rows that the view shows.
     top, bottom = _window(y, last[1])
     rows = slice(top * pool, bottom * pool)
-    # Not by torch: its threads are not for ours, and its transpose takes twenty times as long.
+    # Not with torch, whose threads compete with ours and whose transpose takes 20 times as long.
     seen = np.concatenate([plane.numpy()[frames.numpy(), rows] for plane in planes])
     across = seen.reshape(len(seen), -1)
     table = torch.from_numpy(cv2.transpose(across)).view(-1, seen.shape[2], len(seen))
@@ -165,13 +165,13 @@ def _sample_rows(
 
 
 def _window(index: Tensor, last: float) -> tuple[int, int]:
-    """First and one past the last cell that bilinear samples at these indices touch."""
+    """Return the range of cells [first, end) that bilinear samples at these indices read."""
     low, high = index.aminmax()
     return int(low), int(min(math.floor(float(high)) + 1, last)) + 1
 
 
 def gather(table: Tensor, x: Tensor, y: Tensor, out: Tensor) -> None:
-    """Bilinear rows of a table on the CPU.
+    """Sample the rows of a table bilinearly on the CPU.
 
     Args:
         table: uint8 or float32 (H, W, C), contiguous.
@@ -184,19 +184,19 @@ def gather(table: Tensor, x: Tensor, y: Tensor, out: Tensor) -> None:
 
 
 def gather_pairs(pairs: Tensor, grid: Tensor) -> Tensor:
-    """Bilinear samples of one clip's flow on the CPU.
+    """Sample the flow of one clip bilinearly on the CPU.
 
     Args:
         pairs: (P, G, G', 2), any float dtype.
-        grid: float32 (h, w, 2), normalised.
+        grid: float32 (h, w, 2), normalized.
 
     Returns:
-        float32 (P, h, w, 2); beyond the frame its border.
+        float32 (P, h, w, 2); beyond the frame its border repeats.
     """
     if pairs.dtype not in (torch.float16, torch.float32):
         pairs = pairs.float()
     count, rows, columns, _ = pairs.shape
-    # (x, y) travel together as one number of twice the width.
+    # A pair (x, y) moves as one number of twice the width.
     wide = torch.int32 if pairs.dtype == torch.float16 else torch.float64
     numbers = pairs.contiguous().view(wide).view(count, -1).numpy()
     table = torch.from_numpy(cv2.transpose(numbers)).view(pairs.dtype).float()
