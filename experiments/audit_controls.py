@@ -7,8 +7,8 @@ All are audited on the same videos, of scenes that none of them has seen.
 
     python experiments/audit_controls.py --seeds 0 1 2
 
-Rows go to experiments/audit_controls.jsonl ("audit/verdict", "audit/swap/motion_share" and so on);
-what stands there already is not run again. The settings are the demo's (unscene.demo.run).
+Rows go to experiments/rows/audit_controls.jsonl.gz ("audit/verdict", "audit/swap/motion_share" and
+so on). What is in that file is not run again. The settings are the demo's (unscene.demo.run).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from unscene.audit.result import Audit
 from unscene.audit.run import audit
 from unscene.encoders import VideoEncoder
 from unscene.encoders.resolving import ResolvedEncoder
-from unscene.results.rows import Row, rows_of
+from unscene.results.rows import Row, build_rows
 from unscene.results.statistics import Score
 
 TAUGHT = ("scene", "motion")
@@ -84,7 +84,7 @@ def audit_rows(
     }
     if verdict.value is not None and verdict.ci95 is not None:
         scores["audit/verdict"] = Score(verdict.value, verdict.ci95, verdict.n)
-    return rows_of(
+    return build_rows(
         model.spec,
         scores,
         data=data,

@@ -6,7 +6,7 @@ background of another lie nearer to the motion's video or to the background's?
 
     python experiments/audit_real.py --scenes runs/moving_scenes --stride 4 --footage brightened
 
-Rows go to experiments/audit_real.jsonl; what stands there already is not run again.
+Rows go to experiments/rows/audit_real.jsonl.gz. What is in that file is not run again.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ Real files, as they are and as `unscene prepare` writes them: the distance to DI
 is left of the difference of two frames once the earlier one is moved along the flow (luma).
 Milliseconds a clip: the codec's are what reading with vectors costs more, plus making flow of them.
 
-    python experiments/codec_flow.py                      # rows in codec_flow.jsonl and a table
+    python experiments/codec_flow.py            # rows in rows/codec_flow.jsonl.gz and a table
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 import torch.nn.functional as F
-from trained import DATA, HERE, append, footage_here
+from trained import DATA, ROWS, append, footage_here
 
 from unscene.errors import VideoError
 from unscene.motion.flow import codec_flow, dis_flow
@@ -66,7 +66,7 @@ def begin(name: str, text: str | None, *, files: bool = True) -> argparse.Namesp
     parser.add_argument("--videos", type=int, default=24, help="moving scenes a seed")
     if files:
         parser.add_argument("--files", type=int, default=16, help="real files of each folder")
-    parser.add_argument("--out", type=Path, default=HERE / f"{name}.jsonl")
+    parser.add_argument("--out", type=Path, default=ROWS / f"{name}.jsonl.gz")
     torch.set_num_threads(1)
     import cv2
 

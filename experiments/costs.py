@@ -5,9 +5,9 @@ to a given score.
 
 A step is reading a batch, its views, forward and backward, in one process of one thread; its memory
 is the peak of that process, with everything that it has loaded. "To recall 0.5": the steps of the
-shortest training in moving_scenes.jsonl (seed 0; of 75, 150 and 600 steps) whose recall at 1 of the
+shortest training in moving_scenes.jsonl.gz (seed 0; of 75, 150 and 600 steps) whose recall@1 of the
 motion is 0.5, times the seconds of a step; the interval begins at the longest that stays below.
-Rows go to experiments/costs.jsonl, which is written anew.
+Rows go to experiments/rows/costs.jsonl.gz, which is replaced.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from generated import scenes, training
-from trained import HERE, METHODS
+from trained import HERE, METHODS, ROWS
 
 from unscene.data.catalog import Video
 from unscene.data.loading import Batch
@@ -47,7 +47,7 @@ _PEAK = "import sys; sys.path.insert(0, sys.argv[1]); import costs; costs.alone(
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0])
     parser.add_argument("--work", type=Path, default=Path("runs", "moving_scenes"))
-    parser.add_argument("--out", type=Path, default=HERE / "costs.jsonl")
+    parser.add_argument("--out", type=Path, default=ROWS / "costs.jsonl.gz")
     args = parser.parse_args()
     scenes(args.work, _BIAS, _SEED)  # generated if it is not there yet
     rows = [row for method in SYSTEMS for row in costs(method, args.work)]
@@ -118,7 +118,7 @@ def steps_to_goal(method: str) -> tuple[int, int] | None:
     wanted = {"method": method, "seed": _SEED, "metric": "retrieval_r1", "label": "motion"}
     reached = {
         row["steps"]: row["value"]
-        for row in read_rows(HERE / "moving_scenes.jsonl")
+        for row in read_rows(ROWS / "moving_scenes.jsonl.gz")
         if all(row[name] == value for name, value in wanted.items())
         and row["test"]["correlation"] == _BIAS
         and row["test"].get("note", "") in ("", "75-steps", "150-steps")

@@ -7,7 +7,7 @@ truth: intersection over union, mean over frames and videos. A mask by motion is
 longer than a threshold; the thresholds are tried, and the best of them over all seeds stands.
 "codec" is the vectors of H.264 files as `prepare` writes them, "dis" is DIS fast.
 
-    python experiments/cut_out.py                         # rows in cut_out.jsonl and a table
+    python experiments/cut_out.py            # rows in rows/cut_out.jsonl.gz and a table
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ of arid6/test. `random` begins from nothing: with all 150 labels, what labels al
 
     python experiments/few_labels.py --pretrain moving-scenes --stride 4 --footage brightened
 
-Rows go to experiments/few_labels.jsonl; what stands there already is not run again.
+Rows go to experiments/rows/few_labels.jsonl.gz. What is in that file is not run again.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ scene do labels take in?
     python experiments/moving_scenes.py --methods dsm-triplet triplet+codec --note 128-px \
         --footage '{"size": 128, "object_size": [40, 60], "speed": [4, 8]}'
 
-Rows go to experiments/moving_scenes.jsonl; what stands there already is not run again. The settings
-are the demo's (unscene.demo.run).
+Rows go to experiments/rows/moving_scenes.jsonl.gz. What is in that file is not run again. The
+settings are the demo's (unscene.demo.run).
 """
 
 from __future__ import annotations

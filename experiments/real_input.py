@@ -5,7 +5,7 @@ pre-training, retrieval again. 200 steps on a CPU teach little: this shows that 
 the way through and how fast, not how good the method is. Of `codecs`: what can be read.
 Only retrieval has an interval; of the other numbers `ci95` repeats the value.
 
-    python experiments/real_input.py                      # rows in real_input.jsonl and a table
+    python experiments/real_input.py            # rows in rows/real_input.jsonl.gz and a table
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from trained import DATA, HERE, append, footage_here
+from trained import DATA, ROWS, append, footage_here
 
 from unscene.data.catalog import Catalog
 from unscene.data.listing import open_catalog
@@ -195,7 +195,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--augmentation", default="paper")
     parser.add_argument("--folders", nargs="*", choices=list(STRIDES), default=list(STRIDES))
     parser.add_argument("--no-codecs", dest="codecs", action="store_false")
-    parser.add_argument("--out", type=Path, default=HERE / "real_input.jsonl")
+    parser.add_argument("--out", type=Path, default=ROWS / "real_input.jsonl.gz")
     return parser.parse_args()
 
 

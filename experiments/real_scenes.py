@@ -11,7 +11,7 @@ then on real (`--begun`, by the same method); then
                      *other scenes* (leave one scene out), which gives more videos to score.
     tabletennis8     forehand or backhand, learnt on one side of the table, asked on the other.
 
-    python experiments/real_scenes.py --seeds 0 1 2       # rows in real_scenes.jsonl
+    python experiments/real_scenes.py --seeds 0 1 2       # rows in rows/real_scenes.jsonl.gz
     python experiments/real_scenes.py --pretrain arid6-train --stride 4 --steps 200
     python experiments/real_scenes.py --pretrain tabletennis8 --stride 1
     python experiments/real_scenes.py --pretrain arid6-train --stride 4 --steps 600 \
@@ -43,7 +43,7 @@ from unscene.encoders import VideoEncoder
 from unscene.evaluate.features import Features, extract
 from unscene.evaluate.probing import probe
 from unscene.evaluate.retrieval import retrieve
-from unscene.results.rows import Row, rows_of
+from unscene.results.rows import Row, build_rows
 from unscene.results.statistics import Score
 
 SETTINGS: dict[str, Any] = {
@@ -149,7 +149,7 @@ def _rows(
     return [
         row
         for data, split, label, videos, scores in measured
-        for row in rows_of(
+        for row in build_rows(
             encoder.spec,
             scores,
             data=data,

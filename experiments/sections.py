@@ -86,7 +86,7 @@ SECTIONS = (
         "(chance 0.125), the scene of 160 in scenes that it did: the first should be high, the "
         "second says how much of the scene is kept. `supervised` learnt the motion labels of the "
         "training videos.",
-        ("moving_scenes.jsonl",),
+        ("moving_scenes.jsonl.gz",),
         ("retrieval_r1", "probe_top1"),
         SYSTEMS,
         where=_BIASED,
@@ -97,7 +97,7 @@ SECTIONS = (
         "unseen scenes: how often the same motion in a disturbed scene is nearer than the same "
         "scene with another motion, for the disturbances that DSM trains on and for others. One of "
         "the others, another scene behind what moves, is what unscene's positives are made of.",
-        ("moving_scenes.jsonl",),
+        ("moving_scenes.jsonl.gz",),
         ("decoupling_trained", "decoupling_untrained"),
         SYSTEMS,
         where=_BIASED,
@@ -109,7 +109,7 @@ SECTIONS = (
         "beside what falls together by chance (correlation 0, 0.5, 0.9, 1). `moco+...` are the "
         "rows of the DSM paper's Table 4. The first two tables ask for the motion in scenes that "
         "training never showed, the others for the scene.",
-        ("moving_scenes.jsonl",),
+        ("moving_scenes.jsonl.gz",),
         ("retrieval_r1", "probe_top1"),
         SWEPT,
         where=_USUAL,
@@ -126,7 +126,7 @@ SECTIONS = (
         "vectors. At equal time, in CPU seconds: `moco-time` (1,800 steps) as long as `dsm`; "
         "`dsm-time` (840), `hdc-time` (1,080) and `cmd-motion-l2-time` (2,400) as long as "
         "`unscene`; `triplet-time` (1,500) as long as `unscene-nce`, twice as long as `unscene`.",
-        ("moving_scenes.jsonl",),
+        ("moving_scenes.jsonl.gz",),
         ("retrieval_r1", "probe_top1"),
         PARTS,
         where=_BIASED,
@@ -139,7 +139,7 @@ SECTIONS = (
         "clip itself (present), vectors instead of features (l2), with a linear predictor instead "
         "of the transformer, with any frame instead of key frames as context, and with computed "
         "flow or frame differences as motion.",
-        ("moving_scenes.jsonl",),
+        ("moving_scenes.jsonl.gz",),
         ("retrieval_r1", "probe_top1"),
         OTHERS,
         where=_BIASED,
@@ -152,7 +152,7 @@ SECTIONS = (
         "only 600 were run); empty where 600 steps do not reach it (experiments/costs.py; n counts "
         "steps, and is 1 for the peak and the goal). At R3D-18 and 112 x 112, against MoCo: "
         "experiments/LOG.md.",
-        ("costs.jsonl",),
+        ("costs.jsonl.gz",),
         (
             *("cpu_seconds_a_step", "clips_a_cpu_second", "peak_gb"),
             "cpu_seconds_to_recall_0.5",
@@ -165,7 +165,7 @@ SECTIONS = (
         "the paper's head of one layer; tau1: the paper's temperature of 1; basic-anchor: of the "
         "three views only the anchor is augmented, as in the paper; 128-px: footage twice as wide, "
         "all in it twice as large and as fast, and views as before.",
-        ("moving_scenes.jsonl",),
+        ("moving_scenes.jsonl.gz",),
         ("retrieval_r1", "probe_top1"),
         PARTS,
         where={"note": _TRIED},
@@ -180,7 +180,7 @@ SECTIONS = (
         "to the background's, and swap/order, how often it is nearer to that video than to its "
         "frames in random order. A coin has 0.5 for both; an untrained network has more in order "
         "and less in the others.",
-        ("audit_controls.jsonl",),
+        ("audit_controls.jsonl.gz",),
         ("audit/verdict", "audit/swap/motion_share", "audit/swap/order", "audit/time/motion"),
     ),
     Section(
@@ -188,7 +188,7 @@ SECTIONS = (
         "The same measures on ARID's 150 training videos, brightened, for encoders that learnt on "
         "moving scenes alone, at the stride they were trained with (2) and at 4 "
         "(experiments/audit_real.py).",
-        ("audit_real.jsonl",),
+        ("audit_real.jsonl.gz",),
         ("audit/verdict", "audit/swap/motion_share", "audit/swap/order", "audit/time/motion"),
     ),
     Section(
@@ -197,7 +197,7 @@ SECTIONS = (
         "still (experiments/codec_flow.py; 112 x 112, GOP 12; costs are in the log). `held`: "
         "what a key frame does not say is taken from the frame after it. `still` claims that "
         "nothing moves.",
-        ("codec_flow.jsonl",),
+        ("codec_flow.jsonl.gz",),
         ("endpoint_error_px",),
     ),
     Section(
@@ -206,7 +206,7 @@ SECTIONS = (
         "by change against the median of the clip, as `views.background_swap` cuts, or where the "
         "codec's vectors or DIS fast are longer than a threshold, the best of seven "
         "(experiments/cut_out.py; 8 frames, H.264 as `unscene prepare` writes it).",
-        ("cut_out.jsonl",),
+        ("cut_out.jsonl.gz",),
         ("iou",),
     ),
     Section(
@@ -217,7 +217,7 @@ SECTIONS = (
         "what is still: against the known motion of moving scenes, without and with noise of 8 "
         "grey levels; and, of real files shrunk to 128 pixels, against DIS medium on the original, "
         "on a grid twice as fine.",
-        ("vectors.jsonl",),
+        ("vectors.jsonl.gz",),
         ("of_hexagon",),
         where={"stride": (1, 4)},
         across="stride",
@@ -225,7 +225,7 @@ SECTIONS = (
     Section(
         "The same where fine grain pans",
         "How many vectors are right, where all moves by 4 to 24 pixels a frame.",
-        ("vectors.jsonl",),
+        ("vectors.jsonl.gz",),
         ("vectors_right",),
         where={"speed": (4, 8, 12, 16, 24)},
         across="speed",
@@ -241,7 +241,7 @@ SECTIONS = (
         "eleven. Features that find places find one class, and are below chance. Intervals hold "
         "other videos and seeds, not other places. Table tennis: forehand or backhand, learnt on "
         "one side of the table and asked on the other.",
-        ("real_scenes.jsonl",),
+        ("real_scenes.jsonl.gz",),
         ("retrieval_r1", "retrieval_r5", "retrieval_map", "probe_top1"),
         (*REAL, "supervised"),
         where=_GENERATED,
@@ -250,7 +250,7 @@ SECTIONS = (
         "The same with a few labels",
         "Those encoders fine-tuned on 1, 5 and 25 labelled videos of each of ARID's six classes "
         "(25: all of them), 100 steps, asked in other places; `random` begins from nothing.",
-        ("few_labels.jsonl",),
+        ("few_labels.jsonl.gz",),
         ("finetune_top1",),
         SYSTEMS,
         where=_GENERATED,
@@ -265,7 +265,7 @@ SECTIONS = (
         "places (n = 96), and leaving one scene out of the training part, where the place "
         "misleads. Table tennis: forehand or backhand, learnt on one side of the table and asked "
         "on the other.",
-        ("real_scenes.jsonl",),
+        ("real_scenes.jsonl.gz",),
         _ASKED,
         REAL,
         where={"pretrain": ("all", "long"), "note": _LONGEST},
@@ -274,7 +274,7 @@ SECTIONS = (
         "Real footage, then a few labels",
         "Those encoders fine-tuned on 1, 5 and 25 labelled videos of each class, as above (of "
         "`all` unscene takes the videos of `long`).",
-        ("few_labels.jsonl",),
+        ("few_labels.jsonl.gz",),
         ("finetune_top1",),
         REAL,
         where={"pretrain": ("all", "long"), "note": _LONGEST},
@@ -284,7 +284,7 @@ SECTIONS = (
         "Real footage, shorter trainings",
         "First looks, most with one seed: on ARID's training part alone (`arid6-train`: 200 steps, "
         "brightened 600) or on all (300 steps).",
-        ("real_scenes.jsonl",),
+        ("real_scenes.jsonl.gz",),
         _ASKED,
         REAL,
         where={"pretrain": ("all", "arid6-train", "tabletennis8"), "note": ("", "brightened")},
@@ -293,7 +293,7 @@ SECTIONS = (
         "The demo",
         "`unscene demo`, three seeds: the footage and settings of the first section, so that this "
         "is no further evidence beside it.",
-        ("demo-2026-11-22.jsonl",),
+        ("demo-2026-11-22.jsonl.gz",),
         ("retrieval_r1", "retrieval_loo_r1", "probe_top1"),
     ),
 )

@@ -4,7 +4,7 @@ r3d-narrow with a linear classifier, cross entropy, trained on footage whose mot
 independent, tested on scenes that training never showed. Every video is decoded once and windows
 are cut from memory, so that a CPU spends its time on training.
 
-    python experiments/supervised_scenes.py --seed 0      # a row in supervised_scenes.jsonl
+    python experiments/supervised_scenes.py --seed 0      # a row in rows/supervised_scenes.jsonl.gz
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from trained import HERE, append
+from trained import ROWS, append
 
 from unscene.data.catalog import Catalog, index_labels
 from unscene.data.listing import open_catalog
@@ -188,7 +188,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--object_size", type=float, nargs=2, default=(20.0, 30.0))
     parser.add_argument("--speed", type=float, nargs=2, default=(2.0, 4.0))
     parser.add_argument("--footage", help="keep the footage in this folder and reuse it")
-    parser.add_argument("--out", type=Path, default=HERE / "supervised_scenes.jsonl")
+    parser.add_argument("--out", type=Path, default=ROWS / "supervised_scenes.jsonl.gz")
     return parser.parse_args()
 
 

@@ -7,11 +7,10 @@ go on. Settings that the code got after a run was made count as if it had been g
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,12 @@ from unscene.evaluate.finetuning.config import build as finetuning
 from unscene.evaluate.finetuning.config import flat as flat_finetuning
 from unscene.evaluate.finetuning.run import finetune
 from unscene.methods.presets import resolve
-from unscene.results.rows import Row, read_rows
+from unscene.results.rows import Row, append_rows, read_rows
 from unscene.train.config import CONFIG, FREE, OWN, build, flat, read_config
 from unscene.train.pretrain import SUMMARY, pretrain
 
 HERE = Path(__file__).resolve().parent
+ROWS = HERE / "rows"
 DATA = Path(os.environ.get("UNSCENE_DATA", HERE.parent.parent / "shared" / "data"))
 _OFF = {"warp": False, "flow_scaling": False, "shift": False}
 _NARROW = {"side_encoders": "narrow", "predictor_dim": 128, "predictor_hidden": 256}
@@ -258,8 +258,7 @@ def rows_in(path: Path) -> list[dict[str, Any]]:
 def append(path: Path, rows: list[Row], method: str | None = None) -> None:
     """Add rows to a file, under the name of their method in the experiment if it has one."""
     named = rows if method is None else [replace(row, method=method) for row in rows]
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(asdict(row)) + "\n" for row in named)
+    append_rows(path, named)
 
 
 def flags(name: str, text: str | None, *, methods: Iterable[str]) -> argparse.ArgumentParser:
@@ -272,7 +271,7 @@ def flags(name: str, text: str | None, *, methods: Iterable[str]) -> argparse.Ar
     parser.add_argument("--changes", default="{}", help="settings of all methods, as JSON")
     parser.add_argument("--note", default="", help="names the changes in the rows")
     parser.add_argument("--work", type=Path, default=Path("runs", name))
-    parser.add_argument("--out", type=Path, default=HERE / f"{name}.jsonl")
+    parser.add_argument("--out", type=Path, default=ROWS / f"{name}.jsonl.gz")
     return parser
 
 

@@ -13,7 +13,7 @@ of a 112 x 112 frame, means over videos, on what moves and on what stands still.
 more than searches, so that these are compared video by video as well: "of_hexagon" is the distance
 as a share of that of `prepare`'s own search, the geometric mean over videos.
 
-    python experiments/vectors.py                         # rows in vectors.jsonl
+    python experiments/vectors.py                         # rows in rows/vectors.jsonl.gz
 
 What stands in the file already is not run again.
 """

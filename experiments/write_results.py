@@ -15,15 +15,16 @@ from correlation_plot import draw
 from sections import BIASED, CORRELATIONS, SECTIONS, WITHOUT_LABELS, Section
 
 from unscene.files import write_text
+from unscene.results.plots import draw_tables
 from unscene.results.seeds import Cell
-from unscene.results.tables import Table, collect, markdown, plot, tables
+from unscene.results.tables import Table, collect_rows, format_markdown, make_tables
 
 HERE = Path(__file__).resolve().parent
-DOCS = HERE.parent / "docs"
+ROWS, DOCS = HERE / "rows", HERE.parent / "docs"
 
 INTRO = """# Results
 
-Drawn from the rows in `experiments/` by `experiments/write_results.py`; nothing here is typed.
+Drawn from the rows in `experiments/rows/` by `experiments/write_results.py`; nothing here is typed.
 Cells are means over seeds with 95 % intervals. One seed has the bootstrap interval over its test
 videos; two seeds have one that covers both of theirs. Three or more have Student's t over seeds and
 the mean of their bootstrap intervals, added in quadrature, wherever seeds were asked about the same
@@ -45,18 +46,18 @@ def page() -> tuple[str, dict[str, list[Table]]]:
             found[section.heading] = drawn
             words = fill(section.text, 100, break_on_hyphens=False)
             parts.append(f"## {section.heading}\n\n{words}\n")
-            parts.append(markdown(drawn))
+            parts.append(format_markdown(drawn))
             if section.picture:
                 parts.append(f"![{section.heading}]({section.picture})\n")
     return "\n".join(parts), found
 
 
 def _tables(section: Section) -> list[Table]:
-    paths = [HERE / name for name in section.files if (HERE / name).exists()]
-    rows = [row for row in collect(paths) if section.about(row)] if paths else []
+    paths = [ROWS / name for name in section.files if (ROWS / name).exists()]
+    rows = [row for row in collect_rows(paths) if section.about(row)] if paths else []
     if section.across:
         return _across(section, rows)
-    return _chosen(tables(rows, section.metrics), section) if rows else []
+    return _chosen(make_tables(rows, section.metrics), section) if rows else []
 
 
 def _across(section: Section, rows: list[dict[str, Any]]) -> list[Table]:
@@ -69,7 +70,9 @@ def _across(section: Section, rows: list[dict[str, Any]]) -> list[Table]:
     for value in order if isinstance(order, tuple) else sorted(by_value):
         if value not in by_value:
             continue
-        for table, metric in product(tables(by_value[value], section.metrics), section.metrics):
+        for table, metric in product(
+            make_tables(by_value[value], section.metrics), section.metrics
+        ):
             if metric not in table.metrics:
                 continue
             column = value if isinstance(value, str) else f"{section.across} {value:g}"
@@ -102,5 +105,5 @@ def _chosen(found: list[Table], section: Section) -> list[Table]:
 if __name__ == "__main__":
     text, drawn = page()
     write_text(DOCS / "results.md", text)
-    plot([*drawn[BIASED][:2], *drawn[WITHOUT_LABELS][:1]], DOCS / "results.png")
+    draw_tables([*drawn[BIASED][:2], *drawn[WITHOUT_LABELS][:1]], DOCS / "results.png")
     draw(drawn[CORRELATIONS], DOCS / "correlation.png")

@@ -130,7 +130,7 @@ def test_the_order_holds_over_seeds_and_sizes(
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_trained_encoders_stand_where_they_were_found(seed: int) -> None:
     """The rows of experiments/audit_controls.py: too long to train here, and docs rest on them."""
-    rows = read_rows(EXPERIMENTS / "audit_controls.jsonl")
+    rows = read_rows(EXPERIMENTS / "rows" / "audit_controls.jsonl.gz")
     said = {
         row["method"]: row["value"]
         for row in rows

@@ -17,6 +17,7 @@ import pytest
 from unscene import __version__
 from unscene.cli.main import main
 from unscene.errors import UnsceneError
+from unscene.results.rows import read_rows
 from unscene.synthetic.generate import ScenesReport
 
 Flags = Callable[..., list[str]]
@@ -161,7 +162,7 @@ def test_pretrain_and_evaluate(
     assert said.out.startswith("retrieval_r1")
     assert "n = 8" in said.out
     assert said.out.endswith(f"\nrows: {rows}\n")
-    record = json.loads(rows.read_text().splitlines()[0])
+    record = read_rows(rows)[0]
     assert (record["method"], record["steps"]) == ("moco", 2)
 
     line = ["evaluate", "probe", str(moving.seen), "--train", str(moving.train)]

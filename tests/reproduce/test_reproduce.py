@@ -22,7 +22,7 @@ from unscene.reproduce import run as file_of_reproduce
 from unscene.reproduce.recipe import read_recipe
 from unscene.reproduce.run import means, reproduce
 from unscene.results.rows import Row
-from unscene.results.tables import collect
+from unscene.results.tables import collect_rows
 from unscene.train.config import RunConfig
 
 pytestmark = pytest.mark.slow
@@ -64,7 +64,7 @@ def test_two_steps_of_every_recipe(
         wanted = [stage for stage in short.evaluate if stage["protocol"] == protocol]
         assert len([row for row in rows if row.metric == metric]) == len(wanted)
     # Every number stands in one file only, for `unscene results`.
-    found = sorted((record["split"], record["metric"]) for record in collect([tmp_path]))
+    found = sorted((record["split"], record["metric"]) for record in collect_rows([tmp_path]))
     assert found == sorted((row.split, row.metric) for row in rows)
     if recipe.pretrain:
         summary = json.loads((tmp_path / "pretrain" / "summary.json").read_text())
@@ -121,7 +121,7 @@ def test_an_interruption_loses_no_number(
     monkeypatch.setattr(file_of_reproduce, "finetune", interrupted)
     with pytest.raises(KeyboardInterrupt):
         reproduce(recipe, roots, out, dry=True)
-    kept = collect([out])
+    kept = collect_rows([out])
     assert [row["split"] for row in kept] == ["ucf101-1-test"]
     rows = reproduce(recipe, roots, out, dry=True)
     assert folders == ["ucf101-finetune-1", "ucf101-finetune-3", "ucf101-finetune-3"]
@@ -163,7 +163,7 @@ def test_two_processes_write_and_speak_once(roots: dict[str, str], tmp_path: Pat
     done = command(line)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Published") == done.stdout.count("finetune_top1") == 1
-    found = collect([tmp_path / "run"])
+    found = collect_rows([tmp_path / "run"])
     assert sum(row["metric"] == "retrieval_r1" for row in found) == 1
     # Finished with two, the numbers can be asked for with one.
     one = {"devices": 1, "accelerator": "cpu"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import Any
 import pytest
 
 from unscene.errors import UnsceneError
+from unscene.results.plots import draw_tables
 from unscene.results.rows import Row, write_rows
-from unscene.results.tables import collect, markdown, plot, tables, text
+from unscene.results.tables import collect_rows, format_markdown, format_text, make_tables
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 
 
 def row(method: str, value: float, seed: int = 0, **changes: Any) -> Row:
@@ -24,7 +28,7 @@ def row(method: str, value: float, seed: int = 0, **changes: Any) -> Row:
 
 def shown(rows: list[Row], path: Path, metrics: tuple[str, ...] = ()) -> Any:
     write_rows(path / "rows.jsonl", rows)
-    return tables(collect([path]), metrics)
+    return make_tables(collect_rows([path]), metrics)
 
 
 def test_one_seed_shows_its_own_interval(tmp_path: Path) -> None:
@@ -67,7 +71,7 @@ def test_other_experiments_are_no_seeds(tmp_path: Path) -> None:
     rows += [row("dsm", 0.3, 1, steps=900), row("moco", 0.1)]
     (table,) = shown(rows, tmp_path)
     write_rows(tmp_path / "copy" / "rows.jsonl", rows)  # as `unscene reproduce` leaves them
-    assert tables(collect([tmp_path])) == [table]
+    assert make_tables(collect_rows([tmp_path])) == [table]
     seeds = {name: line["retrieval_r1"].seeds for name, line in table.lines.items()}
     assert seeds == {"dsm, steps 100": 3, "dsm, steps 900": 3, "moco": 1}
 
@@ -75,46 +79,46 @@ def test_other_experiments_are_no_seeds(tmp_path: Path) -> None:
 def test_videos_and_seeds_of_a_line_are_those_of_all_its_cells(tmp_path: Path) -> None:
     rows = [row("dsm", 0.2 + s / 10, s) for s in range(3)]
     rows += [row("dsm", 0.3, metric="probe_top1", n=7), row("moco", 0.3)]
-    lines = markdown(shown(rows, tmp_path)).splitlines()
+    lines = format_markdown(shown(rows, tmp_path)).splitlines()
     assert [line.split(" | ")[-1] for line in lines[4:]] == ["7 to 50, 1 to 3 |", "50, 1 |"]
 
 
 def test_markdown_and_text_hold_every_number(tmp_path: Path) -> None:
     found = shown([row("moco", 0.25), row("dsm", 0.5), row("dsm", 0.75, metric="map")], tmp_path)
-    for written in (markdown(found), text(found)):
+    for written in (format_markdown(found), format_text(found)):
         for part in ("0.250 [0.150, 0.350]", "0.500 [0.400, 0.600]", "0.750", "films, test"):
             assert part in written
-    lines = markdown(found).splitlines()
+    lines = format_markdown(found).splitlines()
     assert {line.count("|") for line in lines[2:]} == {5}
 
 
 def test_chance_stands_above_the_methods(tmp_path: Path) -> None:
     rows = [row("dsm", 0.4, chance=0.125), row("dsm", 0.5, seed=1, chance=0.135)]
     found = shown([*rows, row("dsm", 0.5, metric="map")], tmp_path)
-    assert "| chance | 0.130 |  |  |" in markdown(found).splitlines()
-    assert text(found).splitlines()[2].split() == ["chance", "0.130"]
-    plot(found, tmp_path / "plot.png")
+    assert "| chance | 0.130 |  |  |" in format_markdown(found).splitlines()
+    assert format_text(found).splitlines()[2].split() == ["chance", "0.130"]
+    draw_tables(found, tmp_path / "plot.png")
 
 
 def test_the_plot_is_a_picture_of_all_tables(tmp_path: Path) -> None:
     found = shown([row("moco", 0.25), row("dsm", 0.5, split="other")], tmp_path)
-    plot(found, tmp_path / "plot.png")
+    draw_tables(found, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UnsceneError, match=r"ends in \.png"):
-        plot(found, tmp_path / "plot.pdf")
+        draw_tables(found, tmp_path / "plot.pdf")
 
 
 def test_what_holds_no_rows(tmp_path: Path) -> None:
     other = tmp_path / "log.jsonl"
     other.write_text('{"step": 3}\n')
     with pytest.raises(UnsceneError, match=r"log\.jsonl: holds no rows"):
-        collect([other])
+        collect_rows([other])
     with pytest.raises(UnsceneError, match="no rows of results in any"):
-        collect([tmp_path])
+        collect_rows([tmp_path])
     with pytest.raises(UnsceneError, match="does not exist"):
-        collect([tmp_path / "gone"])
+        collect_rows([tmp_path / "gone"])
     write_rows(tmp_path / "deep" / "rows.jsonl", [row("dsm", 0.5)])
-    assert len(collect([tmp_path])) == 1
+    assert len(collect_rows([tmp_path])) == 1
 
 
 @pytest.mark.parametrize(
@@ -131,19 +135,20 @@ def test_a_line_of_another_kind_is_no_row(change: dict[str, Any], tmp_path: Path
     odd = json.dumps(asdict(row("dsm", 0.4)) | change)
     (tmp_path / "odd.jsonl").write_text(odd + "\n")
     with pytest.raises(UnsceneError, match="holds no rows of results"):
-        collect([tmp_path / "odd.jsonl"])
+        collect_rows([tmp_path / "odd.jsonl"])
     (table,) = shown([row("dsm", 0.4)], tmp_path)  # beside it
     assert table.lines["dsm"]["retrieval_r1"].seeds == 1
 
 
 @pytest.mark.slow
 def test_every_row_of_the_experiments_is_one() -> None:
-    folder = Path(__file__).resolve().parents[2] / "experiments"
-    for file in sorted(folder.glob("*.jsonl")):
-        records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        expected = sum("ci95" in record and "metric" in record for record in records)
-        if expected and all("label" in record for record in records):
-            assert len(collect([file])) == expected, file
+    files = sorted((EXPERIMENTS / "rows").iterdir())
+    assert len(files) >= 11
+    for file in files:
+        records = [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
+        expected = sum("metric" in record for record in records)
+        assert expected == len(collect_rows([file])), file
+        assert all("run" in record for record in records), file
 
 
 def test_an_unknown_metric_beside_a_known_one_is_refused(tmp_path: Path) -> None:
@@ -153,18 +158,17 @@ def test_an_unknown_metric_beside_a_known_one_is_refused(tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_the_page_in_docs_says_what_the_rows_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    root = Path(__file__).resolve().parents[2]
-    monkeypatch.syspath_prepend(str(root / "experiments"))
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
     from write_results import page
 
-    assert page()[0] == (root / "docs" / "results.md").read_text(encoding="utf-8")
+    assert page()[0] == (EXPERIMENTS.parent / "docs" / "results.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
 def test_a_column_for_each_correlation_holds_what_the_table_of_one_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "experiments"))
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
     from sections import BIASED, CORRELATIONS
     from write_results import page
 

@@ -18,7 +18,7 @@ from unscene.encoders import create_encoder, load_encoder, save_encoder
 from unscene.encoders.resolving import resolve_encoder
 from unscene.errors import UnsceneError
 from unscene.methods.registry import create_method
-from unscene.results.rows import rows_of
+from unscene.results.rows import build_rows
 from unscene.results.statistics import Score
 from unscene.train.config import build, flat, read_config
 from unscene.train.pretrain import pretrain
@@ -61,14 +61,14 @@ def test_the_history_is_kept(tiny: Make, tmp_path: Path, first: Path) -> None:
     assert f"initialized from {first}" in resolve_encoder(str(out)).note
     found = {"retrieval_r1": Score(0.5, (0.4, 0.6), 9)}
     about = {"data": "d", "split": "s", "label": "l", "fingerprint": "f", "views": 1}
-    (row,) = rows_of(now, found, **about)  # type: ignore[arg-type]
+    (row,) = build_rows(now, found, **about)  # type: ignore[arg-type]
     before = row.config.pop("began")
     assert {k: before.pop(k) for k in ("method", "steps", "seed")} == {
         **{"method": "dsm", "steps": 2, "seed": 0}
     }
     assert before == was.trained_on["settings"]
     assert row.config == now.trained_on["settings"]
-    (row,) = rows_of(was, found, **about)  # type: ignore[arg-type]
+    (row,) = build_rows(was, found, **about)  # type: ignore[arg-type]
     assert "began" not in row.config
 
 

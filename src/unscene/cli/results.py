@@ -1,4 +1,11 @@
-"""`unscene results`: tables and plots from rows."""
+"""`unscene results`: tables and plots of rows.
+
+    unscene results runs/ --metrics retrieval_r1 probe_top1 --markdown table.md --plot plot.png
+    unscene results runs/ --name dsm-triplet="DSM (Triplet)" --latex table.tex
+
+Tables are printed, and written to files where flags ask for it. Nothing is measured here: rows come
+from `unscene evaluate --out`, `unscene demo` and `unscene reproduce`.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +23,33 @@ def flags(parser: ArgumentParser) -> None:
         "paths",
         nargs="*",
         type=str,
-        help="folders, or .jsonl files, of rows of results; they stand before --metrics",
+        help="folders, or .jsonl or .jsonl.gz files, of rows; they come before --metrics",
     )
     parser.add_argument(
         "--metrics",
         nargs="+",
         type=str,
         default=[],
-        help="the columns, all words up to the next flag; without it, all there are",
+        help="the columns, all words up to the next flag; without it, all metrics there are",
+    )
+    parser.add_argument(
+        "--name",
+        action="append",
+        type=str,
+        default=[],
+        metavar="RUN=NAME",
+        help="show a run under another name; RUN is a method or line as shown, or the id of a run "
+        "(its beginning is enough); may be repeated",
     )
     parser.add_argument("--markdown", type=str | None, help="also write the tables to this file")
-    parser.add_argument("--plot", type=str | None, help="also draw them to this .png file")
+    parser.add_argument(
+        "--latex", type=str | None, help="also write them to this file, for \\input with booktabs"
+    )
+    parser.add_argument(
+        "--plot",
+        type=str | None,
+        help="also draw them to this .png file; many tables take more: NAME-2.png ...",
+    )
 
 
 def run(values: Namespace) -> None:
@@ -36,17 +59,29 @@ def run(values: Namespace) -> None:
             f"no PATHS: give folders or .jsonl files of results first{taken}. "
             "Such as: unscene results runs/ --metrics retrieval_r1"
         )
-    from unscene.results.tables import check_plot, collect, markdown, plot, tables, text
+    names = dict(map(_split_name, values.name))
+    from unscene.results import plots, tables
 
-    page = expand_home(values.markdown) if values.markdown else None
-    picture = expand_home(values.plot) if values.plot else None
-    if picture:  # before anything is written
-        check_plot(picture)
-    for file in filter(None, (page, picture)):
+    texts = {"markdown": tables.format_markdown, "latex": tables.format_latex}
+    files = {name: expand_home(values[name]) for name in (*texts, "plot") if values[name]}
+    if "plot" in files:  # before anything is written
+        plots.check_plot_path(files["plot"])
+    for file in files.values():
         check_writable(file)
-    found = tables(collect(map(expand_home, values.paths)), values.metrics)
-    print(text(found), end="")
-    if page:
-        write_text(page, markdown(found))
-    if picture:
-        plot(found, picture)
+    rows = tables.collect_rows(map(expand_home, values.paths))
+    found = tables.rename_lines(tables.make_tables(rows, values.metrics), names)
+    print(tables.format_text(found), end="")
+    for name, write in texts.items():
+        if name in files:
+            write_text(files[name], write(found))
+    if "plot" in files:
+        drawn = plots.draw_tables(found, files["plot"])
+        if len(drawn) > 1:
+            print(f"\nplots: {', '.join(map(str, drawn))}")
+
+
+def _split_name(text: str) -> tuple[str, str]:
+    run, _, name = text.partition("=")
+    if not run or not name:
+        raise UnsceneError(f'--name {text}: write RUN=NAME, such as --name moco="MoCo v2"')
+    return run, name

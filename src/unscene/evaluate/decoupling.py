@@ -37,7 +37,7 @@ from unscene.data.loading import SequentialBatches, make_loader
 from unscene.encoders import EncoderSpec, VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.evaluate.decoupling_views import MOTION, SCENE, PerturbationFactory
-from unscene.results.rows import Row, rows_of
+from unscene.results.rows import Row, build_rows
 from unscene.results.statistics import Score, bootstrap, ratio, score, share, sum_by_cluster
 
 PAIRS = tuple(f"{p}>{n}" for p in SCENE for n in MOTION)
@@ -148,7 +148,7 @@ def make_decoupling_rows(
     """
     means = {"decoupling_trained": found.trained, "decoupling_untrained": found.untrained}
     scores = {name: mean for name, mean in means.items() if mean is not None}
-    return rows_of(
+    return build_rows(
         spec,
         scores | {f"decoupling/{pair}": share for pair, share in found.pairs.items()},
         data=catalog.source,

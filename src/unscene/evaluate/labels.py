@@ -14,7 +14,7 @@ from unscene.encoders import EncoderSpec
 from unscene.evaluate.features import Features
 from unscene.evaluate.probing import probe
 from unscene.evaluate.retrieval import retrieve
-from unscene.results.rows import Row, rows_of
+from unscene.results.rows import Row, build_rows
 
 KS = (1, 5, 10)
 
@@ -39,7 +39,7 @@ def score_labels(
         spec: of the encoder.
         features, catalogs: by split, "train" among them.
         pairs: (label, split) to score.
-        data, views, seed, test: as for `rows_of`.
+        data, views, seed, test: as for `build_rows`.
 
     Returns:
         "retrieval_loo_rK" and "retrieval_loo_map" of every pair. Where the training videos have all
@@ -57,7 +57,7 @@ def score_labels(
         }
         if set(query.labels(label)) <= set(gallery.labels(label)):  # not so for new scenes
             scores |= retrieve(query, gallery, label, ks=KS) | probe(gallery, query, label).scores
-        rows += rows_of(
+        rows += build_rows(
             spec,
             scores,
             data=data,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 
@@ -23,15 +22,11 @@ from unscene.evaluate.features import Features, Mode, extract
 from unscene.evaluate.overlap import find_overlap
 from unscene.evaluate.probing import probe
 from unscene.evaluate.retrieval import retrieve
-from unscene.files import check_writable, write_text
 from unscene.progress import count_progress
-from unscene.results.rows import Row, read_rows, rows_of
+from unscene.results.rows import Row, build_rows, check_rows_file, update_rows
 from unscene.results.statistics import Score
 
 Protocol = Literal["retrieve", "probe"]
-# What a measurement finds; all else in a row says what was measured.
-_FOUND = ("value", "ci95", "n", "seconds", "classes", "chance", "versions")
-_FOUND_IN_TEST = ("chosen", "gallery", "left_out")
 
 
 def evaluate(
@@ -89,7 +84,8 @@ def evaluate(
     """
     _check_protocol(protocol, mode, train)
     _check_numbers(clips, batch_size, workers, short_side)
-    earlier = _earlier(out)
+    if out is not None:
+        check_rows_file(out)
     resolved = resolve_encoder(encoder)
     where = pick_device(device)
     # All catalogs and labels before the first feature: a mistake should show at once.
@@ -120,7 +116,7 @@ def evaluate(
     else:
         scores = retrieve(query, known, label, apart=apart, device=where)
         settings |= {"apart": apart, "gallery": len(known.values)}
-    rows = rows_of(
+    rows = build_rows(
         _described(resolved),
         scores,
         data=test.source,
@@ -130,7 +126,8 @@ def evaluate(
         views=0 if mode == "clip" else clips,
         test=settings,
     )
-    _add(out, earlier, rows)
+    if out is not None:
+        update_rows(out, rows)
     return rows
 
 
@@ -158,7 +155,8 @@ def evaluate_decoupling(
         OSError: `out` cannot be written.
     """
     _check_numbers(clips, batch_size, workers)
-    earlier = _earlier(out)
+    if out is not None:
+        check_rows_file(out)
     resolved, where = resolve_encoder(encoder), pick_device(device)
     catalog = open_catalog(data)
     report_skipped(catalog)
@@ -176,7 +174,8 @@ def evaluate_decoupling(
         print(f"left out: {reason} ({count} clips)", file=sys.stderr)
     report_skipped(replace(catalog, skipped=found.skipped))
     rows = make_decoupling_rows(found, _described(resolved), catalog, split="all", clips=clips)
-    _add(out, earlier, rows)
+    if out is not None:
+        update_rows(out, rows)
     return rows
 
 
@@ -236,30 +235,3 @@ def _check_numbers(clips: int, batch_size: int, workers: int, short_side: int = 
     ):
         if value < least:
             raise UnsceneError(f"{name} {value}: must be at least {least}")
-
-
-def _earlier(out: Path | None) -> list[dict[str, Any]]:
-    """The rows that `out` holds: what stands in its way should show before the work."""
-    if out is None:
-        return []
-    check_writable(out)
-    rows = read_rows(out) if out.exists() else []
-    if not all(isinstance(row, dict) and "metric" in row for row in rows):
-        raise UnsceneError(f"{out}: holds no rows of results, and is not overwritten; give another")
-    return rows
-
-
-def _add(out: Path | None, earlier: list[dict[str, Any]], rows: list[Row]) -> None:
-    """Write the earlier rows and these; what was measured again is there once."""
-    if out is not None:
-        new = {_measured(asdict(row)): asdict(row) for row in rows}
-        kept = [row for row in earlier if _measured(row) not in new]
-        text = (json.dumps(row, ensure_ascii=False) + "\n" for row in [*kept, *new.values()])
-        write_text(out, "".join(text))
-
-
-def _measured(row: dict[str, Any]) -> str:
-    """A row without what was found."""
-    test = {k: v for k, v in row.get("test", {}).items() if k not in _FOUND_IN_TEST}
-    rest = {k: v for k, v in row.items() if k not in _FOUND}
-    return json.dumps(rest | {"test": test}, sort_keys=True)

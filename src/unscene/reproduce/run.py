@@ -259,7 +259,7 @@ def _asked(row: Row) -> dict[str, Any]:
 
 
 def _rows(path: Path) -> list[Row]:
-    return [Row(**(row | {"ci95": tuple(row["ci95"])})) for row in read_rows(path)]
+    return [Row.from_record(row) for row in read_rows(path)]
 
 
 def _smallest(encoder: str) -> dict[str, int]:

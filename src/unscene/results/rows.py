@@ -1,25 +1,60 @@
-"""A number is data: results as JSON lines, from which every table and plot is drawn."""
+"""Results as data: one row for each number, in .jsonl or .jsonl.gz files.
+
+A file holds two kinds of lines. The configuration of a run stands once, in front of its rows:
+
+    {"run": "75b99d48d2", "config": {"lr": 0.001, ...}}
+    {"method": "dsm", ..., "metric": "retrieval_r1", "value": 0.42, ..., "run": "75b99d48d2"}
+    {"method": "dsm", ..., "metric": "probe_top1", "value": 0.40, ..., "run": "75b99d48d2"}
+
+A configuration holds for all rows of its run that follow, until the file has another one for the
+same run. So files may be appended to and concatenated, and rows never get separated from their
+configuration: a row without one is an error. Earlier versions wrote the configuration into every
+row; such files, and files with both kinds of rows, are read as well.
+
+Only this file knows the format. `read_rows` returns each row as a dictionary that is complete, with
+its own "config" and "run".
+"""
 
 from __future__ import annotations
 
+import fcntl
+import gzip
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from unscene.encoders import EncoderSpec
 from unscene.errors import UnsceneError
-from unscene.files import write_text
+from unscene.files import check_writable, write_atomically
 from unscene.results.statistics import Score
+
+Record = Mapping[str, Any]
+UNTRAINED = "random"  # as a method
+SUFFIXES = (".jsonl", ".jsonl.gz")
+# Where a configuration holds that of the training before it: fine-tuned, or trained further.
+EARLIER = ("pretrained", "began")
+# Settings that name a place or say how a run is carried out, but not what it computes; and the
+# seed, which a row has as a field of its own.
+NOT_DECIDING = frozenset(
+    {"data", "train", "encoder", "out", "seed"}
+    | {"workers", "threads", "save_every", "devices", "accelerator", "monitor"}
+)
+NEEDED = ("method", "data", "split", "label", "metric", "value", "ci95", "n", "seed")
+# What a measurement finds; all other fields say what was measured. The run's id and its training
+# videos are compared separately, because rows of earlier versions lack them.
+_FOUND = ("value", "ci95", "n", "seconds", "classes", "chance", "versions")
+_FOUND_IN_TEST = ("chosen", "gallery", "left_out")
 
 
 @cache
-def versions() -> dict[str, str]:
-    """Of what a number depends on; "source" changes with every line of this package."""
+def package_versions() -> dict[str, str]:
+    """Versions of what a number depends on. "source" changes with every line of this package."""
     found = {name: version(name) for name in ("unscene", "torch", "av", "lightning")}
     digest, package = sha256(), Path(__file__).resolve().parents[1]
     for path in sorted(package.rglob("*.py")):
@@ -33,23 +68,29 @@ class Row:
 
     Attributes:
         method: "random", "moco", "dsm", "dsm-triplet" ...
-        data: where the videos came from, and `fingerprint` which they were.
-        split: part of the data the number is about.
+        data: where the videos came from.
+        split: the part of the data that the number is about.
         label: label column.
         metric: "retrieval_r1", "probe_top1" ...
-        value: the number, and ci95 its 95 % interval.
-        n: videos (or clips) scored.
-        seed: of the encoder; of a fine-tuning, its own.
-        seconds: that training the encoder took (0 for none).
+        value: the number.
+        ci95: its 95 % confidence interval.
+        n: number of videos (or clips) scored.
+        seed: of the encoder's training; of a fine-tuning, its own.
+        seconds: training time of the encoder, 0 for none.
         encoder: architecture.
-        views: windows a video at test time.
-        steps: that the encoder was trained.
-        config: resolved configuration of the encoder's training, see `settings_of`.
+        fingerprint: identifies the test videos, "+" the gallery or training videos of the protocol.
+        views: clips per video at test time.
+        steps: training steps of the encoder.
+        config: resolved configuration of the encoder's training, see `training_settings`.
         test: resolved settings of the protocol, and what it chose.
         classes: the same number for each class.
-        chance: what guessing gives; recall's is that of a gallery in random order, in which a query
-            may not see its own scene, say. None where it is not known.
-        versions: of unscene and what it stands on, see `versions`.
+        chance: expected value for guessing. For recall it is that of a gallery in random order.
+            None where it is not known.
+        versions: of this package and its dependencies, see `package_versions`.
+        trained_on: identifies the videos that the encoder was trained on, those of its last
+            training first, joined by "+". Empty if it is untrained or not known.
+        name: what the user calls the run; tables show it instead of the method.
+        run: id of the run, computed from the other fields, see `compute_run_id`.
     """
 
     method: str
@@ -70,11 +111,39 @@ class Row:
     test: dict[str, Any] = field(default_factory=dict)
     classes: dict[str, float] = field(default_factory=dict)
     chance: float | None = None
-    versions: dict[str, str] = field(default_factory=versions)
+    versions: dict[str, str] = field(default_factory=package_versions)
+    trained_on: str = ""
+    name: str = ""
+    run: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        # Computed anew by `dataclasses.replace`, so that it always agrees with the other fields.
+        object.__setattr__(self, "run", compute_run_id(vars(self)))
+
+    @classmethod
+    def from_record(cls, record: Record) -> Row:
+        """The row that `read_rows` returned as a dictionary."""
+        known = {one.name for one in fields(cls) if one.init} & record.keys()
+        return cls(**{name: record[name] for name in known} | {"ci95": tuple(record["ci95"])})
 
 
-def rows_of(
-    spec: EncoderSpec,
+class Encoder(Protocol):
+    """What rows say about an encoder; `encoders.EncoderSpec` is one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def frames(self) -> int: ...
+    @property
+    def stride(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def trained_on(self) -> Mapping[str, Any]: ...
+
+
+def build_rows(
+    encoder: Encoder,
     scores: Mapping[str, Score],
     *,
     data: str,
@@ -84,15 +153,21 @@ def rows_of(
     views: int,
     seed: int | None = None,
     test: Mapping[str, Any] | None = None,
+    name: str = "",
 ) -> list[Row]:
-    """Scores by metric as rows; method, seed, steps and settings are those of the encoder.
+    """Turn scores by metric into rows.
 
-    `seed` is for encoders without a history: the seed their weights were drawn with.
+    Args:
+        encoder: describes the encoder. Its `trained_on` gives method, seed, steps, seconds and
+            settings of its training; if it is empty, the encoder is an untrained one.
+        data, split, label, fingerprint, views, test, name: fields of `Row`.
+        seed: of the weights of an encoder whose training is not known.
     """
-    history = spec.trained_on
+    history = encoder.trained_on
+    clip = {"frames": encoder.frames, "stride": encoder.stride, "size": encoder.size}
     return [
         Row(
-            method=str(history.get("method", "random")),
+            method=str(history.get("method", UNTRAINED)),
             data=data,
             split=split,
             label=label,
@@ -102,43 +177,246 @@ def rows_of(
             n=found.n,
             seed=int(history.get("seed", seed or 0)),
             seconds=float(history.get("seconds", 0.0)),
-            encoder=spec.name,
+            encoder=encoder.name,
             fingerprint=fingerprint,
             views=views,
             steps=int(history.get("steps", 0)),
-            config=settings_of(history),
-            test={"frames": spec.frames, "stride": spec.stride, "size": spec.size, **(test or {})},
+            config=training_settings(history),
+            test=clip | dict(test or {}),
             classes=found.classes,
             chance=found.chance,
+            trained_on="+".join(_training_videos(history)),
+            name=name,
         )
         for metric, found in scores.items()
     ]
 
 
-def settings_of(history: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a training, from `spec.trained_on`; under "began" the method, steps, seed and
-    settings of the encoder that it went on from, if it did."""
+def training_settings(history: Record) -> dict[str, Any]:
+    """The settings of a training, from the `trained_on` of an encoder.
+
+    Under "began" are the method, steps, seed and settings of the training that it continued.
+    """
     settings = dict(history.get("settings", {}))
     if before := history.get("began"):
         own = {name: before[name] for name in ("method", "steps", "seed") if name in before}
-        settings["began"] = own | settings_of(before)
+        settings["began"] = own | training_settings(before)
     return settings
 
 
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Write a .jsonl file whole or not at all; `path` is replaced."""
-    write_text(path, "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows))
+def _training_videos(history: Record) -> list[str]:
+    own = [str(history["data"])] if "data" in history else []
+    before: Record = next((history[name] for name in EARLIER if history.get(name)), {})
+    return own + (_training_videos(before) if before else [])
+
+
+def compute_run_id(row: Record) -> str:
+    """A short digest of what makes a run.
+
+    That is its method, architecture, seed, steps, training videos and all settings that decide what
+    a training computes. It does not depend on folders, or on what was measured: all rows of one
+    trained encoder have the same id, on every machine.
+
+    >>> row = {"method": "dsm", "encoder": "r3d18", "seed": 0, "steps": 10, "config": {"lr": 0.1}}
+    >>> compute_run_id(row)
+    '75b99d48d2'
+    >>> compute_run_id(row | {"metric": "probe_top1", "config": {"lr": 0.1, "out": "runs/a"}})
+    '75b99d48d2'
+    >>> compute_run_id(row | {"seed": 1}) == compute_run_id(row)
+    False
+    """
+    made = {name: row.get(name) for name in ("method", "encoder", "seed", "steps")}
+    made["trained_on"] = row.get("trained_on", "")
+    made["config"] = [
+        {key: value for key, value in settings.items() if key not in NOT_DECIDING}
+        | {"seed": settings.get("seed")}
+        for settings in split_trainings(row).values()
+    ]
+    text = json.dumps(made, sort_keys=True, separators=(",", ":"), default=str)
+    return sha256(text.encode()).hexdigest()[:10]
+
+
+def split_trainings(row: Record) -> dict[str, dict[str, Any]]:
+    """The settings of the last training under "", and of those before it, by what to call them.
+
+    >>> split_trainings({"config": {"lr": 1, "pretrained": {"lr": 2, "began": {"lr": 3}}}})
+    {'': {'lr': 1}, 'pretrained ': {'lr': 2}, 'pretrained began ': {'lr': 3}}
+    """
+    found: dict[str, dict[str, Any]] = {}
+    name, config = "", dict(row.get("config", {}))
+    while True:
+        earlier = [before for before in EARLIER if isinstance(config.get(before), dict)]
+        found[name] = {key: value for key, value in config.items() if key not in EARLIER}
+        if not earlier:
+            return found
+        name, config = f"{name}{earlier[0]} ", config[earlier[0]]
+
+
+def write_rows(path: Path, rows: Iterable[Row | Record]) -> None:
+    """Write a file of rows, whole or not at all. An existing file is replaced.
+
+    Args:
+        path: a name that ends in .gz is compressed.
+        rows: rows, or complete dictionaries as `read_rows` returns them.
+    """
+    content = "".join(_format_lines(rows)).encode("utf-8")
+    with write_atomically(path) as temporary:
+        # Without the time of writing, so that the same rows are the same bytes.
+        temporary.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+
+
+def append_rows(path: Path, rows: Iterable[Row | Record]) -> None:
+    """Append rows to a file, which is created if it does not exist.
+
+    The file is written anew and then renamed. Several processes may append to it at the same time.
+
+    Raises:
+        UnsceneError: the file holds something other than rows.
+    """
+    with _locked(path):
+        write_rows(path, [*check_rows_file(path), *rows])
+
+
+def update_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Append rows to a file; a measurement that is already there is replaced.
+
+    It is the same measurement if it is of the same run with the same videos, protocol and settings.
+
+    Raises:
+        UnsceneError: the file holds something other than rows.
+    """
+    with _locked(path):
+        new = {_measurement(asdict(row)): row for row in rows}
+
+        def is_replaced(row: Record) -> bool:
+            by = new.get(_measurement(row))
+            videos = {row.get("trained_on", ""), by.trained_on if by else ""} - {""}
+            return by is not None and len(videos) < 2  # earlier versions did not record them
+
+        kept = [row for row in check_rows_file(path) if not is_replaced(row)]
+        write_rows(path, [*kept, *rows])
+
+
+def check_rows_file(path: Path) -> list[dict[str, Any]]:
+    """Check before the work that rows can be added to a file, and return those that it holds.
+
+    Raises:
+        UnsceneError: the file holds something other than rows.
+        OSError: it cannot be written.
+    """
+    check_writable(path)
+    rows = read_rows(path) if path.exists() else []
+    if not all(isinstance(row, dict) and "metric" in row for row in rows):
+        raise UnsceneError(
+            f"{path}: holds no rows of results, and is not overwritten; give another"
+        )
+    return rows
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a .jsonl file."""
+    """Read a .jsonl or .jsonl.gz file of rows.
+
+    Returns:
+        One dictionary per row, with the row's run and configuration. Lines that are JSON but not
+        rows are returned as they are.
+
+    Raises:
+        UnsceneError: the file cannot be read, or the configuration of a row is missing.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines if line.strip()]
-    except (OSError, ValueError) as error:
+        lines = [json.loads(line) for line in _read(path).splitlines() if line.strip()]
+    except (OSError, EOFError, ValueError) as error:
         raise UnsceneError(f"{path}: cannot be read as rows of JSON ({error})") from error
+    configs: dict[str, dict[str, Any]] = {}
+    found = []
+    for line in lines:
+        if _is_configuration(line):
+            configs[line["run"]] = line["config"]
+            continue
+        if isinstance(line, dict) and all(name in line for name in NEEDED):
+            if "run" in line and "config" not in line:
+                if line["run"] not in configs:
+                    raise UnsceneError(
+                        f"{path}: has no configuration of run {line['run']}; copy the line "
+                        f'{{"run": "{line["run"]}", "config": ...}} in front of its rows'
+                    )
+                line["config"] = configs[line["run"]]
+            elif is_row(line):
+                line.setdefault("run", compute_run_id(line))
+        found.append(line)
+    return found
 
 
-def pick(rows: Sequence[dict[str, Any]], **wanted: object) -> list[dict[str, Any]]:
+def is_row(line: Any) -> bool:
+    """Whether a line of JSON is a row: it has all that is needed, with values of the right kind."""
+    if not isinstance(line, dict) or not all(name in line for name in NEEDED):
+        return False
+    words = (line[name] for name in ("method", "data", "split", "label", "metric"))
+    ends = line["ci95"]
+    numbers = (line["value"], *(ends if isinstance(ends, list) else ()), line["n"], line["seed"])
+    tables = [line.get(name, {}) for name in ("test", "config", "versions")]
+    return (
+        all(isinstance(word, str) for word in words)
+        and isinstance(ends, list)
+        and len(ends) == 2
+        and all(map(_is_number, numbers))
+        and all(isinstance(table, dict) for table in tables)
+        and all(isinstance(line.get("config", {}).get(name, {}), dict) for name in EARLIER)
+        and (line.get("chance") is None or _is_number(line["chance"]))
+    )
+
+
+def select_rows(rows: Iterable[dict[str, Any]], **wanted: object) -> list[dict[str, Any]]:
     """The rows whose fields have the wanted values."""
     return [row for row in rows if all(row.get(k) == v for k, v in wanted.items())]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_configuration(line: Any) -> bool:
+    return (
+        isinstance(line, dict)
+        and line.keys() == {"run", "config"}
+        and isinstance(line["run"], str)
+        and isinstance(line["config"], dict)
+    )
+
+
+def _measurement(row: Record) -> str:
+    """What a row measures, without what it found."""
+    test = {k: v for k, v in row.get("test", {}).items() if k not in _FOUND_IN_TEST}
+    left_out = (*_FOUND, "run", "name", "trained_on")
+    rest = {k: v for k, v in row.items() if k not in left_out}
+    return json.dumps(rest | {"test": test}, sort_keys=True)
+
+
+def _format_lines(rows: Iterable[Row | Record]) -> Iterator[str]:
+    """A line for each row, and in front of it that of its configuration where it is new."""
+    configs: dict[str, str] = {}
+    for row in rows:
+        record = asdict(row) if isinstance(row, Row) else dict(row)
+        run = record.setdefault("run", compute_run_id(record))
+        config = json.dumps(record.pop("config", {}), ensure_ascii=False)
+        if configs.get(run) != config:
+            configs[run] = config
+            yield f'{{"run": {json.dumps(run)}, "config": {config}}}\n'
+        yield json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def _read(path: Path) -> str:
+    content = path.read_bytes()
+    return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep other processes from changing files of rows in the same folder at the same time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)

@@ -1,60 +1,66 @@
-"""`unscene results`: tables and plots drawn from rows, never typed.
+"""Rows -> tables, and these as text, Markdown or LaTeX. No number in them is typed.
 
-One table for each (data, split, label, settings of the test), one column a metric, one line a
-method; a method whose rows differ in more than the seed has a line for each setting, named by what
-differs (`seeds.lines`). Seeds become their mean, with an interval that `seeds.cell` explains.
+There is one table for each (data, split, label, settings of the test), with one column per metric
+and one line per method. A method whose rows differ in more than the seed has a line for each
+setting, named by what differs (`seeds.group_seeds`). Seeds are averaged (`seeds.average_seeds`).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from unscene.errors import UnsceneError
-from unscene.files import write_atomically
-from unscene.results.rows import read_rows
-from unscene.results.seeds import BEFORE, Cell, cell, lines
+from unscene.results.rows import NEEDED, SUFFIXES, UNTRAINED, is_row, read_rows
+from unscene.results.seeds import Cell, ResultRow, average_seeds, group_seeds
 
-_NEEDED = ("method", "data", "split", "label", "metric", "value", "ci95", "n", "seed")
 _IN_TITLE = ("frames", "stride", "size")  # shown only where tables differ in them
 # What a protocol found, not what it was set to: it differs from seed to seed.
 _OF_THE_RUN = (
     *("chosen", "gallery", "left_out", "steps", "chosen_step", "validation_top1", "seconds"),
     *("classes", "training_videos", "validation_videos"),
 )
+_COUNTS = "n, seeds"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Attributes:
-    title: what the numbers are about.
-    metrics: the columns.
-    lines: by method (and what tells it from others of its name), its cells by metric.
-    chance: what guessing gives, by metric, where rows say it; the mean over the table's rows.
+    """Numbers of several methods on one test.
+
+    Attributes:
+        title: what the numbers are about.
+        metrics: the columns.
+        lines: cells by metric, by method (and what distinguishes it from others of its name).
+        chance: expected values for guessing by metric, the mean over the rows that have one.
+        runs: ids of the runs of each line.
+        baselines: lines of encoders that were not trained.
     """
 
     title: str
     metrics: tuple[str, ...]
     lines: dict[str, dict[str, Cell]]
     chance: dict[str, float]
+    runs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    baselines: frozenset[str] = frozenset()
 
-    def shown(self) -> list[list[str]]:
-        """The lines as words: chance, if it is known, then the methods; last, n and seeds."""
+    def format_lines(self) -> list[list[str]]:
+        """The lines as words: chance, if it is known, then the methods; n and seeds come last."""
         guessed = [f"{self.chance[m]:.3f}" if m in self.chance else "" for m in self.metrics]
         return [["chance", *guessed, ""]] * bool(self.chance) + [
-            [method, *(str(cells[m]) if m in cells else "" for m in self.metrics), _counted(cells)]
+            [method, *(str(cells[m]) if m in cells else "" for m in self.metrics), _counts(cells)]
             for method, cells in self.lines.items()
         ]
 
 
-def collect(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
-    """All rows of .jsonl files and of those in folders (and the folders below).
+def collect_rows(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
+    """All rows of .jsonl and .jsonl.gz files, and of those in folders and their subfolders.
 
-    Files whose lines are no rows of results (a training's own records, say) are left out.
+    Files in folders whose lines are not rows (a training's own records, say) are left out.
 
     Raises:
         UnsceneError: a path does not exist, a named file holds no rows, or nothing was found.
@@ -64,11 +70,13 @@ def collect(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
     for path in places:
         if not path.exists():
             raise UnsceneError(f"{path}: does not exist; give folders or .jsonl files of results")
-        files = sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]
+        files = (
+            sorted(f for s in SUFFIXES for f in path.rglob(f"*{s}")) if path.is_dir() else [path]
+        )
         for file in files:
-            found = [row for row in read_rows(file) if _is_row(row)]
+            found = [row for row in read_rows(file) if is_row(row)]
             if not found and not path.is_dir():
-                raise UnsceneError(f"{file}: holds no rows of results ({', '.join(_NEEDED)})")
+                raise UnsceneError(f"{file}: holds no rows of results ({', '.join(NEEDED)})")
             rows += found
     if not rows:
         where = ", ".join(map(str, places))
@@ -76,12 +84,18 @@ def collect(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
     return rows
 
 
-def tables(rows: Sequence[dict[str, Any]], metrics: Sequence[str] = ()) -> list[Table]:
-    """The rows as tables.
+def _find_files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return sorted(file for suffix in SUFFIXES for file in path.rglob(f"*{suffix}"))
+
+
+def make_tables(rows: Sequence[dict[str, Any]], metrics: Sequence[str] = ()) -> list[Table]:
+    """Turn rows into tables.
 
     Args:
-        rows: as `collect` gives them.
-        metrics: the columns; none: all that there are.
+        rows: as `collect_rows` returns them.
+        metrics: the columns; without any, all that there are.
 
     Raises:
         UnsceneError: a metric is in none of the rows; says which are.
@@ -96,156 +110,209 @@ def tables(rows: Sequence[dict[str, Any]], metrics: Sequence[str] = ()) -> list[
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         if row["metric"] in chosen:
-            groups[row["data"], row["split"], row["label"], _setting(row)].append(row)
-    told = _telling([dict(json.loads(key[3])) for key in groups])
-    return [_table(key, group, chosen, told) for key, group in groups.items()]
+            groups[row["data"], row["split"], row["label"], _test_settings(row)].append(row)
+    named = _find_differing([dict(json.loads(key[3])) for key in groups])
+    return [_make_table(key, group, chosen, named) for key, group in groups.items()]
 
 
-def markdown(found: Sequence[Table]) -> str:
-    """Tables as Markdown."""
+def rename_lines(tables: Sequence[Table], names: Mapping[str, str]) -> list[Table]:
+    """Tables whose lines have other names.
+
+    Args:
+        tables: as `make_tables` returns them.
+        names: new names by old ones: that of a line, its first part (the method), or the id of a
+            run or the beginning of one. A line of several seeds is renamed by any of its runs.
+
+    Raises:
+        UnsceneError: an old name is in no table or means several runs, or two lines of a table
+            would have the same name.
+    """
+    found = list(tables)
+    for old, new in names.items():
+        known = {label: runs for table in found for label, runs in table.runs.items()}
+        for match in (_match_label, _match_method, _match_run):
+            if renamed := {
+                label: match(label, runs, old, new)
+                for label, runs in known.items()
+                if match(label, runs, old, new)
+            }:
+                break
+        else:
+            there = "; ".join(f"{label} ({', '.join(runs)})" for label, runs in known.items())
+            raise UnsceneError(f"no line or run is called {old!r}; there are {there}")
+        ids = {run for table in found for runs in table.runs.values() for run in runs}
+        meant = sorted(run for run in ids if run.startswith(old))
+        if match is _match_run and len(meant) > 1:
+            raise UnsceneError(f"{old!r} is the beginning of several runs: {', '.join(meant)}")
+        found = [_rename(table, renamed) for table in found]
+    return found
+
+
+def _match_label(label: str, runs: Sequence[str], old: str, new: str) -> str:
+    return new if label == old else ""
+
+
+def _match_method(label: str, runs: Sequence[str], old: str, new: str) -> str:
+    return new + label.removeprefix(old) if label.startswith(f"{old}, ") else ""
+
+
+def _match_run(label: str, runs: Sequence[str], old: str, new: str) -> str:
+    return new if any(run.startswith(old) for run in runs) else ""
+
+
+def _rename(table: Table, names: Mapping[str, str]) -> Table:
+    new = {label: names.get(label, label) for label in table.lines}
+    if len(set(new.values())) < len(new):
+        twice = next(name for name in new.values() if list(new.values()).count(name) > 1)
+        raise UnsceneError(f"{table.title}: two lines would be called {twice!r}; give other names")
+    return replace(
+        table,
+        lines={new[label]: cells for label, cells in table.lines.items()},
+        runs={new[label]: runs for label, runs in table.runs.items()},
+        baselines=frozenset(new[label] for label in table.baselines),
+    )
+
+
+def format_text(tables: Sequence[Table]) -> str:
+    """Tables for a terminal. The last column is the id of the line's run, or of its first one."""
     parts = []
-    for table in found:
-        lines = [f"**{table.title}**", "", f"| method | {' | '.join(table.metrics)} | n, seeds |"]
-        lines.append("|---" * (len(table.metrics) + 2) + "|")
-        lines += [f"| {' | '.join(line)} |" for line in table.shown()]
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
-
-
-def text(found: Sequence[Table]) -> str:
-    """Tables for a terminal."""
-    parts = []
-    for table in found:
-        grid = [["", *table.metrics, "n, seeds"], *table.shown()]
+    for table in tables:
+        grid = [["", *table.metrics, _COUNTS, "run"]]
+        for line in table.format_lines():
+            runs = table.runs.get(line[0], ())
+            more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+            grid.append([*line, f"{runs[0]}{more}" if runs else ""])
         widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
         body = ["  ".join(t.ljust(w) for t, w in zip(line, widths, strict=True)) for line in grid]
         parts.append("\n".join([table.title, *(line.rstrip() for line in body)]))
     return "\n\n".join(parts) + "\n"
 
 
-def check_plot(path: Path) -> None:
-    """Raise UnsceneError now where `plot` would for the name."""
-    if path.suffix.lower() != ".png":
-        raise UnsceneError(f"{path}: plots are PNG; give a name that ends in .png")
+def format_markdown(tables: Sequence[Table], headings: Mapping[str, str] | None = None) -> str:
+    """Tables as Markdown.
 
-
-def plot(found: Sequence[Table], path: Path) -> None:
-    """Dots with intervals and a dotted line at chance, a row of panels for each table; `path` is a
-    .png, replaced whole.
-
-    Raises:
-        UnsceneError: another ending, or the file cannot be written.
+    Args:
+        tables: as `make_tables` returns them.
+        headings: of columns whose heading is not the metric.
     """
-    check_plot(path)
-    from matplotlib.figure import Figure
-
-    across = max(len(table.metrics) for table in found)
-    heights = [0.32 * len(table.lines) + 0.9 for table in found]
-    figure = Figure(figsize=(2.4 + 3 * across, sum(heights) + 0.2), layout="constrained")
-    rows = figure.subfigures(len(found), 1, height_ratios=heights, squeeze=False)[:, 0]
-    for table, part in zip(found, rows, strict=True):
-        part.suptitle(table.title, x=0.01, ha="left", fontsize=9, fontweight="bold")
-        panels = part.subplots(1, across, sharey=True, squeeze=False)[0]
-        names = list(table.lines)[::-1]
-        for axes, metric in zip(panels, table.metrics, strict=False):
-            for at, name in enumerate(names):
-                if metric in table.lines[name]:
-                    cell = table.lines[name][metric]
-                    axes.hlines(at, cell.low, cell.high, color="#8aa4c8", lw=3)
-                    axes.plot(cell.value, at, "o", color="#1f3f77", ms=5)
-            if metric in table.chance:
-                axes.axvline(table.chance[metric], color="#b0563b", lw=1, ls=":")
-            axes.set_title(metric, fontsize=8)
-            axes.set_yticks(range(len(names)), names, fontsize=8)
-            axes.tick_params(axis="x", labelsize=8)
-            axes.set_ylim(-0.6, len(names) - 0.4)
-            axes.grid(axis="x", alpha=0.3)
-            axes.spines[["top", "right"]].set_visible(False)
-        for axes in panels[len(table.metrics) :]:
-            axes.set_visible(False)
-    try:
-        with write_atomically(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=130)
-    except OSError as error:
-        raise UnsceneError(f"{path}: cannot be written ({error.strerror})") from error
+    parts = []
+    for table in tables:
+        columns = [(headings or {}).get(metric, metric) for metric in table.metrics]
+        lines = [f"**{table.title}**", "", f"| method | {' | '.join(columns)} | {_COUNTS} |"]
+        lines.append("|---" * (len(table.metrics) + 2) + "|")
+        lines += [f"| {' | '.join(line)} |" for line in table.format_lines()]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
 
 
-def _table(
-    key: tuple[str, ...], rows: list[dict[str, Any]], metrics: list[str], told: list[str]
+def format_latex(tables: Sequence[Table]) -> str:
+    r"""Tables as LaTeX, one `tabular` each, to be read with \input; they need the package booktabs.
+
+    >>> line = {"top_1": Cell(0.5, 0.4, 0.6, 9, 9, 1)}
+    >>> table = Table("films, test", ("top_1",), {"dsm": line}, {})
+    >>> print(format_latex([table]), end="")
+    % \usepackage{booktabs}
+    \begin{tabular}{lrr}
+    \toprule
+    \multicolumn{3}{l}{films, test} \\
+    \midrule
+    method & top\_1 & n, seeds \\
+    \midrule
+    dsm & 0.500 {\scriptsize[0.400, 0.600]} & 9, 1 \\
+    \bottomrule
+    \end{tabular}
+    """
+    parts = []
+    for table in tables:
+        width = len(table.metrics) + 2
+        lines = [
+            rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}",
+            r"\toprule",
+            rf"\multicolumn{{{width}}}{{l}}{{{_escape_latex(table.title)}}} \\",
+            r"\midrule",
+            " & ".join(map(_escape_latex, ("method", *table.metrics, _COUNTS))) + r" \\",
+            r"\midrule",
+        ]
+        for method, *cells, counts in table.format_lines():
+            numbers = [re.sub(r" (\[.*\])$", r" {\\scriptsize\1}", cell) for cell in cells]
+            # In braces: after \\ a bracket would be read as the distance to the next line.
+            name = _escape_latex(method)
+            name = f"{{{name}}}" if name.startswith(("[", "*")) else name
+            lines.append(" & ".join([name, *numbers, counts]) + r" \\")
+        parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}"]))
+    return "% \\usepackage{booktabs}\n" + "\n\n".join(parts) + "\n"
+
+
+_LATEX = {
+    **{char: f"\\{char}" for char in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"},
+}
+
+
+def _escape_latex(text: str) -> str:
+    return "".join(_LATEX.get(char, char) for char in text)
+
+
+def _make_table(
+    key: tuple[str, ...], rows: list[dict[str, Any]], metrics: list[str], named: list[str]
 ) -> Table:
     data, split, label, setting = key
     values = dict(json.loads(setting))
-    shown = [f"{name} {values[name]}" for name in told if values.get(name) not in (None, "")]
-    column = [] if label in ("label", "none") else [f"label {label}"]  # else there is none to name
+    shown = [f"{name} {values[name]}" for name in named if values.get(name) not in (None, "")]
+    column = [] if label in ("label", "none") else [f"label {label}"]  # otherwise there is only one
     title = ", ".join([str(data), str(split), *column, *shown])
     several = len({row.get("encoder", "") for row in rows}) > 1
-    by_method: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    by_method: dict[str, list[ResultRow]] = defaultdict(list)
     for row in rows:
-        name = f"{row['method']}, {row.get('encoder', '')}" if several else row["method"]
-        by_method[name].append(row)
-    made = {
-        ", ".join(filter(None, (name, apart))): {
-            metric: cell(of)
+        name = row.get("name") or row["method"]
+        by_method[f"{name}, {row.get('encoder', '')}" if several else name].append(row)
+    groups = {
+        ", ".join(filter(None, (name, apart))): found
+        for name, own in by_method.items()
+        for apart, found in group_seeds(own).items()
+    }
+    lines = {
+        name: {
+            metric: average_seeds(of)
             for metric in metrics
             if (of := [row for row in found if row["metric"] == metric])
         }
-        for name, own in by_method.items()
-        for apart, found in lines(own).items()
+        for name, found in groups.items()
     }
-    present = tuple(m for m in metrics if any(m in line for line in made.values()))
-    guessed = {
+    present = tuple(m for m in metrics if any(m in line for line in lines.values()))
+    chance = {
         metric: sum(known) / len(known)
         for metric in present
-        if (known := [row["chance"] for row in rows if _guessed(row, metric)])
+        if (known := [row["chance"] for row in rows if _has_chance(row, metric)])
     }
-    return Table(title, present, made, guessed)
+    runs = {name: tuple(dict.fromkeys(r["run"] for r in found)) for name, found in groups.items()}
+    untrained = frozenset(n for n, found in groups.items() if found[0]["method"] == UNTRAINED)
+    return Table(title, present, lines, chance, runs, untrained)
 
 
-def _guessed(row: dict[str, Any], metric: str) -> bool:
+def _has_chance(row: ResultRow, metric: str) -> bool:
     return row["metric"] == metric and row.get("chance") is not None
 
 
-def _counted(cells: dict[str, Cell]) -> str:
+def _counts(cells: dict[str, Cell]) -> str:
     """ "96, 3"; what the cells of a line do not share is a range."""
     videos = [n for cell in cells.values() for n in (cell.n, cell.most)]
-    return ", ".join(map(_range, (videos, [cell.seeds for cell in cells.values()])))
+    return ", ".join(map(_format_range, (videos, [cell.seeds for cell in cells.values()])))
 
 
-def _range(numbers: list[int]) -> str:
+def _format_range(numbers: list[int]) -> str:
     low, high = min(numbers), max(numbers)
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-def _setting(row: dict[str, Any]) -> str:
+def _test_settings(row: ResultRow) -> str:
     test = {k: v for k, v in row.get("test", {}).items() if k not in _OF_THE_RUN}
     return json.dumps(sorted((test | {"views": row.get("views", 1)}).items()))
 
 
-def _telling(settings: list[dict[str, Any]]) -> list[str]:
-    """The settings that a title needs: all that the tables do not share, in a steady order."""
+def _find_differing(settings: list[dict[str, Any]]) -> list[str]:
+    """The settings that titles need: all that the tables do not share, in a fixed order."""
     names = list(dict.fromkeys(name for setting in settings for name in setting))
     differing = [n for n in names if len({json.dumps(s.get(n)) for s in settings}) > 1]
     return sorted(differing, key=lambda name: (name in _IN_TITLE, name))
-
-
-def _is_row(row: Any) -> bool:
-    """Whether a line of JSON is a row: it has what is needed, and all is of its kind."""
-    if not isinstance(row, dict) or not all(name in row for name in _NEEDED):
-        return False
-    words = (row[name] for name in ("method", "data", "split", "label", "metric"))
-    ends = row["ci95"]
-    numbers = (row["value"], *(ends if isinstance(ends, list) else ()), row["n"], row["seed"])
-    tables = [row.get(name, {}) for name in ("test", "config", "versions")]
-    return (
-        all(isinstance(word, str) for word in words)
-        and isinstance(ends, list)
-        and len(ends) == 2
-        and all(map(_number, numbers))
-        and all(isinstance(table, dict) for table in tables)
-        and all(isinstance(row.get("config", {}).get(name, {}), dict) for name in BEFORE)
-        and (row.get("chance") is None or _number(row["chance"]))
-    )
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

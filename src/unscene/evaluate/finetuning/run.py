@@ -34,7 +34,7 @@ from unscene.evaluate.finetuning.data import FinetuneData, prepare_data
 from unscene.evaluate.finetuning.module import BestWeights, FinetuneModule, predict
 from unscene.evaluate.finetuning.results import score_accuracy, write_results
 from unscene.progress import count_progress, format_duration
-from unscene.results.rows import Row, rows_of, settings_of
+from unscene.results.rows import Row, build_rows, training_settings
 from unscene.train import engine
 from unscene.train.beginning import beginning, check_clips
 from unscene.train.callbacks import Checkpoints, Progress, Report, StopOnSignal
@@ -98,21 +98,16 @@ def finetune(
     )
     save_classifier(classifier, Path(config.out))
     found = _score(classifier, data, config, show=report is None)
-    rows = rows_of(
-        replace(encoder.spec, trained_on=before.trained_on),
+    rows = build_rows(
+        replace(encoder.spec, trained_on=_for_rows(before.trained_on, config, data)),
         score_accuracy(found, data.names, config.label),
         data=data.test.source,
         split=data.test.split,
         label=config.label,
         fingerprint=f"{data.test.fingerprint()}+{data.train.fingerprint()}",
         views=config.clips,
-        seed=config.seed,
         test={"protocol": "finetune"} | facts,
     )
-    begun = before.trained_on
-    pretrained = {name: begun[name] for name in ("seed",) if name in begun}
-    settings = flat(config) | {"pretrained": pretrained | settings_of(begun)}
-    rows = [replace(row, seed=config.seed, config=settings) for row in rows]
     failed = tuple(module.failures.values())
     write_results(Path(config.out), data, found, rows, facts, failed)
     _say(
@@ -195,6 +190,18 @@ def _trained_on(
         "settings": flat(config),
         "pretrained": before,
     } | facts
+
+
+def _for_rows(before: dict[str, Any], config: FinetuneConfig, data: FinetuneData) -> dict[str, Any]:
+    """What rows say of the training: method, steps and seconds are those of the pre-training."""
+    kept = {name: before[name] for name in ("method", "steps", "seconds") if name in before}
+    seed = {name: before[name] for name in ("seed",) if name in before}
+    return kept | {
+        "seed": config.seed,
+        "data": data.train.fingerprint(),
+        "settings": flat(config) | {"pretrained": seed | training_settings(before)},
+        "pretrained": before,
+    }
 
 
 def _score(
