@@ -59,8 +59,13 @@ def test_arrays_have_the_features_of_the_same_frames(encoder: VideoEncoder, tmp_
     # The one uniformly spaced clip is in the middle.
     clips = [decode(path)[4:8] for path in paths]
     found = embed(np.stack(clips), encoder).values
-    np.testing.assert_allclose(found, want, rtol=0, atol=0.05)  # FFmpeg rounds colors
-    assert np.abs(found - embed(np.stack(clips)[:, ::-1], encoder).values).max() > 0.1
+
+    def difference(values: np.ndarray) -> float:
+        return float(np.linalg.norm(values - want) / np.linalg.norm(want))
+
+    assert difference(found) < 0.02  # FFmpeg rounds colors
+    assert difference(embed(np.stack(clips)[:, ::-1], encoder).values) > 0.05
+    clips[0].flags.writeable = False
     assert np.array_equal(embed(torch.from_numpy(np.stack(clips)), encoder).values, found)
     one_by_one = embed(clips, encoder, batch_size=1).values
     np.testing.assert_allclose(one_by_one, found, rtol=1e-4, atol=1e-5)
@@ -113,7 +118,7 @@ CLIP = np.zeros((4, 32, 32, 3), np.uint8)
         ([CLIP, CLIP[0]], r"clip 1: has the shape \(32, 32, 3\); it must be \(frames, height"),
         ([np.moveaxis(CLIP, -1, 0)], r"clip 0: has the shape \(3, 4, 32, 32\).* last"),
         (np.zeros((2, 3, 32, 32, 3), np.uint8), "clip 0: has 3 frames, and r3d-narrow takes 4"),
-        ([CLIP / 255], "clip 0: has the type torch.float64; it must be uint8"),
+        ([CLIP / 255], "clip 0: has the type float64; it must be uint8"),
         ([CLIP, None], "clip 1: is no array or tensor, but NoneType"),
         (CLIP[None][:0], "the array is empty"),
         ([], "no video can be used, of 0 listed"),

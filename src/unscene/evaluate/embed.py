@@ -185,24 +185,27 @@ def _check_clips(clips: Arrays, encoder: VideoEncoder) -> list[Tensor]:
     for number, clip in enumerate(clips):
         if not isinstance(clip, np.ndarray | Tensor):
             raise UnsceneError(f"clip {number}: is no array or tensor, but {type(clip).__name__}")
-        tensor = torch.as_tensor(clip)
-        shape = tuple(tensor.shape)
+        shape = tuple(clip.shape)
         if len(shape) != 4 or shape[-1] != 3 or 0 in shape:
             raise UnsceneError(
                 f"clip {number}: has the shape {shape}; it must be (frames, height, width, 3), "
                 "with the colors red, green and blue last"
             )
-        if tensor.dtype != torch.uint8:
+        if clip.dtype not in (torch.uint8, np.dtype(np.uint8)):
             raise UnsceneError(
-                f"clip {number}: has the type {tensor.dtype}; it must be uint8, with colors in "
-                "0..255"
+                f"clip {number}: has the type {clip.dtype}; it must be uint8, with colors in 0..255"
             )
         if shape[0] != spec.frames:
             raise UnsceneError(
                 f"clip {number}: has {shape[0]} frames, and {spec.name} takes {spec.frames}, every "
                 f"{spec.stride} frames of the video; sample so many, or pass files"
             )
-        checked.append(tensor)
+        # Torch takes neither read-only arrays nor negative strides.
+        checked.append(
+            clip
+            if isinstance(clip, Tensor)
+            else torch.from_numpy(np.require(clip, None, ["C", "W"]))
+        )
     if not checked:
         raise UnsceneError("no clips: the array is empty")
     return checked
