@@ -63,6 +63,7 @@ def test_a_feature_is_the_mean_over_windows(encoder: VideoEncoder, catalog: Cata
         torch.testing.assert_close(value, torch.stack(parts).mean(0), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch_size", "workers"), [(1, 0), (5, 0), (16, 1)])
 def test_order_does_not_depend_on_batches_or_workers(
     batch_size: int, workers: int, encoder: VideoEncoder, catalog: Catalog

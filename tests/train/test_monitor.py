@@ -21,6 +21,8 @@ from unscene.train import monitor as file
 from unscene.train import pretrain as pretrain_file
 from unscene.train.pretrain import pretrain
 
+pytestmark = pytest.mark.slow
+
 Tiny = Callable[..., Any]
 
 

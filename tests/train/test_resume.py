@@ -73,6 +73,7 @@ def unbroken(tiny: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_ctrl_c_and_resume(workers: int, tiny: Make, tmp_path: Path, unbroken: Path) -> None:
     config = tiny(tmp_path, max_steps=STEPS, workers=workers)
@@ -90,6 +91,7 @@ def test_ctrl_c_and_resume(workers: int, tiny: Make, tmp_path: Path, unbroken: P
     assert logged(tmp_path) == logged(unbroken)  # each step once, the earlier ones kept
 
 
+@pytest.mark.slow
 def test_what_the_network_draws_is_resumed_too(tiny: Make, tmp_path: Path) -> None:
     """CMD's transformer has dropout, whose masks are of the step, not of the process."""
     names = {"method": "cmd", "max_steps": 4, "side_encoders": "narrow", "motion_frames": 4}

@@ -18,6 +18,8 @@ from unscene.audit.measures.still_paste import cut_out, paste
 from unscene.data.listing import open_catalog
 from unscene.results.statistics import interval
 
+pytestmark = pytest.mark.slow
+
 
 def stills(maps: Maps, footage: Footage) -> Measured:
     return asked(Adversarial, maps, footage)

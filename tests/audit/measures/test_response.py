@@ -17,6 +17,8 @@ from unscene.audit.measures.base import Measured, Watcher
 from unscene.audit.measures.response import Response, correlation, ranks, response, slide
 from unscene.data.listing import open_catalog
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pacing(tmp_path_factory: pytest.TempPathFactory) -> Footage:

@@ -21,6 +21,8 @@ from unscene.data.catalog import Catalog
 from unscene.data.listing import open_catalog
 from unscene.evaluate.decoupling import PAIRS, TRAINED, UNTRAINED, decouple
 
+pytestmark = pytest.mark.slow
+
 
 def measure(function: Callable[[Tensor], Tensor], footage: Footage, **clip: int) -> Measured:
     encoder = Control(function, **clip)

@@ -31,6 +31,8 @@ from unscene.video.decode import read_clips
 from unscene.video.sampling import UniformClipSampler
 from unscene.views.augment import BasicAugmentation, make_view
 
+pytestmark = pytest.mark.slow
+
 # -- learning -----------------------------------------------------------------------------------
 
 

@@ -23,6 +23,8 @@ from unscene.evaluate.finetuning.run import finetune
 from unscene.results.rows import read_rows
 from unscene.train.config import read_config
 
+pytestmark = pytest.mark.slow
+
 
 def logged(out: Path) -> list[tuple[str, ...]]:
     with (out / "metrics.csv").open(newline="") as file:
