@@ -18,7 +18,7 @@ import torch
 from harness import Options, Row, footage, frames_of, rate_of, turns
 from reading import bare, prepared
 
-from unscene.prepare.settings import Recipe
+from unscene.prepare.settings import TranscodeSettings
 from unscene.video.decode import read_clips
 from unscene.video.motion_vectors import Motion, MotionBatch
 from unscene.video.sampling import Request
@@ -83,7 +83,7 @@ def _fields(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
                 bare(path, number / rate_of(path), 1, vectors=True, touch=True)
 
     # As CMD's authors prepare theirs: MPEG-4, a key frame each 12.
-    as_theirs = Recipe(codec="mpeg4", short_side=0)
+    as_theirs = TranscodeSettings(codec="mpeg4", short_side=0)
     with prepared(paths, as_theirs) as theirs, _extractor(paths) as extractor:
         lengths_theirs = {path: frames_of(path) for path in theirs}
         whole = {path: everything(n) for path, n in lengths_theirs.items()}
@@ -123,9 +123,9 @@ def _prepared(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
     """The same of what `unscene prepare` writes; those of H.264 come out of FFmpeg's decoder."""
     decoder = "; what limits it is FFmpeg's decoder, which goes through every coefficient"
     for name, recipe, made, why in (
-        ("motion.h264", Recipe(short_side=0), "H.264", decoder),
-        ("motion.prepared", Recipe(), "H.264, short side 128 (the default)", decoder),
-        ("motion.prepared_mpeg4", Recipe(codec="mpeg4"), "MPEG-4, short side 128", ""),
+        ("motion.h264", TranscodeSettings(short_side=0), "H.264", decoder),
+        ("motion.prepared", TranscodeSettings(), "H.264, short side 128 (the default)", decoder),
+        ("motion.prepared_mpeg4", TranscodeSettings(codec="mpeg4"), "MPEG-4, short side 128", ""),
     ):
         with prepared(paths, recipe) as files:
             lengths = {path: frames_of(path) for path in files}

@@ -16,7 +16,7 @@ from unscene.data.listing import open_catalog
 from unscene.encoders import create_encoder
 from unscene.methods.presets import resolve
 from unscene.methods.registry import create_method
-from unscene.prepare.settings import Recipe
+from unscene.prepare.settings import TranscodeSettings
 from unscene.prepare.transcode import transcode
 from unscene.video.decode import read_clips
 from unscene.video.sampling import Request, clip_offsets
@@ -76,7 +76,7 @@ def bare(
 
 
 @contextmanager
-def prepared(paths: list[str], recipe: Recipe) -> Iterator[list[str]]:
+def prepared(paths: list[str], recipe: TranscodeSettings) -> Iterator[list[str]]:
     """The files as `unscene prepare` makes them, in a folder of their own."""
     with tempfile.TemporaryDirectory(prefix="unscene-bench-") as folder:
         made = [str(Path(folder, f"{number}.mp4")) for number in range(len(paths))]
@@ -87,7 +87,7 @@ def prepared(paths: list[str], recipe: Recipe) -> Iterator[list[str]]:
 
 def _flow(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
     """What DSM reads of a prepared video: the clip and its shifted twin, with flow."""
-    with prepared(paths, Recipe()) as made:
+    with prepared(paths, TranscodeSettings()) as made:
         videos = open_catalog(Path(made[0]).parent).videos
         method = {
             flow: create_method(

@@ -30,7 +30,7 @@ from trained import DATA, ROWS, append, footage_here
 
 from unscene.errors import VideoError
 from unscene.motion.flow import codec_flow, dis_flow
-from unscene.prepare.settings import Recipe
+from unscene.prepare.settings import TranscodeSettings
 from unscene.prepare.transcode import transcode
 from unscene.results.rows import Row
 from unscene.results.statistics import Score, score
@@ -104,7 +104,7 @@ def known_motion(work: Path, seed: int, videos: int, stride: int) -> list[Row]:
         path = work / f"{seed}-{index}.mp4"
         if not path.exists():
             encode(path, render_video(spec, "train", index)[0], fps=spec.fps)
-            other = Recipe(short_side=0, codec="mpeg4")
+            other = TranscodeSettings(short_side=0, codec="mpeg4")
             transcode(path, path.with_suffix(".mpeg4.mp4"), other)
         for coded, file in (("h264", path), ("mpeg4", path.with_suffix(".mpeg4.mp4"))):
             flows, costs, _ = measured(file, 0.0, offsets, coded == "h264")
@@ -193,7 +193,7 @@ def real_files(work: Path, count: int) -> Iterator[Row]:
         for number, path in enumerate(files[:: max(1, len(files) // count)][:count]):
             try:
                 prepared = work / f"{folder}-{number}.mp4"
-                transcode(path, prepared, Recipe(short_side=128))
+                transcode(path, prepared, TranscodeSettings(short_side=128))
                 both = {
                     kind: measured(file, 0.2, clip_offsets(8, stride), True)
                     for kind, file in (("as it is", path), ("prepared", prepared))

@@ -13,8 +13,8 @@ from trained import DATA
 from unscene.data.catalog import Catalog, Video
 from unscene.data.listing import open_catalog
 from unscene.prepare.plan import make_plan
-from unscene.prepare.run import check_plan, run
-from unscene.prepare.settings import Recipe
+from unscene.prepare.run import inspect_plan, run_plan
+from unscene.prepare.settings import TranscodeSettings
 
 Lit = Literal["original", "prepared", "brightened"]
 _FRAMES = 39
@@ -43,10 +43,10 @@ def _short(video: Video) -> str | None:
 
 
 def _prepared(place: Path, brighten: bool) -> Path:
-    recipe = Recipe(short_side=80, brighten=brighten)
+    recipe = TranscodeSettings(short_side=80, brighten=brighten)
     for name in ("arid6", "tabletennis8", "ucf101_pool", "hmdb51_pool"):
         plan = make_plan(DATA / name, place / name, recipe)
-        run(plan, check_plan(plan, workers=1), workers=1)
+        run_plan(plan, inspect_plan(plan, workers=1), workers=1)
     return place
 
 

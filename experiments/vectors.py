@@ -37,7 +37,7 @@ from trained import DATA, append, footage_here, rows_in
 
 from unscene.errors import VideoError
 from unscene.motion.flow import codec_flow, dis_flow
-from unscene.prepare.settings import Recipe
+from unscene.prepare.settings import TranscodeSettings
 from unscene.prepare.transcode import transcode
 from unscene.results.rows import Row
 from unscene.results.statistics import score
@@ -102,7 +102,7 @@ def generated(work: Path, seed: int, videos: int, noise: float) -> Errors:
         source = work / "source.mkv"
         _write(source, (frames + added).clip(0, 255).round().astype(np.uint8), spec.fps)
         known = {stride: truth(spec, index, offsets) for stride, offsets in OFFSETS.items()}
-        for name, stride, flow in _found(source, work, 0.0, Recipe(short_side=0)):
+        for name, stride, flow in _found(source, work, 0.0, TranscodeSettings(short_side=0)):
             wanted, cover, whole = known[stride]
             parts = {"moving": cover[1:] > 0.5, "still": cover[1:] < 0.05}
             distance = np.linalg.norm(flow - wanted, axis=-1)
@@ -118,7 +118,7 @@ def real(work: Path, folder: str, count: int) -> Errors:
     for path in files[:: max(1, len(files) // count)][:count]:
         try:
             fine = {stride: _fine(path, offsets) for stride, offsets in OFFSETS.items()}
-            flows = list(_found(path, work, 0.2, Recipe(short_side=128)))
+            flows = list(_found(path, work, 0.2, TranscodeSettings(short_side=128)))
         except VideoError as error:
             print(f"left out: {error}")
             continue
@@ -136,7 +136,7 @@ def real(work: Path, folder: str, count: int) -> Errors:
 def pans(work: Path, videos: int = 8) -> Iterator[Row]:
     """How many vectors of a pan are right; a block without one is not."""
     source, target = work / "source.mkv", work / "target.mp4"
-    recipe = Recipe(short_side=0)
+    recipe = TranscodeSettings(short_side=0)
     told, offsets = recipe.encoder_options(), OFFSETS[1]
     for speed, (name, further) in product(SPEEDS, SEARCHES.items()):
         right = []
@@ -146,7 +146,7 @@ def pans(work: Path, videos: int = 8) -> Iterator[Row]:
             wide = blurred.clip(0, 255).astype(np.uint8)[..., None].repeat(3, axis=2)
             frames = [wide[:, speed * t :][:, :176] for t in range(len(offsets) + 1)]
             _write(source, np.stack(frames), 25)
-            with patch.object(Recipe, "encoder_options", return_value=told | further):
+            with patch.object(TranscodeSettings, "encoder_options", return_value=told | further):
                 transcode(source, target, recipe)
             motion = _clip(target, 0.0, offsets, vectors=True).motion
             assert motion is not None
@@ -164,12 +164,14 @@ def pans(work: Path, videos: int = 8) -> Iterator[Row]:
         print(f"pans {speed:2d} {name:28s} {found.value:.3f}")
 
 
-def _found(source: Path, work: Path, at: float, recipe: Recipe) -> Iterator[tuple[str, int, Flow]]:
+def _found(
+    source: Path, work: Path, at: float, recipe: TranscodeSettings
+) -> Iterator[tuple[str, int, Flow]]:
     """Name, stride and flow in pixels of every search, of DIS fast and of claiming stillness."""
     told = recipe.encoder_options()
     target = work / "target.mp4"
     for name, further in SEARCHES.items():
-        with patch.object(Recipe, "encoder_options", return_value=told | further):
+        with patch.object(TranscodeSettings, "encoder_options", return_value=told | further):
             transcode(source, target, recipe)
         for stride, offsets in OFFSETS.items():
             clip = _clip(target, at, offsets, vectors=True)

@@ -7,16 +7,18 @@ from pathlib import Path
 
 from unscene.prepare import run as prepare
 from unscene.prepare.plan import make_plan
-from unscene.prepare.settings import Recipe
+from unscene.prepare.settings import TranscodeSettings
 
-RECIPE = Recipe(short_side=32)
+SETTINGS = TranscodeSettings(short_side=32)
 BAD = {"bf": "2", "g": "30"}
 
 
-def go(data: object, out: Path, recipe: Recipe = RECIPE, **options: object) -> prepare.Account:
-    plan = make_plan(str(data), out, recipe)
-    found = prepare.check_plan(plan, workers=0)
-    return prepare.run(plan, found, workers=0, **options)  # type: ignore[arg-type]
+def go(
+    data: object, out: Path, settings: TranscodeSettings = SETTINGS, **options: object
+) -> prepare.RunSummary:
+    plan = make_plan(str(data), out, settings)
+    found = prepare.inspect_plan(plan, workers=0)
+    return prepare.run_plan(plan, found, workers=0, **options)  # type: ignore[arg-type]
 
 
 def tree(root: Path) -> dict[str, tuple[int, int, bytes]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import media
-from preparing import RECIPE, go, rows, tree, videos
+from preparing import SETTINGS, go, rows, tree, videos
 from unscene.cli.main import main
 from unscene.data.listing import open_catalog
 from unscene.errors import UnsceneError
@@ -18,7 +18,7 @@ from unscene.prepare import run as prepare
 from unscene.prepare.estimate import estimate
 from unscene.prepare.inspect import inspect
 from unscene.prepare.plan import make_plan
-from unscene.prepare.settings import Recipe
+from unscene.prepare.settings import TranscodeSettings
 
 EXPECTED = ["Run/a.avi.mp4", "Run/a.mp4", "Sit/deep/b.mp4", "top.mp4"]
 
@@ -95,7 +95,7 @@ def test_other_settings_are_refused(data: Path, out: Path) -> None:
     go(data, out)
     before = tree(out)
     with pytest.raises(UnsceneError, match=r"made with gop 12 \(now 6\); give the same settings"):
-        go(data, out, Recipe(short_side=32, gop=6))
+        go(data, out, TranscodeSettings(short_side=32, gop=6))
     assert tree(out) == before
 
 
@@ -270,8 +270,8 @@ def test_lists_of_kinetics_come_along_and_other_tables_do_not(tmp_path: Path, ou
 def test_the_estimate_is_near_and_a_small_disk_stops_before_the_start(
     data: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plan = make_plan(data, out, RECIPE)
-    needs = estimate(plan, prepare.check_plan(plan, workers=0))
+    plan = make_plan(data, out, SETTINGS)
+    needs = estimate(plan, prepare.inspect_plan(plan, workers=0))
     assert not out.exists()
     written = go(data, out).after
     assert (needs.files, needs.frames) == (4, 56)
@@ -295,9 +295,9 @@ def test_the_estimate_scales_what_it_samples(tmp_path: Path, out: Path) -> None:
     for i in range(10):  # two of four seconds of the small ones are sampled
         size = (96, 128) if i % 2 else (48, 64)
         media.write(data / f"{i}.mp4", media.pan(100 + i, size, (1, 0)), options={"g": "50"})
-    plan = make_plan(data, out, Recipe(short_side=0))
-    needs = estimate(plan, prepare.check_plan(plan, workers=0))
-    account = go(data, out, Recipe(short_side=0))
+    plan = make_plan(data, out, TranscodeSettings(short_side=0))
+    needs = estimate(plan, prepare.inspect_plan(plan, workers=0))
+    account = go(data, out, TranscodeSettings(short_side=0))
     assert needs.frames == account.frames == 1045
     assert needs.bytes == pytest.approx(account.after, rel=0.5)
 
@@ -308,8 +308,8 @@ def test_no_room_for_samples_is_told_with_a_way_out(
     def full(source: object, target: Path, *rest: object, **more: object) -> None:
         raise UnsceneError(f"{target}: cannot be written (No space left on device)")
 
-    plan = make_plan(data, out, RECIPE)
-    found = prepare.check_plan(plan, workers=0)
+    plan = make_plan(data, out, SETTINGS)
+    found = prepare.inspect_plan(plan, workers=0)
     monkeypatch.setattr("unscene.prepare.estimate.transcode", full)
     with pytest.raises(UnsceneError, match=r"No space left .*; set TMPDIR to a folder with room"):
         estimate(plan, found)
@@ -319,8 +319,8 @@ def test_the_estimate_of_a_segment_knows_how_many_frames_it_has(tmp_path: Path, 
     stamps = [40 * i for i in range(50)]  # in an AVI of 1000 frames a second, most of them empty
     media.write(tmp_path / "a.avi", media.drift(50), "mpeg4", pts=stamps, rate=1000)
     (tmp_path / "list.csv").write_text("path,start,end\na.avi,0,1\n")
-    plan = make_plan(tmp_path / "list.csv", out, RECIPE)
-    needs = estimate(plan, prepare.check_plan(plan, workers=0))
+    plan = make_plan(tmp_path / "list.csv", out, SETTINGS)
+    needs = estimate(plan, prepare.inspect_plan(plan, workers=0))
     assert needs.frames == pytest.approx(go(tmp_path / "list.csv", out).frames, abs=1)
 
 

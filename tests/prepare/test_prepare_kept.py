@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 import media
-from preparing import BAD, RECIPE, go, rows, tree, videos
+from preparing import BAD, SETTINGS, go, rows, tree, videos
 from unscene.cli.main import main
 from unscene.data.listing import open_catalog
 from unscene.errors import UnsceneError
 from unscene.prepare import run as prepare
 from unscene.prepare.plan import make_plan
 from unscene.prepare.record import Record
-from unscene.prepare.settings import Recipe
+from unscene.prepare.settings import TranscodeSettings
 
 
 def clip(path: Path, frames: int = 6) -> Path:
@@ -61,12 +61,12 @@ def test_hidden_files_that_are_in_the_way_are_left_alone(tmp_path: Path, out: Pa
 
 def test_what_appears_after_the_plan_was_made_is_left_alone(tmp_path: Path, out: Path) -> None:
     clip(tmp_path / "data" / "a.mp4")
-    plan = make_plan(tmp_path / "data", out, RECIPE)
-    found = prepare.check_plan(plan, workers=0)
+    plan = make_plan(tmp_path / "data", out, SETTINGS)
+    found = prepare.inspect_plan(plan, workers=0)
     out.mkdir()
     (out / "a.mp4").write_text("precious")
     with pytest.raises(UnsceneError, match=r"a\.mp4: `prepare` did not write this file"):
-        prepare.run(plan, found, workers=0)
+        prepare.run_plan(plan, found, workers=0)
     assert (out / "a.mp4").read_text() == "precious"
 
 
@@ -196,16 +196,16 @@ def test_what_a_killed_run_may_not_have_written_is_hidden(
 def test_one_run_at_a_time(tmp_path: Path, out: Path) -> None:
     data = tmp_path / "data"
     clip(data / "a.mp4")
-    plans = [make_plan(data, out, RECIPE) for _ in range(2)]
-    found = prepare.check_plan(plans[0], workers=0)
+    plans = [make_plan(data, out, SETTINGS) for _ in range(2)]
+    found = prepare.inspect_plan(plans[0], workers=0)
     first = Record(plans[0])
     with pytest.raises(UnsceneError, match=r"another `unscene prepare` is writing to it"):
-        prepare.run(plans[1], found, workers=0)
+        prepare.run_plan(plans[1], found, workers=0)
     first.close()
     assert go(data, out).done == 1
     before = tree(out)
     with pytest.raises(UnsceneError, match=r"written to it meanwhile; run the same command again"):
-        prepare.run(plans[1], found, workers=0)
+        prepare.run_plan(plans[1], found, workers=0)
     assert tree(out) == before
 
 
@@ -218,7 +218,7 @@ def test_a_torn_first_line_is_not_passed_over(tmp_path: Path, out: Path) -> None
     assert go(data, out).done == 0
     change_record(out, '{"format"', '{"for')
     with pytest.raises(UnsceneError, match="its first line, which names the settings, is damaged"):
-        go(data, out, Recipe(short_side=16, gop=3))
+        go(data, out, TranscodeSettings(short_side=16, gop=3))
 
 
 @pytest.mark.parametrize("new", ['"brand_new": 1, "verdict"', '"lost"'])

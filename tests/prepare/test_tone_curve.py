@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import media
 from unscene.prepare.inspect import inspect
-from unscene.prepare.settings import Recipe
-from unscene.prepare.tone_curve import Levels
+from unscene.prepare.settings import TranscodeSettings
+from unscene.prepare.tone_curve import ToneCurve
 from unscene.prepare.transcode import transcode
 from unscene.video.decode import read_clips
 from unscene.video.sampling import Request
@@ -29,7 +29,7 @@ def test_the_curve_never_falls_and_one_level_becomes_no_more_than_sixteen(
     low: int, span: int, bend: float
 ) -> None:
     light = np.random.default_rng(0).random((64, 64)) ** bend
-    levels = Levels.of([(low + span * light).astype(np.uint8)])
+    levels = ToneCurve.of([(low + span * light).astype(np.uint8)])
     luma = levels.luma.astype(int)
     assert (np.diff(luma) >= 0).all()
     assert np.diff(luma).max() <= 17  # rounded
@@ -40,7 +40,7 @@ def test_the_curve_never_falls_and_one_level_becomes_no_more_than_sixteen(
 
 def test_a_dark_picture_takes_the_whole_range() -> None:
     plane = dark([media.texture(96, 128)])[0]
-    levels = Levels.of([plane])
+    levels = ToneCurve.of([plane])
     seen = levels.luma[plane]
     assert plane.max() < 40
     assert np.percentile(seen, 1) < 40
@@ -51,14 +51,14 @@ def test_a_dark_picture_takes_the_whole_range() -> None:
 
 def test_a_picture_of_the_whole_range_stays_what_it_is() -> None:
     plane = np.linspace(16, 235, 64 * 64).reshape(64, 64).astype(np.uint8)
-    levels = Levels.of([plane])
+    levels = ToneCurve.of([plane])
     assert np.abs(levels.luma[plane].astype(int) - plane).max() <= 2
     assert np.abs(levels.chroma - np.clip(np.arange(256.0), 16, 240)).max() <= 2
 
 
 @pytest.mark.parametrize("level", [0, 16, 20, 128, 235, 255])
 def test_a_picture_of_one_level_is_not_blown_up(level: int) -> None:
-    levels = Levels.of([np.full((8, 8), level, np.uint8)])
+    levels = ToneCurve.of([np.full((8, 8), level, np.uint8)])
     assert np.diff(levels.luma.astype(int)).max() <= 17
     assert abs(int(levels.luma[level]) - np.clip(level, 0 if level <= 16 else 16, 235)) <= 4
 
@@ -67,7 +67,7 @@ def test_black_bars_do_not_lift_the_picture_between_them(tmp_path: Path) -> None
     content = np.linspace(18, 235, 64 * 64).reshape(64, 64).astype(np.uint8)
     framed = np.full((64, 200), 16, np.uint8)
     framed[:, 68:132] = content
-    levels, without = Levels.of([framed]), Levels.of([content])
+    levels, without = ToneCurve.of([framed]), ToneCurve.of([content])
     assert np.abs(levels.luma - without.luma.astype(float)).max() <= 4
     assert np.abs(levels.chroma - without.chroma.astype(float)).max() <= 4
     path = media.write(tmp_path / "a.mp4", [framed] * 3, options={"crf": "1"})
@@ -75,8 +75,8 @@ def test_black_bars_do_not_lift_the_picture_between_them(tmp_path: Path) -> None
 
 
 def test_nothing_seen_changes_nothing() -> None:
-    assert Levels.of([np.full((8, 8), 16, np.uint8)]).luma.tolist() == list(range(256))
-    levels = Levels.of([])
+    assert ToneCurve.of([np.full((8, 8), 16, np.uint8)]).luma.tolist() == list(range(256))
+    levels = ToneCurve.of([])
     assert levels.luma.tolist() == levels.chroma.tolist() == list(range(256))
 
 
@@ -87,7 +87,7 @@ def test_a_dark_file_is_brightened_and_its_motion_is_the_same(
     frames = dark(media.pan(30, (96, 128), (2, 0)))
     path = media.write(tmp_path / "a.mkv", frames, options={"g": "50", "crf": "1"})
     out = tmp_path / "out.mp4"
-    outcome = transcode(path, out, Recipe(0, brighten=True), start=start, end=end)
+    outcome = transcode(path, out, TranscodeSettings(0, brighten=True), start=start, end=end)
     found = media.decode(out)
     first = round(start * 25)
     before = np.stack(frames)[first : first + outcome.frames].astype(float)
@@ -106,6 +106,6 @@ def test_frames_that_were_alike_stay_alike(tmp_path: Path) -> None:
     lit = still.copy()
     lit[:20, :20] = 230
     path = media.write(tmp_path / "a.mp4", [still] * 6 + [lit] * 6, options={"g": "6", "crf": "1"})
-    transcode(path, tmp_path / "out.mp4", Recipe(0, gop=2, quality=1, brighten=True))
+    transcode(path, tmp_path / "out.mp4", TranscodeSettings(0, gop=2, quality=1, brighten=True))
     luma = media.decode(tmp_path / "out.mp4").y.astype(int)
     assert np.abs(luma[0, 32:, 32:] - luma[11, 32:, 32:]).mean() < 3

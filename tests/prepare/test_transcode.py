@@ -11,13 +11,13 @@ import pytest
 import media
 from unscene.errors import UnsceneError, VideoError
 from unscene.prepare.inspect import inspect
-from unscene.prepare.settings import Recipe
+from unscene.prepare.settings import TranscodeSettings
 from unscene.prepare.transcode import Stopped, transcode
 from unscene.video.decode import read_clips
 from unscene.video.sampling import Request
 
 BAD = {"bf": "3", "refs": "4", "g": "50"}  # vectors of such a file are no motion per frame
-KEEP = Recipe(short_side=0)
+KEEP = TranscodeSettings(short_side=0)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_a_pan_reads_exactly_in_every_p_frame(
 ) -> None:
     path = media.write(tmp_path / "a.mkv", media.pan(30, (96, 128), step), options=BAD)
     before = path.read_bytes(), path.stat().st_mtime_ns
-    outcome = transcode(path, out, Recipe(0, codec=codec))  # type: ignore[arg-type]
+    outcome = transcode(path, out, TranscodeSettings(0, codec=codec))  # type: ignore[arg-type]
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
     assert (outcome.frames, outcome.damaged, outcome.bytes) == (30, 0, out.stat().st_size)
     kinds = media.decode(out).kinds
@@ -57,13 +57,13 @@ def test_hard_cuts_bring_no_further_key_frames(tmp_path: Path, out: Path) -> Non
     frames = [media.texture(64, 96, seed=t // 5) for t in range(24)]
     path = media.write(tmp_path / "a.mp4", frames, options=BAD)
     for codec in ("h264", "mpeg4"):
-        transcode(path, out, Recipe(0, codec=codec))  # type: ignore[arg-type]
+        transcode(path, out, TranscodeSettings(0, codec=codec))  # type: ignore[arg-type]
         assert media.decode(out).kinds == ("I" + "P" * 11) * 2
 
 
 def test_the_picture_is_the_same(tmp_path: Path, out: Path) -> None:
     path = media.write(tmp_path / "a.mp4", media.pan(8, (96, 128)), options=BAD)
-    transcode(path, out, Recipe(0, quality=4))
+    transcode(path, out, TranscodeSettings(0, quality=4))
     old, new = media.decode(path), media.decode(out)
     for name in ("y", "u", "v"):
         error = np.abs(getattr(old, name).astype(int) - getattr(new, name))
@@ -83,7 +83,7 @@ def test_the_short_side_shrinks_and_the_shape_stays(
     tmp_path: Path, out: Path, size: tuple[int, int], side: int, wanted: tuple[int, int]
 ) -> None:
     path = media.write(tmp_path / "a.mp4", media.drift(3, size))
-    transcode(path, out, Recipe(side))
+    transcode(path, out, TranscodeSettings(side))
     assert media.decode(out).y.shape[1:] == wanted
 
 
@@ -104,7 +104,7 @@ def test_odd_formats_and_sizes(
 ) -> None:
     frames = list(media.pan(5, size))
     path = media.write(tmp_path / name, frames, codec, pix_fmt=pix_fmt)
-    assert transcode(path, out, Recipe(side, quality=4)).frames == 5
+    assert transcode(path, out, TranscodeSettings(side, quality=4)).frames == 5
     found = inspect(out)
     assert (found.verdict, found.pixel_format, found.decoded) == ("ready", "yuv420p", 5)
     assert found.width % 2 == found.height % 2 == 0
@@ -127,7 +127,7 @@ def test_the_matrix_players_assume_for_the_height_is_written_down(
 ) -> None:
     path = media.write(tmp_path / "a.mp4", media.drift(2, (720, 64)), bt709=None)
     old = read_clips(path, Request(0.0, {"a": (0,)}))["a"]
-    transcode(path, out, Recipe(32, codec=codec))  # type: ignore[arg-type]
+    transcode(path, out, TranscodeSettings(32, codec=codec))  # type: ignore[arg-type]
     new = read_clips(out, Request(0.0, {"a": (0,)}))["a"]
     assert new.matrix == old.matrix == "bt709"
 
@@ -136,7 +136,7 @@ def test_the_matrix_players_assume_for_the_height_is_written_down(
 def test_rotation_is_applied(tmp_path: Path, out: Path, degrees: int) -> None:
     path = media.write(tmp_path / "a.mp4", media.pan(4, (64, 96)), options=BAD)
     media.turn(path, degrees)
-    transcode(path, out, Recipe(0, quality=4))
+    transcode(path, out, TranscodeSettings(0, quality=4))
     found = inspect(out)
     assert found.rotation == 0
     assert (found.width, found.height) == ((64, 96) if degrees != 180 else (96, 64))
@@ -150,7 +150,7 @@ def test_uneven_times_are_kept_and_can_be_evened(tmp_path: Path, out: Path) -> N
     transcode(path, out, KEEP)
     times = media.decode(out).times
     np.testing.assert_allclose(times, np.array(stamps) / 1000, atol=0.002)
-    transcode(path, out, Recipe(0, fps=20, quality=4))
+    transcode(path, out, TranscodeSettings(0, fps=20, quality=4))
     even = media.decode(out)
     np.testing.assert_allclose(even.times, np.arange(len(even)) / 20, atol=1e-4)
     plain = media.decode(path)
@@ -174,7 +174,7 @@ def test_frames_and_times_survive_every_container(
     options = {"bf": "2"} if codec != "libvpx-vp9" else {}
     path = media.write(tmp_path / name, media.drift(40), codec, rate=rate, options=options)
     for target in ("h264", "mpeg4"):
-        outcome = transcode(path, out, Recipe(0, codec=target))  # type: ignore[arg-type]
+        outcome = transcode(path, out, TranscodeSettings(0, codec=target))  # type: ignore[arg-type]
         new = media.decode(out)
         assert outcome.frames == len(new) == 40
         half = 0.5 / float(rate)
@@ -188,7 +188,7 @@ def test_frames_and_times_survive_every_container(
 def test_a_segment_is_what_the_reader_reads(tmp_path: Path, out: Path, name: str) -> None:
     codec, options = ("mpeg4", {"g": "30"}) if name == "a.avi" else ("libx264", BAD)
     path = media.write(tmp_path / name, media.drift(150), codec, options=options)
-    assert transcode(path, out, Recipe(0, quality=4), start=4.0, end=5.0).frames == 25
+    assert transcode(path, out, TranscodeSettings(0, quality=4), start=4.0, end=5.0).frames == 25
     offsets = (0, 12, 24)
     old = read_clips(path, Request(0.0, {"a": offsets}), start=4.0, end=5.0)["a"]
     new = read_clips(out, Request(0.0, {"a": offsets}))["a"]
@@ -229,4 +229,4 @@ def test_what_cannot_be_read_leaves_nothing(tmp_path: Path, out: Path, text_file
 )
 def test_wrong_values_are_named(wrong: dict[str, object]) -> None:
     with pytest.raises(UnsceneError, match=f"{next(iter(wrong))} = .*; it must be"):
-        Recipe(**wrong)  # type: ignore[arg-type]
+        TranscodeSettings(**wrong)  # type: ignore[arg-type]

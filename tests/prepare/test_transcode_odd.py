@@ -20,11 +20,11 @@ from unscene.errors import UnsceneError, VideoError
 from unscene.prepare import transcode as module
 from unscene.prepare.deinterlace import deinterlace
 from unscene.prepare.inspect import inspect
-from unscene.prepare.settings import Recipe
+from unscene.prepare.settings import TranscodeSettings
 from unscene.prepare.transcode import transcode
 from unscene.video.timestamps import repair_clock
 
-KEEP = Recipe(short_side=0)
+KEEP = TranscodeSettings(short_side=0)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_clock_that_is_set_back_goes_on(
     path = tmp_path / "a.ts"
     parts = [media.write(tmp_path / f"{i}.ts", media.drift(count, (48, 64))) for i in range(2)]
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    assert transcode(path, out, Recipe(0, fps=fps)).frames == 2 * count
+    assert transcode(path, out, TranscodeSettings(0, fps=fps)).frames == 2 * count
     even = np.arange(2 * count) / 25
     np.testing.assert_allclose(media.decode(out).times, even, atol=0.001)
 
@@ -52,7 +52,7 @@ def test_a_clock_that_runs_away_is_not_followed(
 ) -> None:
     stamps = [40 * i + (30 * 3_600_000 if i >= 10 else 0) for i in range(20)]  # by 30 hours
     path = media.write(tmp_path / "a.mkv", media.drift(20, (48, 64)), options=BAD, pts=stamps)
-    transcode(path, out, Recipe(0, codec=codec, fps=fps))  # type: ignore[arg-type]
+    transcode(path, out, TranscodeSettings(0, codec=codec, fps=fps))  # type: ignore[arg-type]
     times = media.decode(out).times
     np.testing.assert_allclose(times, np.arange(20) / 25, atol=0.002)
     assert inspect(out).duration == pytest.approx(0.8, abs=0.04)
@@ -79,7 +79,7 @@ def test_a_clock_is_made_steady(times: list[float], wanted: list[float]) -> None
 def test_an_avi_that_counts_in_milliseconds(tmp_path: Path, out: Path, fps: float | None) -> None:
     stamps = [40 * i for i in range(20)]  # between them it has empty packets, 1000 a second in all
     path = media.write(tmp_path / "a.avi", media.drift(20), "mpeg4", pts=stamps, rate=1000)
-    assert transcode(path, out, Recipe(0, fps=fps)).frames == 20
+    assert transcode(path, out, TranscodeSettings(0, fps=fps)).frames == 20
     np.testing.assert_allclose(media.decode(out).times, np.arange(20) / 25, atol=0.002)
     assert inspect(out).fps == pytest.approx(25, rel=0.06)
 
@@ -94,7 +94,7 @@ def test_interlaced_pictures_lose_their_combs(tmp_path: Path, out: Path, codec: 
     path = media.write(tmp_path / "a.mkv", woven, codec, options=options)
     before = inspect(path)
     assert "interlaced" in before.reason
-    assert transcode(path, out, Recipe(0, quality=4)).frames == 12
+    assert transcode(path, out, TranscodeSettings(0, quality=4)).frames == 12
     found = inspect(out, thorough=True)
     assert (found.verdict, found.frames) == ("ready", 12)
     assert found.duration == pytest.approx(before.duration)
@@ -125,7 +125,7 @@ def small_disk(size: int) -> Iterator[None]:
 def test_a_full_disk_is_no_fault_of_the_video(tmp_path: Path, out: Path) -> None:
     path = media.write(tmp_path / "a.mp4", media.drift(60, (64, 96)))
     with small_disk(3000), pytest.raises(UnsceneError, match="cannot be written") as caught:
-        transcode(path, out, Recipe(0, quality=1))
+        transcode(path, out, TranscodeSettings(0, quality=1))
     assert not isinstance(caught.value, VideoError)
     assert os.strerror(errno.EFBIG) in str(caught.value)
     assert list(out.parent.iterdir()) == []

@@ -12,7 +12,7 @@ import pytest
 
 import media
 from unscene.prepare.inspect import inspect
-from unscene.prepare.settings import Recipe
+from unscene.prepare.settings import TranscodeSettings
 from unscene.prepare.transcode import transcode
 from unscene.video.clip import Clip
 from unscene.video.decode import read_clips
@@ -68,7 +68,7 @@ def test_pictures_and_vectors_are_mirrored_and_turned(
     height, width = turned.size
     assert (probe(path).height, probe(path).width) == (height, width)
     assert (inspect(path).height, inspect(path).width) == (height, width)
-    transcode(path, tmp_path / "out.mp4", Recipe(0, quality=1))
+    transcode(path, tmp_path / "out.mp4", TranscodeSettings(0, quality=1))
     again = read(tmp_path / "out.mp4").y[0].numpy().astype(int)
     assert np.abs(again - turned.y[0].numpy()).mean() < 2
 
@@ -126,7 +126,7 @@ def test_reader_transcoder_and_check_see_the_same_light(
     assert min(abs(seen - 60 / 255), abs(seen - 44 / 219)) < 0.005
     assert light(read(path, short_side=32)) == pytest.approx(seen, abs=0.005)
     for side in (0, 32):
-        transcode(path, out, Recipe(side, quality=1))
+        transcode(path, out, TranscodeSettings(side, quality=1))
         assert light(read(out)) == pytest.approx(seen, abs=0.005)
     told = inspect(path).light
     assert told is None if pix_fmt in ("gray10le", "ya8") else told == pytest.approx(seen, abs=5e-3)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from unscene.prepare.estimate import Estimate
     from unscene.prepare.inspect import Inspection
     from unscene.prepare.plan import Plan
-    from unscene.prepare.run import Account
+    from unscene.prepare.run import RunSummary
 
 HELP = "check videos and transcode them for training, with exact motion vectors"
 _NAMED = 8  # files named below a table
@@ -31,7 +31,7 @@ _VERDICTS = ("ready", "needs transcoding", "unreadable")
 
 def flags(parser: ArgumentParser) -> None:
     from unscene.data.processes import count_cores
-    from unscene.prepare.settings import Recipe
+    from unscene.prepare.settings import TranscodeSettings
 
     parser.add_argument("data", type=str, help=DATA)
     parser.add_argument("out", nargs="?", type=str | None, help="folder to write; new, or to go on")
@@ -43,7 +43,7 @@ def flags(parser: ArgumentParser) -> None:
     parser.add_argument("--dry_run", action="store_true", help="say what it would take and stop")
     parser.add_argument("--force", action="store_true", help="start although the disk seems small")
     parser.add_argument("--workers", type=int, default=count_cores(), help="processes; 0: this one")
-    parser.add_class_arguments(Recipe, as_group=True)
+    parser.add_class_arguments(TranscodeSettings, as_group=True)
 
 
 def run(values: Namespace) -> int:
@@ -59,14 +59,16 @@ def run(values: Namespace) -> int:
     from unscene.prepare import run as prepare
     from unscene.prepare.estimate import estimate
     from unscene.prepare.plan import make_plan
-    from unscene.prepare.settings import Recipe
+    from unscene.prepare.settings import TranscodeSettings
 
-    recipe = Recipe(**{name: values[name] for name in Recipe.__dataclass_fields__})
-    plan = make_plan(values.data, expand_home(values.out), recipe)
+    settings = TranscodeSettings(
+        **{name: values[name] for name in TranscodeSettings.__dataclass_fields__}
+    )
+    plan = make_plan(values.data, expand_home(values.out), settings)
     with count_progress("checking", len(plan.todo), "file", show=bool(plan.todo)) as checked:
-        found = prepare.check_plan(plan, workers=values.workers, progress=checked)
+        found = prepare.inspect_plan(plan, workers=values.workers, progress=checked)
     every = [*_skipped(plan.catalog), *found.values()]
-    print(_table(every, plan.root, brightened=recipe.brighten))
+    print(_table(every, plan.root, brightened=settings.brighten))
     needs = estimate(plan, found)
     print(_forecast(needs, plan, values.workers), flush=True)
     if not needs.fits and not values.force:
@@ -79,11 +81,11 @@ def run(values: Namespace) -> int:
         return 0
     with progress_bar("transcoding", needs.files, "file", show=bool(needs.files)) as shown:
 
-        def progress(account: Account) -> None:
+        def progress(account: RunSummary) -> None:
             shown.set_postfix_str(f"{_size(account.after)}, {len(account.failed)} failed", False)
             shown.update()
 
-        account = prepare.run(plan, found, workers=values.workers, progress=progress)
+        account = prepare.run_plan(plan, found, workers=values.workers, progress=progress)
     print(_told(account, plan))
     if account.stopped:
         return 130
@@ -92,7 +94,7 @@ def run(values: Namespace) -> int:
 
 def _check(values: Namespace) -> int:
     from unscene.data.listing import list_videos
-    from unscene.prepare.run import check, write_csv
+    from unscene.prepare.run import inspect_files, write_csv
 
     if values.out is not None:
         raise UnsceneError(f"--check writes nothing to {values.out}: leave it out, or use --csv")
@@ -102,7 +104,9 @@ def _check(values: Namespace) -> int:
     catalog = list_videos(values.data)
     paths = list(dict.fromkeys(video.path for video in catalog.videos))
     with count_progress("checking", len(paths), "file", show=bool(paths)) as progress:
-        found = check(paths, workers=values.workers, thorough=values.thorough, progress=progress)
+        found = inspect_files(
+            paths, workers=values.workers, thorough=values.thorough, progress=progress
+        )
     every = [*_skipped(catalog), *found.values()]
     print(_table(every, Path(os.path.commonpath([Path(path).parent for path in paths]))))
     if file is not None:
@@ -177,14 +181,14 @@ def _short(path: str, root: Path) -> str:
 
 
 def _forecast(needs: Estimate, plan: Plan, workers: int) -> str:
-    recipe = plan.recipe
-    size = f"short side {recipe.short_side}" if recipe.short_side else "sizes kept"
-    quality = f"{'crf' if recipe.codec == 'h264' else 'qscale'} {recipe.level:g}"
+    settings = plan.settings
+    size = f"short side {settings.short_side}" if settings.short_side else "sizes kept"
+    quality = f"{'crf' if settings.codec == 'h264' else 'qscale'} {settings.level:g}"
     kept = f", {len(plan.done)} are done already" if plan.done else ""
-    how = f"{size}, {recipe.codec} {quality}, a key frame every {recipe.gop} frames"
-    if recipe.fps:
-        how += f", {recipe.fps:g} fps"
-    if recipe.brighten:
+    how = f"{size}, {settings.codec} {quality}, a key frame every {settings.gop} frames"
+    if settings.fps:
+        how += f", {settings.fps:g} fps"
+    if settings.brighten:
         how += ", brightened"
     if not needs.files:
         return f"nothing is left to do{kept}; {how}"
@@ -198,7 +202,7 @@ def _forecast(needs: Estimate, plan: Plan, workers: int) -> str:
     )
 
 
-def _told(account: Account, plan: Plan) -> str:
+def _told(account: RunSummary, plan: Plan) -> str:
     finished = account.done + account.already
     speed = account.done / account.seconds if account.seconds else 0.0
     spent = format_duration(account.seconds)

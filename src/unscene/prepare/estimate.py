@@ -12,7 +12,7 @@ from pathlib import Path
 from unscene.errors import UnsceneError, VideoError
 from unscene.prepare.inspect import Inspection
 from unscene.prepare.plan import Job, Plan
-from unscene.prepare.settings import Recipe
+from unscene.prepare.settings import TranscodeSettings
 from unscene.prepare.transcode import transcode
 
 _SAMPLES, _SECONDS = 8, 2.0  # transcoded to estimate the rest
@@ -49,7 +49,7 @@ def estimate(plan: Plan, inspections: Mapping[str, Inspection]) -> Estimate:
     jobs = [job for job in plan.todo if inspections[job.source].verdict != "unreadable"]
     there = next(p for p in (plan.out.absolute(), *plan.out.absolute().parents) if p.exists())
     free = shutil.disk_usage(there).free
-    shapes = {job: _shape(job, inspections[job.source], plan.recipe) for job in jobs}
+    shapes = {job: _shape(job, inspections[job.source], plan.settings) for job in jobs}
     frames = sum(count for count, _, _ in shapes.values())
     size = cost = pixels = decoded = 0.0
     with tempfile.TemporaryDirectory() as folder:
@@ -58,7 +58,7 @@ def estimate(plan: Plan, inspections: Mapping[str, Inspection]) -> Estimate:
             began = time.perf_counter()
             try:
                 outcome = transcode(
-                    job.source, Path(folder, "a.mp4"), plan.recipe, start=job.start, end=end
+                    job.source, Path(folder, "a.mp4"), plan.settings, start=job.start, end=end
                 )
             except VideoError:
                 continue
@@ -78,13 +78,13 @@ def estimate(plan: Plan, inspections: Mapping[str, Inspection]) -> Estimate:
     return Estimate(len(jobs), frames, round(written), free, seconds)
 
 
-def _shape(job: Job, found: Inspection, recipe: Recipe) -> tuple[int, int, int]:
+def _shape(job: Job, found: Inspection, settings: TranscodeSettings) -> tuple[int, int, int]:
     """Frames of what a job writes, pixels of each, and pixels of each frame of its source."""
     end = found.duration if job.end is None else min(job.end, found.duration)
     frames = found.frames
-    if job.start > 0 or end < found.duration or recipe.fps is not None:
+    if job.start > 0 or end < found.duration or settings.fps is not None:
         # Not its frame rate: AVI may count milliseconds.
-        rate = recipe.fps or found.frames / (found.duration or 1)
+        rate = settings.fps or found.frames / (found.duration or 1)
         frames = max(0, round((end - job.start) * rate))
-    width, height = recipe.size(found.width, found.height)
+    width, height = settings.size(found.width, found.height)
     return frames, width * height, found.width * found.height

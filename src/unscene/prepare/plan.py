@@ -26,7 +26,7 @@ from unscene.data.official import is_list, lists_of
 from unscene.errors import UnsceneError
 from unscene.files import expand_home
 from unscene.prepare.record import RECORD, REPORT, Known, read_record
-from unscene.prepare.settings import Recipe
+from unscene.prepare.settings import TranscodeSettings
 
 Lines = dict[str, dict[str, Any]]
 _LONGEST = 238  # bytes of a name: disks allow 255, and a temporary name is longer
@@ -62,7 +62,7 @@ class Plan:
     catalog: Catalog
     root: Path
     out: Path
-    recipe: Recipe
+    settings: TranscodeSettings
     jobs: tuple[Job, ...]
     of: tuple[Job, ...]
     record: Lines = field(repr=False)
@@ -75,7 +75,7 @@ class Plan:
         return [job for job in self.jobs if job.target not in self.done]
 
 
-def make_plan(data: str | os.PathLike[str], out: Path, recipe: Recipe) -> Plan:
+def make_plan(data: str | os.PathLike[str], out: Path, settings: TranscodeSettings) -> Plan:
     """List DATA and compare it with OUT; writes nothing.
 
     Raises:
@@ -88,13 +88,13 @@ def make_plan(data: str | os.PathLike[str], out: Path, recipe: Recipe) -> Plan:
     of = _jobs(catalog.videos, root)
     jobs = tuple(dict.fromkeys(of))
     table = _table(catalog)
-    known = read_record(out, recipe)
+    known = read_record(out, settings)
     _same_data(jobs, root, out, known)
     lists = {to: file for to, file in lists_of(root).items() if str(to) != table}
     _only_ours(jobs, table, lists, catalog, out, known.lines)
     _all_kept(jobs, root, out, known.lines)
     done = frozenset(job.target for job in jobs if _is_done(job, root, out, known.lines))
-    return Plan(catalog, root, out, recipe, jobs, of, known.lines, done, table, lists)
+    return Plan(catalog, root, out, settings, jobs, of, known.lines, done, table, lists)
 
 
 def _table(catalog: Catalog) -> str | None:

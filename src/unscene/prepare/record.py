@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from unscene.errors import UnsceneError
-from unscene.prepare.settings import Recipe
+from unscene.prepare.settings import TranscodeSettings
 
 if TYPE_CHECKING:
     from unscene.prepare.plan import Plan
@@ -40,7 +40,7 @@ class Known:
     begun: bool = False
 
 
-def read_record(out: Path, recipe: Recipe) -> Known:
+def read_record(out: Path, settings: TranscodeSettings) -> Known:
     """The record of OUT, empty where there is none.
 
     Raises:
@@ -58,7 +58,7 @@ def read_record(out: Path, recipe: Recipe) -> Known:
             f"{path}: its first line, which names the settings, is damaged; "
             "name another folder for OUT"
         )
-    _same_settings(out, first, recipe)
+    _same_settings(out, first, settings)
     lines, root = dict[str, dict[str, Any]](), first.get("root")
     for line in map(_parsed, rest):
         root = line.get("root", root)
@@ -77,9 +77,9 @@ def _parsed(text: str) -> dict[str, Any]:
     return line if isinstance(line, dict) else {}
 
 
-def _same_settings(out: Path, line: dict[str, Any], recipe: Recipe) -> None:
+def _same_settings(out: Path, line: dict[str, Any], settings: TranscodeSettings) -> None:
     # A setting that is younger than the folder was at its default.
-    have, want = asdict(Recipe()) | line.get("settings", {}), asdict(recipe)
+    have, want = asdict(TranscodeSettings()) | line.get("settings", {}), asdict(settings)
     other = [f"{k} {have.get(k)} (now {want[k]})" for k in want if have.get(k) != want[k]]
     if line.get("format") != _FORMAT or other:
         raise UnsceneError(
@@ -108,14 +108,14 @@ class Record:
     def _start(self) -> None:
         plan, root = self.plan, os.path.realpath(self.plan.root)
         _lock(self.file, plan.out)
-        known = read_record(plan.out, plan.recipe)
+        known = read_record(plan.out, plan.settings)
         if known.lines != plan.record:
             raise UnsceneError(
                 f"{plan.out}: another run has written to it meanwhile; run the same command again"
             )
         if not known.begun:
             self.file.truncate(0)
-            self.add({"format": _FORMAT, "settings": asdict(plan.recipe), "root": root})
+            self.add({"format": _FORMAT, "settings": asdict(plan.settings), "root": root})
         else:
             torn = not (plan.out / RECORD).read_bytes().endswith(b"\n")
             self.file.write("\n" if torn else "")

@@ -26,14 +26,14 @@ from unscene.files import write_atomically
 from unscene.prepare.inspect import Inspection, inspect
 from unscene.prepare.plan import Job, Plan, orphans, stamp
 from unscene.prepare.record import REPORT, Record, set_aside, sweep
-from unscene.prepare.settings import Recipe
-from unscene.prepare.transcode import Outcome, transcode
+from unscene.prepare.settings import TranscodeSettings
+from unscene.prepare.transcode import Transcoded, transcode
 
 _KNOWN = {one.name for one in fields(Inspection)}
 
 
 @dataclass
-class Account:
+class RunSummary:
     """What a run did.
 
     Attributes:
@@ -58,7 +58,7 @@ class Account:
     stopped: bool = False
 
 
-def check(
+def inspect_files(
     paths: Iterable[str], *, workers: int, thorough: bool = False, progress: Progress | None = None
 ) -> dict[str, Inspection]:
     """Inspect every file once; by path, in the order of `paths`."""
@@ -73,14 +73,14 @@ def check(
     return {path: found[path] for path in unique}
 
 
-def check_plan(
+def inspect_plan(
     plan: Plan, *, workers: int, progress: Progress | None = None
 ) -> dict[str, Inspection]:
     """The same for a plan; files that are finished were checked when they were made."""
     finished = (job for job in plan.jobs if job.target in plan.done)
     recorded = ((job.source, _recorded(job, plan.record[job.target])) for job in finished)
     known = {source: one for source, one in recorded if one is not None}
-    new = check(
+    new = inspect_files(
         (job.source for job in plan.jobs if job.source not in known),
         workers=workers,
         progress=progress,
@@ -97,13 +97,13 @@ def _recorded(job: Job, line: Mapping[str, Any]) -> Inspection | None:
     return Inspection(**{k: v for k, v in facts.items() if k in _KNOWN} | {"path": job.source})
 
 
-def run(
+def run_plan(
     plan: Plan,
     inspections: Mapping[str, Inspection],
     *,
     workers: int,
-    progress: Callable[[Account], None] | None = None,
-) -> Account:
+    progress: Callable[[RunSummary], None] | None = None,
+) -> RunSummary:
     """Transcode what is left of a plan, and write its CSV and OUT/prepare.csv.
 
     Ctrl-C ends it between two files with `stopped` set: every file there is, is whole.
@@ -111,7 +111,7 @@ def run(
     Raises:
         UnsceneError: OUT cannot be written, or a process died; finished files are kept.
     """
-    began, account = time.monotonic(), Account()
+    began, account = time.monotonic(), RunSummary()
     done: dict[str, dict[str, Any]] = {}
     sources: set[str] = set()  # segments of a file share one
 
@@ -135,7 +135,7 @@ def run(
     account.failed += [Skipped(j.source, failed[j.target]) for j in plan.jobs if j.target in failed]
     jobs = [job for job in plan.todo if job.target not in failed]
     record = Record(plan)
-    work = partial(_transcode, plan.root, plan.out, plan.recipe)
+    work = partial(_transcode, plan.root, plan.out, plan.settings)
     hidden: dict[str, Path] = {}
     try:
         sweep(plan.out)
@@ -179,8 +179,8 @@ def run(
 
 
 def _transcode(
-    root: Path, out: Path, recipe: Recipe, job: Job
-) -> tuple[Outcome, dict[str, Any], float]:
+    root: Path, out: Path, settings: TranscodeSettings, job: Job
+) -> tuple[Transcoded, dict[str, Any], float]:
     """In a working process: the file, the state of its source before it was read, seconds."""
     began = time.monotonic()
     try:
@@ -188,7 +188,7 @@ def _transcode(
     except OSError as error:
         raise VideoError(job.source, f"cannot be read ({error.strerror})") from error
     outcome = transcode(
-        job.source, out / job.target, recipe, start=job.start, end=job.end, stop=should_stop
+        job.source, out / job.target, settings, start=job.start, end=job.end, stop=should_stop
     )
     return outcome, source, round(time.monotonic() - began, 3)
 

@@ -9,7 +9,7 @@ from unscene.errors import UnsceneError
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TranscodeSettings:
     """How files are transcoded.
 
     Attributes:

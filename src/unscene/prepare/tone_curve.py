@@ -21,7 +21,7 @@ _BENDS = np.geomspace(1e-3, 1e3, 200)
 
 
 @dataclass(frozen=True, eq=False)
-class Levels:
+class ToneCurve:
     """Two look-up tables for 8-bit planes of limited range.
 
     Attributes:
@@ -33,7 +33,7 @@ class Levels:
     chroma: np.ndarray
 
     @classmethod
-    def of(cls, lumas: Iterable[np.ndarray]) -> Levels:
+    def of(cls, lumas: Iterable[np.ndarray]) -> ToneCurve:
         """From uint8 luma planes (H, W) of some frames; without any light, nothing changes."""
         counts = np.zeros(256)
         for plane in lumas:

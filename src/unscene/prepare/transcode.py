@@ -26,8 +26,8 @@ from av.video.reformatter import VideoReformatter
 from unscene.errors import UnsceneError, VideoError
 from unscene.files import write_atomically
 from unscene.prepare.deinterlace import deinterlace
-from unscene.prepare.settings import Recipe
-from unscene.prepare.tone_curve import Levels
+from unscene.prepare.settings import TranscodeSettings
+from unscene.prepare.tone_curve import ToneCurve
 from unscene.video.packets import open_container
 from unscene.video.picture_format import FULL, LIMITED, PictureFormat
 from unscene.video.planes import as_array
@@ -44,7 +44,7 @@ _TO_LIMITED = np.round(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Transcoded:
     """What became of one file. `damaged`: packets as in `inspect`."""
 
     frames: int
@@ -59,12 +59,12 @@ class Stopped(Exception):  # noqa: N818
 def transcode(
     source: str | os.PathLike[str],
     target: Path,
-    recipe: Recipe,
+    settings: TranscodeSettings,
     *,
     start: float = 0.0,
     end: float | None = None,
     stop: Callable[[], bool] = lambda: False,
-) -> Outcome:
+) -> Transcoded:
     """Write `target`, an .mp4, whole or not at all; the source is only read.
 
     Args:
@@ -79,15 +79,15 @@ def transcode(
     check_file(source)
     try:
         with write_atomically(Path(target)) as temporary:
-            levels = _levels(source, recipe, start, end, stop) if recipe.brighten else None
+            levels = _levels(source, settings, start, end, stop) if settings.brighten else None
             with open_container(source) as container:
                 pictures = TimedFrames(container, source)
                 frames = repair_clock(
                     deinterlace(pictures.iterate_segment(start, end)), 1 / pictures.fps
                 )
-                if recipe.fps is not None:
-                    frames = resample(frames, recipe.fps, 1 / pictures.fps)
-                count = _encode(temporary, frames, pictures, recipe, levels, stop)
+                if settings.fps is not None:
+                    frames = resample(frames, settings.fps, 1 / pictures.fps)
+                count = _encode(temporary, frames, pictures, settings, levels, stop)
             if not count:
                 damage = pictures.packets.damage
                 because = "" if damage is None else f": {explain_error(damage)}"
@@ -95,7 +95,7 @@ def transcode(
                 raise VideoError(source, f"no frame can be decoded{where}{because}")
             _verify(temporary, count)
             written = temporary.stat().st_size
-        return Outcome(count, written, pictures.damaged)
+        return Transcoded(count, written, pictures.damaged)
     except (FFmpegError, OSError, ValueError) as error:
         name, number = getattr(error, "filename", None), getattr(error, "errno", None)
         about_target = name is not None and Path(os.fsdecode(name)) != Path(source).absolute()
@@ -111,11 +111,11 @@ def _encode(
     path: Path,
     frames: Iterator[tuple[VideoFrame, float]],
     source: TimedFrames,
-    recipe: Recipe,
-    levels: Levels | None,
+    settings: TranscodeSettings,
+    levels: ToneCurve | None,
     stop: Callable[[], bool],
 ) -> int:
-    rate = Fraction(recipe.fps or source.fps).limit_denominator(1001)
+    rate = Fraction(settings.fps or source.fps).limit_denominator(1001)
     ticks = rate.numerator * (_FINEST // rate.numerator) or _FINEST
     count, place = 0, -1
     draw, stream, length = None, None, round(ticks / rate)
@@ -124,8 +124,8 @@ def _encode(
             if stop():
                 raise Stopped
             if draw is None or stream is None:
-                draw = _Drawer(frame, source, recipe, levels)
-                stream = _stream(out, draw, rate, Fraction(1, ticks), recipe)
+                draw = _Drawer(frame, source, settings, levels)
+                stream = _stream(out, draw, rate, Fraction(1, ticks), settings)
             picture = draw(frame)
             place = max(round(time * ticks), place + 1)
             picture.pts, picture.time_base = place, Fraction(1, ticks)
@@ -137,8 +137,12 @@ def _encode(
 
 
 def _levels(
-    source: str, recipe: Recipe, start: float, end: float | None, stop: Callable[[], bool]
-) -> Levels:
+    source: str,
+    settings: TranscodeSettings,
+    start: float,
+    end: float | None,
+    stop: Callable[[], bool],
+) -> ToneCurve:
     """Of the key frames, or of the first frame where a segment has none."""
 
     def lumas(frames: Iterator[tuple[VideoFrame, float]]) -> Iterator[np.ndarray]:
@@ -146,7 +150,7 @@ def _levels(
         for frame, _ in frames:
             if stop():
                 raise Stopped
-            draw = draw or _Drawer(frame, pictures, recipe)
+            draw = draw or _Drawer(frame, pictures, settings)
             yield as_array(draw(frame).planes[0])
 
     for options, most in (({"skip_frame": "nokey"}, None), ({}, 1)):
@@ -155,8 +159,8 @@ def _levels(
             found = lumas(islice(pictures.iterate_segment(start, end), most))
             first = next(found, None)
             if first is not None:
-                return Levels.of(chain([first], found))
-    return Levels.of([])
+                return ToneCurve.of(chain([first], found))
+    return ToneCurve.of([])
 
 
 def _mux(out: av.container.OutputContainer, packets: list[Packet], length: int) -> None:
@@ -166,10 +170,14 @@ def _mux(out: av.container.OutputContainer, packets: list[Packet], length: int) 
 
 
 def _stream(
-    out: av.container.OutputContainer, draw: _Drawer, rate: Fraction, tick: Fraction, recipe: Recipe
+    out: av.container.OutputContainer,
+    draw: _Drawer,
+    rate: Fraction,
+    tick: Fraction,
+    settings: TranscodeSettings,
 ) -> av.VideoStream:
-    name = "libx264" if recipe.codec == "h264" else "mpeg4"
-    options = recipe.encoder_options()
+    name = "libx264" if settings.codec == "h264" else "mpeg4"
+    options = settings.encoder_options()
     stream: av.VideoStream = out.add_stream(name, rate=rate, options=options)  # type: ignore[assignment]
     stream.width, stream.height = draw.size
     stream.pix_fmt = "yuv420p"
@@ -186,7 +194,11 @@ class _Drawer:
     """Frames -> upright yuv420p of one size, which the first frame decides."""
 
     def __init__(
-        self, frame: VideoFrame, source: TimedFrames, recipe: Recipe, levels: Levels | None = None
+        self,
+        frame: VideoFrame,
+        source: TimedFrames,
+        settings: TranscodeSettings,
+        levels: ToneCurve | None = None,
     ) -> None:
         self.picture_format = PictureFormat.of(frame)
         self.gray = self.picture_format.gray
@@ -194,7 +206,7 @@ class _Drawer:
         if self.gray and self.picture_format.full_range:  # the scaler leaves gray as it is
             luma = _TO_LIMITED if luma is None else luma[_TO_LIMITED]
         self.tables = (luma, chroma, chroma)
-        wanted = recipe.size(frame.width, frame.height)
+        wanted = settings.size(frame.width, frame.height)
         self.size = self.picture_format.upright_size(wanted)
         # Where nothing shrinks, an odd size loses a row or column instead of being blurred.
         shrinks = min(frame.width, frame.height) > min(wanted) + 1
