@@ -158,7 +158,7 @@ def test_it_trains(flow: str, source: str, moving: ScenesReport, tmp_path: Path)
 
 
 @pytest.mark.parametrize("source", ["vectors", "flow"])
-def test_its_picture_shows_what_is_to_be_foretold(
+def test_its_picture_shows_what_is_to_be_predicted(
     source: str, moving: ScenesReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page: dict[str, Any] = {}
@@ -167,7 +167,7 @@ def test_its_picture_shows_what_is_to_be_foretold(
         page.update(words, titles=titles, flows=sheets[0].flows)
         path.touch()
 
-    monkeypatch.setattr("unscene.preview.page.draw", draw)
+    monkeypatch.setattr("unscene.preview.page.draw_page", draw)
     small = {"size": 32, "frames": 4, "stride": 1, "motion_frames": 3, "shift_range": (1, 2)}
     small |= {"motion_from": source}
     preview(str(moving.train), tmp_path / "v.png", method="unscene", videos=1, overrides=small)

@@ -14,7 +14,7 @@ import torch
 from unscene.cli.main import main
 from unscene.errors import UnsceneError
 from unscene.html.fonts import make_printable
-from unscene.preview import page as picture_page
+from unscene.preview import page, tiles
 from unscene.preview import run as preview_module
 from unscene.preview.run import preview
 from unscene.synthetic.generate import ScenesReport
@@ -59,28 +59,28 @@ def test_to_rgb_undoes_the_normalisation() -> None:
 
 
 def test_still_is_white_and_directions_differ() -> None:
-    assert (picture.flow_colors(np.zeros((2, 3, 2), np.float32), 1.0) == 255).all()
+    assert (tiles.color_flow(np.zeros((2, 3, 2), np.float32), 1.0) == 255).all()
     ways = np.array([[-1, 0], [1, 0], [0, -1], [0, 1]], dtype=np.float32)
-    right, left, down, up = picture.flow_colors(ways[None], 1.0)[0].astype(int)
+    right, left, down, up = tiles.color_flow(ways[None], 1.0)[0].astype(int)
     assert right[0] > 200 > right[2]  # what moves to the right is red
     assert len({tuple(c) for c in (right, left, down, up)}) == 4
-    wheel = picture.flow_wheel(64).astype(int)
+    wheel = tiles.draw_color_wheel(64).astype(int)
     assert np.abs(wheel[32, 54] - right).max() < 60  # the legend agrees
     assert (wheel[0, 0] == picture.PAGE).all()
 
 
 def test_reach_ignores_noise() -> None:
-    assert picture.reach_of(np.full((1, 4, 4, 2), 1e-4, np.float32)) == 0.02
-    assert picture.reach_of(np.full((1, 4, 4, 2), 0.3, np.float32)) > 0.3
+    assert tiles.find_reach(np.full((1, 4, 4, 2), 1e-4, np.float32)) == 0.02
+    assert tiles.find_reach(np.full((1, 4, 4, 2), 0.3, np.float32)) > 0.3
 
 
 def test_time_slice_draws_the_path_of_a_moving_bar() -> None:
     frames = np.zeros((8, 16, 16, 3), np.uint8)
     for t in range(8):
         frames[t, 4:7, 2 * t : 2 * t + 2] = 255
-    row = picture.busiest_row(frames)
+    row = tiles.find_busiest_row(frames)
     assert row in (4, 5, 6)
-    drawn = picture.time_slice(frames, row, tile=16)
+    drawn = tiles.cut_time_slice(frames, row, tile=16)
     columns = drawn[..., 0].argmax(axis=1)
     assert (np.diff(columns) >= 0).all()
     assert columns[0] < 2
@@ -89,7 +89,7 @@ def test_time_slice_draws_the_path_of_a_moving_bar() -> None:
 
 @pytest.mark.parametrize(("total", "expected"), [(16, 8), (8, 8), (5, 5), (1, 1)])
 def test_steps_show_first_and_last_and_none_twice(total: int, expected: int) -> None:
-    shown = picture.steps(total)
+    shown = picture.pick_frames(total)
     assert len(shown) == len(set(shown)) == expected
     assert (shown[0], shown[-1]) == (0, total - 1)
 
@@ -107,7 +107,7 @@ def test_only_dark_views_are_lifted() -> None:
 
 
 def test_graph_paper_is_bent_by_the_warp(make_clip: Callable[..., Clip]) -> None:
-    batch = picture.graph_paper(ClipBatch.of([make_clip(size=(64, 64))]))
+    batch = tiles.draw_graph_paper(ClipBatch.of([make_clip(size=(64, 64))]))
     params = BasicAugmentation.none(64).center(batch.sizes)
     offsets = draw_offsets(1, torch.Generator().manual_seed(0))
     straight = make_view(batch, params, size=64)[0, 0, 0]
@@ -184,18 +184,18 @@ def test_warp_shows_in_the_graph_paper(
     assert "warped" not in drawn[1][1]["positive"]
 
 
-def test_every_step_of_the_motion_to_be_foretold_is_shown_once(
+def test_every_step_of_the_motion_to_be_predicted_is_shown_once(
     moving: ScenesReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = _spy(monkeypatch)
     strips: list[np.ndarray] = []
-    strip = picture_page.filmstrip
+    strip = page.filmstrip
 
     def watching(frames: np.ndarray) -> np.ndarray:
         strips.append(frames)
         return strip(frames)
 
-    monkeypatch.setattr(picture_page, "filmstrip", watching)
+    monkeypatch.setattr(page, "filmstrip", watching)
     given = SMALL | {"motion_frames": 5, "motion_gap": 2}
     preview(str(moving.train), tmp_path / "m.png", videos=1, method="cmd", overrides=given)
     ((videos, titles),) = drawn
@@ -204,7 +204,7 @@ def test_every_step_of_the_motion_to_be_foretold_is_shown_once(
     assert len(motion) == len(flow) == len(over) - 1 == 5
     for step, shown in zip(flow, motion, strict=True):
         assert bool(np.abs(step).any()) == bool((shown != shown[..., :1]).any())
-    assert titles["motion"] == "5 frames in a row, 2 after the clip: to be foretold"
+    assert titles["motion"] == "motion to be predicted: 5 frames, 2 frames after the clip"
 
 
 def test_the_command_takes_what_changes_the_views(
@@ -223,13 +223,13 @@ def test_a_single_frame_has_no_slice_of_time(
     moving: ScenesReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sliced: list[int] = []
-    cut = picture_page.time_slice
+    cut = page.cut_time_slice
 
     def watching(frames: np.ndarray, row: int) -> np.ndarray:
         sliced.append(len(frames))
         return cut(frames, row)
 
-    monkeypatch.setattr(picture_page, "time_slice", watching)
+    monkeypatch.setattr(page, "cut_time_slice", watching)
     given = SMALL | {"tasks": "context"}
     preview(str(moving.train), tmp_path / "c.png", videos=1, method="cmd", overrides=given)
     assert sliced == [SMALL["frames"]]  # the clip's, and none of the key frame
@@ -256,14 +256,14 @@ def test_wrong_wishes_are_refused(
 
 def _spy(
     monkeypatch: pytest.MonkeyPatch,
-) -> list[tuple[list[picture_page.VideoViews], dict[str, str]]]:
+) -> list[tuple[list[page.VideoViews], dict[str, str]]]:
     """What `draw` is given, while it still draws."""
     seen = []
-    draw = picture_page.draw
+    draw = page.draw_page
 
     def spying(path: Path, videos: list, titles: dict, **rest: str) -> None:
         seen.append((videos, titles))
         draw(path, videos, titles, **rest)
 
-    monkeypatch.setattr(preview_module.picture_page, "draw", spying)
+    monkeypatch.setattr(preview_module.page, "draw_page", spying)
     return seen

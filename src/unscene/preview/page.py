@@ -1,13 +1,13 @@
-"""Views as a picture: filmstrips of anchor, positive, negative and flow, for people to look at.
+"""The page of the preview: filmstrips of anchor, positive, negative and flow, in one PNG.
 
     video name
     anchor     [frame with grid] [frame][frame][frame] ... [x-t slice]
     positive   [bent grid]       ...
     negative   [torn grid]       ...
-    flow       [colour wheel]    ...
+    flow       [color wheel]     ...
 
-The grid is graph paper (`picture.graph_paper`) that went through the same crop, warp and flow
-scaling as the clip, so it shows what was done to the clip and not what was meant to be done.
+The grid is graph paper (`tiles.draw_graph_paper`) that went through the same crop, warp and flow
+scaling as the clip: it shows what happened to the clip, not what the settings say.
 """
 
 from __future__ import annotations
@@ -22,6 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unscene.html.fonts import make_printable
+from unscene.preview.tiles import (
+    color_flow,
+    cut_time_slice,
+    draw_color_wheel,
+    find_busiest_row,
+    find_reach,
+    overlay_flow,
+    overlay_paper,
+)
 from unscene.views.picture import (
     FRAMES,
     GAP,
@@ -29,18 +38,11 @@ from unscene.views.picture import (
     TILE,
     Image,
     brighten,
-    busiest_row,
     filmstrip,
-    flow_colors,
-    flow_wheel,
-    reach_of,
-    steps,
-    time_slice,
-    under_flow,
-    under_paper,
+    pick_frames,
 )
 
-_LEFT, _SPACE, _HEAD, _NAME, _EDGE = 214, 16, 128, 44, 24  # px of the page around the tiles
+_LEFT, _SPACE, _HEAD, _NAME, _EDGE = 214, 16, 128, 44, 24  # px around the tiles
 _INK, _FAINT = "#1b1f24", "#5d6670"
 COLORS = {"anchor": "#3d4852", "positive": "#1f7a4d", "negative": "#b3362b", "flow": "#6b4fa0"}
 COLORS["motion"] = COLORS["flow"]
@@ -48,15 +50,15 @@ COLORS["motion"] = COLORS["flow"]
 
 @dataclass(frozen=True)
 class VideoViews:
-    """What is drawn of one video.
+    """The images of one video.
 
     Attributes:
         name: shown above its rows.
         views: uint8 (T, h, w, 3) by name ("anchor", "positive", "negative"), see `to_rgb`.
-        papers: uint8 (T, TILE, TILE, 3) by the same names: graph paper in the place of the clip.
-        flows: by name ("flow": of the clip that the negative was made from; "motion": to be
-            foretold) float (F, h, w, 2), as `view_flow` has it, and uint8 (F + 1, h, w, 3), the
-            pictures that it is painted over.
+        papers: uint8 (T, TILE, TILE, 3) by the same names: graph paper in place of the clip.
+        flows: by name ("flow": of the clip from which the negative is made; "motion": to be
+            predicted) float (F, h, w, 2), as from `view_flow`, and uint8 (F + 1, h, w, 3), the
+            frames over which it is drawn.
     """
 
     name: str
@@ -65,7 +67,7 @@ class VideoViews:
     flows: dict[str, tuple[NDArray[np.float32], Image]] = field(default_factory=dict)
 
 
-def draw(
+def draw_page(
     path: Path,
     videos: Sequence[VideoViews],
     titles: dict[str, str],
@@ -76,10 +78,10 @@ def draw(
     """Write the picture as PNG.
 
     Args:
-        path: .png.
+        path: a file name that ends in .png.
         videos: at least one.
-        titles: one sentence for each row that is drawn, in order; those of flow among them.
-        heading, caption: above the rows.
+        titles: rows to draw, in order, and a description of each.
+        heading, caption: text above the rows.
     """
     page = _Page(titles, videos)
     for video in videos:
@@ -88,7 +90,7 @@ def draw(
 
 
 class _Page:
-    """Pixels are put into one array and words on top of it: tiles stay sharp to the pixel."""
+    """Tiles go into one array and text on top of it, so that tiles are never resampled."""
 
     def __init__(self, titles: dict[str, str], videos: Sequence[VideoViews]) -> None:
         self.titles = titles
@@ -100,7 +102,7 @@ class _Page:
         width = self.slice_x + TILE + _EDGE
         height = _HEAD + sum(_NAME + n * (TILE + 6) + 14 for n in rows) + 6
         self.canvas = np.full((height, width, 3), PAGE, dtype=np.uint8)
-        self.words: list[tuple[float, float, str, dict[str, Any]]] = []
+        self.texts: list[tuple[float, float, str, dict[str, Any]]] = []
         self.y = _HEAD
 
     @staticmethod
@@ -110,17 +112,17 @@ class _Page:
     def put(self, image: Image, x: int) -> None:
         self.canvas[self.y : self.y + image.shape[0], x : x + image.shape[1]] = image
 
-    def say(self, x: float, y: float, text: str, **style: Any) -> None:
-        self.words.append((x, y, text, style))
+    def write_text(self, x: float, y: float, text: str, **style: Any) -> None:
+        self.texts.append((x, y, text, style))
 
     def add(self, video: VideoViews) -> None:
         views, lifted = brighten(video.views)
         self.canvas[self.y + 4 : self.y + 5, _EDGE:-_EDGE] = (222, 219, 212)
-        self.say(_EDGE, self.y + 28, make_printable(video.name), weight="bold", size=15)
+        self.write_text(_EDGE, self.y + 28, make_printable(video.name), weight="bold", size=15)
         if lifted:
-            note = "dark footage: brightness lifted in this picture only"
+            note = "dark footage: brightened in this picture only"
             right = self.strip_x + self.strip_width
-            self.say(right, self.y + 28, note, color=_FAINT, size=13, ha="right")
+            self.write_text(right, self.y + 28, note, color=_FAINT, size=13, ha="right")
         self.y += _NAME
         for name in self.titles:
             if not self._has(video, name):
@@ -129,60 +131,62 @@ class _Page:
                 self._flow_row(*video.flows[name])
             else:
                 self._view_row(views[name], video.papers.get(name))
-            self.say(_EDGE, self.y + 26, name, color=COLORS.get(name, _INK), weight="bold", size=15)
+            self.write_text(
+                _EDGE, self.y + 26, name, color=COLORS.get(name, _INK), weight="bold", size=15
+            )
             for i, line in enumerate(textwrap.wrap(self.titles[name], 23)):
-                self.say(_EDGE, self.y + 50 + 17 * i, line, color=_FAINT, size=13)
+                self.write_text(_EDGE, self.y + 50 + 17 * i, line, color=_FAINT, size=13)
             self.y += TILE + 6
         self.y += 14
 
     def _view_row(self, frames: Image, papers: Image | None) -> None:
         if papers is not None:
-            self.put(under_paper(frames, papers), self.paper_x)
-        self.put(filmstrip(frames[steps(len(frames))]), self.strip_x)
-        self._slice(frames, busiest_row(frames))
+            self.put(overlay_paper(frames, papers), self.paper_x)
+        self.put(filmstrip(frames[pick_frames(len(frames))]), self.strip_x)
+        self._slice(frames, find_busiest_row(frames))
 
     def _slice(self, frames: Image, row: int) -> None:
         if len(frames) == 1:
             return
-        self.put(time_slice(frames, row), self.slice_x)
-        # Ticks beside the strip say where the slice was cut.
+        self.put(cut_time_slice(frames, row), self.slice_x)
+        # Ticks on both sides of the strip mark the row of the slice.
         mark = self.y + int((row + 0.5) / frames.shape[1] * TILE)
         for x in (self.strip_x - 7, self.strip_x + self.strip_width + 2):
             self.canvas[mark - 1 : mark + 1, x : x + 5] = (40, 40, 40)
 
     def _flow_row(self, flow: NDArray[np.float32], clip: Image) -> None:
-        reach = reach_of(flow)
-        self.put(flow_wheel(), self.paper_x)
-        colors = flow_colors(flow, reach)
-        still = bool((clip == clip[:1]).all())
-        row = busiest_row(colors if still else clip)
-        colors = under_flow(brighten({"clip": clip})[0]["clip"], colors)
+        reach = find_reach(flow)
+        self.put(draw_color_wheel(), self.paper_x)
+        colors = color_flow(flow, reach)
+        still = bool((clip == clip[:1]).all())  # future motion, drawn over one frame
+        row = find_busiest_row(colors if still else clip)
+        colors = overlay_flow(brighten({"clip": clip})[0]["clip"], colors)
         if still:
-            shown = steps(len(colors))
-        else:  # under every frame the motion that led to it (under the first, what follows it)
-            shown = [max(0, frame - 1) for frame in steps(len(colors) + 1)]
+            shown = pick_frames(len(colors))
+        else:  # with every frame the motion that leads to it (with the first, the next motion)
+            shown = [max(0, frame - 1) for frame in pick_frames(len(colors) + 1)]
         self.put(filmstrip(colors[shown]), self.strip_x)
         self._slice(colors, row)
-        percent = f"full: {reach * 50:.0f} % of width a step"
-        self.say(_EDGE, self.y + TILE - 6, percent, color=_FAINT, size=10.5)
+        percent = f"full color: {reach * 50:.0f} % of width per step"
+        self.write_text(_EDGE, self.y + TILE - 6, percent, color=_FAINT, size=10.5)
 
     def write(self, path: Path, heading: str, caption: str) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        self.say(_EDGE, 34, make_printable(heading, 110), weight="bold", size=21)
-        self.say(_EDGE, 66, make_printable(caption, 200), color=_FAINT, size=14)
+        self.write_text(_EDGE, 34, make_printable(heading, 110), weight="bold", size=21)
+        self.write_text(_EDGE, 66, make_printable(caption, 200), color=_FAINT, size=14)
         for left, text in (
-            (self.paper_x, "on graph paper"),
+            (self.paper_x, "grid"),
             (self.strip_x, "time \u2192"),
             (self.slice_x, "one row, time \u2193"),
         ):
-            self.say(left, _HEAD - 14, text, color=_FAINT, size=13)
+            self.write_text(left, _HEAD - 14, text, color=_FAINT, size=13)
         height, width = self.canvas.shape[:2]
         figure = Figure(figsize=(width / 72, height / 72), dpi=72)  # a point is a pixel
         FigureCanvasAgg(figure)
         figure.figimage(self.canvas)
-        for x, y, text, style in self.words:
+        for x, y, text, style in self.texts:
             figure.text(
                 x / width,
                 1 - y / height,

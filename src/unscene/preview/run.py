@@ -1,4 +1,7 @@
-"""`unscene views`: what a method would train on, drawn from YOUR footage before any training."""
+"""`unscene views`: the training views of a method, drawn from YOUR footage before any training.
+
+In: DATA and a method's settings. Out: one PNG.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +26,14 @@ from unscene.methods.presets import SPOKEN, resolve
 from unscene.methods.reads import check_read
 from unscene.methods.registry import create_method
 from unscene.methods.settings import Settings
-from unscene.preview import page as picture_page
+from unscene.preview import page, tiles
 from unscene.train.config import RunConfig
 from unscene.train.suited import remarks, suited
 from unscene.views import picture
 from unscene.views.augment import IMAGENET_MEAN, IMAGENET_STD, BasicAugmentation, make_view
 from unscene.views.flow import view_flow
 
-# Views that are pictures; of the others the motion is drawn as flow.
+# Views that are pictures. The others are motion and are drawn as flow.
 _PICTURES = ("anchor", "positive", "negative", "second", "key")
 
 
@@ -47,8 +50,8 @@ def preview(
     """Draw the views of a few videos of DATA, spread evenly over it.
 
     Args:
-        data: as everywhere; files that cannot be used are skipped and accounted for on stderr.
-        out: the picture, .png.
+        data: as in every command; files that cannot be used are skipped and reported on stderr.
+        out: the picture, a file name that ends in .png.
         videos: how many; fewer if DATA has fewer.
         method, preset, overrides: see `methods.settings.resolve`.
         seed: of windows and views.
@@ -57,8 +60,8 @@ def preview(
         The picture's path.
 
     Raises:
-        UnsceneError: no usable video, unknown names, what the method never reads, `videos` below
-            1, or not a .png.
+        UnsceneError: no usable video, unknown names, settings that the method does not read,
+            `videos` below 1, or `out` does not end in .png.
     """
     if videos < 1:
         raise UnsceneError(f"videos {videos}: must be at least 1")
@@ -74,7 +77,7 @@ def preview(
     )
     titles = _titles(settings, sheets[0])
     with write_atomically(out) as temporary:
-        picture_page.draw(
+        page.draw_page(
             temporary,
             sheets,
             titles,
@@ -85,14 +88,14 @@ def preview(
 
 
 def _method(name: str, settings: Settings) -> Method:
-    # Nothing is encoded: the smallest encoder will do, and views need no queue.
+    # Views need neither a real encoder nor a queue: the smallest ones are enough.
     return create_method(name, create_encoder("r3d-narrow"), replace(settings, queue=1))
 
 
 def _read(catalog: Catalog, method: Method, videos: int, seed: int) -> Batch:
-    """One window of every chosen video, and a word about those that failed."""
+    """Read one clip of every chosen video and report the videos that failed."""
     count = min(videos, len(catalog))
-    # The middles of `count` equal parts: with class folders, other classes each time.
+    # The centers of `count` equal parts: different classes, if there are class folders.
     chosen = [int((i + 0.5) * len(catalog) / count) for i in range(count)]
     dataset = method.dataset(catalog.videos, seed=seed)
     batch = Batch.of([dataset[draw, index] for draw, index in enumerate(chosen)])
@@ -101,24 +104,24 @@ def _read(catalog: Catalog, method: Method, videos: int, seed: int) -> Batch:
     for remark in remarks(catalog, method, together=0):
         print(remark, file=sys.stderr)
     for failure in batch.failures:
-        print(f"{failure.path}: {failure.reason} (another video is shown)", file=sys.stderr)
+        print(f"{failure.path}: {failure.reason} (another video takes its place)", file=sys.stderr)
     return batch
 
 
 def _sheets(
     catalog: Catalog, method: Method, large: Method, batch: Batch, seed: int
-) -> list[picture_page.VideoViews]:
-    """Views and, by the same random draws, graph paper at the size of the picture's tiles."""
+) -> list[page.VideoViews]:
+    """Make the views and, with the same random parameters, graph paper at the size of the tiles."""
     drawn = method.views(batch, torch.Generator().manual_seed(seed))
     flows = _flows(batch, drawn, method.settings)
     drawn = {name: view for name, view in drawn.items() if name in _PICTURES}
-    paper = Batch({k: picture.graph_paper(clip) for k, clip in batch.clips.items()}, batch.index)
+    paper = Batch({k: tiles.draw_graph_paper(clip) for k, clip in batch.clips.items()}, batch.index)
     ruled = large.views(paper, torch.Generator().manual_seed(seed))
     views = {k: picture.to_rgb(v, IMAGENET_MEAN, IMAGENET_STD) for k, v in drawn.items()}
     papers = {k: picture.to_rgb(ruled[k], IMAGENET_MEAN, IMAGENET_STD) for k in drawn}
     names = _names([catalog.videos[i] for i in batch.index.tolist()])
     return [
-        picture_page.VideoViews(
+        page.VideoViews(
             name,
             {k: view[b] for k, view in views.items()},
             {k: view[b] for k, view in papers.items()},
@@ -131,9 +134,11 @@ def _sheets(
 def _flows(
     batch: Batch, views: dict[str, Tensor], settings: Settings
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Flow by the name of its row, and what it is painted over: that of the workers, with its clip,
-    as the centre view of the frame shows them; and the motion that is to be foretold, as it is
-    shown to the network, over the anchor's last frame."""
+    """Make flow by the name of its row, with the frames over which it is drawn.
+
+    "flow" is computed by the workers and drawn over its clip, both in the center view. "motion" is
+    what the network is to predict, drawn over the anchor's last frame.
+    """
     size, found = settings.size, {}
     clip = next((c for c in batch.clips.values() if c.flow is not None), None)
     if "negative" in views and clip is not None and clip.flow is not None and clip.frames > 1:
@@ -149,7 +154,7 @@ def _flows(
 
 
 def _names(videos: list[Video]) -> list[str]:
-    """File names, with the folder where that tells two of them apart."""
+    """Return file names, with their folder if two files have the same name."""
     count = Counter(Path(video.path).name for video in videos)
     names = []
     for video in videos:
@@ -159,49 +164,49 @@ def _names(videos: list[Video]) -> list[str]:
     return names
 
 
-def _titles(settings: Settings, sheet: picture_page.VideoViews) -> dict[str, str]:
-    """A sentence for every row there is."""
+def _titles(settings: Settings, sheet: page.VideoViews) -> dict[str, str]:
+    """Describe every row of the picture."""
     how = {
-        (True, True): "later, and each step stretched or stalled",
+        (True, True): "shifted in time, each step stretched or stalled",
         (True, False): "each step stretched or stalled",
         (False, True): "another moment of the video",
     }
     sentences = {
         "anchor": "the clip",
         "positive": _positive(settings),
-        "negative": "same scene, motion disturbed: "
+        "negative": "same scene, disturbed motion: "
         + how.get((settings.flow_scaling, settings.shift), ""),
-        "second": "another moment, "
-        + ("cropped and coloured anew" if settings.crop_first else "cropped and coloured alike"),
+        "second": "another moment with "
+        + ("its own crop and color" if settings.crop_first else "the same crop and color"),
     }
     if "key" in sheet.views:
-        sentences["key"] = "a key frame: which context belongs to the clip?"
+        sentences["key"] = "a key frame, to be matched with its clip"
     titles = {name: text for name, text in sentences.items() if name in sheet.views}
     if "flow" in sheet.flows:
-        titles["flow"] = "what moves where in the clip the negative is made of"
+        titles["flow"] = "optical flow of the clip the negative is made from"
     if "motion" in sheet.flows:
-        when = {"future": f"{settings.motion_gap} after", "present": "at the end of"}
+        when = {"future": f"{settings.motion_gap} frames after", "present": "at the end of"}
         titles["motion"] = (
-            f"{settings.motion_frames} frames in a row, {when[settings.motion_at]} the clip: "
-            "to be foretold"
+            f"motion to be predicted: {settings.motion_frames} frames, {when[settings.motion_at]} "
+            "the clip"
         )
     return titles
 
 
 def _positive(settings: Settings) -> str:
-    """What the positive has of the anchor, and what it has not."""
-    scene = ["scene warped"] if settings.warp else []
+    """Describe what the positive shares with the anchor and what it does not."""
+    scene = ["warped scene"] if settings.warp else []
     if settings.other_scene:
-        scene.append("at times another video's scene")
+        scene.append("sometimes the scene of another video")
     if not scene:
-        return "the same clip, cropped and coloured anew"
+        return "the same clip with another crop and color"
     return f"same motion, {', '.join(scene)}"
 
 
 def _caption(settings: Settings, titles: dict[str, str]) -> str:
-    every = {1: "in a row", 2: "every 2nd", 3: "every 3rd"}
+    every = {1: "consecutive", 2: "every 2nd", 3: "every 3rd"}
     stride = every.get(settings.stride, f"every {settings.stride}th")
-    odd = "" if settings.augmentation == "none" else " Odd colours belong to it."
+    odd = "" if settings.augmentation == "none" else " Color changes are part of it."
     shown = f"{settings.frames} frames, {stride}, {settings.size} \u00d7 {settings.size} pixels"
     return f"{_aim(settings, titles)} Shown as the network sees it: {shown}.{odd}"
 
@@ -209,11 +214,11 @@ def _caption(settings: Settings, titles: dict[str, str]) -> str:
 def _aim(settings: Settings, titles: dict[str, str]) -> str:
     pulled = [f"the {name}" for name in ("positive", "second") if name in titles]
     if not pulled:
-        what = {"motion": "what will move where", "context": "which key frame is its own"}
-        asked = [text for task, text in what.items() if settings.tasks in (task, "both")]
-        return f"Asked of the anchor: {' and '.join(asked)}."
+        tasks = {"motion": "predicts the motion", "context": "matches the clip with its key frame"}
+        parts = [text for task, text in tasks.items() if settings.tasks in (task, "both")]
+        return f"From the anchor, training {' and '.join(parts)}."
     away = "the negative" if "negative" in titles else "other videos"
     near = pulled[0] if len(pulled) == 1 else "both other views"
     if settings.foretell:
-        return f"Training pulls {near} to the anchor, pushes {away} away, foretells the motion."
-    return f"Training pulls {near} towards the anchor and pushes {away} away."
+        return f"Training pulls {near} to the anchor, pushes {away} away and predicts the motion."
+    return f"Training pulls {near} to the anchor and pushes {away} away."

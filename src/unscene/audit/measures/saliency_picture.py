@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.encoders import EncoderSpec
-from unscene.views.picture import GAP, PAGE, Image, brighten, fit, steps, to_rgb
+from unscene.views.picture import GAP, PAGE, Image, brighten, pick_frames, resize_square, to_rgb
 from unscene.views.picture import filmstrip as strip
 
 TILE = 112  # px, of a film
@@ -24,7 +24,7 @@ _STEPS = 6  # frames of a filmstrip
 
 def brightened(view: Tensor, spec: EncoderSpec) -> Image:
     """A view (3, T, h, w) as frames at the size of a film, lifted where it is dark."""
-    frames = fit(to_rgb(view, spec.mean, spec.std), TILE)
+    frames = resize_square(to_rgb(view, spec.mean, spec.std), TILE)
     return brighten({"view": frames})[0]["view"]
 
 
@@ -62,7 +62,7 @@ def filmstrip(rows: Sequence[Image]) -> bytes:
     """The same moments of several films, one above the other."""
     lines = []
     for frames in rows:
-        line = strip(frames[steps(len(frames), _STEPS)], TILE)
+        line = strip(frames[pick_frames(len(frames), _STEPS)], TILE)
         lines += [line, np.full((GAP, line.shape[1], 3), PAGE, dtype=np.uint8)]
     return png(np.concatenate(lines[:-1], axis=0))
 
