@@ -140,12 +140,13 @@ def examples_section(examples: Sequence[Example], findings: Sequence[Finding]) -
     cards = []
     for example in examples:
         figures = [
-            f"<figure><h4>Test video</h4>{_film(example.query)}"
+            f'<figure class="query"><h4>Test video</h4>'
+            f"{_film(example.query)}"
             f"<figcaption>{_caption(example.query)}</figcaption></figure>"
         ]
         figures += [_found(example, one, place) for place, one in enumerate(findings)]
         cards.append(
-            f'<article class="example"><div class="found">{"".join(figures)}</div></article>'
+            f'<article class="example">{"".join(figures)}</article>'
         )
     counts = [
         f"{one.title} {sum(example.hit(one.method) for example in examples)}" for one in findings
