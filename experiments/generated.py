@@ -15,6 +15,8 @@ from unscene.demo.run import METHODS as OWN
 from unscene.encoders import VideoEncoder
 from unscene.synthetic.generate import SPLITS, generate
 
+STEPS = 600  # the demo makes fewer
+
 
 def scenes(
     work: Path, correlation: float, seed: int, name: str = "", changes: dict[str, Any] | None = None
@@ -32,8 +34,8 @@ def scenes(
 
 
 def training(work: Path, name: str, changes: dict[str, Any] | None = None) -> Training:
-    """With the demo's settings; `name` as in the folders of runs, `changes` to the settings."""
-    return Training(work, name, BUDGET | OWN["moco"] | (changes or {}))
+    """With the demo's settings and `STEPS`; `name` as in the folders of runs, `changes` to them."""
+    return Training(work, name, BUDGET | OWN["moco"] | {"max_steps": STEPS} | (changes or {}))
 
 
 def biased(

@@ -93,7 +93,7 @@ def _check_page(text: str) -> None:
             assert (attributes.get(key) or "data:").startswith("data:")
         assert tag != "img" or len(attributes["alt"] or "") > 10
     assert not re.search(r"https?:|@import|url\(", text)
-    titles = ("What the encoders find", "The footage", "What the methods learn from", "At a glance")
+    titles = ("The footage", "What the encoders find", "What the methods learn from", "At a glance")
     places = [text.index(f"<h2>{title}") for title in titles]
     assert places == sorted(places)
     for title in story.TITLES.values():

@@ -105,7 +105,7 @@ def headline(findings: Sequence[Finding]) -> str:
 def sentences(findings: Sequence[Finding]) -> list[str]:
     """What else the numbers say: against no training, motion against scene, against guessing."""
     untrained, trained = _untrained(findings), _trained(findings)
-    reference = f"the untrained encoder scores {interval(untrained.motion)}"
+    reference = f"the untrained encoder ({interval(untrained.motion)})"
     level = [one for one in trained if not _differ(one.motion, untrained.motion)]
     worse = [one for one in trained if above(untrained.motion, one.motion)]
     by_scene = [one for one in findings if above(one.scene, one.motion)]
@@ -113,12 +113,12 @@ def sentences(findings: Sequence[Finding]) -> list[str]:
     either = [one for one in findings if not _differ(one.motion, one.scene)]
     blind = [one for one in findings if one.scene.chance and one.scene.ci95[0] <= one.scene.chance]
     said = (
-        (level, "Training with {} made no clear difference to the motion: " + reference + "."),
-        (worse, "Training with {} made it clearly worse at finding the motion: " + reference + "."),
+        (level, f"{{}} did not clearly beat {reference} at finding the motion."),
+        (worse, f"{{}} did clearly worse than {reference} at finding the motion."),
         (by_scene, "{} matched the scene clearly more often than the motion."),
         (by_motion, "{} matched the motion clearly more often than the scene."),
         (either, "For {}, the intervals of motion and scene overlap: neither is clearly ahead."),
-        (blind, "{} found the scene not clearly more often than guessing would."),
+        (blind, "{} did not clearly beat guessing at finding the scene."),
     )
     lines = [text.format(join([_spoken(one) for one in who])) for who, text in said if who]
     return [line[0].upper() + line[1:] if line.startswith("the ") else line for line in lines]

@@ -35,7 +35,7 @@ from unscene.train.config import build
 from unscene.train.engine import computing_on
 from unscene.train.pretrain import pretrain_once
 
-STEPS = 600
+STEPS = 400
 CLIPS = 2  # per video, at test time
 AUDITED = 48  # videos
 # On two cores one trains, and what it leaves of the other and of itself reads. Two threads for the
@@ -186,7 +186,7 @@ def _report(
     views = preview(
         catalogs["train"].source,
         out / "views.png",
-        videos=3,
+        videos=2,
         method="unscene",
         overrides=clip | METHODS["unscene"],
         seed=seed,
@@ -202,8 +202,8 @@ def _report(
         device="cpu",
         heading=sections.heading(findings, FOOTAGE),
         extra_sections=[
-            sections.examples_section(sections.choose_examples(features), findings),
             sections.footage_section(catalogs["train"].videos, FOOTAGE, len(catalogs["unseen"])),
+            sections.examples_section(sections.choose_examples(features), findings),
             sections.training_section(findings, views),
             sections.limits_section(seed),
         ],

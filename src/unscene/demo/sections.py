@@ -21,8 +21,10 @@ from unscene.data.catalog import Video
 from unscene.demo.findings import UNTRAINED, Finding, headline, sentences
 from unscene.evaluate.features import Features
 from unscene.evaluate.retrieval import find_neighbors
+from unscene.html.chart import chance_line
 from unscene.html.document import paragraph, percent, prose
 from unscene.html.pictures import data_uri, film
+from unscene.results.statistics import Score
 from unscene.synthetic.generate import MovingScenes
 from unscene.video.clip import ClipBatch
 from unscene.video.decode import read_clips
@@ -92,10 +94,11 @@ def heading(findings: Sequence[Finding], footage: MovingScenes) -> Section:
     return Section(
         headline(findings).replace(" %", "\u00a0%"),
         paragraph(
-            f"One search: take a test video, and of the {footage.train_videos:,} training videos "
-            "find the one that an encoder holds for most similar. Does it show the same motion? "
-            "The test videos play in new scenes, so that the scene cannot help. All methods "
-            f"trained on the same videos without labels, for {steps} steps each."
+            "Every video shows one object that moves (the motion) over a background (the scene). "
+            f"A search takes a test video and finds the one among {footage.train_videos:,} "
+            "training videos that an encoder considers most similar. Does it show the same "
+            "motion? The test videos play in new scenes, so that the scene cannot help. All "
+            f"methods trained on the same videos, without labels, for {steps} steps."
         )
         + _table(findings)
         + f'<ul class="evidence">{lines}</ul>',
@@ -103,36 +106,43 @@ def heading(findings: Sequence[Finding], footage: MovingScenes) -> Section:
 
 
 def _table(findings: Sequence[Finding]) -> str:
-    head = "".join(
-        f'<th scope="col">{text}</th>'
-        for text in ("Method", "Same motion<br>(new scenes)", "Same scene<br>(training scenes)")
-    )
+    first = findings[0]
+    texts = ("Method", "Same motion<br>in new scenes", "Same scene<br>in training scenes")
+    head = "".join(f'<th scope="col">{text}</th>' for text in texts)
     rows = [
         f'<tr class="{color(place)}"><th scope="row"><span class="named">{escape(one.title)}'
-        f"</span></th>{_cell(one.motion.value, one.motion.ci95)}"
-        f"{_cell(one.scene.value, one.scene.ci95)}</tr>"
+        f"</span></th>{_cell(one.motion)}{_cell(one.scene)}</tr>"
         for place, one in enumerate(findings)
     ]
-    guesses = [findings[0].motion.chance, findings[0].scene.chance]
-    cells = "".join(f"<td>{'' if one is None else prose(percent(one))}</td>" for one in guesses)
-    rows.append(f'<tr><th scope="row">Guessing</th>{cells}</tr>')
-    first = findings[0]
+    guesses = [
+        prose(percent(one)) if (one := score.chance) else ""
+        for score in (first.motion, first.scene)
+    ]
+    rows.append(
+        f'<tr><th scope="row">Guessing</th>{"".join(f"<td>{g}</td>" for g in guesses)}</tr>'
+    )
+    note = (
+        "Share of searches whose nearest video matches (recall@1), with 95 % intervals over "
+        f"{first.motion.n} and {first.scene.n} test videos; the dashed line is guessing. The first "
+        "column should be high. The second shows how much an encoder depends on the scene; it is "
+        "not a score to win."
+    )
     return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
-        "</table></div>"
-        + '<p class="note">'
-        + prose(
-            "Share of searches whose nearest video matches (recall@1), with 95 % intervals over "
-            f"{first.motion.n} and {first.scene.n} test videos. The first column should be high. "
-            "The second shows how much the encoder depends on the scene; it is not a score to win."
-        )
-        + "</p>"
+        f'<table class="methods"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
+        f'</table><p class="note">{prose(note)}</p>'
     )
 
 
-def _cell(value: float, ci95: tuple[float, float]) -> str:
-    low, high = (f"{end * 100:.0f}" for end in ci95)
-    return f"<td><b>{prose(percent(value))}</b><br>{prose(f'[{low}, {high}]')}</td>"
+def _cell(score: Score) -> str:
+    """A number with its interval, as text and as a mark between 0 and 100 %."""
+    low, mid, high = (round(x * 100, 2) for x in (score.ci95[0], score.value, score.ci95[1]))
+    dashed = chance_line(None if score.chance is None else score.chance * 100)
+    return (
+        f"<td><b>{prose(percent(score.value))}</b> {prose(f'[{low:.0f}, {high:.0f}]')}"
+        f'<span class="track">{dashed}<i class="fill" style="width:{mid}%"></i>'
+        f'<i class="range" style="left:{low}%;width:{high - low:.2f}%"></i>'
+        f'<i class="dot" style="left:{mid}%"></i></span></td>'
+    )
 
 
 def examples_section(examples: Sequence[Example], findings: Sequence[Finding]) -> Section:
@@ -140,22 +150,19 @@ def examples_section(examples: Sequence[Example], findings: Sequence[Finding]) -
     cards = []
     for example in examples:
         figures = [
-            f'<figure class="query"><h4>Test video</h4>'
-            f"{_film(example.query)}"
+            f'<figure class="query"><h4>Test video</h4>{_film(example.query)}'
             f"<figcaption>{_caption(example.query)}</figcaption></figure>"
         ]
-        figures += [_found(example, one, place) for place, one in enumerate(findings)]
-        cards.append(
-            f'<article class="example">{"".join(figures)}</article>'
-        )
+        figures += [_found(example, one) for one in findings]
+        cards.append(f'<article class="example">{"".join(figures)}</article>')
     counts = [
         f"{one.title} {sum(example.hit(one.method) for example in examples)}" for one in findings
     ]
     return Section(
         "What the encoders find",
         paragraph(
-            "For each motion, the first test video of the list, whatever it shows; beside it the "
-            "nearest training video according to each encoder. ✓ the same motion, ✗ another one."
+            "For each motion, the first test video on the list, whatever it shows. Beside it, the "
+            "training video that each encoder considers most similar: ✓ the same motion, ✗ another."
         )
         + paragraph(
             f"Same motion in these {len(examples)} searches: {', '.join(counts)}. "
@@ -165,19 +172,17 @@ def examples_section(examples: Sequence[Example], findings: Sequence[Finding]) -
     )
 
 
-def _found(example: Example, one: Finding, place: int) -> str:
+def _found(example: Example, one: Finding) -> str:
     video, hit = example.nearest[one.method], example.hit(one.method)
     kind, sign, word = ("hit", "✓", "the same motion") if hit else ("miss", "✗", "another motion")
     return (
-        f'<figure class="{kind}"><h4 class="{color(place)}"><span class="named">'
-        f"{escape(one.title)}</span></h4>{_film(video, f', {word}')}<figcaption>"
-        f'<b title="{word}">{sign}</b> {_caption(video)}</figcaption></figure>'
+        f'<figure class="{kind}"><h4>{escape(one.title)}</h4>{_film(video, f", {word}")}'
+        f'<figcaption><b title="{word}">{sign}</b> {_caption(video)}</figcaption></figure>'
     )
 
 
 def footage_section(videos: Sequence[Video], footage: MovingScenes, tests: int) -> Section:
     """What the footage shows, with one film of each motion."""
-    tied = percent(footage.correlation)
     films = "".join(
         f"<figure>{_film(video)}<figcaption>{_caption(video)}</figcaption></figure>"
         for video in first_of_each_motion(videos)
@@ -185,15 +190,12 @@ def footage_section(videos: Sequence[Video], footage: MovingScenes, tests: int) 
     return Section(
         "The footage",
         paragraph(
-            "Every video is generated: one object moves over a background. There are "
-            f"{len(footage.motions)} motions and {footage.scenes} training scenes. A scene is a "
-            "kind of background, and every video shows another piece of that kind."
-        )
-        + paragraph(
-            f"In training, {tied} of the videos show each motion in its own scene, as skiing "
-            "happens on snow: an encoder can tell them apart by the background alone. The "
-            f"{tests:,} test videos of the table break that tie. Their motions play in "
-            f"{footage.unseen_scenes} scenes that training never showed."
+            f"The videos are generated. There are {len(footage.motions)} motions and "
+            f"{footage.scenes} training scenes; a scene is a kind of background, and every video "
+            f"shows another piece of that kind. In training, each motion plays in its own scene in "
+            f"{percent(footage.correlation)} of the videos, as skiing happens on snow: an encoder "
+            f"can tell them apart by the background alone. The {tests:,} test videos break that "
+            f"tie. Their motions play in {footage.unseen_scenes} scenes that training never showed."
         )
         + f'<div class="shots wide">{films}</div>',
     )
@@ -203,7 +205,7 @@ def training_section(findings: Sequence[Finding], views: Path) -> Section:
     """What every method learns from, its training time, and the views of one."""
     items = "".join(
         f"<li><b>{escape(one.title)}</b>: {prose(_IDEAS[one.method])}"
-        + (f" Training took {one.seconds:.0f} s." if one.steps else "")
+        + (f" Training took {one.seconds:.0f}\u00a0s." if one.steps else "")
         + "</li>"
         for one in findings
     )
@@ -236,7 +238,11 @@ def limits_section(seed: int) -> Section:
         f"Every method was trained once (seed {seed}). The intervals come from resampling the test "
         "videos; another random start would change the numbers further.",
     )
-    return Section("Limits", f"<ul>{''.join(f'<li>{prose(text)}</li>' for text in limits)}</ul>")
+    return Section(
+        "Limits",
+        f"<ul>{''.join(f'<li>{prose(text)}</li>' for text in limits)}</ul>"
+        + paragraph("Below, an audit asks the same encoders further questions."),
+    )
 
 
 def _caption(video: Video) -> str:
