@@ -24,11 +24,11 @@ from itertools import product
 from typing import Any
 
 import torch
-from generated import scenes, training
+from generated import STEPS, scenes, training
 from trained import METHODS, append, flags, rows_in
 
 from unscene.data.catalog import Catalog
-from unscene.demo.run import BUDGET, CLIPS
+from unscene.demo.run import CLIPS
 from unscene.encoders import VideoEncoder
 from unscene.evaluate.decoupling import decouple, make_decoupling_rows
 from unscene.evaluate.features import extract
@@ -99,7 +99,7 @@ def decoupled(encoder: VideoEncoder, unseen: Catalog, seed: int, test: dict[str,
 
 def _arguments() -> argparse.Namespace:
     parser = flags("moving_scenes", __doc__, methods=[*METHODS, "supervised"])
-    parser.set_defaults(steps=BUDGET["max_steps"])
+    parser.set_defaults(steps=STEPS)
     parser.add_argument("--correlations", type=float, nargs="+", default=[0.9])
     parser.add_argument(
         "--footage", default="{}", help="changes of the footage, as JSON; --note names them"

@@ -14,10 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from unscene.html.document import percent
-from unscene.results.rows import Row
+from unscene.results.rows import UNTRAINED, Row
 from unscene.results.statistics import Score
-
-UNTRAINED = "random"
 
 
 @dataclass(frozen=True)

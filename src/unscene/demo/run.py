@@ -23,13 +23,13 @@ from unscene.audit.run import audit
 from unscene.data.catalog import Catalog
 from unscene.data.listing import open_catalog
 from unscene.demo import sections
-from unscene.demo.findings import UNTRAINED, Finding, find, interval
+from unscene.demo.findings import Finding, find, interval
 from unscene.encoders import ResolvedEncoder, resolve_encoder
 from unscene.evaluate.features import Features, extract
 from unscene.evaluate.labels import score_labels
 from unscene.preview.run import preview
 from unscene.progress import count_progress
-from unscene.results.rows import Row, write_rows
+from unscene.results.rows import UNTRAINED, Row, write_rows
 from unscene.synthetic.generate import SPLITS, MovingScenes, generate
 from unscene.train.config import build
 from unscene.train.engine import computing_on

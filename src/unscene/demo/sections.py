@@ -18,12 +18,13 @@ import numpy as np
 from unscene.audit.report.charts import color
 from unscene.audit.result import Section
 from unscene.data.catalog import Video
-from unscene.demo.findings import UNTRAINED, Finding, headline, sentences
+from unscene.demo.findings import Finding, headline, sentences
 from unscene.evaluate.features import Features
 from unscene.evaluate.retrieval import find_neighbors
 from unscene.html.chart import chance_line
 from unscene.html.document import paragraph, percent, prose
 from unscene.html.pictures import data_uri, film
+from unscene.results.rows import UNTRAINED
 from unscene.results.statistics import Score
 from unscene.synthetic.generate import MovingScenes
 from unscene.video.clip import ClipBatch
