@@ -1,13 +1,13 @@
-"""What docs/results.md says, section by section: words, and which rows are drawn below them."""
+"""The sections of docs/results.md: their text, and which rows are drawn below it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-BIASED = "Moving scenes, biased in training, independent in the test"
-WITHOUT_LABELS = "The same without labels"
-CORRELATIONS = "Where the place says nothing, half, or all"
+BIASED = "Generated footage: biased in training, unbiased in the test"
+WITHOUT_LABELS = "The same encoders, evaluated without labels"
+CORRELATIONS = "How much the scene tells about the motion in training"
 _USUAL = {"note": ""}
 _BIASED = _USUAL | {"correlation": 0.9}
 _GENERATED = {"pretrain": "moving-scenes"}
@@ -16,7 +16,7 @@ _TRIED = (
     "128-px",
 )
 _LONGEST = ("brightened, 1000 steps", "brightened, 1000 steps, begun on moving-scenes")
-_ASKED = ("retrieval_r1", "retrieval_r5", "retrieval_map", "probe_top1", "knn_top1")
+_ALL = ("retrieval_r1", "retrieval_r5", "retrieval_map", "probe_top1", "knn_top1")
 # In tables and plots of moving scenes, in this order.
 SYSTEMS = ("random", "moco", "hdc", "cmd", "dsm", "dsm-triplet", "unscene", "supervised")
 PARTS = (
@@ -47,17 +47,47 @@ OTHERS = (
 )
 
 
+# Headings of columns.
+HEADINGS = {
+    "retrieval_r1": "recall@1",
+    "retrieval_r5": "recall@5",
+    "retrieval_map": "mAP",
+    "retrieval_loo_r1": "recall@1, leave one out",
+    "probe_top1": "linear probe, top-1",
+    "knn_top1": "k-NN, top-1",
+    "finetune_top1": "fine-tuned, top-1",
+    "decoupling_trained": "decoupling, DSM's disturbances",
+    "decoupling_untrained": "decoupling, other disturbances",
+    "audit/verdict": "verdict",
+    "audit/swap/motion_share": "motion share",
+    "audit/swap/order": "order",
+    "audit/time/motion": "motion over time",
+    "endpoint_error_px": "endpoint error, pixels",
+    "iou": "intersection over union",
+    "of_hexagon": "error relative to hexagon",
+    "vectors_right": "share of correct vectors",
+    "cpu_seconds_a_step": "CPU seconds per step",
+    "clips_a_cpu_second": "clips per CPU second",
+    "peak_gb": "peak memory, GB",
+    "cpu_seconds_to_recall_0.5": "CPU seconds to recall@1 of 0.5",
+}
+
+
 @dataclass(frozen=True)
 class Section:
-    """A heading, what stands below it, and the rows that are drawn.
+    """A heading, the text below it, and the rows that are drawn.
 
     Attributes:
-        methods: in this order, those of them that there are rows of; empty: all.
-        where: settings of the test that rows must have, each with its value or several.
-        across: a setting of the test whose values are columns, so that each metric is a table; ""
-            for tables whose columns are the metrics. Columns are in the order of `where`, if it
-            names several values, else sorted.
-        picture: file in docs/ that shows the same.
+        heading: of the section.
+        text: one paragraph.
+        files: in experiments/rows/.
+        metrics: of the rows; the columns, unless `across` is given.
+        methods: the lines, in this order, as far as there are rows; empty: all methods. Untrained
+            encoders are always shown.
+        where: settings of the test that rows must have, each with one value or several.
+        across: a setting of the test whose values are the columns; each metric is then a table of
+            its own. Columns are in the order of `where` if it has several values, otherwise sorted.
+        picture: file in docs/ that shows the same numbers.
     """
 
     heading: str
@@ -69,8 +99,8 @@ class Section:
     across: str = ""
     picture: str = ""
 
-    def about(self, row: dict[str, Any]) -> bool:
-        """Whether a row is drawn."""
+    def matches(self, row: dict[str, Any]) -> bool:
+        """Whether a row belongs to this section."""
         test = row.get("test", {})
         return all(
             test.get(name) in value if isinstance(value, tuple) else test.get(name) == value
@@ -81,11 +111,11 @@ class Section:
 SECTIONS = (
     Section(
         BIASED,
-        "1,000 training videos whose motion follows the place in nine of ten, each in a place of "
-        "its own; 600 steps. Motion is asked of 800 videos in scenes that training never showed "
-        "(chance 0.125), the scene of 160 in scenes that it did: the first should be high, the "
-        "second says how much of the scene is kept. `supervised` learnt the motion labels of the "
-        "training videos.",
+        "1,000 generated training videos, each in a scene of its own; in nine of ten the scene "
+        "determines the motion. All methods train for 600 steps. The motion is evaluated on 800 "
+        "videos in new scenes (chance 0.125) and should be recognized. The scene is evaluated on "
+        "160 videos in training scenes; this number says how much of the scene the features keep. "
+        "`supervised` is trained with the motion labels of the training videos.",
         ("moving_scenes.jsonl.gz",),
         ("retrieval_r1", "probe_top1"),
         SYSTEMS,
@@ -93,10 +123,10 @@ SECTIONS = (
     ),
     Section(
         WITHOUT_LABELS,
-        "The decoupling score (`unscene evaluate decouple`) of those encoders on 100 videos of "
-        "unseen scenes: how often the same motion in a disturbed scene is nearer than the same "
-        "scene with another motion, for the disturbances that DSM trains on and for others. One of "
-        "the others, another scene behind what moves, is what unscene's positives are made of.",
+        "The decoupling score (`unscene evaluate decouple`) on 100 videos of new scenes: how often "
+        "a clip is more similar to the same motion in a disturbed scene than to the same scene "
+        "with another motion. It is computed for the disturbances that DSM trains with, and for "
+        "others. One of the others replaces the background, as the positives of `unscene` do.",
         ("moving_scenes.jsonl.gz",),
         ("decoupling_trained", "decoupling_untrained"),
         SYSTEMS,
@@ -105,10 +135,10 @@ SECTIONS = (
     ),
     Section(
         CORRELATIONS,
-        "With none, half, nine tenths or all of the training videos' motion tied to the place, "
-        "beside what falls together by chance (correlation 0, 0.5, 0.9, 1). `moco+...` are the "
-        "rows of the DSM paper's Table 4. The first two tables ask for the motion in scenes that "
-        "training never showed, the others for the scene.",
+        "The share of training videos whose scene determines the motion is 0, 0.5, 0.9 or 1; in "
+        "the others scene and motion are independent. `moco+...` are the rows of Table 4 of the "
+        "DSM paper. The first two tables are about the motion in new scenes, the others about the "
+        "scene in training scenes.",
         ("moving_scenes.jsonl.gz",),
         ("retrieval_r1", "probe_top1"),
         SWEPT,
@@ -117,41 +147,42 @@ SECTIONS = (
         picture="correlation.png",
     ),
     Section(
-        "What each part does",
-        "`moco+...` are the rows of the DSM paper's Table 4; `half-warp`: a warp that reaches half "
-        "as far; `unwarped`: none; `inside`: negatives that do not run past the end of the video; "
-        "`triplet+...` the parts of `unscene`, each alone beside DSM's triplet. `...-nce` "
-        "foretells as CMD does, by finding the motion's feature, `cmd-motion-l2` and the others "
-        "foretell its vectors; `unscene-flat` has one stage; `...+codec` scales the flow of "
-        "vectors. At equal time, in CPU seconds: `moco-time` (1,800 steps) as long as `dsm`; "
-        "`dsm-time` (840), `hdc-time` (1,080) and `cmd-motion-l2-time` (2,400) as long as "
-        "`unscene`; `triplet-time` (1,500) as long as `unscene-nce`, twice as long as `unscene`.",
+        "Ablations of DSM and unscene",
+        "`moco+...` are the rows of Table 4 of the DSM paper. `half-warp` warps half as far, "
+        "`unwarped` not at all; `inside` shifts clips only within the video. "
+        "`triplet+...` adds one part of `unscene` to DSM's triplet loss. `...-nce` predicts the "
+        "future motion as CMD does, by finding its feature; `cmd-motion-l2` and the others predict "
+        "the motion vectors themselves. `unscene-flat` uses one stage; `...+codec` scales optical "
+        "flow that comes from motion vectors. `...-time` trains for as many CPU seconds as another "
+        "method: `moco-time` (1,800 steps) as `dsm`; `dsm-time` (840), `hdc-time` (1,080) and "
+        "`cmd-motion-l2-time` (2,400) as `unscene`; `triplet-time` (1,500) as `unscene-nce`, twice "
+        "as long as `unscene`.",
         ("moving_scenes.jsonl.gz",),
         ("retrieval_r1", "probe_top1"),
         PARTS,
         where=_BIASED,
     ),
     Section(
-        "What HDC's and CMD's parts do",
-        "HDC with both contrasts in one (entangled), either alone, on the last stage only, with "
-        "all stages weighed alike, cut after augmentation instead of before, and its spatial "
-        "contrast pooled over time too. CMD with either task alone, foretelling the motion of the "
-        "clip itself (present), vectors instead of features (l2), with a linear predictor instead "
-        "of the transformer, with any frame instead of key frames as context, and with computed "
-        "flow or frame differences as motion.",
+        "Ablations of HDC and CMD",
+        "HDC: both contrasts in one (`entangled`), only one of them (`spatial`, `temporal`), only "
+        "the last stage, all stages with equal weight, cropped after augmentation instead of "
+        "before it, and the spatial contrast pooled over time as well (`3d`). CMD: only one task "
+        "(`context`, `motion`), predicting the motion of the clip itself (`present`), vectors "
+        "instead of features (`l2`), a linear predictor instead of the transformer, any frame "
+        "instead of key frames as context, and computed flow or frame differences as motion.",
         ("moving_scenes.jsonl.gz",),
         ("retrieval_r1", "probe_top1"),
         OTHERS,
         where=_BIASED,
     ),
     Section(
-        "What each costs",
-        "CPU seconds of a step (reading 32 clips, views, forward, backward; one thread), clips a "
-        "second of them, the peak memory of that process in GB, and the seconds to a recall at 1 "
-        "of 0.5 for the motion, as trainings of 75, 150 and 600 steps bracket it (from 0 on where "
-        "only 600 were run); empty where 600 steps do not reach it (experiments/costs.py; n counts "
-        "steps, and is 1 for the peak and the goal). At R3D-18 and 112 x 112, against MoCo: "
-        "experiments/LOG.md.",
+        "Cost of each method",
+        "CPU seconds of one training step (reading 32 clips, views, forward, backward; one "
+        "thread), clips per CPU second, peak memory of the process, and CPU seconds until recall@1 "
+        "of the motion is 0.5. The last number is bracketed by trainings of 75, 150 and 600 steps "
+        "(it begins at 0 where only 600 were run) and empty where 600 steps do not reach the goal "
+        "(experiments/costs.py; n is the number of steps measured, and 1 for memory and goal). For "
+        "R3D-18 at 112 x 112, relative to MoCo, see experiments/LOG.md.",
         ("costs.jsonl.gz",),
         (
             *("cpu_seconds_a_step", "clips_a_cpu_second", "peak_gb"),
@@ -159,12 +190,13 @@ SECTIONS = (
         ),
     ),
     Section(
-        "With fewer steps, and with other settings",
-        "The same footage. 75 and 150 steps instead of 600 (a schedule of its own for each; what a "
-        "step costs is in the log); default-sgd: SGD with 0.05 instead of AdamW; default-linear: "
-        "the paper's head of one layer; tau1: the paper's temperature of 1; basic-anchor: of the "
-        "three views only the anchor is augmented, as in the paper; 128-px: footage twice as wide, "
-        "all in it twice as large and as fast, and views as before.",
+        "Fewer steps and other settings",
+        "The same footage. `75-steps`, `150-steps`: instead of 600, each with its own learning "
+        "rate schedule. `default-sgd`: SGD with learning rate 0.05 instead of AdamW. "
+        "`default-linear`: the paper's head of one layer. `tau1`: the paper's temperature of 1. "
+        "`basic-anchor`: only the anchor of the three views is augmented, as in the paper. "
+        "`128-px`: footage twice as wide, with everything in it twice as large and as fast, and "
+        "views as before.",
         ("moving_scenes.jsonl.gz",),
         ("retrieval_r1", "probe_top1"),
         PARTS,
@@ -173,83 +205,85 @@ SECTIONS = (
     ),
     Section(
         "The audit of encoders whose answer is known",
-        "`unscene audit` on 200 videos of unseen scenes (experiments/audit_controls.py). `scene` "
-        "and `motion` were taught these labels, so they stand at the ends; the others are those "
-        "from above. The verdict is the weaker of two shares: swap/motion_share, how often what "
-        "moves in one video over the background of another is nearer to the motion's video than "
-        "to the background's, and swap/order, how often it is nearer to that video than to its "
-        "frames in random order. A coin has 0.5 for both; an untrained network has more in order "
-        "and less in the others.",
+        "`unscene audit` on 200 videos of new scenes (experiments/audit_controls.py). `scene` and "
+        "`motion` are trained with these labels, so they should be at the two ends; the others are "
+        "the encoders of the first section. The verdict is the lower of two shares. The motion "
+        "share is how often a moving object pasted onto another background is more similar to "
+        "the video of the motion than to the video of the background. The order is how often it is "
+        "more similar to the video of the motion than to the same frames in random order. Guessing "
+        "gives 0.5 for both. An untrained network scores higher in order and lower in the others.",
         ("audit_controls.jsonl.gz",),
         ("audit/verdict", "audit/swap/motion_share", "audit/swap/order", "audit/time/motion"),
     ),
     Section(
         "The audit on real footage",
-        "The same measures on ARID's 150 training videos, brightened, for encoders that learnt on "
-        "moving scenes alone, at the stride they were trained with (2) and at 4 "
+        "The same measures on the 150 training videos of ARID, brightened, for encoders that were "
+        "trained on generated footage only, at the stride of their training (2) and at 4 "
         "(experiments/audit_real.py).",
         ("audit_real.jsonl.gz",),
         ("audit/verdict", "audit/swap/motion_share", "audit/swap/order", "audit/time/motion"),
     ),
     Section(
-        "The codec's vectors against computed flow",
-        "Error against the known motion of moving scenes, in pixels, on what moves and on what is "
-        "still (experiments/codec_flow.py; 112 x 112, GOP 12; costs are in the log). `held`: "
-        "what a key frame does not say is taken from the frame after it. `still` claims that "
-        "nothing moves.",
+        "Motion vectors compared with computed optical flow",
+        "Error relative to the known motion of generated footage, in pixels, where it moves and "
+        "where it is still (experiments/codec_flow.py; 112 x 112 pixels, one key frame in 12; "
+        "experiments/LOG.md has the costs). `held`: key frames take the motion of the next frame. "
+        "`still` predicts no motion at all.",
         ("codec_flow.jsonl.gz",),
         ("endpoint_error_px",),
     ),
     Section(
-        "What moves, cut out",
-        "How well a mask of what moves agrees with the pixels that do (intersection over union): "
-        "by change against the median of the clip, as `views.background_swap` cuts, or where the "
-        "codec's vectors or DIS fast are longer than a threshold, the best of seven "
-        "(experiments/cut_out.py; 8 frames, H.264 as `unscene prepare` writes it).",
+        "Masks of what moves",
+        "Agreement of a mask with the pixels that move (intersection over union). `median`: change "
+        "relative to the median of the clip, as in `views.background_swap`. `codec`, `dis`: motion "
+        "vectors or DIS (fast) longer than a threshold, the best of seven (experiments/cut_out.py; "
+        "8 frames, H.264 as `unscene prepare` writes it).",
         ("cut_out.jsonl.gz",),
         ("iou",),
     ),
     Section(
-        "How an encoder should search for its vectors",
-        "How far vectors are from the motion, as x264 looks for them in different ways, as a share "
-        "of how far they are with the hexagon that `unscene prepare` leaves it; `dis fast` is what "
-        "DSM would compute (experiments/vectors.py; pixels are in its rows). On what moves and on "
-        "what is still: against the known motion of moving scenes, without and with noise of 8 "
-        "grey levels; and, of real files shrunk to 128 pixels, against DIS medium on the original, "
-        "on a grid twice as fine.",
+        "How a video encoder should search for motion vectors",
+        "Error of the motion vectors that x264 writes with different search settings, divided by "
+        "the error with hexagon search, the setting of `unscene prepare`; `dis fast` is the flow "
+        "that DSM would compute (experiments/vectors.py; its rows have pixels). On generated "
+        "footage, without noise and with noise of 8 gray levels, the reference is the known "
+        "motion. On real files, shrunk to 128 pixels, it is DIS (medium) of the original on a grid "
+        "twice as fine. Tables are about what moves and about what is still.",
         ("vectors.jsonl.gz",),
         ("of_hexagon",),
         where={"stride": (1, 4)},
         across="stride",
     ),
     Section(
-        "The same where fine grain pans",
-        "How many vectors are right, where all moves by 4 to 24 pixels a frame.",
+        "The same on panning texture",
+        "Share of correct vectors where everything moves by 4 to 24 pixels per frame.",
         ("vectors.jsonl.gz",),
         ("vectors_right",),
         where={"speed": (4, 8, 12, 16, 24)},
         across="speed",
     ),
     Section(
-        "Learnt from generated footage, asked of real footage",
-        "The encoders of the first section, trained without labels on moving scenes alone, as "
-        "they are. ARID: six actions filmed in the dark, the files as they are "
-        "or brightened (`unscene prepare --brighten true`), 8 frames at stride 4; videos from "
-        "other places are searched for among the 150 of the training part (n = 96), and these "
-        "among those of other scenes (n = 150), where the place misleads, and where chance is "
-        "lower, since a query's own scene holds most of its class: each lies in two to four of "
-        "eleven. Features that find places find one class, and are below chance. Intervals hold "
-        "other videos and seeds, not other places. Table tennis: forehand or backhand, learnt on "
-        "one side of the table and asked on the other.",
+        "Trained on generated footage, evaluated on real footage",
+        "The encoders of the first section, trained without labels on generated footage only. "
+        "ARID has six actions filmed in the dark. Files are as they are, or brightened "
+        "(`unscene prepare --brighten true`); 8 frames at stride 4. Other places: the test videos, "
+        "filmed in other places, are searched for in the 150 videos of the training part (n = 96). "
+        "Leave one scene out: the training videos are searched for among those of other scenes (n "
+        "= 150). There the scene misleads, and chance is lower, because a query's own scene holds "
+        "most of its class: each class occurs in two to four of eleven scenes. Features that "
+        "recognize scenes find the wrong class and are below chance. The intervals cover other "
+        "videos and seeds, not other places. Table tennis: forehand or backhand, trained on one "
+        "side of the table and evaluated on the other.",
         ("real_scenes.jsonl.gz",),
         ("retrieval_r1", "retrieval_r5", "retrieval_map", "probe_top1"),
         (*REAL, "supervised"),
         where=_GENERATED,
     ),
     Section(
-        "The same with a few labels",
-        "Those encoders fine-tuned on 1, 5 and 25 labelled videos of each of ARID's six classes "
-        "(25: all of them), 100 steps, asked in other places; `random` begins from nothing.",
+        "The same encoders, fine-tuned with few labels",
+        "Fine-tuned for 100 steps on 1, 5 and 25 labeled videos of each of the six classes of ARID "
+        "(25: all of them) and evaluated in other places; `random` starts from an untrained "
+        "encoder.",
         ("few_labels.jsonl.gz",),
         ("finetune_top1",),
         SYSTEMS,
@@ -257,23 +291,20 @@ SECTIONS = (
         across="labels",
     ),
     Section(
-        "Real footage, other scenes",
-        "Pre-trained without labels for 1,000 steps on ARID's training part and the pools of "
-        "UCF101 and HMDB51, brightened, with the table-tennis strokes (`all`, 346 videos, of which "
-        "unscene takes the 184 that are long enough) or on those 184 (`long`); `begun on "
-        "moving-scenes`: on generated footage first. ARID: six actions in the dark, asked in other "
-        "places (n = 96), and leaving one scene out of the training part, where the place "
-        "misleads. Table tennis: forehand or backhand, learnt on one side of the table and asked "
-        "on the other.",
+        "Pre-trained on real footage",
+        "Pre-trained without labels for 1,000 steps on the training part of ARID and the pools of "
+        "UCF101 and HMDB51, brightened, with the table tennis strokes. `all`: 346 videos, of which "
+        "`unscene` uses the 184 that are long enough. `long`: those 184. `begun on moving-scenes`: "
+        "first pre-trained on generated footage. ARID and table tennis are evaluated as above.",
         ("real_scenes.jsonl.gz",),
-        _ASKED,
+        _ALL,
         REAL,
         where={"pretrain": ("all", "long"), "note": _LONGEST},
     ),
     Section(
-        "Real footage, then a few labels",
-        "Those encoders fine-tuned on 1, 5 and 25 labelled videos of each class, as above (of "
-        "`all` unscene takes the videos of `long`).",
+        "Pre-trained on real footage, fine-tuned with few labels",
+        "Those encoders, fine-tuned on 1, 5 and 25 labeled videos of each class, as above (of "
+        "`all`, `unscene` uses the videos of `long`).",
         ("few_labels.jsonl.gz",),
         ("finetune_top1",),
         REAL,
@@ -281,18 +312,18 @@ SECTIONS = (
         across="labels",
     ),
     Section(
-        "Real footage, shorter trainings",
-        "First looks, most with one seed: on ARID's training part alone (`arid6-train`: 200 steps, "
-        "brightened 600) or on all (300 steps).",
+        "Pre-trained on real footage for fewer steps",
+        "First trials, most of them with one seed: on the training part of ARID only "
+        "(`arid6-train`: 200 steps, brightened 600) or on all videos (300 steps).",
         ("real_scenes.jsonl.gz",),
-        _ASKED,
+        _ALL,
         REAL,
         where={"pretrain": ("all", "arid6-train", "tabletennis8"), "note": ("", "brightened")},
     ),
     Section(
-        "The demo",
-        "`unscene demo`, three seeds: the footage and settings of the first section, so that this "
-        "is no further evidence beside it.",
+        "The demo of version 0.1",
+        "`unscene demo` as it was on 2026-11-22, three seeds. Footage and settings are those of "
+        "the first section, so these numbers are no further evidence.",
         ("demo-2026-11-22.jsonl.gz",),
         ("retrieval_r1", "retrieval_loo_r1", "probe_top1"),
     ),

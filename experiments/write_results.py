@@ -1,4 +1,4 @@
-"""docs/results.md and its pictures, drawn from the rows of the experiments.
+"""Write docs/results.md and its pictures from the rows of the experiments.
 
 python experiments/write_results.py
 """
@@ -7,61 +7,68 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 from textwrap import fill
 from typing import Any
 
 from correlation_plot import draw
-from sections import BIASED, CORRELATIONS, SECTIONS, WITHOUT_LABELS, Section
+from sections import BIASED, CORRELATIONS, HEADINGS, SECTIONS, WITHOUT_LABELS, Section
+from trained import HERE, ROWS
 
 from unscene.files import write_text
 from unscene.results.plots import draw_tables
-from unscene.results.seeds import Cell
 from unscene.results.tables import Table, collect_rows, format_markdown, make_tables
 
-HERE = Path(__file__).resolve().parent
-ROWS, DOCS = HERE / "rows", HERE.parent / "docs"
+DOCS = HERE.parent / "docs"
 
 INTRO = """# Results
 
-Drawn from the rows in `experiments/rows/` by `experiments/write_results.py`; nothing here is typed.
-Cells are means over seeds with 95 % intervals. One seed has the bootstrap interval over its test
-videos; two seeds have one that covers both of theirs. Three or more have Student's t over seeds and
-the mean of their bootstrap intervals, added in quadrature, wherever seeds were asked about the same
-videos (real footage), or rows do not say that they were not (codec's vectors): what these videos
-leave open, further seeds do not close. On moving scenes each seed has videos of its own; there
-Student's t holds both, and is only kept from being narrower than the mean of the bootstrap
-intervals divided by the root of the number of seeds. All encoders are r3d-narrow on two CPU cores,
-trained for the same number of steps, without labels where nothing else is said. What was tried and
-did not work is in [experiments/LOG.md](../experiments/LOG.md).
+This page is generated from the rows in `experiments/rows/` by `experiments/write_results.py`. No
+number is typed. What was tried, and what did not work, is in the lab notebook,
+[experiments/LOG.md](../experiments/LOG.md).
+
+All encoders are r3d-narrow, trained on two CPU cores for the same number of steps, without labels
+unless the text says otherwise. `random` is the untrained encoder; it is in every table that has a
+row of it.
+
+**How to read a cell.** 0.802 [0.734, 0.871] is the mean over seeds with its 95 % confidence
+interval; the last column has the number of test videos and of seeds.
+
+- One seed: the interval is from a cluster bootstrap over video files.
+- Two seeds: it covers the intervals of both.
+- Three or more seeds on the same test videos (real footage, and motion vectors): Student's t over
+  the seeds and the mean of their bootstrap intervals, added in quadrature. More seeds do not reduce
+  the uncertainty from the choice of test videos.
+- Three or more seeds with test videos of their own (generated footage): Student's t over the seeds
+  already contains the choice of videos. The interval is at least as wide as the mean bootstrap
+  interval divided by the square root of the number of seeds.
 """
 
 
-def page() -> tuple[str, dict[str, list[Table]]]:
+def make_page() -> tuple[str, dict[str, list[Table]]]:
     """The page, and the tables of each section by its heading."""
     parts, found = [INTRO], {}
     for section in SECTIONS:
-        drawn = _tables(section)
+        drawn = _make_tables(section)
         if drawn:
             found[section.heading] = drawn
             words = fill(section.text, 100, break_on_hyphens=False)
             parts.append(f"## {section.heading}\n\n{words}\n")
-            parts.append(format_markdown(drawn))
+            parts.append(format_markdown(drawn, HEADINGS))
             if section.picture:
                 parts.append(f"![{section.heading}]({section.picture})\n")
     return "\n".join(parts), found
 
 
-def _tables(section: Section) -> list[Table]:
+def _make_tables(section: Section) -> list[Table]:
     paths = [ROWS / name for name in section.files if (ROWS / name).exists()]
-    rows = [row for row in collect_rows(paths) if section.about(row)] if paths else []
+    rows = [row for row in collect_rows(paths) if section.matches(row)] if paths else []
     if section.across:
-        return _across(section, rows)
-    return _chosen(make_tables(rows, section.metrics), section) if rows else []
+        return _make_tables_across(section, rows)
+    return _select_lines(make_tables(rows, section.metrics), section) if rows else []
 
 
-def _across(section: Section, rows: list[dict[str, Any]]) -> list[Table]:
-    """A table for each test and metric; its columns are the values of a setting."""
+def _make_tables_across(section: Section, rows: list[dict[str, Any]]) -> list[Table]:
+    """A table for each test and metric. Its columns are the values of a setting."""
     by_value: dict[Any, list[dict[str, Any]]] = {}
     for row in rows:
         by_value.setdefault(row["test"][section.across], []).append(row)
@@ -70,40 +77,53 @@ def _across(section: Section, rows: list[dict[str, Any]]) -> list[Table]:
     for value in order if isinstance(order, tuple) else sorted(by_value):
         if value not in by_value:
             continue
-        for table, metric in product(
-            make_tables(by_value[value], section.metrics), section.metrics
-        ):
-            if metric not in table.metrics:
-                continue
-            column = value if isinstance(value, str) else f"{section.across} {value:g}"
-            key = table.title, metric
-            title = f"{table.title}, {metric}"
-            one = found.setdefault(key, Table(title, (), {}, {}))
-            lines = {name: one.lines.get(name, {}) for name in (*one.lines, *table.lines)}
-            for name, cells in table.lines.items():
-                if metric in cells:
-                    lines[name] = lines[name] | {column: cells[metric]}
-            guessed = {column: table.chance[metric]} if metric in table.chance else {}
-            found[key] = Table(title, (*one.metrics, column), lines, one.chance | guessed)
-    return _chosen(list(found.values()), section)
+        column = value if isinstance(value, str) else f"{section.across} {value:g}"
+        of_value = make_tables(by_value[value], section.metrics)
+        for table, metric in product(of_value, section.metrics):
+            if metric in table.metrics:
+                title = f"{table.title}: {HEADINGS[metric]}"
+                one = found.setdefault((table.title, metric), Table(title, (), {}, {}))
+                found[table.title, metric] = _add_column(one, column, table, metric)
+    return _select_lines(list(found.values()), section)
 
 
-def _chosen(found: list[Table], section: Section) -> list[Table]:
-    """Only the lines of the section's methods, in their order; a method has more than one where
-    settings tell them apart."""
+def _add_column(one: Table, column: str, other: Table, metric: str) -> Table:
+    """A table with a further column, which holds a metric of another table."""
+    lines = {name: dict(one.lines.get(name, {})) for name in (*one.lines, *other.lines)}
+    for name, cells in other.lines.items():
+        if metric in cells:
+            lines[name][column] = cells[metric]
+    chance = {column: other.chance[metric]} if metric in other.chance else {}
+    return replace(
+        one,
+        metrics=(*one.metrics, column),
+        lines=lines,
+        chance=one.chance | chance,
+        baselines=one.baselines | other.baselines,
+    )
+
+
+def _select_lines(tables: list[Table], section: Section) -> list[Table]:
+    """Only the lines of the section's methods, in their order, below those of untrained encoders.
+
+    A method has more than one line where settings differ.
+    """
     if not section.methods:
-        return found
-
-    def lines(table: Table) -> dict[str, dict[str, Cell]]:
-        named = {name: name.partition(", ")[0] for name in table.lines}
-        return {n: table.lines[n] for m in section.methods for n in named if named[n] == m}
-
-    chosen = [replace(table, lines=lines(table)) for table in found]
-    return [table for table in chosen if table.lines]
+        return tables
+    chosen = []
+    for table in tables:
+        methods = {name: name.partition(", ")[0] for name in table.lines}
+        names = [name for method in section.methods for name in methods if methods[name] == method]
+        if names:
+            others = [n for n in table.lines if n in table.baselines and n not in names]
+            lines = {name: table.lines[name] for name in (*others, *names)}
+            chosen.append(replace(table, lines=lines))
+    return chosen
 
 
 if __name__ == "__main__":
-    text, drawn = page()
+    text, drawn = make_page()
     write_text(DOCS / "results.md", text)
-    draw_tables([*drawn[BIASED][:2], *drawn[WITHOUT_LABELS][:1]], DOCS / "results.png")
+    chosen = [*drawn[BIASED][:2], *drawn[WITHOUT_LABELS][:1]]
+    draw_tables(chosen, DOCS / "results.png", headings=HEADINGS, width=11)
     draw(drawn[CORRELATIONS], DOCS / "correlation.png")

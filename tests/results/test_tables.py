@@ -159,9 +159,11 @@ def test_an_unknown_metric_beside_a_known_one_is_refused(tmp_path: Path) -> None
 @pytest.mark.slow
 def test_the_page_in_docs_says_what_the_rows_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(EXPERIMENTS))
-    from write_results import page
+    from write_results import make_page
 
-    assert page()[0] == (EXPERIMENTS.parent / "docs" / "results.md").read_text(encoding="utf-8")
+    assert make_page()[0] == (EXPERIMENTS.parent / "docs" / "results.md").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.slow
@@ -169,14 +171,14 @@ def test_a_column_for_each_correlation_holds_what_the_table_of_one_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.syspath_prepend(str(EXPERIMENTS))
-    from sections import BIASED, CORRELATIONS
-    from write_results import page
+    from sections import BIASED, CORRELATIONS, HEADINGS
+    from write_results import make_page
 
-    found = page()[1]
+    found = make_page()[1]
     swept = {table.title: table for table in found[CORRELATIONS]}
     for one in found[BIASED]:
         for metric in one.metrics:
-            across = swept[f"{one.title}, {metric}"]
+            across = swept[f"{one.title}: {HEADINGS[metric]}"]
             assert across.metrics == tuple(f"correlation {c}" for c in ("0", "0.5", "0.9", "1"))
             both = across.lines.keys() & one.lines.keys()
             assert {"random", "moco", "dsm", "dsm-triplet", "unscene"} <= both
