@@ -13,8 +13,7 @@ from unscene.data.catalog import Video
 from unscene.data.loading import Batch, ClipDataset
 from unscene.encoders import create_encoder
 from unscene.methods.base import Method
-from unscene.methods.presets import resolve
-from unscene.methods.registry import create_method
+from unscene.methods.registry import create_method, resolve
 from unscene.video.probe import probe
 
 BATCH = 4

@@ -14,8 +14,7 @@ from harness import Options, Row, footage, frames_of, rate_of, turns
 
 from unscene.data.listing import open_catalog
 from unscene.encoders import create_encoder
-from unscene.methods.presets import resolve
-from unscene.methods.registry import create_method
+from unscene.methods.registry import create_method, resolve
 from unscene.prepare.settings import TranscodeSettings
 from unscene.prepare.transcode import transcode
 from unscene.video.decode import read_clips

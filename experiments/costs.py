@@ -19,7 +19,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +29,11 @@ from trained import HERE, METHODS, ROWS
 
 from unscene.data.catalog import Video
 from unscene.data.loading import Batch
-from unscene.methods.presets import resolve
-from unscene.methods.registry import create_method
+from unscene.methods.registry import create_method, resolve
 from unscene.results.rows import Row, read_rows, write_rows
 from unscene.results.statistics import Score, score
-from unscene.train.beginning import beginning
 from unscene.train.config import build
+from unscene.train.preflight import open_initial_encoder
 
 SYSTEMS = ("moco", "hdc", "cmd", "cmd-motion", "cmd-motion-l2", "dsm", "dsm-triplet", "unscene")
 GOAL = 0.5
@@ -97,8 +95,8 @@ def each_step(settings: dict[str, Any], videos: Sequence[Video]) -> list[float]:
     """
     config = build(settings)
     torch.manual_seed(0)
-    encoder = beginning(config.encoder, config.encoder_options)
-    chosen = replace(config.settings, queue=config.settings.queue or 16)
+    encoder = open_initial_encoder(config.encoder, config.encoder_options)
+    chosen = config.settings.fit(128)  # a queue of 16
     encoder = encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     method = create_method(config.method, encoder, chosen)
     data = method.dataset(videos)

@@ -79,7 +79,7 @@ def _folder(name: str, work: Path, args: argparse.Namespace) -> tuple[list[Row],
         **{
             "max_steps": args.steps,
             "batch_size": args.batch_size,
-            "twin_momentum": 0.95,
+            "key_momentum": 0.95,
             "augmentation": args.augmentation,
             "workers": 1,
         },

@@ -48,7 +48,7 @@ from unscene.results.statistics import Score
 
 SETTINGS: dict[str, Any] = {
     **{"encoder": "r3d-narrow", "frames": 8, "size": 56, "batch_size": 16},
-    **{"twin_momentum": 0.95, "shift_range": (2, 10), "short_side": 112, "workers": 1},
+    **{"key_momentum": 0.95, "shift_range": (2, 10), "short_side": 112, "workers": 1},
     **{"accelerator": "cpu", "devices": 1},
 }
 STEPS = 300

@@ -16,15 +16,16 @@ from typing import Any
 
 import torch
 
+from unscene.config import CONFIG, FREE, read_config
 from unscene.data.catalog import Catalog
 from unscene.encoders import VideoEncoder, create_encoder, load_encoder
 from unscene.evaluate.finetuning.config import FinetuneConfig
 from unscene.evaluate.finetuning.config import build as finetuning
 from unscene.evaluate.finetuning.config import flat as flat_finetuning
 from unscene.evaluate.finetuning.run import finetune
-from unscene.methods.presets import resolve
+from unscene.methods.registry import resolve
 from unscene.results.rows import Row, append_rows, read_rows
-from unscene.train.config import CONFIG, FREE, OWN, build, flat, read_config
+from unscene.train.config import OWN, build, flat
 from unscene.train.pretrain import SUMMARY, pretrain
 
 HERE = Path(__file__).resolve().parent
@@ -33,8 +34,8 @@ DATA = Path(os.environ.get("UNSCENE_DATA", HERE.parent.parent / "shared" / "data
 _OFF = {"warp": False, "flow_scaling": False, "shift": False}
 _NARROW = {"side_encoders": "narrow", "predictor_dim": 128, "predictor_hidden": 256}
 _CMD = _NARROW | {"dim": 128}
-_BARE = {"other_scene": 0.0, "foretell": 0.0, "stages": 1}
-_NCE = {"motion_loss": "nce", "predictor": "transformer"}  # not read where nothing is foretold
+_BARE = {"other_scene": 0.0, "prediction_weight": 0.0, "stages": 1}
+_NCE = {"motion_loss": "nce", "predictor": "transformer"}  # not read where nothing is predicted
 _VALUES = {
     **{"tasks": "motion", "motion_loss": "l2", "predictor": "linear", "predictor_dim": 128},
     "scales": "concat",  # as in unscene; CMD adds them
@@ -76,8 +77,8 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "triplet+codec": ("dsm-triplet", {"flow": "codec"}),
     "triplet+scene": ("unscene", _BARE | _NCE | {"other_scene": 0.5}),
     "triplet+stages": ("unscene", _BARE | _NCE | {"stages": 2}),
-    "triplet+future": ("unscene", _BARE | _NARROW | {"foretell": 1.0}),
-    "triplet+future-nce": ("unscene", _BARE | _NARROW | _NCE | {"foretell": 1.0}),
+    "triplet+future": ("unscene", _BARE | _NARROW | {"prediction_weight": 1.0}),
+    "triplet+future-nce": ("unscene", _BARE | _NARROW | _NCE | {"prediction_weight": 1.0}),
     "unscene": ("unscene", _NARROW),
     "unscene+flow": ("unscene", _NARROW | {"motion_from": "flow"}),
     "unscene+codec": ("unscene", _NARROW | {"flow": "codec"}),

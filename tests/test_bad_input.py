@@ -127,7 +127,7 @@ def test_csv_mistakes(flags: Flags, tmp_path: Path, good: Path, capsys: Captured
 
 def test_unknown_names(flags: Flags, tmp_path: Path, capsys: Captured) -> None:
     out = tmp_path / "run"
-    assert "Known: moco, dsm, dsm-triplet" in failed(flags(out, method="simclr"), capsys)
+    assert "Known: cmd, dsm, dsm-triplet" in failed(flags(out, method="simclr"), capsys)
     said = failed(flags(out, encoder="r3d-narow", encoder_options={}), capsys)
     assert "did you mean 'r3d-narrow'" in said
     assert "c3d" in said
@@ -196,7 +196,7 @@ def test_resume_of_nothing_and_of_another_run(
     assert "another --out" in said
     (tmp_path / "run" / "last.ckpt").write_bytes(b"cut short")
     said = failed(["pretrain", "--resume", "--out", str(tmp_path / "run")], capsys)
-    assert "last.ckpt: is no whole checkpoint" in said
+    assert "last.ckpt: is not a complete checkpoint" in said
 
 
 def test_no_gpu(flags: Flags, tmp_path: Path, capsys: Captured) -> None:

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from unscene.methods.reads import READS
+from unscene.methods.registry import find_method, known_methods, setting_names
 from unscene.synthetic.generate import MovingScenes, ScenesReport, generate
 
-EVERY = frozenset().union(*READS.values())
 TINY: dict[str, Any] = {
     "method": "dsm",
     "encoder": "r3d-narrow",
@@ -70,9 +69,10 @@ def flags(moving: ScenesReport) -> Callable[..., list[str]]:
     def make(out: Path, **changes: Any) -> list[str]:
         values = TINY | {"out": str(out)} | changes
         line = ["pretrain", values.pop("data", str(moving.train))]
-        own = READS.get(values["method"], EVERY)
+        known = values["method"] in known_methods()
+        own = find_method(values["method"]).settings.names() if known else setting_names()
         for name, value in values.items():
-            if name in EVERY - own:  # a flag that is never read would be refused
+            if name in setting_names().difference(own):  # it would be refused
                 continue
             line += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
         return line

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from typing import Literal
+
 import torch
 
 from unscene.errors import UnsceneError
@@ -26,3 +29,17 @@ def pick_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UnsceneError(f"device {name!r}: {reason}; try --device cpu") from error
+
+
+def uses_gpu(accelerator: str) -> bool:
+    """Whether a training computes on a GPU: "auto" does where there is one."""
+    return torch.cuda.is_available() and accelerator != "cpu"
+
+
+def count_processes(devices: int | Literal["auto"], accelerator: str) -> int:
+    """Count the processes of a training: what torchrun says, else one per device."""
+    if "WORLD_SIZE" in os.environ:
+        return int(os.environ["WORLD_SIZE"])
+    if devices == "auto":
+        return torch.cuda.device_count() if uses_gpu(accelerator) else 1
+    return int(devices)

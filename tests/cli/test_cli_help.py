@@ -11,12 +11,12 @@ import pytest
 
 from unscene.cli import ENCODERS
 from unscene.cli.main import main
+from unscene.config import describe
 from unscene.encoders import known_encoders
 from unscene.evaluate.finetuning.config import FinetuneConfig
-from unscene.methods.presets import METHODS, resolve
-from unscene.methods.settings import Settings
+from unscene.methods.registry import find_method, known_methods
 from unscene.train import config as train_config
-from unscene.train.config import RunConfig, describe
+from unscene.train.config import RunConfig
 
 Captured = pytest.CaptureFixture[str]
 _NO_FLAGS = "data", "settings"
@@ -45,7 +45,11 @@ def texts_of(page: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("command", "owners"),
-    [("pretrain", (RunConfig, Settings)), ("evaluate finetune", (FinetuneConfig,))],
+    [
+        ("pretrain", (RunConfig, find_method("dsm-triplet").settings)),
+        ("pretrain --method hdc", (RunConfig, find_method("hdc").settings)),
+        ("evaluate finetune", (FinetuneConfig,)),
+    ],
 )
 def test_every_setting_has_a_text_of_its_own(
     command: str, owners: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch, capsys: Captured
@@ -57,7 +61,7 @@ def test_every_setting_has_a_text_of_its_own(
     assert [name for name in names if len(texts[name]) < 8] == []
     assert [text for text, count in Counter(texts.values()).items() if count > 1] == []
     groups = re.findall(r"^\S.*:$", page, flags=re.MULTILINE)
-    assert groups[2] == "to begin with:"
+    assert "to start with:" in groups or "to begin with:" in groups
     assert len(groups) >= 6
 
 
@@ -74,15 +78,26 @@ def test_no_word_of_python_and_one_default(
         assert "default: " not in text, f"--{name} has two defaults"
 
 
-def test_defaults_are_those_of_the_methods(
+@pytest.mark.parametrize("method", known_methods())
+def test_help_of_a_method_shows_what_it_reads_and_nothing_else(
+    method: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    texts = texts_of(help_of(f"pretrain --method {method}", monkeypatch, capsys))
+    own = {field.name for field in fields(RunConfig)} - set(_NO_FLAGS)
+    assert set(texts) == own | set(find_method(method).settings.names()) | {"config", "resume"}
+
+
+def test_defaults_are_those_of_the_method(
     monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    page = " ".join(help_of("pretrain", monkeypatch, capsys).split())
-    assert resolve("dsm").dim == 128
-    assert resolve("cmd").dim == 512
-    assert "(default: 128; cmd: 512)" in page
-    assert "(of moco, dsm; default: key)" in page  # queue_of
-    assert f"one of {', '.join(METHODS)} (default: dsm-triplet)" in page
+    pages = {
+        method: " ".join(help_of(f"pretrain --method {method}", monkeypatch, capsys).split())
+        for method in ("moco", "cmd")
+    }
+    assert "length of the embedding (default: 128)" in pages["moco"]
+    assert "length of the embedding (default: 512)" in pages["cmd"]
+    assert all(f"{name} (" in pages["moco"] for name in known_methods())
+    assert "of your own (default: dsm-" in pages["moco"]
 
 
 def test_the_encoders_are_named(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:

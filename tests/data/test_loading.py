@@ -14,7 +14,7 @@ from unscene.data.catalog import Video
 from unscene.data.listing import open_catalog
 from unscene.data.loading import Batch, ClipDataset, SequentialBatches, StepBatches, make_loader
 from unscene.errors import UnsceneError
-from unscene.methods.dsm import takes_vectors
+from unscene.methods.triplet_views import takes_vectors
 from unscene.motion.flow import Source, make_flow_transform
 from unscene.video.clip import Clip
 from unscene.video.sampling import RandomClipSampler, UniformClipSampler

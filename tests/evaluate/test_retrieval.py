@@ -90,7 +90,7 @@ def test_scores_are_those_of_torchmetrics(cells: int, monkeypatch: pytest.Monkey
         assert by_class[name] == pytest.approx(np.mean(own))
 
 
-def test_leave_one_out_never_finds_another_clip_of_the_same_video() -> None:
+def test_leave_one_out_never_finds_another_clip_of_the_same_sample_mask() -> None:
     owner = [0, 0, 0, 1, 1, 2, 2, 2, 2, 3]
     clips = data(10, 5, owner)
     scores = retrieve(clips, clips, ks=(1, 5, 6, 7))

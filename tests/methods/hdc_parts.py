@@ -11,8 +11,7 @@ from torch import Tensor
 from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
 from unscene.methods.hdc import HDC
-from unscene.methods.presets import resolve
-from unscene.methods.registry import create_method
+from unscene.methods.registry import create_method, resolve
 from unscene.video.clip import ClipBatch
 
 SMALL: dict[str, Any] = {

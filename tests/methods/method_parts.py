@@ -12,8 +12,7 @@ from torch import Tensor
 from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
 from unscene.methods.base import Method
-from unscene.methods.presets import resolve
-from unscene.methods.registry import create_method
+from unscene.methods.registry import create_method, keep_read, resolve
 from unscene.video.clip import ClipBatch
 
 SMALL: dict[str, Any] = {
@@ -27,7 +26,8 @@ B, T = 3, 4
 def method(name: str, preset: str = "default", **changes: Any) -> Method:
     torch.manual_seed(0)
     encoder = create_encoder("r3d-narrow", width=8, stages=2)
-    return create_method(name, encoder, resolve(name, preset, SMALL | changes))
+    settings = resolve(name, preset, keep_read(name, SMALL) | changes)
+    return create_method(name, encoder, settings)
 
 
 def clips(seed: int, *, still: bool = False, level: int | None = None) -> ClipBatch:

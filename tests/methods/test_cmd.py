@@ -17,10 +17,10 @@ from unscene.errors import UnsceneError
 from unscene.methods.cmd import CMDNetwork
 from unscene.methods.motion_prediction import position_nce, two_scales
 from unscene.methods.predictor import NormHead
-from unscene.methods.presets import resolve
+from unscene.methods.registry import resolve
 from unscene.preview.run import preview
 from unscene.synthetic.generate import ScenesReport
-from unscene.train.suited import suited
+from unscene.train.preflight import find_compatible_videos
 
 # -- the losses ----------------------------------------------------------------------------------
 
@@ -287,7 +287,7 @@ def test_pretraining_leaves_out_what_is_too_short(moving: ScenesReport, tmp_path
         "encoder": "r3d-narrow", "encoder_options": {"width": 8}, "workers": 0, "frames": 64,
         "accelerator": "cpu",
     }  # fmt: skip
-    with pytest.raises(UnsceneError, match=r"no video is of use to this method.*are needed"):
+    with pytest.raises(UnsceneError, match=r"no video can be used by this method.*are needed"):
         pretrain(build(given))
     outcome = pretrain(build(given | {"frames": 4}), report=lambda *_: None)
     assert outcome.finished
@@ -296,7 +296,9 @@ def test_pretraining_leaves_out_what_is_too_short(moving: ScenesReport, tmp_path
 def test_what_is_too_short_among_others_is_counted_and_named(tmp_path: Path) -> None:
     for number, frames in enumerate((30, 6, 30, 12)):
         media.write(tmp_path / f"{number}.mp4", media.drift(frames), options=media.PAN)
-    left = suited(open_catalog(tmp_path), method(frames=4, stride=2, motion_frames=4))
+    left = find_compatible_videos(
+        open_catalog(tmp_path), method(frames=4, stride=2, motion_frames=4)
+    )
     assert [Path(video.path).name for video in left.videos] == ["0.mp4", "2.mp4"]
     said = "frames, and 13 are needed: lower --frames or --stride"
     assert [(Path(one.path).name, one.reason) for one in left.skipped] == [

@@ -13,8 +13,7 @@ import torch
 from unscene.data.listing import open_catalog
 from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
-from unscene.methods.presets import resolve
-from unscene.methods.registry import create_method
+from unscene.methods.registry import create_method, keep_read, resolve
 from unscene.synthetic.generate import ScenesReport
 from unscene.train.pretrain import pretrain
 from unscene.views.augment import BasicAugmentation
@@ -29,7 +28,8 @@ SMALL: dict[str, Any] = {
 def read(method: str, moving: ScenesReport, **changes: Any) -> tuple[Any, Batch]:
     torch.manual_seed(0)
     encoder = create_encoder("r3d-narrow", width=8, stages=2)
-    model = create_method(method, encoder, resolve(method, "default", SMALL | changes))
+    settings = resolve(method, "default", keep_read(method, SMALL | changes))
+    model = create_method(method, encoder, settings)
     videos = open_catalog(str(moving.train)).videos
     dataset = model.dataset(videos)
     return model, Batch.of([dataset[0, index] for index in range(4)])

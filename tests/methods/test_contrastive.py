@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unscene.methods.contrastive import Head, MomentumTwin, Queue, gather, info_nce, triplet
+from unscene.methods.contrastive import Head, MomentumEncoder, Queue, gather, info_nce, triplet
 
 
 def unit(*shape: int, seed: int = 0) -> Tensor:
@@ -54,7 +54,7 @@ def test_info_nce_is_equation_7(with_negative: bool, tau: float) -> None:
 def test_info_nce_leaves_out_what_is_hidden() -> None:
     a, p, q, n = (unit(4, 5, seed=s) for s in (1, 2, 3, 4))
     hidden = torch.eye(4, dtype=torch.bool)
-    loss = info_nce(a, p, q, temperature=0.1, negative=n, hidden=hidden)
+    loss = info_nce(a, p, q, temperature=0.1, negative=n, mask=hidden)
     each = [
         slow_info_nce(a[i : i + 1], p[i : i + 1], q[~hidden[i]], 0.1, n[i : i + 1])
         for i in range(4)
@@ -147,7 +147,7 @@ def network() -> nn.Module:
 
 def test_twin_moves_by_the_formula_and_has_no_gradient() -> None:
     original = network()
-    twin = MomentumTwin(original)
+    twin = MomentumEncoder(original)
     before = copy.deepcopy(twin.network)
     with torch.no_grad():
         for parameter in original.parameters():
@@ -166,7 +166,7 @@ def test_twin_moves_by_the_formula_and_has_no_gradient() -> None:
 @pytest.mark.parametrize("momentum", [0.0, 1.0])
 def test_twin_at_the_ends_of_momentum(momentum: float) -> None:
     original = network()
-    twin = MomentumTwin(original)
+    twin = MomentumEncoder(original)
     first = [p.clone() for p in twin.network.parameters()]
     with torch.no_grad():
         for parameter in original.parameters():

@@ -16,7 +16,7 @@ from unscene.encoders.base import EncoderSpec
 from unscene.errors import UnsceneError
 from unscene.methods.contrastive import info_nce
 from unscene.methods.hdc import HDC
-from unscene.methods.presets import resolve
+from unscene.methods.registry import resolve
 
 PARTNER = {"spatial": "positive", "temporal": "second", "entangled": "second"}
 
@@ -129,11 +129,11 @@ def test_rows_of_info_nce_know_nothing_of_each_other() -> None:
     a, p, q = (F.normalize(torch.randn(3, n, 5, generator=generator), dim=-1) for n in (4, 4, 6))
     hidden = torch.rand(4, 6, generator=generator) < 0.3
     each = [
-        info_nce(a[r], p[r], q[r], temperature=0.1, negative=p[r - 1], hidden=hidden)
+        info_nce(a[r], p[r], q[r], temperature=0.1, negative=p[r - 1], mask=hidden)
         for r in range(3)
     ]
     turned = p.roll(1, dims=0)
-    together = info_nce(a, p, q, temperature=0.1, negative=turned, hidden=hidden)
+    together = info_nce(a, p, q, temperature=0.1, negative=turned, mask=hidden)
     torch.testing.assert_close(together, sum(each) / 3)
 
 

@@ -12,7 +12,7 @@ import torch
 from hdc_parts import batch, method, views
 
 from unscene.errors import UnsceneError
-from unscene.methods.presets import resolve
+from unscene.methods.registry import resolve
 from unscene.synthetic.generate import ScenesReport
 from unscene.video.sampling import RandomClipSampler, TwoClipSampler, clip_duration
 
@@ -72,7 +72,7 @@ def test_the_picture_names_every_view(
     out = tmp_path / "views.png"
     preview_module.preview(str(moving.train), out, videos=1, method="hdc", overrides=size)
     assert list(page["titles"]) == list(page["views"]) == ["anchor", "positive", "second"]
-    assert page["titles"]["second"].endswith("anew" if crop_first else "alike")
+    assert page["titles"]["second"].endswith("again" if crop_first else "alike")
     assert page["heading"] == "What HDC learns from"
     assert "pulls both other views towards the anchor" in page["caption"]
     assert "pushes other videos away" in page["caption"]

@@ -12,8 +12,8 @@ from method_parts import batch, clips, method, views
 from torch import Tensor
 
 from unscene.errors import UnsceneError
-from unscene.methods import dsm as dsm_file
-from unscene.methods.presets import METHODS, resolve
+from unscene.methods import triplet_views as dsm_file
+from unscene.methods.registry import known_methods, resolve
 from unscene.video.clip import ClipBatch
 from unscene.views.color import ColorFactors
 
@@ -119,7 +119,7 @@ def test_the_same_generator_gives_the_same_views() -> None:
         assert not torch.equal(first[name], other[name])
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", known_methods())
 def test_shapes_and_metrics(name: str) -> None:
     model = method(name)
     result = model(batch(), torch.Generator().manual_seed(0))
@@ -170,7 +170,7 @@ def test_batch_negatives_are_the_keys_of_the_other_videos(monkeypatch: pytest.Mo
     original = moco_file.info_nce
 
     def record(query: Tensor, positive: Tensor, queue: Tensor, **rest: Any) -> Tensor:
-        seen.update(positive=positive, queue=queue, hidden=rest["hidden"])
+        seen.update(positive=positive, queue=queue, mask=rest["mask"])
         return original(query, positive, queue, **rest)
 
     monkeypatch.setattr(moco_file, "info_nce", record)
@@ -180,10 +180,10 @@ def test_batch_negatives_are_the_keys_of_the_other_videos(monkeypatch: pytest.Mo
     model(inputs, torch.Generator().manual_seed(0))
     count = len(inputs)
     assert torch.equal(seen["queue"][5:], seen["positive"])
-    assert torch.equal(seen["hidden"][:, 5:], torch.eye(count, dtype=torch.bool))
-    assert not seen["hidden"][:, :5].any()
+    assert torch.equal(seen["mask"][:, 5:], torch.eye(count, dtype=torch.bool))
+    assert not seen["mask"][:, :5].any()
     model(twice, torch.Generator().manual_seed(0))
-    assert seen["hidden"][:, 5:].all()
+    assert seen["mask"][:, 5:].all()
 
 
 def test_a_method_can_be_copied_after_a_step() -> None:
@@ -210,5 +210,5 @@ def test_more_stages_than_the_encoder_has_are_refused() -> None:
 def test_a_queue_left_open_is_told_when_it_is_used() -> None:
     model = method("moco", queue=0)
     model(batch(clip=clips(1)), torch.Generator())
-    with pytest.raises(UnsceneError, match="fit_queue"):
+    with pytest.raises(UnsceneError, match=r"Settings\.fit"):
         model.after_step()

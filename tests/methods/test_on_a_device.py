@@ -20,8 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
-from unscene.methods.presets import resolve
-from unscene.methods.registry import create_method
+from unscene.methods.registry import create_method, keep_read, resolve
 
 B, T, F, SIDE = 3, 4, 4, 40
 SMALL: dict[str, Any] = {
@@ -88,7 +87,9 @@ def test_a_step_stays_on_its_device(
     monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())  # "meta" has none
     torch.manual_seed(0)
     method = create_method(
-        name, create_encoder("r3d-narrow", stages=2), resolve(name, "default", SMALL | changes)
+        name,
+        create_encoder("r3d-narrow", stages=2),
+        resolve(name, "default", keep_read(name, SMALL | changes)),
     ).to("meta")
     given = batch(1 if "motion_from" in changes else 0).to("meta")
     with Answering():

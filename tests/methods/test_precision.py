@@ -12,8 +12,7 @@ from noise import noise, vectors
 from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
 from unscene.methods.contrastive import info_nce
-from unscene.methods.presets import resolve
-from unscene.methods.registry import create_method
+from unscene.methods.registry import create_method, keep_read, resolve
 from unscene.video.clip import ClipBatch
 from unscene.views import geometry, render, view_flow
 from unscene.views.augment import BasicAugmentation, make_view
@@ -45,7 +44,9 @@ def test_views_are_those_without_autocast(name: str) -> None:
     torch.manual_seed(0)
     encoder = create_encoder("r3d-narrow", width=8, stages=2)
     changes = {"other_scene": 1.0} if name == "unscene" else {}
-    method = create_method(name, encoder, resolve(name, "default", SMALL | changes))
+    method = create_method(
+        name, encoder, resolve(name, "default", keep_read(name, SMALL | changes))
+    )
     wanted = method.views(batch(), torch.Generator().manual_seed(1))
     seen: dict[str, torch.Tensor] = {}
     loss = method.loss

@@ -16,8 +16,7 @@ from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
 from unscene.errors import UnsceneError
 from unscene.methods.base import Method
-from unscene.methods.presets import resolve
-from unscene.methods.registry import create_method
+from unscene.methods.registry import create_method, keep_read, resolve
 from unscene.preview.run import preview
 from unscene.synthetic.generate import ScenesReport
 from unscene.train.config import build
@@ -29,13 +28,14 @@ SMALL: dict[str, Any] = {
     "predictor_hidden": 12, "side_encoders": "narrow", "motion_frames": 3, "motion_negatives": 1,
     "shift_range": [1, 2], "augmentation": "mild",
 }  # fmt: skip
-PLAIN = {"other_scene": 0.0, "foretell": 0.0, "stages": 1, "head": "linear"}
+PLAIN = {"other_scene": 0.0, "prediction_weight": 0.0, "stages": 1, "head": "linear"}
 
 
 def method(name: str = "unscene", **changes: Any) -> Method:
     torch.manual_seed(0)
     encoder = create_encoder("r3d-narrow", width=8)
-    return create_method(name, encoder, resolve(name, "default", SMALL | changes))
+    settings = resolve(name, "default", keep_read(name, SMALL | changes))
+    return create_method(name, encoder, settings)
 
 
 def read(model: Method, moving: ScenesReport) -> Batch:
@@ -53,7 +53,9 @@ def test_without_its_parts_it_is_the_triplet(moving: ScenesReport) -> None:
     torch.manual_seed(0)
     encoder = create_encoder("r3d-narrow", width=8, pool="avg")
     bare = create_method("unscene", encoder, resolve("unscene", "default", SMALL | PLAIN)).eval()
-    settings = resolve("dsm-triplet", "default", SMALL | {"head": "linear"})
+    settings = resolve(
+        "dsm-triplet", "default", keep_read("dsm-triplet", SMALL | {"head": "linear"})
+    )
     plain = create_method("dsm-triplet", encoder, settings).eval()
     plain.embedder.head.load_state_dict(bare.embedder.heads["triplet0"].state_dict())  # type: ignore[union-attr, operator, index]
     batch = read(plain, moving)
@@ -78,9 +80,9 @@ def test_stages_and_foretelling_add_to_the_loss(loss: str, moving: ScenesReport)
 
 
 def test_the_positive_takes_what_moves_to_another_scene(moving: ScenesReport) -> None:
-    model = method(other_scene=1.0, foretell=0.0, warp=False)
+    model = method(other_scene=1.0, prediction_weight=0.0, warp=False)
     batch = read(model, moving)
-    here = method(other_scene=0.0, foretell=0.0, warp=False)
+    here = method(other_scene=0.0, prediction_weight=0.0, warp=False)
     moved, stayed = (
         m.views(batch, torch.Generator().manual_seed(5))["positive"] for m in (model, here)
     )
@@ -96,7 +98,7 @@ def test_the_positive_takes_what_moves_to_another_scene(moving: ScenesReport) ->
 
 
 def test_a_clip_keeps_its_scene_where_it_must(moving: ScenesReport) -> None:
-    model = method(other_scene=0.0, foretell=0.0)
+    model = method(other_scene=0.0, prediction_weight=0.0)
     view = read(model, moving)
     anchor = model.views(view, torch.Generator().manual_seed(5))["anchor"]
     every, none = torch.ones(4, dtype=torch.bool), torch.zeros(4, dtype=torch.bool)
@@ -112,9 +114,9 @@ def test_videos_that_cannot_be_foretold_are_refused(moving: ScenesReport) -> Non
     assert method().refuses(video) is None
     assert "vp9 carries no motion vectors" in str(method().refuses(vp9))
     assert "frames, and" in str(method(frames=64, stride=4).refuses(video))
-    assert method(foretell=0.0).refuses(vp9) is None
+    assert method(prediction_weight=0.0).refuses(vp9) is None
     assert method(motion_from="flow").refuses(vp9) is None
-    assert "--flow auto" in str(method(foretell=0.0, flow="codec").refuses(vp9))
+    assert "--flow auto" in str(method(prediction_weight=0.0, flow="codec").refuses(vp9))
     assert "--flow auto" in str(method("dsm", flow="codec").refuses(vp9))
 
 

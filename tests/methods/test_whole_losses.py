@@ -13,12 +13,12 @@ from cmd_parts import method as cmd
 from method_parts import B, batch, clips, method, views
 from torch import Tensor, nn
 
-from unscene.methods import dsm as dsm_file
-from unscene.methods.contrastive import MomentumTwin, Queue
+from unscene.methods import triplet_views as dsm_file
+from unscene.methods.contrastive import MomentumEncoder, Queue
 from unscene.methods.moco import MoCo
 from unscene.methods.motion_prediction import MotionPrediction
 from unscene.methods.predictor import NormHead, TransformerPredictor
-from unscene.methods.presets import resolve
+from unscene.methods.registry import resolve
 from unscene.methods.unscene import Unscene
 from unscene.views.background_swap import swap_background
 
@@ -32,7 +32,7 @@ def test_moco_and_dsm_while_training(name: str, others: list[str]) -> None:
     assert isinstance(model, MoCo)
     data = batch()
     shown = views(model, data)
-    embedder, twin = copy.deepcopy(model.embedder), copy.deepcopy(model.twin)
+    embedder, twin = copy.deepcopy(model.embedder), copy.deepcopy(model.momentum_encoder)
     queue = model.queue.features.clone()
     found = model.loss(data, shown).loss
     anchor = embedder(shown["anchor"])
@@ -44,24 +44,24 @@ def test_moco_and_dsm_while_training(name: str, others: list[str]) -> None:
 
 def test_the_twin_follows_by_its_momentum() -> None:
     """Parameters only: what batch norm has seen stays the twin's own."""
-    model = method("moco", twin_momentum=0.9).train()
+    model = method("moco", key_momentum=0.9).train()
     assert isinstance(model, MoCo)
     data = batch()
     model.loss(data, views(model, data))
     with torch.no_grad():
         for parameter in model.embedder.parameters():
             parameter.add_(1.0)
-    before = copy.deepcopy(model.twin.network)
+    before = copy.deepcopy(model.momentum_encoder.network)
     model.after_step()
     for now, was, theirs in zip(
-        model.twin.network.parameters(),
+        model.momentum_encoder.network.parameters(),
         before.parameters(),
         model.embedder.parameters(),
         strict=True,
     ):
         torch.testing.assert_close(now, 0.9 * was + 0.1 * theirs)
     theirs_too = dict(model.embedder.named_buffers())
-    for name, buffer in model.twin.network.named_buffers():
+    for name, buffer in model.momentum_encoder.network.named_buffers():
         assert torch.equal(buffer, dict(before.named_buffers())[name]), name
         if name.endswith("running_mean"):
             assert not torch.equal(buffer, theirs_too[name]), name
@@ -73,7 +73,7 @@ def test_a_queue_begins_with_features_of_length_one() -> None:
 
 def test_a_twin_without_momentum_is_its_original() -> None:
     original = nn.Linear(3, 2)
-    twin = MomentumTwin(nn.Linear(3, 2))
+    twin = MomentumEncoder(nn.Linear(3, 2))
     twin.follow(original, 0.0)
     torch.testing.assert_close(twin(torch.ones(1, 3)), original(torch.ones(1, 3)).detach())
 
@@ -81,7 +81,8 @@ def test_a_twin_without_momentum_is_its_original() -> None:
 @pytest.mark.parametrize("name", ["dsm-triplet", "hdc", "unscene"])
 def test_all_views_pass_together(name: str) -> None:
     """Apart, batch norm would take away what tells one kind of view from another."""
-    model = method(name, stage_weights=(0.5, 1.0)).train()
+    weights = {} if name == "dsm-triplet" else {"stage_weights": (0.5, 1.0)}
+    model = method(name, **weights).train()
     passes: list[int] = []
     stem = next(m for m in model.embedder.encoder.modules() if isinstance(m, nn.Conv3d))
     stem.register_forward_hook(lambda _, given, __: passes.append(len(given[0])))
@@ -130,7 +131,7 @@ def unscene(**changes: Any) -> Unscene:
 
 def test_what_unscene_adds_up() -> None:
     """Triplets of the last two stages, weighed 3 to 1, and a share of what is not foretold."""
-    model = unscene(foretell=0.3, margin=0.2)
+    model = unscene(prediction_weight=0.3, margin=0.2)
     data = batch()
     shown = views(model, data)
     found = model.loss(data, shown)

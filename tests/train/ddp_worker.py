@@ -12,8 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
-from unscene.methods.presets import resolve
-from unscene.methods.registry import create_method
+from unscene.methods.registry import create_method, keep_read, resolve
 from unscene.video.clip import ClipBatch
 from unscene.video.motion_vectors import MotionBatch
 
@@ -56,12 +55,12 @@ def train(name: str, rank: int, world: int) -> dict[str, Any]:
     settings = resolve(
         name,
         "default",
-        {
+        keep_read(name, {
             "frames": FRAMES, "size": SIDE, "augmentation": "none", "warp": False,
             "flow_scaling": False, "queue": 6, "dim": 8, "head": "linear", "predictor_dim": 16,
             "predictor_hidden": 12, "side_encoders": "narrow", "motion_negatives": 1,
             "motion_frames": FRAMES,
-        },
+        }),
     )  # fmt: skip
     encoder = create_encoder("r3d-narrow", width=8, stages=2)
     method = create_method(name, encoder, settings).eval()

@@ -13,10 +13,10 @@ from torch import nn
 
 from interrupted import at, interrupt, silent
 from unscene.errors import UnsceneError
-from unscene.methods.presets import resolve
+from unscene.methods.registry import resolve
 from unscene.train import engine
 from unscene.train.module import PretrainModule
-from unscene.train.optimizer import optimisers, step_generator
+from unscene.train.optimizer import create_optimizer, step_generator
 from unscene.train.pretrain import pretrain
 
 Make = Callable[..., Any]
@@ -40,8 +40,8 @@ Make = Callable[..., Any]
 def test_settings_reach_the_optimiser(
     given: dict[str, Any], kind: type[torch.optim.Optimizer], wanted: dict[str, Any]
 ) -> None:
-    settings = resolve("moco", "paper", given)
-    made = optimisers(settings, [nn.Parameter(torch.ones(1))], 10, 5, nesterov=True)["optimizer"]
+    settings = resolve("moco", "paper", given | {"nesterov": True})
+    made = create_optimizer(settings, [nn.Parameter(torch.ones(1))], 10, 5)["optimizer"]
     assert isinstance(made, kind)
     (group,) = made.param_groups
     assert {name: group[name] for name in wanted} == wanted
@@ -51,13 +51,13 @@ def test_settings_of_a_run_reach_its_trainer(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[str, Any] = {}
-    made = engine.trainer
+    made = engine.create_trainer
 
     def spied(*values: Any, **named: Any) -> Any:
         seen["trainer"] = made(*values, **named)
         return seen["trainer"]
 
-    monkeypatch.setattr(engine, "trainer", spied)
+    monkeypatch.setattr(engine, "create_trainer", spied)
     flags = {"optimizer": "sgd", "nesterov": True, "momentum": 0.7, "clip_gradient": 3.0}
     pretrain(tiny(tmp_path, max_steps=1, **flags), report=silent)
     assert seen["trainer"].gradient_clip_val == 3.0

@@ -20,13 +20,13 @@ import torch
 
 from interrupted import at, checkpoint, crash, interrupt, silent, terminate
 from unscene.cli.main import main
+from unscene.config import continue_config, read_config
 from unscene.data.listing import open_catalog
 from unscene.encoders import load_encoder
 from unscene.errors import UnsceneError
-from unscene.methods.moco import MoCo
+from unscene.methods.moco import MoCo, Settings
 from unscene.synthetic.generate import ScenesReport
-from unscene.train import pretrain as pretrain_file
-from unscene.train.config import build, continue_config, flat, read_config
+from unscene.train.config import build, flat
 from unscene.train.pretrain import pretrain, pretrain_once
 
 Make = Callable[..., Any]
@@ -46,7 +46,7 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert a["state_dict"].keys() == b["state_dict"].keys()
     names = a["state_dict"].keys()
     assert any("queue.features" in name for name in names)
-    assert any("twin.network" in name for name in names)
+    assert any("momentum_encoder.network" in name for name in names)
     for name in names:
         assert torch.equal(a["state_dict"][name], b["state_dict"][name]), name
     for ours, theirs in zip(a["optimizer_states"], b["optimizer_states"], strict=True):
@@ -223,14 +223,14 @@ def test_the_command_in_the_config_reproduces_the_run(unbroken: Path, tmp_path: 
 def test_resume_from_another_configuration_says_what_differs(unbroken: Path) -> None:
     saved = read_config(unbroken / "config.yaml")
     with pytest.raises(UnsceneError) as caught:
-        continue_config(saved, {"lr": 0.5, "method": "moco", "workers": 3, "seed": 0})
+        continue_config(build, flat, saved, {"lr": 0.5, "method": "moco", "workers": 3, "seed": 0})
     message = str(caught.value)
     assert "lr: was 0.001, now 0.5" in message
     assert "method: was 'dsm', now 'moco'" in message
     assert "workers" not in message  # free to change
     assert "seed" not in message  # the same
-    assert continue_config(saved, {"workers": 3}).workers == 3
-    assert json.dumps(flat(continue_config(saved, {}))) == json.dumps(saved)
+    assert continue_config(build, flat, saved, {"workers": 3}).workers == 3
+    assert json.dumps(flat(continue_config(build, flat, saved, {}))) == json.dumps(saved)
 
 
 def test_called_once_more_it_goes_on_or_does_nothing(tiny: Make, tmp_path: Path) -> None:
@@ -260,14 +260,14 @@ def test_an_open_queue_counts_the_videos_that_are_trained_on(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        pretrain_file, "fit_queue", lambda s, videos: s if s.queue else replace(s, queue=videos)
+        Settings, "fit", lambda s, videos: s if s.queue else replace(s, queue=videos)
     )
     monkeypatch.setattr(MoCo, "refuses", lambda _, video: "no" if video.path[-5] in "01" else None)
     made = pretrain(tiny(tmp_path / "a", method="moco", queue=0), report=silent)
     assert "6 videos used, 2 skipped" in made.account
     config = read_config(made.out / "config.yaml")
     assert config["queue"] == 6
-    # Its weights are those of a run that was told its queue.
+    # Its weights are those of a run with that queue.
     pretrain(build(config | {"out": str(tmp_path / "b")}), report=silent)
     one, other = (checkpoint(tmp_path / name)["state_dict"] for name in "ab")
     assert all(torch.equal(one[name], other[name]) for name in one)

@@ -16,7 +16,7 @@ import torch
 from unscene.data.listing import open_catalog
 from unscene.encoders import load_encoder
 from unscene.errors import UnsceneError
-from unscene.methods.presets import resolve
+from unscene.methods.registry import resolve
 from unscene.synthetic.generate import ScenesReport
 from unscene.train.optimizer import lr_factor
 from unscene.train.pretrain import pretrain
@@ -111,7 +111,7 @@ def test_a_file_that_goes_bad_while_training_is_counted(
     bad.write_bytes(b"no longer a video")
     outcome = pretrain(config, catalog=catalog, report=lambda *_: None)
     assert outcome.finished
-    assert "1 videos failed while training" in outcome.account
+    assert "1 videos failed during training" in outcome.account
     assert str(bad) in outcome.account
     failed = json.loads((tmp_path / "run" / "summary.json").read_text())["failed"]
     assert [entry["path"] for entry in failed] == [str(bad)]

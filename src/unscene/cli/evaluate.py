@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 from jsonargparse import ArgumentParser, Namespace
 
 from unscene.cli import DATA, DEVICE, WORKERS, placed
-from unscene.cli.help import add_groups, command_parser, field_defaults
+from unscene.cli.help import add_groups, command_parser, field_defaults, plain
 from unscene.files import expand_home
 
 HELP = "retrieval, probes, fine-tuning and decoupling score of an encoder"
@@ -31,8 +31,8 @@ _GROUPS = {  # flags of a fine-tuning
     ),
     "what is read": ("frames", "stride", "size", "short_side", "clips", "augmentation"),
     "optimiser": (
-        *("optimizer", "momentum", "weight_decay", "dropout", "schedule", "drops"),
-        *("drop_factor", "warmup"),
+        *("optimizer", "momentum", "nesterov", "weight_decay", "clip_gradient", "dropout"),
+        *("schedule", "drops", "drop_factor", "warmup"),
     ),
 }
 
@@ -111,21 +111,23 @@ def _frozen(protocol: Any, given: Namespace) -> list[Any]:
 
 
 def _finetune_flags(parser: ArgumentParser) -> None:
-    from unscene.evaluate.finetuning.config import FinetuneConfig
-    from unscene.train.config import describe
+    from unscene.config import describe
+    from unscene.evaluate.finetuning.config import PRESETS, FinetuneConfig
 
     parser.usage = "%(prog)s DATA --train TRAIN --encoder ENCODER [flags]"
     parser.add_argument("data", nargs="?", type=str | None, help=f"the test: {DATA}")
     hints, texts = get_type_hints(FinetuneConfig), describe(FinetuneConfig)
-    add_groups(parser, _GROUPS, hints, texts, field_defaults(FinetuneConfig))
+    usual = field_defaults(FinetuneConfig)
+    usual |= {name: f"default: {plain(value)}" for name, value in PRESETS["default"].items()}
+    add_groups(parser, _GROUPS, hints, texts, usual)
 
 
 def _finetune(values: dict[str, Any]) -> list[Any]:
-    from unscene.evaluate.finetuning.config import FinetuneConfig, build, continue_config
-    from unscene.train.config import asked
+    from unscene.config import config_of_flags
+    from unscene.evaluate.finetuning.config import FinetuneConfig, build, flat
 
     values = placed(values, "config", "out", "encoder")
-    config, resume = asked(values, FinetuneConfig.out, build, continue_config)
+    config, resume = config_of_flags(values, FinetuneConfig.out, build, flat)
     from unscene.evaluate.finetuning.run import finetune
 
     return finetune(config, resume=resume)

@@ -1,19 +1,26 @@
-"""What --help shows of a flag: a text, its default in the words of a shell, and its group."""
+"""Flags and their help: a text, the default as it is typed, and a group; flags of dataclasses."""
 
 from __future__ import annotations
 
+import argparse
 import re
 from argparse import SUPPRESS, Action
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Protocol, Union, get_args, get_origin
+from typing import Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
+from unscene.config import CONFIG, describe, read_config
+from unscene.files import expand_home
+from unscene.methods.registry import MethodEntry, find_method, known_methods, setting_names
+from unscene.train.config import RunConfig
+
 
 class HelpFormatter(DefaultHelpFormatter):
-    """Tells a default where there is one; jsonargparse would add "type: str | null" to all."""
+    """Shows a default if there is one; jsonargparse would add "type: str | null" to all flags."""
 
     def _get_help_string(self, action: Action) -> str:
         text, default = action.help or "", action.default
@@ -79,6 +86,83 @@ def add_fields(
         shown = f" ({defaults[name]})" if name in defaults else ""
         text = re.sub(r"`(\w+)`", r"--\1", texts[name]).rstrip(".")
         add_flag(group, name, hints[name], text + shown)
+
+
+def chosen_method(arguments: Sequence[str]) -> str:
+    """Return the method that a command line asks for, before its flags are known.
+
+    It is that of --method, else of the file of --config, else of the run that --resume continues.
+    """
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
+    for name in ("--method", "--config", "--out"):
+        parser.add_argument(name)
+    parser.add_argument("--resume", action="store_true")
+    try:
+        given = parser.parse_known_args(list(arguments))[0]
+    except argparse.ArgumentError:  # a flag without its value: the full parser says so
+        return RunConfig.method
+    if given.method:
+        return str(given.method)
+    files = [given.config] if given.config else []
+    if given.resume:
+        files.append(str(Path(given.out or RunConfig.out) / CONFIG))
+    for file in files:
+        path = expand_home(file)
+        if path.exists():
+            return str(read_config(path).get("method", RunConfig.method))
+    return RunConfig.method
+
+
+def mistyped(arguments: Sequence[str], known: Iterable[str]) -> bool:
+    """Whether a flag is neither a setting of some method nor one of the known flags."""
+    names = {"help", *setting_names(), *known}
+    flags = (a[2:].partition("=")[0] for a in arguments if a.startswith("--") and len(a) > 2)
+    return any(flag not in names and not flag.startswith("print_") for flag in flags)
+
+
+def add_method_flags(
+    parser: ArgumentParser,
+    entry: MethodEntry,
+    names: Sequence[str],
+    others: Iterable[str],
+    skip: Iterable[str] = (),
+) -> None:
+    """Add flags for the settings that a method reads, in groups by the class that declares them.
+
+    Settings that only other methods read are accepted and not shown: `check_read` refuses them by
+    name.
+
+    Args:
+        entry: the method.
+        names: settings of the method that the command takes.
+        others: settings of other methods that the command takes.
+        skip: settings that have a flag already.
+    """
+    left = dict.fromkeys(name for name in names if name not in set(skip))
+    usual = entry.settings(**entry.presets["default"])
+    hints, texts = get_type_hints(entry.settings), describe(entry.settings)
+    defaults = {name: f"default: {plain(getattr(usual, name))}" for name in left}
+    for base in entry.settings.__mro__:
+        own = [name for name in left if is_dataclass(base) and name in vars(base)]
+        if own:
+            title = (base.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+            group = parser.add_argument_group(title[:1].lower() + title[1:])
+            add_fields(group, own, hints, texts, defaults)
+            left = dict.fromkeys(name for name in left if name not in own)
+    for name in sorted({*others}.difference(entry.settings.names(), skip)):
+        parser.add_argument(f"--{name}", help=SUPPRESS)
+
+
+def add_all_settings(parser: ArgumentParser, skip: Iterable[str]) -> None:
+    """Add a bare flag for every setting of every method: enough to complete or correct names."""
+    for name in sorted(setting_names() - set(skip)):
+        parser.add_argument(f"--{name}", help="a setting of some method")
+
+
+def describe_methods() -> str:
+    """Say which methods there are."""
+    names = [f"{name} ({find_method(name).title})" for name in known_methods()]
+    return f"{', '.join(names)}, or package.module:Class of your own"
 
 
 def field_defaults(owner: type) -> dict[str, str]:

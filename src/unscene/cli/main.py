@@ -28,7 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     wanted = next((a for a in arguments if not a.startswith("-")), "")
     completion = any(a.startswith("--print_completion") for a in arguments)
-    parser = _parser(None if completion else wanted)
+    try:
+        parser = _parser(None if completion else wanted, arguments)
+    except UnsceneError as error:  # an unknown method, or a file of --config that cannot be read
+        print(f"unscene {wanted}: {error}", file=sys.stderr)
+        return 1
     if not arguments:
         print(parser.format_help(), end="", file=sys.stderr)
         return 2
@@ -129,9 +133,10 @@ _COMMANDS = (
     *("demo", "prepare", "pretrain", "views", "evaluate", "audit"),
     *("results", "reproduce", "scenes", "doctor"),
 )
+_BY_METHOD = ("pretrain", "views")  # commands whose flags depend on --method
 
 
-def _parser(wanted: str | None) -> ArgumentParser:
+def _parser(wanted: str | None, arguments: Sequence[str]) -> ArgumentParser:
     """The parser; only the wanted command gets its flags, or for None all of them."""
     set_parsing_settings(add_print_completion_argument=True)
     parser = ArgumentParser(
@@ -146,5 +151,5 @@ def _parser(wanted: str | None) -> ArgumentParser:
         command = import_module(f"unscene.cli.{name}")
         sub = command_parser(below, name, f"unscene {name}", command.HELP)
         if wanted in (None, name):  # after it was added: it may have commands of its own
-            command.flags(sub)
+            command.flags(sub, *([arguments] if name in _BY_METHOD else []))
     return parser

@@ -2,75 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
 from unscene.cli import DATA, ENCODERS, placed
-from unscene.cli.help import add_groups, field_defaults
-from unscene.cli.settings_help import DISTURBANCES, of_methods
-from unscene.methods.presets import METHODS
-from unscene.methods.reads import check_read
-from unscene.methods.settings import Settings
-from unscene.train.config import RunConfig, asked, build, continue_config, describe
+from unscene.cli.help import (
+    add_all_settings,
+    add_groups,
+    add_method_flags,
+    chosen_method,
+    describe_methods,
+    field_defaults,
+    mistyped,
+)
+from unscene.config import OptimizerSettings, config_of_flags, describe
+from unscene.methods.registry import check_read, find_method, setting_names
+from unscene.train.config import OWN, RunConfig, build, flat
 
 HELP = "learn an encoder from videos without labels"
+_FIRST = (*("method", "preset", "encoder", "out", "epochs", "batch_size", "lr", "seed", "workers"),)
+_RUN = tuple(name for name in OWN if name not in (*_FIRST, "data"))
 
 
-_GROUPS = {
-    "to begin with": (
-        *("method", "preset", "encoder", "out", "epochs", "batch_size", "lr", "seed"),
-        *("workers",),
-    ),
-    "the run": (
-        *("max_steps", "save_every", "monitor", "threads", "precision", "devices"),
-        *("accelerator", "sync_batchnorm", "encoder_options"),
-    ),
-    "what is read": ("frames", "stride", "size", "short_side", "flow"),
-    "views": ("augmentation", "basic_on"),
-    "optimiser": (
-        *("optimizer", "momentum", "nesterov", "weight_decay", "clip_gradient", "schedule"),
-        *("drops", "warmup"),
-    ),
-    "the contrast": (
-        *("dim", "head", "temperature", "twin_momentum", "queue", "queue_of"),
-        *("batch_negatives", "margin"),
-    ),
-    "DSM's disturbances": DISTURBANCES,
-    "HDC": ("contrasts", "stages", "stage_weights", "sc_pool", "crop_first", "crop_reach"),
-    "CMD and unscene": (
-        *("tasks", "task_weights", "foretell", "motion_at", "motion_from", "motion_loss"),
-        *("motion_frames", "motion_gap", "motion_negatives", "motion_reach", "motion_limit"),
-        *("motion_corrected", "context_from", "predictor", "predictor_dim", "predictor_hidden"),
-        *("scales", "side_encoders"),
-    ),
-}
-
-
-def flags(parser: ArgumentParser) -> None:
+def flags(parser: ArgumentParser, arguments: Sequence[str]) -> None:
+    """Add the flags: those of the run, and the settings that the chosen method reads."""
     parser.usage = "%(prog)s DATA [flags]"
     parser.add_argument("data", nargs="?", type=str | None, help=DATA)
-    texts = describe() | {
-        "method": f"one of {', '.join(METHODS)}",
-        "encoder": f"what is trained: one of {', '.join(ENCODERS)}, or a saved encoder, whose "
-        "training goes on",
+    completing = any(a.startswith("--print_completion") for a in arguments)
+    if completing or mistyped(arguments, (*OWN, "config", "resume")):
+        # Names alone, so that a mistake is answered before torch is imported.
+        _add_run_flags(parser, field_defaults(RunConfig), describe(RunConfig))
+        add_all_settings(parser, _FIRST)
+        return
+    name = chosen_method(arguments)
+    entry = find_method(name)
+    texts = describe(RunConfig) | {
+        "method": f"one of {describe_methods()}",
+        "preset": f"where settings that are not given come from: {', '.join(entry.presets)}",
+        "encoder": f"architecture to train: one of {', '.join(ENCODERS)}, or a saved encoder, "
+        "which is trained further",
     }
-    hints = get_type_hints(RunConfig) | get_type_hints(Settings)
-    add_groups(parser, _GROUPS, hints, texts, field_defaults(RunConfig) | of_methods())
+    parser.epilog = f"Settings are those of {name}; --method X --help shows the settings of X."
+    usual = entry.settings(**entry.presets["default"])
+    defaults = field_defaults(RunConfig) | {
+        key: f"default: {getattr(usual, key):.4g}" for key in ("epochs", "batch_size", "lr")
+    }
+    _add_run_flags(parser, defaults, texts)
+    add_method_flags(parser, entry, entry.settings.names(), setting_names(), skip=_FIRST)
+
+
+def _add_run_flags(parser: ArgumentParser, defaults: dict[str, str], texts: dict[str, str]) -> None:
+    groups = {"to start with": _FIRST, "the run": _RUN}
+    hints = get_type_hints(RunConfig) | get_type_hints(OptimizerSettings)
+    add_groups(parser, groups, hints, describe(OptimizerSettings) | texts, defaults)
 
 
 def run(values: Namespace) -> int:
-    run, resume = asked(
-        placed(values.as_dict(), "config", "out", "encoder"), RunConfig.out, build, continue_config
+    config, resume = config_of_flags(
+        placed(values.as_dict(), "config", "out", "encoder"), RunConfig.out, build, flat
     )
-    typed = (field.name for field in fields(Settings) if values.get(field.name) is not None)
-    check_read(run.method, typed)
+    entry = find_method(config.method)
+    given = {*setting_names(), *(field.name for field in fields(entry.settings))}
+    check_read(entry, sorted(name for name in given if values.get(name) is not None))
     from unscene.evaluate import monitor
     from unscene.train.pretrain import pretrain
 
     measures = {"decoupling": monitor.decoupling, "knn": monitor.neighbour}
-    outcome = pretrain(run, resume=resume, monitor=measures.get(run.monitor))
+    outcome = pretrain(config, resume=resume, monitor=measures.get(config.monitor))
     if outcome.account:
         print(outcome.account)
     return 0 if outcome.finished else 130

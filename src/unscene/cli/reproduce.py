@@ -7,8 +7,9 @@ from typing import get_type_hints
 from jsonargparse import ArgumentParser, Namespace
 
 from unscene.cli.help import add_flag
+from unscene.config import describe
 from unscene.files import expand_home
-from unscene.train.config import RunConfig, describe
+from unscene.train.config import RunConfig
 
 HELP = "one row of a paper's table, from the data to the numbers"
 _OPTIONS = (

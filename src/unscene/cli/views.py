@@ -1,68 +1,74 @@
-"""`unscene views`: look before you train."""
+"""`unscene views`: look at the views of a method before you train."""
 
 from __future__ import annotations
 
-from typing import get_type_hints
+from collections.abc import Sequence
 
 from jsonargparse import ArgumentParser, Namespace
 
 from unscene.cli import DATA
-from unscene.cli.help import add_fields
-from unscene.cli.settings_help import DISTURBANCES, of_methods
+from unscene.cli.help import (
+    add_all_settings,
+    add_method_flags,
+    chosen_method,
+    describe_methods,
+    mistyped,
+)
 from unscene.errors import UnsceneError
 from unscene.files import expand_home
-from unscene.methods.presets import METHODS, PRESETS
-from unscene.methods.settings import Settings
-from unscene.train.config import RunConfig, describe
+from unscene.methods.registry import check_read, find_method, known_methods, setting_names
+from unscene.train.config import RunConfig
 
 HELP = "picture of anchors, positives, negatives and flow"
-
-# What changes nothing that is drawn, such as the optimiser, is left out.
-_GROUPS = {
-    "what is read": ("frames", "stride", "size", "flow"),
-    "views": ("augmentation", "basic_on"),
-    "DSM's disturbances": DISTURBANCES,
-    "HDC": ("contrasts", "crop_first", "crop_reach"),
-    "CMD and unscene": (
-        *("tasks", "foretell", "motion_at", "motion_from", "motion_frames", "motion_gap"),
-        *("motion_limit", "motion_corrected", "context_from"),
-    ),
-}
+_OWN = ("out", "videos", "method", "preset", "seed")
 
 
-def flags(parser: ArgumentParser) -> None:
+def flags(parser: ArgumentParser, arguments: Sequence[str]) -> None:
+    """Add the flags: of the picture, and the settings that change the chosen method's views."""
     parser.usage = "%(prog)s DATA [flags]"
     parser.add_argument("data", type=str, help=DATA)
     parser.add_argument("--out", type=str, default="views.png", help="the picture (.png)")
-    parser.add_argument("--videos", type=int, default=4, help="how many videos to draw")
+    parser.add_argument("--videos", type=int, default=4, help="number of videos to draw")
+    completing = any(a.startswith("--print_completion") for a in arguments)
+    names_only = completing or mistyped(arguments, _OWN)
+    name = RunConfig.method if names_only else chosen_method(arguments)
+    methods = "" if names_only else f", one of {describe_methods()}"
+    presets = "" if names_only else f": {', '.join(find_method(name).presets)}"
     parser.add_argument(
-        "--method",
+        "--method", type=str, default=RunConfig.method, help=f"method whose views to draw{methods}"
+    )
+    parser.add_argument(
+        "--preset",
         type=str,
-        default=RunConfig.method,
-        help=f"whose views, one of {', '.join(METHODS)}",
+        default="default",
+        help=f"where settings that are not given come from{presets}",
     )
-    parser.add_argument(
-        "--preset", type=str, default="default", help=f"one of {', '.join(PRESETS)}"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="decides videos and views")
-    hints, texts, usual = get_type_hints(Settings), describe(Settings), of_methods()
-    for title, names in _GROUPS.items():
-        add_fields(parser.add_argument_group(title), names, hints, texts, usual)
+    parser.add_argument("--seed", type=int, default=0, help="seed of the videos and views")
+    if names_only:
+        add_all_settings(parser, _OWN)
+        return
+    parser.epilog = f"Settings are those of {name}; --method X --help shows the settings of X."
+    entry = find_method(name)
+    others = {each for one in known_methods() for each in find_method(one).settings.drawn_names()}
+    add_method_flags(parser, entry, entry.settings.drawn_names(), others)
 
 
 def run(values: Namespace) -> None:
     if values.seed < 0:
         raise UnsceneError(f"seed {values.seed}: must not be negative")
+    entry = find_method(values.method)
+    given = {*setting_names(), *entry.settings.names()} - set(_OWN)
+    overrides = {name: values[name] for name in given if values.get(name) is not None}
+    check_read(entry, sorted(overrides))
     from unscene.preview.run import preview
 
-    overrides = {name: values[name] for names in _GROUPS.values() for name in names}
     path = preview(
         values.data,
         expand_home(values.out),
         videos=values.videos,
         method=values.method,
         preset=values.preset,
-        overrides={k: v for k, v in overrides.items() if v is not None},
+        overrides=overrides,
         seed=values.seed,
     )
     print(f"picture: {path}")

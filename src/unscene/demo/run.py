@@ -32,7 +32,7 @@ from unscene.progress import count_progress
 from unscene.results.rows import UNTRAINED, Row, write_rows
 from unscene.synthetic.generate import SPLITS, MovingScenes, generate
 from unscene.train.config import build
-from unscene.train.engine import computing_on
+from unscene.train.engine import torch_threads
 from unscene.train.pretrain import pretrain_once
 
 STEPS = 400
@@ -67,7 +67,7 @@ BUDGET: dict[str, Any] = {
 }
 # What only one method reads.
 METHODS: dict[str, dict[str, Any]] = {
-    "moco": {"queue": 16, "batch_negatives": False, "twin_momentum": 0.95},
+    "moco": {"queue": 16, "batch_negatives": False, "key_momentum": 0.95},
     "dsm-triplet": {},
     "unscene": {"predictor_dim": 128},
 }
@@ -137,7 +137,7 @@ def _extract(encoder: ResolvedEncoder, catalogs: Mapping[str, Catalog]) -> dict[
     """Features of all splits."""
     found: dict[str, Features] = {}
     before, total = 0, sum(len(catalog) for catalog in catalogs.values())
-    with count_progress(f"features of {encoder.name}", total) as progress, computing_on(_THREADS):
+    with count_progress(f"features of {encoder.name}", total) as progress, torch_threads(_THREADS):
         for split in SPLITS:
             found[split] = extract(
                 encoder.encoder,

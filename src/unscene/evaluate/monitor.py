@@ -12,11 +12,11 @@ from unscene.encoders import VideoEncoder
 from unscene.evaluate.decoupling import decouple
 from unscene.evaluate.features import extract
 from unscene.evaluate.retrieval import retrieve
-from unscene.methods.settings import Settings
+from unscene.methods.settings import CommonSettings
 from unscene.train.monitor import Measure
 
 
-def decoupling(catalog: Catalog, settings: Settings, seed: int) -> Measure:
+def decoupling(catalog: Catalog, settings: CommonSettings, seed: int) -> Measure:
     """Without labels: the decoupling score of some videos of the training set."""
 
     def measure(encoder: VideoEncoder, count: int, device: torch.device) -> dict[str, float]:
@@ -28,7 +28,7 @@ def decoupling(catalog: Catalog, settings: Settings, seed: int) -> Measure:
     return measure
 
 
-def neighbour(catalog: Catalog, settings: Settings, seed: int) -> Measure:
+def neighbour(catalog: Catalog, settings: CommonSettings, seed: int) -> Measure:
     """With labels: recall@1 among some videos of the training set (leave one out)."""
     labelled = tuple(video for video in catalog.videos if video.label is not None)
 
@@ -41,7 +41,7 @@ def neighbour(catalog: Catalog, settings: Settings, seed: int) -> Measure:
     return measure
 
 
-def _shown(encoder: VideoEncoder, settings: Settings) -> None:
+def _shown(encoder: VideoEncoder, settings: CommonSettings) -> None:
     """Evaluate on clips like those of the training; a saved encoder has them in its spec."""
     s = settings
     encoder.spec = replace(encoder.spec, frames=s.frames, stride=s.stride, size=s.size)

@@ -1,8 +1,11 @@
 """What a method is: views, encoder, head, loss.
 
-A method draws the windows it needs (`sampler`), says what workers add to them (`transforms`), turns
-a batch into a loss (`forward`) and does what follows an optimiser step (`after_step`). It knows
-nothing about devices, epochs or files: that is the trainer's.
+A method says which clips it needs (`sampler`) and what workers add to them (`transforms`), turns a
+batch into a loss (`forward`) and acts after an optimizer step (`after_step`). It knows nothing
+about devices, epochs or files, which are the trainer's.
+
+To add a method, write one file in this folder, or a module of your own, with TITLE, Settings,
+PRESETS and a subclass of `Method` (see `registry`).
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from unscene.device import fp32_context
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.methods.contrastive import Head
-from unscene.methods.settings import Settings
+from unscene.methods.settings import CommonSettings
 from unscene.video.clip import Clip
 from unscene.video.sampling import ClipSampler
 from unscene.views.augment import BasicAugmentation
@@ -29,14 +32,14 @@ from unscene.views.augment import BasicAugmentation
 
 @dataclass(frozen=True)
 class StepResult:
-    """A loss to minimise and numbers to log (detached scalars)."""
+    """A loss to minimize, and numbers to log (detached scalars)."""
 
     loss: Tensor
     metrics: dict[str, Tensor]
 
 
 class Network(nn.Module):
-    """What a method trains: the encoder, and what it needs beside it."""
+    """What a method trains: the encoder, and the networks beside it."""
 
     def __init__(self, encoder: VideoEncoder) -> None:
         super().__init__()
@@ -44,11 +47,14 @@ class Network(nn.Module):
 
 
 class Embedder(Network):
-    """Encoder and head: normalised clips (B, C, T, H, W) -> embeddings (B, D)."""
+    """Encoder and head: normalized clips (B, C, T, H, W) -> embeddings (B, D).
 
-    def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
+    The head is linear, unless the settings have a field `head`.
+    """
+
+    def __init__(self, encoder: VideoEncoder, settings: CommonSettings) -> None:
         super().__init__(encoder)
-        self.head = Head(encoder.dim, settings.dim, settings.head)
+        self.head = Head(encoder.dim, settings.dim, getattr(settings, "head", "linear"))
 
     def forward(self, clip_BCTHW: Tensor) -> Tensor:
         return self.head(self.encoder(clip_BCTHW))
@@ -67,7 +73,7 @@ class Method(nn.Module):
 
     embedder: Network
 
-    def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
+    def __init__(self, encoder: VideoEncoder, settings: CommonSettings) -> None:
         super().__init__()
         self.settings = settings
         if encoder.spec.channels != 3:
@@ -79,7 +85,7 @@ class Method(nn.Module):
         self.embedder = self._network(encoder)
 
     def _network(self, encoder: VideoEncoder) -> Network:
-        """The encoder with what this method puts beside it: one head, if nothing else is said."""
+        """The encoder with the networks beside it: by default one head."""
         return Embedder(encoder, self.settings)
 
     @property
@@ -87,20 +93,22 @@ class Method(nn.Module):
         return self.embedder.encoder
 
     def sampler(self) -> ClipSampler:
-        """The windows a training item is made of."""
+        """The clips that a training item is made of."""
         raise NotImplementedError
 
     def transforms(self) -> dict[str, Callable[[Clip], Clip]]:
-        """What a worker does with each named clip; picklable."""
+        """What a worker does with each named clip; must be picklable."""
         return {}
 
     def vectors(self) -> dict[str, Callable[[Video], bool]]:
-        """Of which videos the vectors are read that the sampler asks for beside a named clip's
-        frames; of all where nothing is said. Picklable."""
+        """For which videos the motion vectors of a named clip are read, if the sampler wants them.
+
+        A clip without a name here: for all videos. Must be picklable.
+        """
         return {}
 
     def learns_from_vectors(self) -> Callable[[Video], bool]:
-        """Tells of which videos the codec's vectors are what the method learns from."""
+        """Return a function that tells whether the method learns from a video's motion vectors."""
         request = self.sampler().draw(3600.0, 25.0, np.random.default_rng(0))
         asked, of = {*request.motion, *request.motion_only}, self.vectors()
         return lambda video: any(name not in of or of[name](video) for name in asked)
@@ -108,7 +116,7 @@ class Method(nn.Module):
     def dataset(
         self, videos: Sequence[Video], *, seed: int = 0, short_side: int | None = None
     ) -> ClipDataset:
-        """What the method reads of checked videos, see ClipDataset."""
+        """Return the dataset of what the method reads of checked videos, see ClipDataset."""
         return ClipDataset(
             videos,
             self.sampler(),
@@ -119,25 +127,33 @@ class Method(nn.Module):
         )
 
     def refuses(self, video: Video) -> str | None:
-        """Why the method cannot learn from a checked video; None if it can."""
+        """Say why the method cannot learn from a checked video; None if it can."""
         return None
 
     def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """The views of a batch by name ("anchor", "positive", "negative"), (B, C, T, H, W)."""
+        """Make the views of a batch by name ("anchor", "positive" ...), each (B, C, T, H, W)."""
         raise NotImplementedError
 
+    def captions(self) -> dict[str, str]:
+        """Say what each view shows, by the name of the view, for the picture of `unscene views`."""
+        return {"anchor": "the clip", "positive": "the same clip with another crop and color"}
+
+    def aim(self) -> str:
+        """Say in one sentence what training does with the views."""
+        return "Training pulls the positive to the anchor and pushes other videos away."
+
     def loss(self, batch: Batch, views: dict[str, Tensor]) -> StepResult:
-        """What the views of a batch cost."""
+        """Compute the loss of the views of a batch."""
         raise NotImplementedError
 
     def forward(self, batch: Batch, generator: torch.Generator) -> StepResult:
-        """Views and loss of a batch; all that is random comes from `generator` (a CPU generator).
+        """Make views and compute the loss; everything random comes from `generator`, on the CPU.
 
         Views are made in fp32 whatever the precision of the networks.
         """
         with fp32_context(batch.index.device):
             views = self.views(batch, generator)
-        with _drawing_from(generator, batch.index.device):
+        with _seeded_from(generator, batch.index.device):
             return self.loss(batch, views)
 
     def after_step(self) -> None:
@@ -145,9 +161,9 @@ class Method(nn.Module):
 
 
 @contextmanager
-def _drawing_from(generator: torch.Generator, device: torch.device) -> Iterator[None]:
-    """What layers draw by themselves (dropout) comes from `generator` too; torch's own state is
-    left as it was."""
+def _seeded_from(generator: torch.Generator, device: torch.device) -> Iterator[None]:
+    """A context in which layers that draw (dropout) are seeded from `generator`; torch's own state
+    is restored."""
     seed = int(torch.randint(2**62, (), generator=generator))
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)

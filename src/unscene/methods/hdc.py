@@ -4,7 +4,7 @@
               positive  the same window, augmented anew: the other side of the spatial contrast (SC)
               second    another window of the video, cut first and then augmented: the other side of
                         the temporal contrast (TC)
-    encoder   any; one for all views (Siamese), no twin, no queue; its last three stages
+    encoder   any; one for all views (Siamese), no momentum encoder, no queue; its last three stages
     head      one for every contrast and stage: two layers, D = 128, L2
     loss      HD-NCE: sum over stages k of alpha_k L_SC^k + beta_k L_TC^k, each InfoNCE among the
               videos of the batch. SC pools over H and W and pairs the time steps of its two views;
@@ -13,23 +13,23 @@
 Each ablation is one flag away: `--contrasts` spatial, temporal or entangled; `--stages 1`, or a
 weight of 0 for any stage; `--stage_weights [1,1,1]`; `--crop_first false`; `--sc_pool 3d`.
 
-Sources. There is no public code, and of the paper we have a summary. It says: the two contrasts and
-what is augmented in each, 2D and 3D pooling, several layers with losses weighed less where lower
-layers are less invariant, and the Siamese network without memory bank or momentum. 16 frames and
-which ablations there are stand in methods.md (section 2). All else is ours:
+Sources: there is no public code, and we have only a summary of the paper. It states the two
+contrasts and what is augmented in each, 2D and 3D pooling, losses at several layers that weigh less
+where lower layers are less invariant, and the Siamese network without memory bank or momentum. 16
+frames and the ablations stand in methods.md (section 2). Everything else is a choice of ours:
 - Stages, weights (0.25, 0.5, 1 for both contrasts), heads, temperature, augmentation, optimiser.
-- The anchor serves both contrasts: three views a video are encoded instead of four.
-- InfoNCE goes both ways, and its negatives are the other view of the batch's other videos, in SC at
-  the same time step: another step of the same video is no negative (SC is not to tell steps apart),
-  and steps of other videos are compared like with like, as the padding of the convolutions makes
-  the first and the last step known by themselves. A video that is in a batch twice is not its own.
-- Negatives come from all processes, with gradient: keys are the network's own here, and without
-  what the other processes' losses ask of them, several processes would train otherwise than one
-  with the same batch.
-- Pooling over space is the encoder's own: the mean, or the maximum for one built with pool "max".
-- The two windows begin `crop_reach` frames apart at most, and may overlap.
+- The anchor serves both contrasts: three views per video are encoded instead of four.
+- InfoNCE goes both ways. Its negatives are the other view of the batch's other videos, in SC at the
+  same time step. Another step of the same video is no negative: SC should not tell steps apart.
+  Steps of other videos are compared at the same position, because the padding of the convolutions
+  makes the first and the last step recognizable. A video that is in a batch twice is masked.
+- Negatives come from all processes, with gradient: keys are the network's own, and without the
+  gradient of the other processes' losses, several processes would not train as one does with the
+  same batch.
+- Pooling over space is the encoder's: the mean, or the maximum for one built with pool "max".
+- The two clips start at most `crop_reach` frames apart, and may overlap.
 - "Temporal crop after augmentation" (`--crop_first false`): parameters are drawn once for the whole
-  video, so both windows get the same crop and colours, and TC's views differ in time only.
+  video, so both clips get the same crop and colors, and TC's views differ in time only.
 - "Entangled": one contrast, 3D pooling, of views that differ in time and in space. Cut first, these
   are the views of TC: as far as the summary goes, the two rows are one and the same.
 """
@@ -37,19 +37,90 @@ which ablations there are stand in methods.md (section 2). All else is ours:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from unscene.config import require
 from unscene.data.loading import Batch
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.methods.base import Method, Network, StepResult
-from unscene.methods.contrastive import Head, gather_with_gradient, info_nce, same_video
-from unscene.methods.progress import rank1
-from unscene.methods.settings import Settings
+from unscene.methods.contrastive import (
+    Head,
+    gather_with_gradient,
+    info_nce,
+    rank1,
+    same_sample_mask,
+)
+from unscene.methods.settings import OURS, CommonSettings
 from unscene.video.sampling import ClipSampler, RandomClipSampler, TwoClipSampler
 from unscene.views.augment import make_view
+
+TITLE = "HDC"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSettings(CommonSettings):
+    """Losses at several stages of the encoder.
+
+    Attributes:
+        head: "linear" or "mlp" (two layers).
+        stages: number of the encoder's last stages that have a loss; 1 is no hierarchy.
+        stage_weights: weight of each stage's loss, shallow to deep (HDC: alpha_k = beta_k); the
+            last `stages` count, and 0 leaves a stage out.
+    """
+
+    head: Literal["linear", "mlp"] = "linear"
+    stages: int = 3
+    stage_weights: tuple[float, ...] = (0.25, 0.5, 1.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, ("stages",), lambda v: v >= 1, "must be at least 1")
+        weights = self.stage_weights[-self.stages :]
+        valid = len(weights) == self.stages and all(weight >= 0 for weight in weights)
+        remedy = f"the last {self.stages}, as many as --stages, must be 0 or more, and not all 0"
+        require(self, ("stage_weights",), lambda _: valid and any(weights), remedy)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(StageSettings):
+    """The spatial and the temporal contrast.
+
+    Attributes:
+        temperature: tau of InfoNCE.
+        contrasts: "spatial" (two views of one clip), "temporal" (of two clips of a video), "both",
+            or "entangled" (one contrast of views that differ in time and in space).
+        sc_pool: "2d" pools H and W for the spatial contrast, which then pairs time steps; "3d"
+            pools everything.
+        crop_first: cut the two clips first and augment each by itself; false: augment the video,
+            both clips alike, and cut then.
+        crop_reach: the two clips start at most so many frames of the video apart.
+    """
+
+    drawn: ClassVar[tuple[str, ...]] = ("contrasts", "crop_first", "crop_reach")
+
+    temperature: float = 0.07
+    contrasts: Literal["both", "spatial", "temporal", "entangled"] = "both"
+    sc_pool: Literal["2d", "3d"] = "2d"
+    crop_first: bool = True
+    crop_reach: int = 250
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, ("temperature",), lambda v: v > 0, "must be above 0")
+        require(self, ("crop_reach",), lambda v: v >= 0, "must not be negative")
+
+
+# Nothing we have of HDC's paper names optimizer, schedule, temperature or head: the first two are
+# DSM's, the others ours.
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": OURS | {"head": "mlp", "temperature": 0.1},
+    "paper": {"head": "mlp"},
+}
 
 # The view that each contrast compares the anchor with.
 _PARTNER = {"spatial": "positive", "temporal": "second", "entangled": "second"}
@@ -61,8 +132,8 @@ class StageEmbedder(Network):
     Args:
         encoder: what is to be trained.
         settings: resolved settings.
-        contrasts: their names.
-        stepwise: of those the ones that compare time steps, not whole clips.
+        contrasts: names of the contrasts.
+        stepwise: those of them that compare time steps, not whole clips.
 
     Raises:
         UnsceneError: the encoder has fewer stages than are asked for.
@@ -71,7 +142,7 @@ class StageEmbedder(Network):
     def __init__(
         self,
         encoder: VideoEncoder,
-        settings: Settings,
+        settings: StageSettings,
         contrasts: tuple[str, ...],
         stepwise: Iterable[str] = (),
     ) -> None:
@@ -117,14 +188,15 @@ class HDC(Method):
         UnsceneError: the encoder has fewer stages than are asked for, or the flags contradict.
     """
 
+    settings: Settings
     embedder: StageEmbedder
 
     def _network(self, encoder: VideoEncoder) -> StageEmbedder:
         s = self.settings
         if s.contrasts == "entangled" and not s.crop_first:
             raise UnsceneError(
-                "contrasts 'entangled': its views differ in space too, and under --crop_first "
-                "false they would not; pass --contrasts temporal"
+                "contrasts 'entangled': its views must differ in space, and with --crop_first "
+                "false they do not; pass --contrasts temporal"
             )
         stepwise = ("spatial",) if s.sc_pool == "2d" else ()
         return StageEmbedder(encoder, s, self.contrasts, stepwise)
@@ -155,11 +227,21 @@ class HDC(Method):
             views["second"] = make_view(second, params, size=size)
         return views
 
+    def captions(self) -> dict[str, str]:
+        how = "its own" if self.settings.crop_first else "the same"
+        return super().captions() | {"second": f"another moment with {how} crop and color"}
+
+    def aim(self) -> str:
+        pulled = {"spatial": "the positive", "temporal": "the second", "entangled": "the second"}
+        views = [pulled[contrast] for contrast in self.contrasts]
+        which = views[0] if len(views) == 1 else "both other views"
+        return f"Training pulls {which} to the anchor and pushes other videos away."
+
     def loss(self, batch: Batch, views: dict[str, Tensor]) -> StepResult:
-        own = same_video(batch.index.to(views["anchor"].device))
-        # One pass for all views, so that batch norm sees them alike.
-        seen = self.embedder(torch.cat(list(views.values())))
-        stages = [dict(zip(views, features.chunk(len(views)), strict=True)) for features in seen]
+        mask = same_sample_mask(batch.index.to(views["anchor"].device))
+        # One pass for all views, so that batch norm treats them alike.
+        embedded = self.embedder(torch.cat(list(views.values())))
+        stages = [dict(zip(views, stage.chunk(len(views)), strict=True)) for stage in embedded]
         weights = self.settings.stage_weights[-len(stages) :]
         losses: list[Tensor] = []
         metrics: dict[str, Tensor] = {}
@@ -170,7 +252,7 @@ class HDC(Method):
                     self.embedder.embed(contrast, stage, features[view])
                     for view in ("anchor", _PARTNER[contrast])
                 )
-                loss, nearest = self._contrast(first, second, own)
+                loss, nearest = self._contrast(first, second, mask)
                 of_contrast.append(weight * loss)
                 if weight:  # in the end that of the deepest stage that learns
                     metrics[f"{contrast}_rank1"] = nearest
@@ -178,12 +260,12 @@ class HDC(Method):
             metrics[contrast] = losses[-1].detach()
         return StepResult(torch.stack(losses).sum(), metrics)
 
-    def _contrast(self, first: Tensor, second: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    def _contrast(self, first: Tensor, second: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """InfoNCE, both ways, of the two sides of a contrast (B, R, D), and its rank1."""
         sides_B2RD = torch.stack([first, second], dim=1)
         a, b = sides_B2RD.permute(1, 2, 0, 3)
         every_a, every_b = gather_with_gradient(sides_B2RD).permute(1, 2, 0, 3)
         tau = self.settings.temperature
-        forth = info_nce(a, b, every_b, temperature=tau, hidden=own)
-        back = info_nce(b, a, every_a, temperature=tau, hidden=own)
-        return (forth + back) / 2, rank1(a.mean(0), b.mean(0), every_b.mean(0), own)
+        forth = info_nce(a, b, every_b, temperature=tau, mask=mask)
+        back = info_nce(b, a, every_a, temperature=tau, mask=mask)
+        return (forth + back) / 2, rank1(a.mean(0), b.mean(0), every_b.mean(0), mask)

@@ -1,40 +1,115 @@
 """MoCo on video: two views of one clip against a queue (He et al. 2020; the DSM paper's baseline).
 
     views     anchor and positive: two crops of the same clip, basic augmentation on both
-    encoder   any; the positive goes through a momentum twin
+    encoder   any; the positive goes through a momentum encoder
     head      linear (DSM paper) or two-layer (MoCo v2), D = 128
     loss      InfoNCE against K features of other videos; in the default preset also against the
-              keys of the batch's other videos (experiments/LOG.md: a queue alone can be told from
-              the positive by its age and its batch, and training collapsed on footage of one place)
+              keys of the batch's other videos (experiments/LOG.md: features of a queue differ from
+              the positive in age and in batch, and an anchor can tell them apart by that alone;
+              training collapsed on footage of one place)
 
-Deviations: no shuffled batch norm. It needs several processes to do anything, and the papers that
-use MoCo on video do not mention it; use SyncBN (`--sync_batchnorm`) where batches are small.
+Deviations: no shuffled batch norm. It only has an effect with several processes, and the papers
+that use MoCo on video do not mention it; use SyncBN (`--sync_batchnorm`) where batches are small.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
 import torch
 from torch import Tensor
 
+from unscene.config import require
 from unscene.data.loading import Batch
 from unscene.encoders import VideoEncoder
 from unscene.methods.base import Embedder, Method, StepResult
-from unscene.methods.contrastive import MomentumTwin, Queue, gather, info_nce
-from unscene.methods.progress import rank1, similarities
-from unscene.methods.settings import Settings
+from unscene.methods.contrastive import (
+    MomentumEncoder,
+    Queue,
+    gather,
+    info_nce,
+    rank1,
+    similarities,
+)
+from unscene.methods.settings import OURS, CommonSettings
 from unscene.video.sampling import ClipSampler, RandomClipSampler
 from unscene.views.augment import make_view
 
+TITLE = "MoCo"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(CommonSettings):
+    """Head, queue and momentum encoder.
+
+    Attributes:
+        head: "linear" (the DSM paper) or "mlp" (two layers, as MoCo v2).
+        temperature: tau of InfoNCE; the smaller, the more the nearest negatives count.
+        key_momentum: m, the share of itself that the momentum encoder keeps at every step.
+        queue: K, how many earlier embeddings are negatives; 0 takes an eighth of the videos, at
+            most 4096. A queue that holds earlier keys of the videos it is compared with makes
+            false negatives of them.
+        queue_of: whose features fill the queue: "anchor" (DSM) or "key" (MoCo).
+        batch_negatives: use the keys of the batch's other videos as negatives too. They are as old
+            as the positive and come from the same forward pass. Features of the queue are and do
+            not, and an anchor can tell them from its positive by that alone.
+    """
+
+    head: Literal["linear", "mlp"] = "linear"
+    temperature: float = 0.07
+    key_momentum: float = 0.99
+    queue: int = 6536
+    queue_of: Literal["anchor", "key"] = "anchor"
+    batch_negatives: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, ("temperature",), lambda v: v > 0, "must be above 0")
+        require(self, ("queue",), lambda v: v >= 0, "must not be negative")
+        require(self, ("key_momentum",), lambda v: 0 <= v <= 1, "must lie in 0..1")
+
+    def fit(self, videos: int) -> Self:
+        """Choose the length of a queue that was left open (0)."""
+        return self if self.queue else replace(self, queue=max(1, min(4096, videos // 8)))
+
+
+# The DSM paper's own (methods.md 1.3 to 1.5); tau = 1 "for simplicity".
+PAPER: dict[str, Any] = {"temperature": 1.0}
+# What the DSM authors' public code does instead (methods.md 1.5, [C]).
+OFFICIAL_CODE: dict[str, Any] = {
+    "temperature": 0.07,
+    "key_momentum": 0.999,
+    "weight_decay": 1e-4,
+    "drops": (120, 160, 200),
+}
+# Temperature and queue that trained best in the trials of experiments/LOG.md; the two-layer head
+# made no difference there.
+QUEUE_OURS: dict[str, Any] = {
+    "head": "mlp",
+    "temperature": 0.1,
+    "queue": 0,
+    "queue_of": "key",
+    "batch_negatives": True,
+}
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": OURS | QUEUE_OURS,
+    "paper": PAPER | {"queue_of": "key"},
+    "official-code": OFFICIAL_CODE | {"queue_of": "key"},
+}
+
 
 class MoCo(Method):
-    """The baseline, and with its hooks changed, DSM."""
+    """The baseline; DSM adds its views and its negative."""
 
+    settings: Settings
     embedder: Embedder
 
     def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
         super().__init__(encoder, settings)
-        self.twin = MomentumTwin(self.embedder)
+        self.momentum_encoder = MomentumEncoder(self.embedder)
         self.queue = Queue(settings.queue, settings.dim)
+        self.register_load_state_dict_pre_hook(_rename_old_weights)
 
     def sampler(self) -> ClipSampler:
         return RandomClipSampler(self.settings.frames, self.settings.stride)
@@ -48,38 +123,45 @@ class MoCo(Method):
 
     def loss(self, batch: Batch, views: dict[str, Tensor]) -> StepResult:
         anchor = self.embedder(views["anchor"])
-        # One pass for all keys: alone, a batch of negatives would have the very thing that makes
-        # them negative normalised away by batch norm.
+        # One pass for all keys: in a batch of negatives alone, batch norm would normalize away the
+        # very thing that makes them negative.
         others = {name: view for name, view in views.items() if name != "anchor"}
-        embedded = self.twin(torch.cat(list(others.values()))).chunk(len(others))
+        embedded = self.momentum_encoder(torch.cat(list(others.values()))).chunk(len(others))
         keys = dict(zip(others, embedded, strict=True))
         negative = keys.get("negative")
-        candidates, hidden = self._candidates(batch, keys["positive"])
+        candidates, mask = self._candidates(batch, keys["positive"])
         loss = info_nce(
             anchor,
             keys["positive"],
             candidates,
             temperature=self.settings.temperature,
             negative=negative,
-            hidden=hidden,
+            mask=mask,
         )
         metrics = similarities(anchor, keys["positive"], negative)
-        metrics["rank1"] = rank1(anchor, keys["positive"], candidates, hidden)
+        metrics["rank1"] = rank1(anchor, keys["positive"], candidates, mask)
         incoming = anchor if self.settings.queue_of == "anchor" else keys["positive"]
         self._incoming = incoming.detach()
         return StepResult(loss, metrics)
 
     def _candidates(self, batch: Batch, key: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Features of other videos (K, D) and which of them an anchor must not see, bool (B, K)."""
+        """Features of other videos (K, D), and a mask of those of the same video, bool (B, K)."""
         queue = self.queue.features.clone()
         if not self.settings.batch_negatives:
             return queue, None
         index = batch.index.to(key.device)
-        own = index[:, None] == gather(index)[None]
-        in_queue = own.new_zeros(len(index), len(queue))
-        return torch.cat([queue, gather(key)]), torch.cat([in_queue, own], dim=1)
+        same_video = index[:, None] == gather(index)[None]
+        in_queue = same_video.new_zeros(len(index), len(queue))
+        return torch.cat([queue, gather(key)]), torch.cat([in_queue, same_video], dim=1)
 
     def after_step(self) -> None:
-        self.twin.follow(self.embedder, self.settings.twin_momentum)
+        self.momentum_encoder.follow(self.embedder, self.settings.key_momentum)
         # Only now: the queue never holds the batch that is compared with it.
         self.queue.push(self._incoming)
+
+
+def _rename_old_weights(module: MoCo, weights: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Checkpoints of version 0.1 call the momentum encoder "twin"."""
+    for name in [name for name in weights if name.startswith(f"{prefix}twin.")]:
+        renamed = prefix + "momentum_encoder." + name.removeprefix(f"{prefix}twin.")
+        weights[renamed] = weights.pop(name)

@@ -1,25 +1,27 @@
-"""What will move where: CMD's motion prediction, for any method that encodes clips (methods.md 3).
+"""Predict future motion from a clip: CMD's task, for any method that encodes clips (methods.md 3).
 
     motion    (B, 2, F, H, W)    R3D-10, stem of stride 1    (B, 512, 1, 7, 7): 49 positions
     clip      (B, 3, T, H, W)    encoder, two scales         (B, C, 2, 7, 7): 98 tokens
               tokens -> transformer, a learned query for every position -> head (predictor.py)
               each position must find the true motion's feature there, among all others
 
-(Sizes of a 16x112x112 clip and F = 8.) Two scales: a ResNet's last map, brought to the size of the
-one before (nearest), and the even and the odd time steps of that one side by side; their sum
-(2048 channels of R3D-26), or all beside each other (`scales`). Other encoders give their last map.
+(Sizes of a 16x112x112 clip and F = 8.) Two scales: a ResNet's last map, upsampled (nearest) to the
+size of the map before it, and the even and odd time steps of that map, concatenated. They are added
+(2048 channels of R3D-26) or concatenated (`scales`). Other encoders give their last map.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unscene.config import require
 from unscene.data.catalog import Video
 from unscene.data.loading import Batch
 from unscene.device import fp32_context
@@ -27,12 +29,13 @@ from unscene.encoders import VideoEncoder, create_encoder
 from unscene.encoders.resnet3d import ResNet3D
 from unscene.methods.contrastive import gather_with_gradient, mean_of_all, rank
 from unscene.methods.predictor import (
+    HEADS,
     LinearPredictor,
     NormHead,
     TransformerPredictor,
     at_positions,
 )
-from unscene.methods.settings import Settings
+from unscene.methods.settings import CommonSettings
 from unscene.motion.flow import make_flow_transform
 from unscene.video.clip import Clip
 from unscene.video.sampling import FutureClipSampler
@@ -47,6 +50,66 @@ _CHANNELS = {"vectors": 2, "vectors+residual": 3, "flow": 2, "difference": 3}
 _READ_AS: dict[str, Literal["vectors", "both"]] = {"vectors": "vectors", "vectors+residual": "both"}
 
 
+@dataclass(frozen=True, kw_only=True)
+class MotionSettings(CommonSettings):
+    """The motion that is predicted, and the networks that predict it.
+
+    Attributes:
+        temperature: tau of InfoNCE.
+        motion_at: predict the motion of the "future", or of the "present" (the clip's end).
+        motion_from: what the motion is: "vectors" (motion vectors), "vectors+residual" (vectors,
+            and what they leave unexplained), "flow" (DIS), or the "difference" of neighboring
+            frames.
+        motion_loss: what is predicted: "nce" (match the motion's feature), or "l2" (the values; the
+            squared error as a share of the mean squared motion).
+        predictor: network that predicts the motion from the clip.
+        scales: how a ResNet's last two maps are combined for the predictor: "sum" or "concat".
+        predictor_dim: width of the predictor; a multiple of 8 for the transformer.
+        predictor_hidden: width of the hidden layer of the heads.
+        motion_frames: F, number of frames of the predicted motion.
+        motion_gap: frames from the clip's last to the motion's first.
+        motion_negatives: motion clips of the same video at other times, as negatives.
+        motion_reach: how far the `motion_negatives` start from the clip, in frames of the video.
+        motion_limit: motion is clamped to so many pixels per frame, and divided by it.
+        motion_corrected: false repeats two slips of CMD's authors: a flip does not negate the x of
+            a vector, and a crop does not rescale it.
+        side_encoders: the motion and key-frame encoders of CMD: "full" (R3D-10, ResNet-10) or
+            "narrow".
+    """
+
+    drawn: ClassVar[tuple[str, ...]] = (
+        *("motion_at", "motion_from", "motion_frames", "motion_gap", "motion_limit"),
+        "motion_corrected",
+    )
+
+    temperature: float = 0.07
+    motion_at: Literal["future", "present"] = "future"
+    motion_from: Literal["vectors", "vectors+residual", "flow", "difference"] = "vectors"
+    motion_loss: Literal["nce", "l2"] = "nce"
+    predictor: Literal["transformer", "linear"] = "transformer"
+    scales: Literal["sum", "concat"] = "sum"
+    predictor_dim: int = 512
+    predictor_hidden: int = 2048
+    motion_frames: int = 8
+    motion_gap: int = 3
+    motion_negatives: int = 3
+    motion_reach: int = 64
+    motion_limit: float = 10.0
+    motion_corrected: bool = True
+    side_encoders: Literal["full", "narrow"] = "full"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        counts = ("predictor_dim", "predictor_hidden", "motion_frames", "motion_gap")
+        require(self, counts, lambda v: v >= 1, "must be at least 1")
+        require(self, ("temperature", "motion_limit"), lambda v: v > 0, "must be above 0")
+        from_zero = ("motion_negatives", "motion_reach")
+        require(self, from_zero, lambda v: v >= 0, "must not be negative")
+        divisor = HEADS if self.predictor == "transformer" else 1
+        remedy = f"must be a multiple of {HEADS}, the transformer's heads"
+        require(self, ("predictor_dim",), lambda v: v % divisor == 0, remedy)
+
+
 class MotionPrediction(nn.Module):
     """Predictor, motion encoder and heads; the encoder of clips is the caller's.
 
@@ -58,7 +121,7 @@ class MotionPrediction(nn.Module):
         positions: (T', H', W') of the future motion.
     """
 
-    def __init__(self, shape: tuple[int, ...], settings: Settings) -> None:
+    def __init__(self, shape: tuple[int, ...], settings: MotionSettings) -> None:
         super().__init__()
         self.settings = s = settings
         channels, *tokens = shape
@@ -81,7 +144,7 @@ class MotionPrediction(nn.Module):
             self.batches: Tensor
             self.register_buffer("usual", torch.zeros(()))  # mean squared motion of batches
             self.register_buffer("batches", torch.zeros(()))
-            self.register_load_state_dict_pre_hook(_begin_anew)
+            self.register_load_state_dict_pre_hook(_add_missing_buffers)
 
     def features(self, motion_BCTHW: Tensor) -> Tensor:
         """Motion windows -> their features at every position, (B, N, dim), normalised."""
@@ -90,20 +153,20 @@ class MotionPrediction(nn.Module):
         return features
 
     def forward(
-        self, maps_BCTHW: Tensor, windows: list[Tensor], own: Tensor
+        self, maps_BCTHW: Tensor, windows: list[Tensor], mask: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of predicting `windows[0]`, and numbers to log.
+        """Return the loss of predicting `windows[0]`, and numbers to log.
 
         Args:
             maps_BCTHW: of the clips, from `two_scales`.
-            windows: motion windows (B, C, F, H, W): the true one, then those of other moments.
-            own: bool (B, world B), from `same_video`.
+            windows: motion clips (B, C, F, H, W): the true one, then those of other moments.
+            mask: bool (B, world B), from `same_sample_mask`.
         """
         predicted = self.predictor(maps_BCTHW)
         if self.settings.motion_loss == "l2":
             target = at_positions(windows[0], self.positions)
-            # A share of what moves at all, 1 for a prediction of nothing: a few pixels on a few
-            # blocks would weigh next to nothing beside another loss.
+            # A share of the motion that there is, 1 for a prediction of zero: the error of a few
+            # pixels in a few blocks would weigh next to nothing beside another loss.
             error = F.mse_loss(self.values(predicted).float(), target)
             loss = error / self._moved(target)
             return loss, {"motion": loss.detach()}
@@ -111,15 +174,15 @@ class MotionPrediction(nn.Module):
         true, *others = self.features(torch.cat(windows)).chunk(len(windows))
         hard = torch.stack(others, dim=1) if others else None
         tau = self.settings.temperature
-        loss, found = position_nce(self.query(predicted), true, hard, own, tau)
+        loss, found = position_nce(self.query(predicted), true, hard, mask, tau)
         return loss, {"motion": loss.detach(), "motion_rank1": found}
 
     def _moved(self, target: Tensor) -> Tensor:
         """The mean squared motion that an error is a share of, a scalar.
 
-        That of the batch in all processes; where next to nothing happens to move in it, a part of
-        the usual. An error as large as always would else be many times all that moved, and a few
-        such batches would be all that a training on calm footage follows.
+        It is that of the batch in all processes, or a part of the running mean if next to nothing
+        moves in the batch. Without that floor, an error of the usual size would be many times the
+        batch's motion, and a few such batches would dominate a training on calm footage.
         """
         moved = mean_of_all(target.square().mean())
         if self.training:
@@ -128,14 +191,16 @@ class MotionPrediction(nn.Module):
         return moved.maximum(_STILL * self.usual).clamp(min=_LEAST)
 
 
-def _begin_anew(module: nn.Module, saved: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Checkpoints from before there was a usual motion go on as if none had been seen."""
+def _add_missing_buffers(
+    module: nn.Module, saved: dict[str, Tensor], prefix: str, *_: object
+) -> None:
+    """Checkpoints from before the running mean existed continue as if nothing had been seen."""
     for name in ("usual", "batches"):
         saved.setdefault(prefix + name, torch.zeros_like(module.get_buffer(name)))
 
 
 def position_nce(
-    query: Tensor, true: Tensor, others: Tensor | None, own: Tensor, temperature: float
+    query: Tensor, true: Tensor, others: Tensor | None, mask: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
     """InfoNCE of every position against all positions of many windows (methods.md 3.3).
 
@@ -143,8 +208,8 @@ def position_nce(
         query: predicted features (B, N, D), normalised.
         true: features of the true motion (B, N, D).
         others: of H other moments of the same videos (B, H, N, D), or None.
-        own: bool (B, world B), from `same_video`: of another place in the batch that shows the
-            same video, nothing is a negative.
+        mask: bool (B, world B), from `same_sample_mask`: nothing of another sample of the same
+            video is a negative.
         temperature: tau > 0.
 
     Returns:
@@ -155,12 +220,12 @@ def position_nce(
     windows = true[:, None] if others is None else torch.cat([true[:, None], others], dim=1)
     here = torch.arange(batch, device=query.device)
     place = here + rank() * batch
-    twin = own.clone()
-    twin[here, place] = False
+    other_sample = mask.clone()
+    other_sample[here, place] = False
     with fp32_context(query.device):
         every = gather_with_gradient(windows)  # (world B, 1 + H, N, D)
         logits = torch.einsum("bnd,chmd->bnchm", query, every)
-        logits = logits.masked_fill(twin[:, None, :, None, None], -torch.inf).flatten(2)
+        logits = logits.masked_fill(other_sample[:, None, :, None, None], -torch.inf).flatten(2)
         first = place[:, None] * windows.shape[1] * positions
         target = first + torch.arange(positions, device=query.device)
         loss = F.cross_entropy((logits / temperature).flatten(0, 1), target.flatten())
@@ -198,22 +263,22 @@ def map_shape(
     return tuple((two_scales(shadow, stages, scales) if scales else stages[-1]).shape[1:])
 
 
-def windows_of(settings: Settings) -> tuple[str, ...]:
-    """Names of the clips that are motion windows, the true one first."""
+def windows_of(settings: MotionSettings) -> tuple[str, ...]:
+    """Names of the motion clips, the true one first."""
     others = settings.motion_negatives if settings.motion_loss == "nce" else 0
     return ("motion", *(f"other{k}" for k in range(others)))
 
 
 def future_windows(
-    settings: Settings,
+    settings: MotionSettings,
     *,
-    context: bool = False,
+    context: Literal["key", "any"] | None = None,
     motion: bool = True,
     shift: tuple[int, int] | None = None,
     loops: bool = True,
     vectors: tuple[str, ...] = (),
 ) -> FutureClipSampler:
-    """The windows that settings ask for; the further ones as FutureClipSampler has them."""
+    """The sampler of the clip, the motion clips and the key frame that settings ask for."""
     s = settings
     return FutureClipSampler(
         s.frames,
@@ -222,8 +287,8 @@ def future_windows(
         gap=s.motion_gap if s.motion_at == "future" else None,
         others=len(windows_of(s)) - 1,
         reach=s.motion_reach,
-        key_only=context and s.context_from == "key",
-        context=context,
+        key_only=context == "key",
+        context=context is not None,
         motion=motion,
         motion_as=_READ_AS.get(s.motion_from, "frames"),
         shift=shift,
@@ -232,13 +297,20 @@ def future_windows(
     )
 
 
-def reads_vectors(settings: Settings) -> bool:
-    """Whether the motion comes from the codec, so that a video without vectors has none."""
+def motion_caption(settings: MotionSettings) -> str:
+    """Say which motion is predicted, for the picture of `unscene views`."""
+    s = settings
+    when = {"future": f"{s.motion_gap} frames after", "present": "at the end of"}[s.motion_at]
+    return f"motion to be predicted: {s.motion_frames} frames, {when} the clip"
+
+
+def reads_vectors(settings: MotionSettings) -> bool:
+    """Whether the motion is motion vectors, so that a video must have some."""
     return settings.motion_from in _READ_AS
 
 
 def refusal(video: Video, least: int, *, vectors: bool) -> str | None:
-    """Why a video has no motion to foretell: shorter than `least` frames, or without vectors."""
+    """Why a video has no motion to predict: shorter than `least` frames, or without vectors."""
     assert video.info is not None
     if video.frames < least:
         return f"{video.frames} frames, and {least} are needed: lower --frames or --stride"
@@ -247,15 +319,17 @@ def refusal(video: Video, least: int, *, vectors: bool) -> str | None:
     return None
 
 
-def flow_of(windows: Iterable[str], settings: Settings) -> dict[str, Callable[[Clip], Clip]]:
-    """What a worker adds to motion windows: optical flow, where that is the motion."""
+def flow_of(windows: Iterable[str], settings: MotionSettings) -> dict[str, Callable[[Clip], Clip]]:
+    """What a worker adds to motion clips: optical flow, where that is the motion."""
     if settings.motion_from != "flow":
         return {}
     return dict.fromkeys(windows, make_flow_transform(settings.size))
 
 
-def motion_view(batch: Batch, name: str, params: ViewParameters, settings: Settings) -> Tensor:
-    """A motion window as the clip's view crops and flips it.
+def motion_view(
+    batch: Batch, name: str, params: ViewParameters, settings: MotionSettings
+) -> Tensor:
+    """A motion clip as the clip's view crops and flips it.
 
     Args:
         batch: with the clip `name`: vectors, frames with vectors or with flow, or frames
@@ -284,7 +358,7 @@ def motion_view(batch: Batch, name: str, params: ViewParameters, settings: Setti
     return torch.cat([maps[:, :, 1:], residual_maps(clip, affine, size)[:, None]], dim=1)
 
 
-def _motion_encoder(s: Settings) -> VideoEncoder:
+def _motion_encoder(s: MotionSettings) -> VideoEncoder:
     if s.side_encoders == "narrow":
         return create_encoder("r3d-narrow", in_channels=_CHANNELS[s.motion_from])
     return create_encoder("r3d10", stem="motion", in_channels=_CHANNELS[s.motion_from])

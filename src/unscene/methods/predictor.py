@@ -1,4 +1,4 @@
-"""What predicts the features of future motion from maps of a clip: CMD's transformer, or a layer.
+"""Networks that predict features of future motion from maps of a clip: CMD's transformer, a layer.
 
 The transformer as the authors' public model builds it: positions are learned and added to queries
 and keys in every layer, not to what is passed on; the decoder begins with zeros, so that a future
@@ -21,7 +21,7 @@ _STD = 0.01
 
 
 class TransformerPredictor(nn.Module):
-    """Maps (B, C, T, H, W) -> what moves at N future positions, (B, N, D).
+    """Maps (B, C, T, H, W) -> features of the motion at N future positions, (B, N, D).
 
     Args:
         channels: C.
@@ -56,7 +56,7 @@ class TransformerPredictor(nn.Module):
 
 
 class LinearPredictor(nn.Module):
-    """Maps -> (B, N, D) without looking around: the tokens that stand at a position, projected."""
+    """Maps -> (B, N, D) without attention: the tokens at a position, projected."""
 
     def __init__(
         self, channels: int, dim: int, tokens: tuple[int, ...], positions: tuple[int, ...]
@@ -71,7 +71,7 @@ class LinearPredictor(nn.Module):
 
 
 class NormHead(nn.Module):
-    """(..., D_in) -> normalised (..., D_out): two layers, each with batch norm (over all rows)."""
+    """(..., D_in) -> normalized (..., D_out): two layers, each with batch norm (over all rows)."""
 
     def __init__(self, dim_in: int, dim_out: int, hidden: int) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ def at_positions(maps_BCTHW: Tensor, positions: tuple[int, ...]) -> Tensor:
 
 
 class _Attention(nn.Module):
-    """x plus what it attends to, normalised."""
+    """x plus what it attends to, normalized."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class _Attention(nn.Module):
 
 
 class _Layer(nn.Module):
-    """Attention among x, in a decoder to what the encoder says, and a feed forward part."""
+    """Self-attention, in a decoder cross-attention to the encoder, and a feed forward part."""
 
     def __init__(self, dim: int, *, crossed: bool = False) -> None:
         super().__init__()

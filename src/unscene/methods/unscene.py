@@ -1,78 +1,127 @@
-"""unscene: the three papers' answers to one bias, in one method [ours].
+"""unscene: the ideas of three papers against scene bias, in one method (ours, from no paper).
 
     views     anchor    basic augmentation
               positive  the same motion: warped (DSM), or over another video's scene (`other_scene`)
               negative  the same scene: shifted, flow scaled (DSM eq. 3, 4)
               motion    what moves after the clip (CMD)
     encoder   any; one for all views; its last `stages` (HDC)
-    head      one for every stage, D = 128, L2; one layer that foretells vectors (foretell.py)
-    loss      mean over stages, weighed as HDC's, of max(|a-p| - |a-n| + margin, 0), plus
-              `foretell` times the share of the future motion that is not foretold: the vectors
-              themselves, at every position (CMD's ablation "regression")
+    head      one for every stage, D = 128, L2; one layer that predicts motion vectors
+              (motion_prediction.py)
+    loss      mean over stages, weighted as HDC's, of max(|a-p| - |a-n| + margin, 0), plus
+              `prediction_weight` times the squared error of the predicted future motion vectors at
+              every position, as a share of the motion there is (CMD's ablation "regression")
 
-Every part is one flag away from being gone: `--other_scene 0`, `--foretell 0`, `--stages 1`;
-without all of them it is DSM (Triplet). docs/results.md says which parts help. CMD's own way to
-foretell, by finding the motion's feature, is `--motion_loss nce --predictor transformer`; here it
-was worse and took twice the time (experiments/LOG.md). The maps of both scales stand beside each
-other (`scales` concat), as they did in all our experiments; CMD adds them.
+Each part can be switched off by one flag: `--other_scene 0`, `--prediction_weight 0`, `--stages 1`;
+without all of them the method is DSM (Triplet). docs/results.md says which parts help. CMD's own
+motion prediction, by matching the motion's feature, is `--motion_loss nce --predictor transformer`;
+here it was worse and took twice the time (experiments/LOG.md). The maps of both scales are
+concatenated (`scales`), as in all our experiments; CMD adds them.
 
-Why these: the triplet within a video learned most of what moves in our experiments, while negatives
-from other videos brought the scene back in (experiments/LOG.md). The positive over another scene is
-what no crop or warp can give: the place itself is exchanged. What moves is cut out by change over
-time (`background_swap`), not by the codec's vectors: held against what is known to move, that cuts
-better at 64 and at 128 pixels (experiments/LOG.md, "What moves, cut out"). Flow is DIS by default:
-with the codec's (`--flow codec`) it learned a little less in every seed. Views of a moving camera,
-and of a video that is its own neighbour in the batch, stay what they are.
+Why these parts: the triplet within a video learned motion best in our experiments, while negatives
+from other videos brought the scene back in (experiments/LOG.md). Pasting the motion over another
+scene does what no crop or warp can do: it replaces the scene. What moves is segmented by change
+over time (`views.background_swap`), not by motion vectors: compared with the known moving pixels,
+that segments better at 64 and at 128 pixels (experiments/LOG.md, "What moves, cut out"). Flow is
+DIS by default: with motion vectors (`--flow codec`) it learned a little less in every seed. Views
+of a moving camera, and of a video next to itself in the batch, keep their background.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from unscene.config import require
 from unscene.data.catalog import Video
 from unscene.data.loading import Batch
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.methods.base import StepResult
-from unscene.methods.contrastive import same_video, triplet
-from unscene.methods.dsm import TripletViews
-from unscene.methods.hdc import StageEmbedder
+from unscene.methods.contrastive import same_sample_mask, similarities, triplet
+from unscene.methods.hdc import StageEmbedder, StageSettings
 from unscene.methods.motion_prediction import (
     MotionPrediction,
+    MotionSettings,
     flow_of,
     future_windows,
     map_shape,
+    motion_caption,
     motion_view,
     reads_vectors,
     refusal,
     two_scales,
     windows_of,
 )
-from unscene.methods.progress import similarities
-from unscene.methods.settings import Settings
+from unscene.methods.settings import OURS
+from unscene.methods.triplet_views import DISTURBED, DisturbanceSettings, TripletViews
 from unscene.video.clip import Clip
 from unscene.video.sampling import ClipSampler, FutureClipSampler
 from unscene.views.augment import ViewParameters
 
+TITLE = "unscene"
 _CONTRAST = "triplet"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Settings(DisturbanceSettings, StageSettings, MotionSettings):
+    """DSM's disturbances, HDC's stages, CMD's motion prediction.
+
+    Attributes:
+        margin: of the triplet loss.
+        prediction_weight: weight of the motion prediction beside the triplet loss; 0: none.
+    """
+
+    drawn: ClassVar[tuple[str, ...]] = ("prediction_weight",)
+
+    margin: float = 0.5
+    prediction_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, ("margin", "prediction_weight"), lambda v: v >= 0, "must not be negative")
+
+
+# Regression of the future vectors beat matching their feature at half the cost
+# (experiments/LOG.md). What each part adds stands in docs/results.md.
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": OURS
+    | DISTURBED
+    | {
+        "basic_on": "all",
+        "head": "mlp",
+        "temperature": 0.1,
+        "other_scene": 0.5,
+        "prediction_weight": 1.0,
+        "stages": 2,
+        "motion_loss": "l2",
+        "predictor": "linear",
+        "scales": "concat",
+    }
+}
+
+
 class UnsceneNetwork(StageEmbedder):
-    """The encoder, a head for every stage, and what foretells motion."""
+    """The encoder, a head for every stage, and the motion prediction."""
 
     def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
         super().__init__(encoder, settings, (_CONTRAST,))
-        if settings.foretell:
+        if settings.prediction_weight:
             shape = map_shape(encoder, settings.frames, settings.size, settings.scales)
             self.motion = MotionPrediction(shape, settings)
 
 
 class Unscene(TripletViews):
-    """DSM's triplet at HDC's depths, with CMD's foretold motion and exchanged scenes."""
+    """DSM's triplet at HDC's stages, with CMD's motion prediction and swapped backgrounds.
 
+    Raises:
+        UnsceneError: neither temporal disturbance is on, so that there is no negative.
+    """
+
+    settings: Settings
     embedder: UnsceneNetwork
 
     def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
@@ -85,12 +134,12 @@ class Unscene(TripletViews):
 
     def sampler(self) -> ClipSampler:
         s, plain = self.settings, self.windows()
-        if not s.foretell:
+        if not s.prediction_weight:
             return plain
         return future_windows(s, shift=plain.shift, loops=plain.loops, vectors=plain.motion)
 
     def transforms(self) -> dict[str, Callable[[Clip], Clip]]:
-        return super().transforms() | flow_of(self._foretold, self.settings)
+        return super().transforms() | flow_of(self._motion_names, self.settings)
 
     def refuses(self, video: Video) -> str | None:
         sampler = self.sampler()
@@ -99,27 +148,38 @@ class Unscene(TripletViews):
         return super().refuses(video) or refusal(video, least, vectors=vectors)
 
     @property
-    def _foretold(self) -> tuple[str, ...]:
-        """Names of the motion windows, the true one first."""
-        return windows_of(self.settings) if self.settings.foretell else ()
+    def _motion_names(self) -> tuple[str, ...]:
+        """Names of the motion clips, the true one first."""
+        return windows_of(self.settings) if self.settings.prediction_weight else ()
 
-    def _beside(self, batch: Batch, params: ViewParameters) -> dict[str, Tensor]:
+    def _further_views(self, batch: Batch, params: ViewParameters) -> dict[str, Tensor]:
         s = self.settings
-        return {name: motion_view(batch, name, params, s) for name in self._foretold}
+        return {name: motion_view(batch, name, params, s) for name in self._motion_names}
+
+    def captions(self) -> dict[str, str]:
+        return super().captions() | {"motion": motion_caption(self.settings)}
+
+    def aim(self) -> str:
+        if not self.settings.prediction_weight:
+            return super().aim()
+        return (
+            "Training pulls the positive to the anchor, pushes the negative away and predicts the "
+            "motion."
+        )
 
     def loss(self, batch: Batch, views: dict[str, Tensor]) -> StepResult:
-        # One pass for all three, so that batch norm sees them alike.
+        # One pass for all three, so that batch norm treats them alike.
         stacked = torch.cat([views[name] for name in ("anchor", "positive", "negative")])
         maps = self.embedder.encoder.forward_stages(stacked)
         loss, metrics = self._triplets(maps)
-        if self.settings.foretell:
-            windows = [views[name] for name in self._foretold]
+        if self.settings.prediction_weight:
+            windows = [views[name] for name in self._motion_names]
             count = len(views["anchor"])
-            own = same_video(batch.index.to(stacked.device), apart=False)
-            own_maps = [m[:count] for m in maps]
-            clips = two_scales(self.embedder.encoder, own_maps, self.settings.scales)
-            foretold, found = self.embedder.motion(clips, windows, own)
-            loss = loss + self.settings.foretell * foretold
+            mask = same_sample_mask(batch.index.to(stacked.device), needs_others=False)
+            anchor_maps = [m[:count] for m in maps]
+            clips = two_scales(self.embedder.encoder, anchor_maps, self.settings.scales)
+            prediction, found = self.embedder.motion(clips, windows, mask)
+            loss = loss + self.settings.prediction_weight * prediction
             metrics |= found
         return StepResult(loss, metrics)
 

@@ -22,19 +22,15 @@ from unscene.encoders import create_encoder
 from unscene.errors import UnsceneError
 from unscene.files import write_atomically
 from unscene.methods.base import Method
-from unscene.methods.presets import SPOKEN, resolve
-from unscene.methods.reads import check_read
-from unscene.methods.registry import create_method
-from unscene.methods.settings import Settings
+from unscene.methods.motion_prediction import MotionSettings, windows_of
+from unscene.methods.registry import create_method, find_method, resolve
+from unscene.methods.settings import CommonSettings
 from unscene.preview import page, tiles
 from unscene.train.config import RunConfig
-from unscene.train.suited import remarks, suited
+from unscene.train.preflight import describe_pitfalls, find_compatible_videos
 from unscene.views import picture
 from unscene.views.augment import IMAGENET_MEAN, IMAGENET_STD, BasicAugmentation, make_view
 from unscene.views.flow import view_flow
-
-# Views that are pictures. The others are motion and are drawn as flow.
-_PICTURES = ("anchor", "positive", "negative", "second", "key")
 
 
 def preview(
@@ -53,7 +49,7 @@ def preview(
         data: as in every command; files that cannot be used are skipped and reported on stderr.
         out: the picture, a file name that ends in .png.
         videos: how many; fewer if DATA has fewer.
-        method, preset, overrides: see `methods.settings.resolve`.
+        method, preset, overrides: see `methods.registry.resolve`.
         seed: of windows and views.
 
     Returns:
@@ -68,28 +64,27 @@ def preview(
     if out.suffix.lower() != ".png":
         raise UnsceneError(f"{out}: the picture is a PNG; give a name that ends in .png")
     settings = resolve(method, preset, overrides)
-    check_read(method, overrides or {})
     drawn = _method(method, settings)
-    catalog = suited(open_catalog(data), drawn)
+    catalog = find_compatible_videos(open_catalog(data), drawn)
     batch = _read(catalog, drawn, videos, seed)
     sheets = _sheets(
         catalog, drawn, _method(method, replace(settings, size=picture.TILE)), batch, seed
     )
-    titles = _titles(settings, sheets[0])
+    titles = _titles(drawn, sheets[0])
     with write_atomically(out) as temporary:
         page.draw_page(
             temporary,
             sheets,
             titles,
-            heading=f"What {SPOKEN.get(method, method)} learns from",
-            caption=_caption(settings, titles),
+            heading=f"What {find_method(method).title} learns from",
+            caption=_caption(drawn),
         )
     return out
 
 
-def _method(name: str, settings: Settings) -> Method:
-    # Views need neither a real encoder nor a queue: the smallest ones are enough.
-    return create_method(name, create_encoder("r3d-narrow"), replace(settings, queue=1))
+def _method(name: str, settings: CommonSettings) -> Method:
+    # Nothing is encoded: the smallest encoder is enough.
+    return create_method(name, create_encoder("r3d-narrow"), settings.fit(1))
 
 
 def _read(catalog: Catalog, method: Method, videos: int, seed: int) -> Batch:
@@ -101,7 +96,7 @@ def _read(catalog: Catalog, method: Method, videos: int, seed: int) -> Batch:
     batch = Batch.of([dataset[draw, index] for draw, index in enumerate(chosen)])
     if catalog.skipped:
         print(catalog.summary(), file=sys.stderr)
-    for remark in remarks(catalog, method, together=0):
+    for remark in describe_pitfalls(catalog, method, together=0):
         print(remark, file=sys.stderr)
     for failure in batch.failures:
         print(f"{failure.path}: {failure.reason} (another video takes its place)", file=sys.stderr)
@@ -114,7 +109,9 @@ def _sheets(
     """Make the views and, with the same random parameters, graph paper at the size of the tiles."""
     drawn = method.views(batch, torch.Generator().manual_seed(seed))
     flows = _flows(batch, drawn, method.settings)
-    drawn = {name: view for name, view in drawn.items() if name in _PICTURES}
+    settings = method.settings  # motion is no picture; it is drawn as flow
+    motion = windows_of(settings) if isinstance(settings, MotionSettings) else ()
+    drawn = {name: view for name, view in drawn.items() if name not in motion}
     paper = Batch({k: tiles.draw_graph_paper(clip) for k, clip in batch.clips.items()}, batch.index)
     ruled = large.views(paper, torch.Generator().manual_seed(seed))
     views = {k: picture.to_rgb(v, IMAGENET_MEAN, IMAGENET_STD) for k, v in drawn.items()}
@@ -132,7 +129,7 @@ def _sheets(
 
 
 def _flows(
-    batch: Batch, views: dict[str, Tensor], settings: Settings
+    batch: Batch, views: dict[str, Tensor], settings: CommonSettings
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Make flow by the name of its row, with the frames over which it is drawn.
 
@@ -146,7 +143,9 @@ def _flows(
         shown = picture.to_rgb(make_view(clip, params, size=size), params.mean, params.std)
         found["flow"] = view_flow(clip.flow, params.affine, (size, size)).numpy(), shown
     motion = views.get("motion")
-    if motion is not None and settings.motion_from != "difference":
+    if motion is None or not isinstance(settings, MotionSettings):
+        return found
+    if settings.motion_from != "difference":
         back = -motion[:, :2].permute(0, 2, 3, 4, 1) * (settings.motion_limit * 2 / size)
         still = views["anchor"][:, :, -1:].expand(-1, -1, motion.shape[2] + 1, -1, -1)
         found["motion"] = back.numpy(), picture.to_rgb(still, IMAGENET_MEAN, IMAGENET_STD)
@@ -164,61 +163,16 @@ def _names(videos: list[Video]) -> list[str]:
     return names
 
 
-def _titles(settings: Settings, sheet: page.VideoViews) -> dict[str, str]:
+def _titles(method: Method, sheet: page.VideoViews) -> dict[str, str]:
     """Describe every row of the picture."""
-    how = {
-        (True, True): "shifted in time, each step stretched or stalled",
-        (True, False): "each step stretched or stalled",
-        (False, True): "another moment of the video",
-    }
-    sentences = {
-        "anchor": "the clip",
-        "positive": _positive(settings),
-        "negative": "same scene, disturbed motion: "
-        + how.get((settings.flow_scaling, settings.shift), ""),
-        "second": "another moment with "
-        + ("its own crop and color" if settings.crop_first else "the same crop and color"),
-    }
-    if "key" in sheet.views:
-        sentences["key"] = "a key frame, to be matched with its clip"
-    titles = {name: text for name, text in sentences.items() if name in sheet.views}
-    if "flow" in sheet.flows:
-        titles["flow"] = "optical flow of the clip the negative is made from"
-    if "motion" in sheet.flows:
-        when = {"future": f"{settings.motion_gap} frames after", "present": "at the end of"}
-        titles["motion"] = (
-            f"motion to be predicted: {settings.motion_frames} frames, {when[settings.motion_at]} "
-            "the clip"
-        )
-    return titles
+    captions = method.captions()
+    return {name: captions.get(name, "") for name in (*sheet.views, *sheet.flows)}
 
 
-def _positive(settings: Settings) -> str:
-    """Describe what the positive shares with the anchor and what it does not."""
-    scene = ["warped scene"] if settings.warp else []
-    if settings.other_scene:
-        scene.append("sometimes the scene of another video")
-    if not scene:
-        return "the same clip with another crop and color"
-    return f"same motion, {', '.join(scene)}"
-
-
-def _caption(settings: Settings, titles: dict[str, str]) -> str:
+def _caption(method: Method) -> str:
+    settings = method.settings
     every = {1: "consecutive", 2: "every 2nd", 3: "every 3rd"}
     stride = every.get(settings.stride, f"every {settings.stride}th")
     odd = "" if settings.augmentation == "none" else " Color changes are part of it."
     shown = f"{settings.frames} frames, {stride}, {settings.size} \u00d7 {settings.size} pixels"
-    return f"{_aim(settings, titles)} Shown as the network sees it: {shown}.{odd}"
-
-
-def _aim(settings: Settings, titles: dict[str, str]) -> str:
-    pulled = [f"the {name}" for name in ("positive", "second") if name in titles]
-    if not pulled:
-        tasks = {"motion": "predicts the motion", "context": "matches the clip with its key frame"}
-        parts = [text for task, text in tasks.items() if settings.tasks in (task, "both")]
-        return f"From the anchor, training {' and '.join(parts)}."
-    away = "the negative" if "negative" in titles else "other videos"
-    near = pulled[0] if len(pulled) == 1 else "both other views"
-    if settings.foretell:
-        return f"Training pulls {near} to the anchor, pushes {away} away and predicts the motion."
-    return f"Training pulls {near} to the anchor and pushes {away} away."
+    return f"{method.aim()} Shown as the network sees it: {shown}.{odd}"

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unscene.config import read_table
 from unscene.errors import UnsceneError
 from unscene.evaluate.finetuning import config as finetune_config
-from unscene.train import config
+from unscene.train import config as pretrain_config
 
 DATASETS = ("ucf101", "hmdb51", "kinetics")
 PAPERS = ("dsm", "cmd", "hdc")
@@ -73,7 +74,7 @@ def read_recipe(path: str | Path) -> Recipe:
     path = Path(path)
     if not path.exists():
         raise UnsceneError(_no_recipe(path))
-    content = config.read_table(path)
+    content = read_table(path)
     if not set(content) >= _TABLE:
         raise UnsceneError(f"{path}: a recipe is a YAML table with {', '.join(sorted(_TABLE))}")
     check = _Checks(path)
@@ -83,7 +84,7 @@ def read_recipe(path: str | Path) -> Recipe:
     pretrain = check.table("pretrain", content.get("pretrain") or {})
     if pretrain:
         check.one_of("pretrain: data", pretrain.get("data"), DATASETS)
-        check.settings("pretrain", config.build, pretrain)
+        check.settings("pretrain", pretrain_config.build, pretrain)
     stages = content["evaluate"]
     check.that(
         "evaluate",

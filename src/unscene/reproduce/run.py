@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from unscene import files
+from unscene.config import CONFIG, check_same, continue_config, read_config
+from unscene.device import count_processes
 from unscene.errors import UnsceneError
 from unscene.evaluate.finetuning import config as finetune_config
 from unscene.evaluate.finetuning.config import FinetuneConfig
@@ -27,10 +29,13 @@ from unscene.reproduce.recipe import Recipe, folder
 from unscene.results.rows import Row, read_rows
 from unscene.train import config as pretrain_config
 from unscene.train import engine
-from unscene.train.beginning import beginning
-from unscene.train.callbacks import CHECKPOINT
-from unscene.train.config import CONFIG, RunConfig, check_same, read_config
-from unscene.train.preflight import PROCESSES, opened
+from unscene.train.config import RunConfig
+from unscene.train.preflight import (
+    CHECKPOINT,
+    PROCESSES,
+    open_checkpoint,
+    open_initial_encoder,
+)
 from unscene.train.pretrain import pretrain_once
 
 RESULTS = "results.jsonl"
@@ -122,14 +127,13 @@ def reproduce(
     rows: list[Row] = []
     for place, config in tunings.items():
         if (place / RESULTS).exists():
-            finetune_config.continue_config(
-                read_config(place / CONFIG), finetune_config.flat(config)
-            )
+            build, flat = finetune_config.build, finetune_config.flat
+            continue_config(build, flat, read_config(place / CONFIG), flat(config))
             rows += _rows(place / RESULTS)
         else:
             rows += finetune(config, resume=(place / CHECKPOINT).exists())
     # One process makes a retrieval, when no training is left that others would have to wait for.
-    if not engine.first():
+    if not engine.is_first_process():
         return []
     for stage, split, place in run.stages("retrieve"):
         rows += _retrieve(run, stage, split, place)
@@ -210,22 +214,22 @@ def _share(batch: int, config: RunConfig | FinetuneConfig, what: str) -> int:
     A run that was begun keeps its parts, so that it compares equal to itself where it is finished;
     one that is not finished says by itself how many devices it needs.
     """
-    world = engine.world_size(config)
+    processes = count_processes(config.devices, config.accelerator)
     checkpoint = Path(config.out) / CHECKPOINT
     if checkpoint.exists():
-        world = opened(checkpoint).get(PROCESSES, world)
-    if batch % world:
-        fitting = ", ".join(str(n) for n in range(1, world) if batch % n == 0)
+        processes = open_checkpoint(checkpoint).get(PROCESSES, processes)
+    if batch % processes:
+        fitting = ", ".join(str(n) for n in range(1, processes) if batch % n == 0)
         raise UnsceneError(
-            f"{what}: a batch of {batch} cannot be shared alike by {world} devices, and another "
-            f"batch would not be the paper's; give --devices one of {fitting}"
+            f"{what}: a batch of {batch} cannot be shared equally by {processes} devices, and "
+            f"another batch would not be the paper's; give --devices one of {fitting}"
         )
-    return batch // world
+    return batch // processes
 
 
 def _pretrain(config: RunConfig) -> None:
     outcome = pretrain_once(config)
-    if engine.first():
+    if engine.is_first_process():
         print(outcome.account if outcome else f"{config.out}: already finished")
 
 
@@ -264,5 +268,5 @@ def _rows(path: Path) -> list[Row]:
 
 def _smallest(encoder: str) -> dict[str, int]:
     """The smallest clip an encoder takes, of a few frames at least."""
-    t, h, w = beginning(encoder, {}).minimum
+    t, h, w = open_initial_encoder(encoder, {}).minimum
     return {"frames": max(t, 4), "size": max(h, w, 32), "stride": 1}

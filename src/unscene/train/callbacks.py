@@ -23,9 +23,8 @@ from unscene.errors import UnsceneError
 from unscene.files import write_atomically, write_text
 from unscene.progress import progress_bar
 from unscene.train.module import PretrainModule
-from unscene.train.preflight import PROCESSES, VIDEOS
+from unscene.train.preflight import CHECKPOINT, PROCESSES, VIDEOS
 
-CHECKPOINT = "last.ckpt"
 Report = Callable[[int, int, dict[str, float]], None]
 
 

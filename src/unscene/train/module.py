@@ -11,16 +11,17 @@ from torch.utils.data import DataLoader
 from unscene.data.catalog import Skipped, Video
 from unscene.data.loading import Batch, StepBatches, make_loader
 from unscene.methods.base import Method
-from unscene.methods.settings import Settings
-from unscene.train.optimizer import check_finite, optimisers, step_generator
+from unscene.methods.settings import CommonSettings
+from unscene.train.optimizer import check_finite, create_optimizer, step_generator
 
 
 class PretrainModule(L.LightningModule):
     """Args:
     method: what is trained.
     videos: of a checked catalog.
-    seed: of windows and views.
-    max_steps: optimiser steps, or None for `settings.epochs`.
+    seed: of clips and views.
+    processes: that share each batch.
+    max_steps: optimizer steps, or None for `settings.epochs`.
     workers: reading processes.
     short_side: see `ClipDataset`.
     """
@@ -31,6 +32,7 @@ class PretrainModule(L.LightningModule):
         videos: tuple[Video, ...],
         *,
         seed: int,
+        processes: int,
         max_steps: int | None,
         workers: int,
         short_side: int | None,
@@ -38,20 +40,15 @@ class PretrainModule(L.LightningModule):
         super().__init__()
         self.method = method
         self.videos, self.seed, self.workers = videos, seed, workers
-        self.short_side = short_side
+        self.processes, self.short_side = processes, short_side
         self.failures: dict[str, Skipped] = {}
-        self._max_steps = max_steps
+        batch_size = method.settings.batch_size
+        self.epoch_steps = StepBatches(len(videos), batch_size, world=processes).epoch_steps
+        self.total_steps = max_steps or method.settings.epochs * self.epoch_steps
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> CommonSettings:
         return self.method.settings
-
-    def epoch_steps(self, world: int = 1) -> int:
-        """Steps that show every video once."""
-        return StepBatches(len(self.videos), self.settings.batch_size, world=world).epoch_steps
-
-    def total_steps(self, world: int = 1) -> int:
-        return self._max_steps or self.settings.epochs * self.epoch_steps(world)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         dataset = self.method.dataset(self.videos, seed=self.seed, short_side=self.short_side)
@@ -60,9 +57,9 @@ class PretrainModule(L.LightningModule):
             self.settings.batch_size,
             seed=self.seed,
             rank=self.global_rank,
-            world=self.trainer.world_size,
+            world=self.processes,
             position=lambda: self.trainer.global_step,
-            steps=self.total_steps(self.trainer.world_size),
+            steps=self.total_steps,
         )
         return make_loader(
             dataset, batches, workers=self.workers, pin_memory=self.device.type == "cuda"
@@ -82,11 +79,9 @@ class PretrainModule(L.LightningModule):
         self.method.after_step()
 
     def configure_optimizers(self) -> Any:
-        world = self.trainer.world_size
-        return optimisers(
+        return create_optimizer(
             self.settings,
             (p for p in self.method.parameters() if p.requires_grad),
-            self.total_steps(world),
-            self.epoch_steps(world),
-            nesterov=self.settings.nesterov,
+            self.total_steps,
+            self.epoch_steps,
         )

@@ -1,53 +1,37 @@
-"""What an optimiser step needs, in pre-training and fine-tuning alike."""
+"""Optimizer, schedule and random numbers of a step, in pre-training and fine-tuning alike."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from unscene.config import OptimizerSettings
 from unscene.errors import UnsceneError
 
 
-class Schedule(Protocol):
-    """The part of some settings that says how the learning rate goes."""
-
-    @property
-    def schedule(self) -> Literal["step", "cosine", "constant"]: ...
-    @property
-    def warmup(self) -> float: ...
-    @property
-    def drops(self) -> tuple[int, ...]: ...
-
-
-class Optimised(Schedule, Protocol):
-    """The part of some settings that says what optimises."""
-
-    @property
-    def optimizer(self) -> Literal["sgd", "adamw"]: ...
-    @property
-    def lr(self) -> float: ...
-    @property
-    def momentum(self) -> float: ...
-    @property
-    def weight_decay(self) -> float: ...
-
-
-def optimisers(
-    settings: Optimised,
+def create_optimizer(
+    settings: OptimizerSettings,
     parameters: Iterable[nn.Parameter],
     total: int,
     epoch_steps: int,
     *,
     drop_factor: float = 0.1,
-    nesterov: bool = False,
 ) -> dict[str, Any]:
-    """Optimiser and schedule as Lightning's `configure_optimizers` returns them."""
+    """Create optimizer and schedule as Lightning's `configure_optimizers` returns them.
+
+    Args:
+        settings: of the optimizer.
+        parameters: to train.
+        total: steps of the run.
+        epoch_steps: steps of an epoch.
+        drop_factor: what the "step" schedule multiplies the learning rate by.
+    """
     s = settings
     optimizer: torch.optim.Optimizer
     if s.optimizer == "sgd":
@@ -56,7 +40,7 @@ def optimisers(
             lr=s.lr,
             momentum=s.momentum,
             weight_decay=s.weight_decay,
-            nesterov=nesterov,
+            nesterov=s.nesterov,
         )
     else:
         optimizer = torch.optim.AdamW(parameters, lr=s.lr, weight_decay=s.weight_decay)
@@ -70,9 +54,14 @@ def optimisers(
 
 
 def lr_factor(
-    settings: Schedule, step: int, total: int, epoch_steps: int, *, drop_factor: float = 0.1
+    settings: OptimizerSettings,
+    step: int,
+    total: int,
+    epoch_steps: int,
+    *,
+    drop_factor: float = 0.1,
 ) -> float:
-    """What the learning rate is multiplied by at a step: warm-up times schedule."""
+    """Return what the learning rate is multiplied by at a step: warm-up times schedule."""
     warm = settings.warmup * total
     rise = min(1.0, (step + 1) / warm) if warm >= 1 else 1.0
     if settings.schedule == "step":
@@ -83,17 +72,17 @@ def lr_factor(
 
 
 def step_generator(module: L.LightningModule, seed: int) -> torch.Generator:
-    """A generator of its own for every step and process: resuming needs no generator state."""
+    """Return a generator for this step and process, so that resuming needs no generator state."""
     entropy = np.random.SeedSequence([seed, module.global_step, module.global_rank])
     return torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
 
 
 def check_finite(loss: Tensor, module: L.LightningModule, lr: float, *remedies: str) -> None:
-    """Raise UnsceneError if the loss is no number: at which step, and what to try.
+    """Raise UnsceneError if the loss is not finite; it says at which step and what to try.
 
     Args:
-        lr: as it was set, before warm-up and schedule.
-        remedies: beside a smaller learning rate, a longer warm-up and full precision.
+        lr: peak learning rate, before warm-up and schedule.
+        remedies: in addition to a smaller learning rate, a longer warm-up and full precision.
     """
     if torch.isfinite(loss):
         return
@@ -101,6 +90,6 @@ def check_finite(loss: Tensor, module: L.LightningModule, lr: float, *remedies: 
     others = "".join(f"{remedy}, " for remedy in remedies)
     raise UnsceneError(
         f"the loss became {loss.item()} at step {module.global_step} (learning rate {rate:.3g}). "
-        f"Begin again in another --out with a smaller --lr (half of {lr:g}), a longer --warmup, "
+        f"Start again in another --out with a smaller --lr (half of {lr:g}), a longer --warmup, "
         f"{others}or --precision 32-true. What this run saved before is kept."
     )

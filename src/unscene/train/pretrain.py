@@ -6,8 +6,8 @@ OUT/encoder.json
 OUT/last.ckpt              everything `--resume` needs
 OUT/metrics.csv            the numbers of the run, by step; also under OUT/tensorboard. A
                            resumed run keeps the rows of the steps before its checkpoint
-OUT/summary.json           the account: videos used, skipped and why, steps, time; of a resumed run
-                           the parts before are counted in
+OUT/summary.json           videos used, videos skipped and why, steps, time; a resumed run includes
+                           its earlier parts
 """
 
 from __future__ import annotations
@@ -22,38 +22,32 @@ from typing import Any
 
 import lightning as L
 
+from unscene.config import CONFIG, as_plain, continue_config, read_config, save_config
 from unscene.data.catalog import Catalog
 from unscene.data.listing import open_catalog
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.methods.base import Method
-from unscene.methods.presets import fit_queue
 from unscene.methods.registry import create_method
-from unscene.methods.settings import Settings, as_plain
+from unscene.methods.settings import CommonSettings
 from unscene.progress import format_duration
 from unscene.train import engine
-from unscene.train.beginning import encoder_of
-from unscene.train.callbacks import (
-    CHECKPOINT,
-    Progress,
-    Report,
-    Saver,
-    StopOnSignal,
-    write_summary,
-)
-from unscene.train.config import (
-    CONFIG,
-    RunConfig,
-    continue_config,
-    flat,
-    read_config,
-    save_config,
-)
+from unscene.train.callbacks import Progress, Report, Saver, StopOnSignal, write_summary
+from unscene.train.config import RunConfig, build, flat
 from unscene.train.metrics import quiet
 from unscene.train.module import PretrainModule
 from unscene.train.monitor import Measure, Monitor
-from unscene.train.preflight import check_networks, check_videos, names_of
-from unscene.train.suited import remarks, suited
+from unscene.train.preflight import (
+    CHECKPOINT,
+    Start,
+    begin,
+    check_networks,
+    check_videos,
+    describe_pitfalls,
+    find_compatible_videos,
+    identify_videos,
+    initial_encoder,
+)
 
 SUMMARY = "summary.json"
 _SAVE_AT_LEAST = 500  # steps
@@ -61,11 +55,11 @@ _SAVE_AT_LEAST = 500  # steps
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run ended with.
+    """The result of a run.
 
     Attributes:
         out: its folder.
-        steps: optimiser steps made in all, this run and those it continued.
+        steps: optimizer steps in all, of this run and those it continued.
         finished: False if it was stopped before its last step.
         seconds: spent in training steps, this run and those it continued.
         clips_per_second: over all of those.
@@ -88,69 +82,84 @@ def pretrain(
     resume: bool = False,
     catalog: Catalog | None = None,
     report: Report | None = None,
-    monitor: Callable[[Catalog, Settings, int], Measure] | None = None,
+    monitor: Callable[[Catalog, CommonSettings, int], Measure] | None = None,
 ) -> Outcome:
-    """Run (or continue) a pre-training.
+    """Pre-train an encoder, or continue a pre-training.
 
     Args:
         config: the run.
         resume: continue from OUT/last.ckpt.
-        catalog: the checked videos, if they are at hand; else `config.data` is opened.
-        report: called as report(step, total, metrics) after every step; no progress bar then.
-        monitor: makes what is measured now and then from the videos, the settings and the seed.
+        catalog: checked videos; not given: `config.data` is opened.
+        report: called as report(step, total, metrics) after every step, instead of a progress bar.
+        monitor: makes the measure for the monitoring from the videos, the settings and the seed.
 
     Raises:
         UnsceneError: no usable video, an unknown name, OUT holds another run, nothing to resume,
-            other videos or processes than what is resumed began with, no labels for --monitor knn,
-            a loss that is not finite, a disk that is full.
+            other videos or processes than the resumed run started with, no labels for
+            --monitor knn, a loss that is not finite, a full disk.
     """
-    checkpoint = engine.begin(config, resume=resume)
-    encoder = encoder_of(config, resume)  # before any file is opened: can it take these clips?
-    began = encoder.spec.trained_on
+    start = begin(config, resume=resume)
+    encoder = initial_encoder(config, resume)  # before any file is opened: can it take these clips?
+    history = encoder.spec.trained_on
     catalog = catalog or open_catalog(config.data)
-    method, catalog = _method(config, encoder, catalog, resume)
+    method, catalog = _create_method(config, encoder, catalog, resume)
     config = replace(config, settings=method.settings)
-    _tell(config, catalog, method)
-    if checkpoint is not None:
-        check_videos(checkpoint, catalog)
+    _print_pitfalls(config, start, catalog, method)
+    if start.checkpoint is not None:
+        check_videos(start.checkpoint, catalog)
     if monitor is not None and config.monitor == "knn":
         _check_labels(catalog)
     module = PretrainModule(
         method,
         catalog.videos,
         seed=config.seed,
+        processes=start.processes,
         max_steps=config.max_steps,
         workers=config.workers,
         short_side=config.short_side or None,
     )
-    if checkpoint is not None:
-        check_networks(checkpoint, module)
-    stop = StopOnSignal()
-    with stop.listening(), quiet(), engine.computing_on(config.threads):
-        progress, saver = _callbacks(config, module, catalog, report, began)
-        callbacks: list[L.Callback] = [stop, progress, saver]
-        watch = None
-        if monitor is not None:
-            watch = Monitor(monitor(catalog, config.settings, config.seed))
+    if start.checkpoint is not None:
+        check_networks(start.checkpoint, module)
+    measure = monitor(catalog, config.settings, config.seed) if monitor is not None else None
+    trainer, progress, watch = _fit(config, start, module, catalog, report, measure, history)
+    return _conclude(config, module, catalog, trainer, progress, watch)
+
+
+def _fit(
+    config: RunConfig,
+    start: Start,
+    module: PretrainModule,
+    catalog: Catalog,
+    report: Report | None,
+    measure: Measure | None,
+    history: dict[str, Any],
+) -> tuple[L.Trainer, Progress, Monitor | None]:
+    """Train to the end or the first Ctrl-C."""
+    stop, watch = StopOnSignal(), None
+    with stop.listening(), quiet(), engine.torch_threads(config.threads):
+        progress = Progress(module.total_steps, report)
+        callbacks: list[L.Callback] = [stop, progress, _saver(config, module, catalog, history)]
+        if measure is not None:
+            watch = Monitor(measure)
             progress.beside = watch.told
-            callbacks.insert(1, watch)  # before the bar: its time is no waiting for data
-        trainer = engine.trainer(
+            callbacks.insert(1, watch)  # before the bar: its time is not waiting for data
+        trainer = engine.create_trainer(
             config,
+            start,
             callbacks,
-            total=progress.total,
-            resume=resume,
+            total=module.total_steps,
             clip_gradient=config.settings.clip_gradient,
         )
         if trainer.is_global_zero:
             save_config(config.out, flat(config), "unscene pretrain")
-        engine.fit(trainer, module, stop, checkpoint)
-    return _conclude(config, module, catalog, trainer, progress, watch)
+        engine.fit(trainer, module, stop, start.checkpoint)
+    return trainer, progress, watch
 
 
 def pretrain_once(
     config: RunConfig, *, catalog: Catalog | None = None, report: Report | None = None
 ) -> Outcome | None:
-    """Pre-train, or go on where `config.out` was left; None if it was finished before.
+    """Pre-train, or continue where `config.out` was stopped; None if it was finished before.
 
     Args:
         config, catalog, report: as `pretrain` takes them.
@@ -162,7 +171,7 @@ def pretrain_once(
     out = Path(config.out)
     resume = (out / CHECKPOINT).exists()
     if resume:
-        config = continue_config(read_config(out / CONFIG), flat(config))
+        config = continue_config(build, flat, read_config(out / CONFIG), flat(config))
         if _finished(out / SUMMARY):
             return None
     outcome = pretrain(config, resume=resume, catalog=catalog, report=report)
@@ -177,51 +186,47 @@ def _finished(summary: Path) -> bool:
     return summary.exists() and json.loads(summary.read_text(encoding="utf-8"))["finished"]
 
 
-def _method(
+def _create_method(
     config: RunConfig, encoder: VideoEncoder, catalog: Catalog, resume: bool
 ) -> tuple[Method, Catalog]:
-    """The method, its weights as the seed draws them, and the videos it can learn from.
+    """Create the method, with weights as the seed draws them, and find the videos it can use.
 
-    A queue that was left open suits the number of those. Only the method tells which they are, so
-    it is made again, from the seed, where it refuses so many that its queue was too long for them.
+    Settings that are open (the length of the queue) are fitted to the number of those videos. Only
+    the method tells which they are, so it is created again, from the seed, if it refuses so many
+    that its settings no longer fit.
     """
-    before = fit_queue(config.settings, len(catalog))
+    before = config.settings.fit(len(catalog))
     method = create_method(config.method, encoder, before)
-    catalog = suited(catalog, method)
-    after = fit_queue(config.settings, len(catalog))
+    catalog = find_compatible_videos(catalog, method)
+    after = config.settings.fit(len(catalog))
     if after != before:
-        method = create_method(config.method, encoder_of(config, resume), after)
+        method = create_method(config.method, initial_encoder(config, resume), after)
     return method, catalog
 
 
-def _tell(config: RunConfig, catalog: Catalog, method: Method) -> None:
-    together = config.settings.batch_size * engine.world_size(config)
-    if engine.first():
-        for remark in remarks(catalog, method, together=together):
-            print(remark, file=sys.stderr)
+def _print_pitfalls(config: RunConfig, start: Start, catalog: Catalog, method: Method) -> None:
+    together = config.settings.batch_size * start.processes
+    if engine.is_first_process():
+        for sentence in describe_pitfalls(catalog, method, together=together):
+            print(sentence, file=sys.stderr)
 
 
 def _check_labels(catalog: Catalog) -> None:
     if all(video.label is None for video in catalog.videos):
         raise UnsceneError(
-            f"--monitor knn asks for the nearest video of the same label, and no video of "
-            f"{catalog.source} has one: give class folders or a CSV with the column label, or "
+            f"--monitor knn looks for the nearest video of the same label, and no video of "
+            f"{catalog.source} has a label: give class folders or a CSV with the column label, or "
             "--monitor decoupling, which needs none"
         )
 
 
-def _callbacks(
-    config: RunConfig,
-    module: PretrainModule,
-    catalog: Catalog,
-    report: Report | None,
-    began: dict[str, Any],
-) -> tuple[Progress, Saver]:
-    world = engine.world_size(config)
-    progress = Progress(module.total_steps(world), report)
-    saver = Saver(
+def _saver(
+    config: RunConfig, module: PretrainModule, catalog: Catalog, history: dict[str, Any]
+) -> Saver:
+    """What saves the checkpoint, and the encoder with its history."""
+    return Saver(
         Path(config.out),
-        config.save_every or max(module.epoch_steps(world), _SAVE_AT_LEAST),
+        config.save_every or max(module.epoch_steps, _SAVE_AT_LEAST),
         {
             "method": config.method,
             "preset": config.preset,
@@ -229,11 +234,10 @@ def _callbacks(
             "data": catalog.fingerprint(),
             "videos": len(catalog),
             "settings": as_plain(config.settings),
-            **({"began": began} if began else {}),
+            **({"began": history} if history else {}),
         },
-        names_of(catalog),
+        identify_videos(catalog),
     )
-    return progress, saver
 
 
 def _conclude(
@@ -251,11 +255,11 @@ def _conclude(
     failures = list(module.failures.values())
     lines = [
         f"{'finished' if finished else 'stopped'} after {steps} of {progress.total} steps "
-        f"({steps * config.settings.batch_size * trainer.world_size / len(catalog):.1f} epochs)",
+        f"({steps * config.settings.batch_size * module.processes / len(catalog):.1f} epochs)",
         catalog.summary(),
     ]
     if failures:
-        lines.append(f"{len(failures)} videos failed while training and were replaced by others:")
+        lines.append(f"{len(failures)} videos failed during training and were replaced by others:")
         lines += [f"  {failure.path}: {failure.reason}" for failure in failures[:10]]
     rate = progress.clips / max(seconds, 1e-9)
     lines += [

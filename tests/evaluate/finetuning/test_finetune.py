@@ -14,6 +14,7 @@ import torch
 from finetunings import Make, films
 
 from interrupted import checkpoint, silent
+from unscene.config import read_config
 from unscene.data.catalog import Video
 from unscene.data.listing import open_catalog
 from unscene.encoders import create_encoder, load_encoder, save_encoder
@@ -25,7 +26,6 @@ from unscene.evaluate.finetuning.module import predict
 from unscene.evaluate.finetuning.results import read_confusion, score_accuracy
 from unscene.evaluate.finetuning.run import finetune
 from unscene.results.rows import read_rows
-from unscene.train.config import read_config
 from unscene.video.clip import ClipBatch
 from unscene.video.decode import read_clips
 from unscene.video.sampling import UniformClipSampler

@@ -98,6 +98,7 @@ def test_a_validation_score_is_top1_and_cross_entropy(
         Classifier(create_encoder("r3d-narrow", width=4, stages=2), ["bright", "dark"]),
         videos,
         replace(config, augmentation="none"),
+        1,
         "",
     )
     monkeypatch.setattr(

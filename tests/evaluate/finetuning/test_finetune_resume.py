@@ -14,14 +14,14 @@ import torch
 from finetunings import TINY, Make, films
 
 from interrupted import at, checkpoint, crash, interrupt, silent
+from unscene.config import continue_config, read_config
 from unscene.data.listing import open_catalog
 from unscene.errors import UnsceneError
 from unscene.evaluate.finetuning.classifier import load_classifier
-from unscene.evaluate.finetuning.config import build, continue_config
+from unscene.evaluate.finetuning.config import build, flat
 from unscene.evaluate.finetuning.module import BestWeights
 from unscene.evaluate.finetuning.run import finetune
 from unscene.results.rows import read_rows
-from unscene.train.config import read_config
 
 pytestmark = pytest.mark.slow
 
@@ -117,8 +117,8 @@ def test_a_run_is_not_mixed_with_another(make: Make, tmp_path: Path, unbroken: P
         finetune(make(tmp_path / "nothing"), resume=True)
     saved = read_config(unbroken / "config.yaml")
     with pytest.raises(UnsceneError, match=r"dropout: was 0\.5, now 0\.1"):
-        continue_config(saved, {"dropout": 0.1, "workers": 3})
-    assert continue_config(saved, {"workers": 3}).workers == 3
+        continue_config(build, flat, saved, {"dropout": 0.1, "workers": 3})
+    assert continue_config(build, flat, saved, {"workers": 3}).workers == 3
 
 
 def test_a_loss_that_is_not_finite_stops_with_a_remedy(make: Make, tmp_path: Path) -> None:

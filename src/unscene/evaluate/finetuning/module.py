@@ -17,7 +17,7 @@ from unscene.errors import UnsceneError
 from unscene.evaluate.features import Features, extract
 from unscene.evaluate.finetuning.classifier import Classifier
 from unscene.evaluate.finetuning.config import FinetuneConfig
-from unscene.train.optimizer import check_finite, optimisers, step_generator
+from unscene.train.optimizer import check_finite, create_optimizer, step_generator
 from unscene.video.sampling import RandomClipSampler
 from unscene.views.augment import BasicAugmentation, make_view
 
@@ -35,6 +35,7 @@ class FinetuneModule(L.LightningModule):
         classifier: its spec has the frames, stride and size of this run.
         videos: the training videos.
         config: resolved: frames, stride and size are those of the spec.
+        processes: that share each batch.
         fingerprint: of the training catalog; a checkpoint of another catalog is refused.
 
     Attributes:
@@ -46,9 +47,11 @@ class FinetuneModule(L.LightningModule):
         classifier: Classifier,
         videos: Sequence[Video],
         config: FinetuneConfig,
+        processes: int,
         fingerprint: str,
     ) -> None:
         super().__init__()
+        self.processes = processes
         self.classifier, self.videos, self.config = classifier, tuple(videos), config
         self.fingerprint = fingerprint
         spec = classifier.spec
@@ -59,15 +62,10 @@ class FinetuneModule(L.LightningModule):
         self.register_buffer("targets", targets, persistent=False)
         self.targets: Tensor
         self.failures: dict[str, Skipped] = {}
-
-    def epoch_steps(self, world: int = 1) -> int:
-        """Number of steps in which every video is seen once."""
-        return StepBatches(len(self.videos), self.config.batch_size, world=world).epoch_steps
-
-    def total_steps(self, world: int = 1) -> int:
-        """Number of steps of the run."""
-        c = self.config
-        return c.max_steps or max(c.epochs * self.epoch_steps(world), c.min_steps)
+        batches = StepBatches(len(self.videos), config.batch_size, world=processes)
+        self.epoch_steps = batches.epoch_steps  # in which every video is seen once
+        steps = max(config.epochs * self.epoch_steps, config.min_steps)
+        self.total_steps = config.max_steps or steps
 
     def train_dataloader(self) -> DataLoader[Batch]:
         spec = self.classifier.spec
@@ -82,9 +80,9 @@ class FinetuneModule(L.LightningModule):
             self.config.batch_size,
             seed=self.config.seed,
             rank=self.global_rank,
-            world=self.trainer.world_size,
+            world=self.processes,
             position=lambda: self.trainer.global_step,
-            steps=self.total_steps(self.trainer.world_size),
+            steps=self.total_steps,
         )
         pin = self.device.type == "cuda"
         return make_loader(dataset, batches, workers=self.config.workers, pin_memory=pin)
@@ -106,13 +104,12 @@ class FinetuneModule(L.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        c, world = self.config, self.trainer.world_size
-        return optimisers(
-            c,
+        return create_optimizer(
+            self.config,
             self.classifier.parameters(),
-            self.total_steps(world),
-            self.epoch_steps(world),
-            drop_factor=c.drop_factor,
+            self.total_steps,
+            self.epoch_steps,
+            drop_factor=self.config.drop_factor,
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -152,9 +149,9 @@ class BestWeights(L.Callback):
         self.scores = (-1.0, 0.0)  # top-1, minus cross entropy
 
     @classmethod
-    def of(cls, module: FinetuneModule, videos: Sequence[Video], world: int) -> BestWeights:
+    def of(cls, module: FinetuneModule, videos: Sequence[Video]) -> BestWeights:
         """Scores once per epoch, but at most 50 times in a run."""
-        total, epoch = module.total_steps(world), module.epoch_steps(world)
+        total, epoch = module.total_steps, module.epoch_steps
         return cls(videos, epoch * -(-total // (epoch * _VALIDATIONS)), total)
 
     def state_dict(self) -> dict[str, Any]:

@@ -25,7 +25,9 @@ from typing import Any
 
 import torch
 
+from unscene.config import CONFIG, check_same, read_config, save_config
 from unscene.data.catalog import Catalog, Skipped
+from unscene.device import uses_gpu
 from unscene.encoders import EncoderSpec, VideoEncoder
 from unscene.evaluate.features import Features
 from unscene.evaluate.finetuning.classifier import Classifier, save_classifier
@@ -36,11 +38,9 @@ from unscene.evaluate.finetuning.results import score_accuracy, write_results
 from unscene.progress import count_progress, format_duration
 from unscene.results.rows import Row, build_rows, training_settings
 from unscene.train import engine
-from unscene.train.beginning import beginning, check_clips
 from unscene.train.callbacks import Checkpoints, Progress, Report, StopOnSignal
-from unscene.train.config import CONFIG, check_same, read_config, save_config
 from unscene.train.metrics import quiet
-from unscene.train.preflight import check_networks
+from unscene.train.preflight import Start, begin, check_clips, check_networks, open_initial_encoder
 
 _SAVE_AT_LEAST = 50  # steps between checkpoints, where epochs are shorter
 
@@ -77,9 +77,9 @@ def finetune(
 
     Source: DSM paper, section 4.3 (action recognition) and its limited labels.
     """
-    checkpoint = engine.begin(config, resume=resume)
+    start = begin(config, resume=resume)
     torch.manual_seed(config.seed)
-    encoder = beginning(config.encoder, config.encoder_options)
+    encoder = open_initial_encoder(config.encoder, config.encoder_options)
     before = encoder.spec
     config, encoder.spec = _resolved(config, encoder)
     if resume:
@@ -89,8 +89,10 @@ def finetune(
     torch.manual_seed(config.seed)  # the linear layer must not depend on earlier draws
     classifier = Classifier(encoder, data.names, config.dropout)
     classifier.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    module = FinetuneModule(classifier, data.training, config, data.train.fingerprint())
-    facts = _fit(module, data, checkpoint, report)
+    module = FinetuneModule(
+        classifier, data.training, config, start.processes, data.train.fingerprint()
+    )
+    facts = _fit(module, data, start, report)
     if not facts:
         return []
     encoder.spec = replace(
@@ -121,28 +123,31 @@ def finetune(
 
 
 def _fit(
-    module: FinetuneModule, data: FinetuneData, checkpoint: Path | None, report: Report | None
+    module: FinetuneModule, data: FinetuneData, start: Start, report: Report | None
 ) -> dict[str, Any]:
     """Train and load the chosen weights into the module. Returns facts for rows and summary; in all
     processes but the first, {}."""
     config = module.config
-    if checkpoint is not None:
-        check_networks(checkpoint, module)
-    world = engine.world_size(config)
-    stop, progress = StopOnSignal(), Progress(module.total_steps(world), report, "fine-tuning")
-    best = BestWeights.of(module, data.validation, world)
+    if start.checkpoint is not None:
+        check_networks(start.checkpoint, module)
+    stop, progress = StopOnSignal(), Progress(module.total_steps, report, "fine-tuning")
+    best = BestWeights.of(module, data.validation)
     saver = Checkpoints(Path(config.out), config.save_every or max(best.every, _SAVE_AT_LEAST))
-    with stop.listening(), quiet(), engine.computing_on(config.threads):
+    with stop.listening(), quiet(), engine.torch_threads(config.threads):
         # Validation runs before the checkpoint that holds its outcome, and before the progress bar
         # measures how long a step waits for data.
         callbacks = [stop, best, progress, saver]
-        trainer = engine.trainer(
-            config, callbacks, total=progress.total, resume=checkpoint is not None
+        trainer = engine.create_trainer(
+            config,
+            start,
+            callbacks,
+            total=progress.total,
+            clip_gradient=config.clip_gradient,
         )
         if trainer.is_global_zero:
             _say(*data.notes)
             save_config(config.out, flat(config), "unscene evaluate finetune")
-        engine.fit(trainer, module, stop, checkpoint)
+        engine.fit(trainer, module, stop, start.checkpoint)
     steps = trainer.global_step
     if steps < progress.total:
         if trainer.is_global_zero:
@@ -208,7 +213,9 @@ def _score(
     classifier: Classifier, data: FinetuneData, config: FinetuneConfig, *, show: bool
 ) -> Features:
     """Class probabilities of the test videos that can be read."""
-    classifier.to("cuda" if engine.on_gpu(config) else "cpu")  # Lightning moved it to the CPU
+    classifier.to(
+        "cuda" if uses_gpu(config.accelerator) else "cpu"
+    )  # Lightning moved it to the CPU
     with count_progress("test", len(data.test), show=show) as progress:
         return predict(classifier, data.test.videos, config, clips=config.clips, progress=progress)
 

@@ -14,13 +14,14 @@ import torch
 
 from interrupted import at, checkpoint, interrupt, silent
 from unscene.cli.main import main
+from unscene.config import read_config
 from unscene.encoders import create_encoder, load_encoder, save_encoder
 from unscene.encoders.resolving import resolve_encoder
 from unscene.errors import UnsceneError
 from unscene.methods.registry import create_method
 from unscene.results.rows import build_rows
 from unscene.results.statistics import Score
-from unscene.train.config import build, flat, read_config
+from unscene.train.config import build, flat
 from unscene.train.pretrain import pretrain
 
 Make = Callable[..., Any]
@@ -39,7 +40,7 @@ def further(tiny: Make, out: Path, first: Path, **settings: Any) -> Any:
 
 
 def test_it_begins_with_the_weights(tiny: Make, tmp_path: Path, first: Path) -> None:
-    """A step too small to see leaves them, in the twin as well."""
+    """A step too small to see leaves them, in the momentum encoder as well."""
     pretrain(further(tiny, tmp_path / "run", first, max_steps=1, lr=1e-12), report=silent)
     before, after = load_encoder(first).state_dict(), load_encoder(tmp_path / "run").state_dict()
     weights = [name for name in before if not name.endswith(("mean", "var", "tracked"))]
@@ -47,7 +48,7 @@ def test_it_begins_with_the_weights(tiny: Make, tmp_path: Path, first: Path) -> 
     for name in weights:
         torch.testing.assert_close(after[name], before[name], atol=1e-6, rtol=0)
     twin = checkpoint(tmp_path / "run")["state_dict"]
-    name = next(n for n in twin if "twin.network" in n and n.endswith(weights[0]))
+    name = next(n for n in twin if "momentum_encoder.network" in n and n.endswith(weights[0]))
     torch.testing.assert_close(twin[name].contiguous(), before[weights[0]], atol=1e-6, rtol=0)
 
 
@@ -142,7 +143,7 @@ def test_it_is_not_written_over(tiny: Make, tmp_path: Path, first: Path) -> None
     (tmp_path / "a" / "last.ckpt").unlink()
     for name in ("a", "a/encoder.safetensors"):
         config = further(tiny, tmp_path / "a", tmp_path / name, max_steps=1)
-        with pytest.raises(UnsceneError, match="holds the encoder that is begun with"):
+        with pytest.raises(UnsceneError, match="holds the initial encoder"):
             pretrain(config, report=silent)
 
 

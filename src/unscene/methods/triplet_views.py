@@ -1,0 +1,207 @@
+"""The anchor, positive and negative of DSM (arXiv 2009.05757), for every method that uses them.
+
+    anchor    a = b(c1)   basic augmentation
+    positive  p = s(c2)   spatial local disturbance: one thin-plate warp for all frames
+    negative  n = t(c3)   temporal local disturbance: shifted (eq. 4), flow scaled (eq. 3)
+
+Choices that the paper leaves open:
+- Order of the temporal disturbances: shift first, then scale the shifted clip.
+- The flow algorithm is not stated. Here it is DIS; or motion vectors (`--flow codec`); or motion
+  vectors where the stream has one reference and no B-frames and the picture has 14 blocks or more
+  along its short side (`--flow auto`). Vectors are read faster but taught no more in our
+  experiments (experiments/LOG.md).
+- Table 4 does not say how a positive without the warp is augmented: as MoCo's, p = b(c2).
+- `--other_scene` puts what moves in the positive over another video's scene
+  (`views.background_swap`). It is ours, and off in every preset of DSM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from unscene.config import require
+from unscene.data.catalog import Video
+from unscene.data.loading import Batch
+from unscene.methods.base import Method
+from unscene.methods.settings import CommonSettings
+from unscene.motion.flow import has_usable_vectors, make_flow_transform
+from unscene.video.clip import Clip
+from unscene.video.sampling import ClipSampler, RandomClipSampler
+from unscene.views.augment import BasicAugmentation, ViewParameters, make_view
+from unscene.views.background_swap import swap_background
+from unscene.views.disturb import draw_offsets, draw_phi
+
+# What turns MoCo's views into DSM's.
+DISTURBED: dict[str, Any] = {"warp": True, "flow_scaling": True, "shift": True}
+_NAMES = (
+    *("basic_on", "warp", "warp_points", "warp_reach", "flow_scaling", "flow_max", "flow"),
+    *("shift", "shift_range", "shift_loops", "other_scene"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisturbanceSettings(CommonSettings):
+    """Spatial and temporal local disturbance of the views.
+
+    Attributes:
+        basic_on: which views get the basic augmentation: "anchor" (the paper: a = b(c1), p = s(c2),
+            n = t(c3)) or "all" three.
+        warp: use the spatial local disturbance on the positive.
+        warp_points: control points along a side of the frame; N is its square.
+        warp_reach: C, reach of the offsets in normalized units (0.2 is a tenth of the frame).
+        flow_scaling: scale the motion of the negative by phi(t) ~ U[0, flow_max] (eq. 3).
+        flow_max: M, largest factor of the negative's motion; 1 leaves it as it is.
+        flow: where flow comes from: "dis" (computed in the workers), "codec" (motion vectors), or
+            "auto": motion vectors if the stream has one reference and no B-frames and its blocks
+            are small beside the picture, DIS otherwise.
+        shift: shift the negative in time (eq. 4).
+        shift_range: least and most frames of the video that the negative is shifted by.
+        shift_loops: a negative that is shifted past the end continues at the beginning (eq. 4), and
+            jumps there; false: both clips lie where that does not happen, if there is room.
+        other_scene: how often what moves in the positive is pasted over another video's scene,
+            0..1.
+    """
+
+    drawn: ClassVar[tuple[str, ...]] = _NAMES
+
+    basic_on: Literal["anchor", "all"] = "anchor"
+    warp: bool = False
+    warp_points: int = 5
+    warp_reach: float = 0.2
+    flow_scaling: bool = False
+    flow_max: float = 5.0
+    flow: Literal["auto", "dis", "codec"] = "dis"
+    shift: bool = False
+    shift_range: tuple[int, int] = (2, 20)
+    shift_loops: bool = True
+    other_scene: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, ("warp_points",), lambda v: v >= 2, "must be at least 2")
+        require(self, ("warp_reach", "flow_max"), lambda v: v >= 0, "must not be negative")
+        require(self, ("other_scene",), lambda v: 0 <= v <= 1, "must lie in 0..1")
+        remedy = "must be two counts, first <= second"
+        require(self, ("shift_range",), lambda v: 0 <= v[0] <= v[1], remedy)
+        least = 2 if self.flow_scaling else 1
+        require(self, ("frames",), lambda v: v >= least, "flow scaling needs 2 frames")
+
+
+def takes_vectors(video: Video) -> bool:
+    """Whether `--flow auto` takes the motion vectors of a checked video."""
+    assert video.info is not None
+    return has_usable_vectors(video.info)
+
+
+class TripletViews(Method):
+    """Views of DSM; what its two losses and `unscene` share."""
+
+    settings: DisturbanceSettings
+
+    @property
+    def has_negative(self) -> bool:
+        return self.settings.flow_scaling or self.settings.shift
+
+    @property
+    def negative_clip(self) -> str:
+        """Name of the clip that the negative is made of."""
+        return "shifted" if self.settings.shift else "clip"
+
+    def sampler(self) -> ClipSampler:
+        return self.windows()
+
+    def windows(self) -> RandomClipSampler:
+        """The clip, and the same clip shifted in time."""
+        s = self.settings
+        vectors = s.flow_scaling and s.flow != "dis"
+        return RandomClipSampler(
+            s.frames,
+            s.stride,
+            shift=s.shift_range if s.shift else None,
+            loops=s.shift_loops,
+            motion=(self.negative_clip,) if vectors else (),
+        )
+
+    def transforms(self) -> dict[str, Callable[[Clip], Clip]]:
+        if not self.settings.flow_scaling:
+            return {}
+        return {self.negative_clip: make_flow_transform(self.settings.size, self.settings.flow)}
+
+    def vectors(self) -> dict[str, Callable[[Video], bool]]:
+        return {self.negative_clip: takes_vectors} if self.settings.flow == "auto" else {}
+
+    def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        s, clip = self.settings, batch.clips["clip"]
+        offsets = None
+        params = self.basic.draw(clip.sizes, generator)
+        views = {"anchor": make_view(clip, params, size=s.size)}
+        views |= self._further_views(batch, params)
+        disturbed = self._crop_only() if s.basic_on == "anchor" else self.basic
+        # Without the warp the positive is MoCo's, p = b(c2): a bare crop would be an easier task.
+        params = (disturbed if s.warp else self.basic).draw(clip.sizes, generator)
+        if s.warp:
+            offsets = draw_offsets(len(clip), generator, points=s.warp_points, reach=s.warp_reach)
+        views["positive"] = make_view(clip, params, size=s.size, warp_offsets=offsets)
+        if s.other_scene:
+            chosen = torch.rand(len(clip), generator=generator) < s.other_scene
+            views["positive"] = swap_background(
+                views["positive"], batch.index, chosen, std=self.basic.std
+            )
+        if self.has_negative:
+            other = batch.clips[self.negative_clip]
+            params = disturbed.draw(other.sizes, generator)
+            views["negative"] = self._negative(batch, params, generator)
+        return views
+
+    def _further_views(self, batch: Batch, params: ViewParameters) -> dict[str, Tensor]:
+        """Views that a subclass adds, with the anchor's parameters."""
+        return {}
+
+    def captions(self) -> dict[str, str]:
+        s = self.settings
+        scene = ["warped scene"] if s.warp else []
+        if s.other_scene:
+            scene.append("sometimes the scene of another video")
+        changes = {
+            (True, True): "shifted in time, each step stretched or stalled",
+            (True, False): "each step stretched or stalled",
+            (False, True): "another moment of the video",
+            (False, False): "",
+        }
+        captions = super().captions()
+        if scene:
+            captions["positive"] = f"same motion, {', '.join(scene)}"
+        disturbance = changes[s.flow_scaling, s.shift]
+        captions["negative"] = f"same scene, disturbed motion: {disturbance}"
+        captions["flow"] = "optical flow of the clip the negative is made from"
+        return captions
+
+    def aim(self) -> str:
+        away = "the negative" if self.has_negative else "other videos"
+        return f"Training pulls the positive to the anchor and pushes {away} away."
+
+    def refuses(self, video: Video) -> str | None:
+        info, s = video.info, self.settings
+        assert info is not None
+        if s.flow_scaling and s.flow == "codec" and info.without_vectors:
+            return f"{info.without_vectors}: `unscene prepare`, or --flow auto"
+        return None
+
+    def _negative(self, batch: Batch, params: ViewParameters, generator: torch.Generator) -> Tensor:
+        s, clip = self.settings, batch.clips[self.negative_clip]
+        phi = (
+            draw_phi(len(clip), clip.frames, generator, maximum=s.flow_max)
+            if s.flow_scaling
+            else None
+        )
+        return make_view(clip, params, size=s.size, phi=phi)
+
+    def _crop_only(self) -> BasicAugmentation:
+        """The random crop that c2 and c3 get, and nothing else of the basic augmentation."""
+        none = (0.0, 0.0, 0.0, 0.0)
+        return replace(self.basic, rotation=0.0, flip=0.0, jitter=none, gray_p=0.0, blur_p=0.0)
