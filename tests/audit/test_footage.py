@@ -17,7 +17,7 @@ from unscene.data.listing import open_catalog
 from unscene.data.loading import Batch
 from unscene.encoders import EncoderSpec
 from unscene.errors import UnsceneError
-from unscene.evaluate.decoupling_views import ShiftedWindows
+from unscene.evaluate.decoupling_views import ShiftedClipSampler
 from unscene.video.decode import read_clips
 
 FPS = 25.0
@@ -31,7 +31,7 @@ def test_windows_lie_inside_the_video(total: int, stride: int, count: int, tmp_p
     for number in range(count):
         rng = np.random.default_rng(0)
         request = TempoWindows(4, stride, count).draw(total / FPS, FPS, rng, number)
-        plain = ShiftedWindows(4, stride, count).draw(total / FPS, FPS, rng, number)
+        plain = ShiftedClipSampler(4, stride, count).draw(total / FPS, FPS, rng, number)
         begins = {name: request.at * FPS + o[0] for name, o in request.offsets.items()}
         for name, offsets in plain.offsets.items():
             assert math.isclose(begins[name], plain.at * FPS + offsets[0], abs_tol=1e-6)

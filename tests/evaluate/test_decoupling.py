@@ -28,7 +28,7 @@ from unscene.evaluate.decoupling import (
     decouple,
     make_decoupling_rows,
 )
-from unscene.evaluate.decoupling_views import MOTION, SCENE, PerturbationFactory, ShiftedWindows
+from unscene.evaluate.decoupling_views import MOTION, SCENE, PerturbationFactory, ShiftedClipSampler
 from unscene.synthetic.generate import MovingScenes, generate
 from unscene.video.decode import read_clips
 from unscene.video.sampling import UniformClipSampler
@@ -189,8 +189,8 @@ def test_numbers_depend_on_the_seed_and_on_nothing_else(
     assert want.n == 3
     assert decouple(network, videos, clips=2, batch_size=3) == want
     assert decouple(network, videos, clips=2, workers=1) == want
-    studios = [PerturbationFactory(videos, network.spec, seed, "cpu") for seed in (0, 1)]
-    views = [s.views(Batch.of([s.windows(1)[0, 0]]), 0, 0) for s in studios]
+    factories = [PerturbationFactory(videos, network.spec, seed, "cpu") for seed in (0, 1)]
+    views = [s.make_views(Batch.of([s.make_dataset(1)[0, 0]]), 0, 0) for s in factories]
     assert torch.equal(views[0]["anchor"], views[1]["anchor"])
     for name in ("warp", "colour", "crop", "flow"):
         assert not torch.equal(views[0][name], views[1][name])
@@ -212,10 +212,10 @@ def test_segments_of_a_file_count_once_and_lend_each_other_nothing(
 
 
 def test_what_the_views_show(catalog: Catalog) -> None:
-    studio = PerturbationFactory(catalog.videos, Known(constant).spec, 0, "cpu")
-    windows = studio.windows(1)
+    factory = PerturbationFactory(catalog.videos, Known(constant).spec, 0, "cpu")
+    windows = factory.make_dataset(1)
     for index in range(3):
-        views = studio.views(Batch.of([windows[0, index]]), 0, index)
+        views = factory.make_views(Batch.of([windows[0, index]]), 0, index)
         assert set(views) == {"anchor", *SCENE, *MOTION}
         anchor = views["anchor"]
         assert {view.shape for view in views.values()} == {(1, 3, FRAMES, SIZE, SIZE)}
@@ -232,7 +232,7 @@ def test_what_the_views_show(catalog: Catalog) -> None:
         far = (views["background"] - foreign).abs().amax(dim=1) < 1e-5
         assert 0.6 < far.float().mean() < 0.99
         assert (foreign - anchor)[:, :, 0].abs().mean() > 0.05
-    assert studio.left_out == {}
+    assert factory.left_out == {}
 
 
 def test_clips_are_averaged_in_batches_of_their_own(catalog: Catalog) -> None:
@@ -318,7 +318,7 @@ def test_mistakes(catalog: Catalog, tmp_path: Path) -> None:
 def test_shifted_windows(total: int, count: int) -> None:
     fps, rng = 25.0, np.random.default_rng(0)
     for number in range(count):
-        request = ShiftedWindows(8, 2, count).draw(total / fps, fps, rng, number)
+        request = ShiftedClipSampler(8, 2, count).draw(total / fps, fps, rng, number)
         plain = UniformClipSampler(8, 2, count).draw(total / fps, fps, rng, number)
         begins = {name: request.at * fps + o[0] for name, o in request.offsets.items()}
         # The anchor is the window that `extract` reads.
@@ -339,7 +339,9 @@ def test_shifted_windows(total: int, count: int) -> None:
 def test_shifted_windows_do_not_loop(total: int, tmp_path: Path) -> None:
     path = write(tmp_path / "pan.mp4", pan(total))
     for number in range(3):
-        request = ShiftedWindows(8, 2, 3).draw(total / 25, 25.0, np.random.default_rng(0), number)
+        request = ShiftedClipSampler(8, 2, 3).draw(
+            total / 25, 25.0, np.random.default_rng(0), number
+        )
         clips = read_clips(path, request)
         assert "shifted" in clips
         for clip in clips.values():

@@ -21,9 +21,9 @@ def views(path: Path, luma: list[np.ndarray]) -> list[dict[str, Tensor]]:
     """Of the one window of a video, drawn eight times."""
     write(path, luma, options={"crf": "4"})
     videos = open_catalog(path.parent).videos
-    studios = [PerturbationFactory(videos, SPEC, seed, "cpu") for seed in range(8)]
-    batch = Batch.of([studios[0].windows(1)[0, 0]])
-    return [studio.views(batch, 0, 0) for studio in studios]
+    factories = [PerturbationFactory(videos, SPEC, seed, "cpu") for seed in range(8)]
+    batch = Batch.of([factories[0].make_dataset(1)[0, 0]])
+    return [factory.make_views(batch, 0, 0) for factory in factories]
 
 
 def likeness(one: Tensor, other: Tensor) -> float:

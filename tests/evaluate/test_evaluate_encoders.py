@@ -64,6 +64,7 @@ def test_every_form_in_every_protocol(
         }
         assert {(row.method, row.encoder) for row in rows} == {(method, encoder.spec.name)}
         assert {row.test["frames"] for row in rows} == {encoder.spec.frames}
+        assert {row.name for row in rows} == {"mine" if "=" in text else ""}
     found = {row.metric: row.value for row in evaluate_decoupling(test, text)}
     again = {row.metric: row.value for row in evaluate_decoupling(test, encoder)}
     assert found == again

@@ -29,7 +29,7 @@ from unscene.data.catalog import Catalog, Video, number_files
 from unscene.data.loading import Batch, ClipDataset, make_loader
 from unscene.encoders import EncoderSpec
 from unscene.errors import UnsceneError
-from unscene.evaluate.decoupling_views import ShiftedWindows
+from unscene.evaluate.decoupling_views import ShiftedClipSampler
 from unscene.motion.flow import add_flow
 from unscene.video.sampling import Request
 from unscene.views.augment import BasicAugmentation, make_view
@@ -120,10 +120,10 @@ class Footage:
 
 
 @dataclass(frozen=True)
-class TempoWindows(ShiftedWindows):
+class TempoWindows(ShiftedClipSampler):
     """`count` windows spread evenly, each with its neighbours in time; see the head of this file.
 
-    "clip" and "shifted" are those of `evaluate.decouple_views.ShiftedWindows`. "slow" lies in the
+    "clip" and "shifted" are those of `decoupling_views.ShiftedClipSampler`. "slow" lies in the
     middle of "clip"; "fast" lies around it, moved as far as the video's ends ask for.
     """
 

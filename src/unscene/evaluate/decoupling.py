@@ -1,24 +1,26 @@
-"""Does an encoder tell the motion from the scene? A score that needs no labels.
+"""Decoupling score: does an encoder separate the motion from the scene? Needs no labels.
 
-Of every window an anchor is shown, the same motion in a disturbed scene (p) and the same scene with
-another motion (n). A pair's share is how often cos(a, p) > cos(a, n); an equal counts as half.
+Every clip is encoded three times: as it is (the anchor a), with the same motion in a perturbed
+scene (p), and with another motion in the same scene (n). The score of a pair of perturbations is
+the share of clips for which cos(a, p) > cos(a, n); a tie counts as half.
 
-    scene side      trained    warp, colour, crop             what DSM's positives are made of
+    scene side      trained    warp, colour, crop             used in DSM's positives
                     untrained  background, overlay
-    motion side     trained    shift, flow                    what DSM's negatives are made of
+    motion side     trained    shift, flow                    used in DSM's negatives
                     untrained  reversed, frozen, shuffled
 
-`decouple_views` says what they are and what is kept equal among them. "Trained" says what DSM with
-the paper's settings is trained on: a high share there may be training remembered. A pair counts as
-untrained only if both its sides are. The two summaries are means over the shares of all trained and
-of all untrained pairs; mixed pairs stand in the table only.
+`decoupling_views` describes the perturbations and what is equal in all of them. "Trained" are those
+that DSM with the paper's settings is trained on: a high score there may only reflect the training.
+A pair is untrained if both of its sides are. The two summaries are means over all trained and all
+untrained pairs; mixed pairs are only in the table.
 
-How to read it: against the same encoder with random weights, not against 0.5. An untrained network
-tells some pairs already, more of those with frozen (no change at all), and is mostly below 0.5. One
-that ignores the order of frames has 0 against reversed and shuffled. What looks the same backwards
-(waving) or later (a steady run) counts against a perfect encoder too. Videos in which nothing moves
-are left out: all their motions are the same. Cosines of features that are never negative (after a
-ReLU) are all near 1; only their order counts.
+How to read it: compare it with the same encoder with random weights, not with 0.5. An untrained
+network already wins some pairs, above all those with frozen (no change at all), and mostly scores
+below 0.5. An encoder that ignores the order of frames scores 0 against reversed and shuffled.
+Motion that looks the same backward (waving) or later (a steady run) counts against a perfect
+encoder too. Videos in which nothing moves are left out, since all their motions are the same.
+Features that are never negative (after a ReLU) have cosines near 1; only the order of cosines
+counts.
 """
 
 from __future__ import annotations
@@ -43,22 +45,21 @@ from unscene.results.statistics import Score, bootstrap, ratio, score, share, su
 PAIRS = tuple(f"{p}>{n}" for p in SCENE for n in MOTION)
 TRAINED = tuple(f"{p}>{n}" for p in SCENE for n in MOTION if SCENE[p] and MOTION[n])
 UNTRAINED = tuple(f"{p}>{n}" for p in SCENE for n in MOTION if not (SCENE[p] or MOTION[n]))
-TIE = 1e-6  # cosines that differ by less differ by rounding
+TIE = 1e-6  # smaller differences of cosines are rounding
 
 
 @dataclass(frozen=True)
 class Decoupling:
-    """How often the motion counted for more than the scene.
+    """How often the same motion was nearer than the same scene.
 
     Attributes:
-        pairs: by "warp>reversed" and so on, over the files that can show both (the mean over the
-            windows of a file and of all its segments is one number, for they are no independent
-            evidence); pairs that no video can show are missing.
-        trained, untrained: means over the pairs of `TRAINED` and `UNTRAINED` that are there; None
-            if none is.
-        n: files that are in some pair: as many as videos where none is cut into segments.
-        left_out: "background: the camera moves" and so on -> windows without this disturbance,
-            "all: nothing moves" -> windows that are in no pair.
+        pairs: scores by pair ("warp>reversed" ...), over the files in which both perturbations are
+            possible. Clips and segments of a file are averaged first, because they are not
+            independent. Pairs that are possible in no file are missing.
+        trained, untrained: means over the pairs of `TRAINED` and of `UNTRAINED`; None without any.
+        n: number of files in at least one pair.
+        left_out: number of clips without a perturbation, by perturbation and reason ("background:
+            the camera moves" ...); "all: nothing moves" counts clips that are in no pair.
         skipped: videos that could not be read, and why.
     """
 
@@ -82,29 +83,32 @@ def decouple(
     device: torch.device | str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> Decoupling:
-    """Score an encoder on unlabelled videos.
+    """Compute the decoupling score of an encoder on videos without labels.
 
-    Windows and size are those in `encoder.spec`. All that is random is a function of the seed, a
-    video's place in `videos` and the number of its window. The encoder is in evaluation mode
-    meanwhile, and back in its own mode after.
+    Frames, stride and size are those of `encoder.spec`. Everything random is a function of the
+    seed, the index of a video and the number of its clip. The encoder runs in evaluation mode, and
+    returns to its own mode afterwards.
 
     Args:
+        encoder: takes clips of at least 3 frames of 3 channels.
         videos: of a checked catalog.
-        clips: uniformly spaced windows a video.
-        batch_size: views encoded at once; a window has up to 11.
-        workers: reading processes.
+        clips: uniformly spaced clips per video.
+        batch_size: number of views encoded at once; a clip has up to 11.
+        workers: number of processes that read videos; 0 reads in this one.
+        seed: of the perturbations.
+        device: makes and encodes the views.
         progress: called as progress(done, total) in videos.
 
     Raises:
-        UnsceneError: the encoder sees fewer than 3 frames, its features are not finite, no video
-            can be read, or nothing moves in any.
+        UnsceneError: the encoder takes fewer than 3 frames, its features are not finite, no video
+            can be read, or nothing moves in any of them.
     """
     for name, value in (("clips", clips), ("batch_size", batch_size)):
         if value < 1:
             raise UnsceneError(f"{name} {value}: must be at least 1")
-    studio = PerturbationFactory(videos, encoder.spec, seed, device)
+    factory = PerturbationFactory(videos, encoder.spec, seed, device)
     order = SequentialBatches([clips] * len(videos), 1)
-    batches = make_loader(studio.windows(clips), order, workers=workers)
+    batches = make_loader(factory.make_dataset(clips), order, workers=workers)
     was_training = encoder.training
     encoder.eval().to(device)
     files = number_files(videos)
@@ -114,7 +118,7 @@ def decouple(
     try:
         for done, ((draw, video), batch) in enumerate(zip(order.keys, batches, strict=True), 1):
             skipped.update({failure.path: failure for failure in batch.failures})
-            if len(batch) and (views := studio.views(batch.to(device), draw, video)):
+            if len(batch) and (views := factory.make_views(batch.to(device), draw, video)):
                 index.append(files[video])
                 cosines.append(_cosines(encoder, views, batch_size))
             if progress is not None:
@@ -128,23 +132,33 @@ def decouple(
     shown = {k: column[~np.isnan(column)] for k, column in zip(PAIRS, wins.T, strict=True)}
     return Decoupling(
         pairs={pair: score(column) for pair, column in shown.items() if len(column)},
-        trained=mean_of_pairs(wins[:, [PAIRS.index(pair) for pair in TRAINED]]),
-        untrained=mean_of_pairs(wins[:, [PAIRS.index(pair) for pair in UNTRAINED]]),
+        trained=average_pairs(wins[:, [PAIRS.index(pair) for pair in TRAINED]]),
+        untrained=average_pairs(wins[:, [PAIRS.index(pair) for pair in UNTRAINED]]),
         n=len(wins),
-        left_out=dict(sorted(studio.left_out.items())),
+        left_out=dict(sorted(factory.left_out.items())),
         skipped=tuple(skipped.values()),
     )
 
 
 def make_decoupling_rows(
-    found: Decoupling, spec: EncoderSpec, catalog: Catalog, *, split: str, clips: int = 1
+    found: Decoupling,
+    spec: EncoderSpec,
+    catalog: Catalog,
+    *,
+    split: str,
+    clips: int = 1,
+    name: str = "",
 ) -> list[Row]:
-    """Rows "decoupling_trained", "decoupling_untrained", "decoupling/warp>reversed" and so on.
+    """Turn a decoupling score into rows.
 
     Args:
-        found: of an encoder with this spec on this catalog.
-        split: part of the data the numbers are about.
-        clips: windows a video, as `decouple` was given.
+        found: the score of an encoder with this spec on this catalog.
+        split: the part of the data that the score is about.
+        clips: clips per video, as passed to `decouple`.
+        name: see `Row`.
+
+    Returns:
+        Rows "decoupling_trained", "decoupling_untrained", "decoupling/warp>reversed" ...
     """
     means = {"decoupling_trained": found.trained, "decoupling_untrained": found.untrained}
     scores = {name: mean for name, mean in means.items() if mean is not None}
@@ -157,16 +171,17 @@ def make_decoupling_rows(
         fingerprint=catalog.fingerprint(),
         views=clips,
         test={"protocol": "decouple", "left_out": found.left_out},
+        name=name,
     )
 
 
 def _cosines(encoder: VideoEncoder, views: dict[str, Tensor], size: int) -> dict[str, float]:
-    """cos(anchor, view) by the name of the view."""
+    """cos(anchor, view) for each view, by its name."""
     stacked = torch.cat(list(views.values()))
     parts = [stacked[start : start + size] for start in range(0, len(stacked), size)]
     features = torch.cat([encoder(part).double().cpu() for part in parts])
     if not bool(features.isfinite().all()):
-        raise UnsceneError(f"{encoder.spec.name}: its features are not finite numbers")
+        raise UnsceneError(f"{encoder.spec.name}: its features are not finite")
     features = F.normalize(features, dim=1)
     return dict(zip(views, (features @ features[0]).tolist(), strict=True))
 
@@ -177,16 +192,16 @@ def compare_pairs(
     scene: Iterable[str],
     motion: Iterable[str],
 ) -> NDArray[np.float64]:
-    """Which share of its windows each video wins, pair by pair.
+    """Compute for each video the share of its clips for which the scene side is nearer.
 
     Args:
-        index: (M,), the video of every window; N are different.
-        cosines: of every window, cos(anchor, view) by the name of the view, where it has one.
-        scene, motion: names of the views of either side.
+        index: (M,), the video of every clip; N different ones.
+        cosines: for each clip, cos(anchor, view) by the name of the view. Views may be missing.
+        scene, motion: names of the views of the two sides, S and M of them.
 
     Returns:
-        (N, S * M), the videos in the order of their index, the motion side running faster; nan
-        where a video does not show both.
+        (N, S * M), ordered by index, with the motion side as the inner loop; nan where a video has
+        no clip with both views.
     """
     p, n = (
         np.array([[c.get(name, np.nan) for name in side] for c in cosines])
@@ -198,7 +213,7 @@ def compare_pairs(
     return ratio(sum_by_cluster(won, index), sum_by_cluster(there.astype(np.float64), index))
 
 
-def mean_of_pairs(wins: NDArray[np.float64]) -> Score | None:
+def average_pairs(wins: NDArray[np.float64]) -> Score | None:
     """The mean over pairs of their shares, with a bootstrap interval over videos.
 
     Args:

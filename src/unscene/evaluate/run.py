@@ -14,7 +14,7 @@ import torch
 from unscene.data.catalog import Catalog
 from unscene.data.listing import open_catalog, report_skipped, require_columns
 from unscene.device import pick_device
-from unscene.encoders import EncoderSpec, ResolvedEncoder, VideoEncoder, resolve_encoder
+from unscene.encoders import EncoderSpec, VideoEncoder, resolve_encoder
 from unscene.encoders.foreign import ForeignEncoder
 from unscene.errors import UnsceneError
 from unscene.evaluate.decoupling import decouple, make_decoupling_rows
@@ -86,7 +86,7 @@ def evaluate(
     _check_numbers(clips, batch_size, workers, short_side)
     if out is not None:
         check_rows_file(out)
-    resolved = resolve_encoder(encoder)
+    model, spec, name = _resolve(encoder)
     where = pick_device(device)
     # All catalogs and labels before the first feature: a mistake should show at once.
     test = require_columns(data, label, apart)
@@ -95,7 +95,7 @@ def evaluate(
         print(note, file=sys.stderr)
     read = partial(
         _extract_features,
-        encoder=resolved.encoder,
+        encoder=model,
         mode=mode,
         clips=clips,
         batch_size=batch_size,
@@ -117,7 +117,7 @@ def evaluate(
         scores = retrieve(query, known, label, apart=apart, device=where)
         settings |= {"apart": apart, "gallery": len(known.values)}
     rows = build_rows(
-        _described(resolved),
+        spec,
         scores,
         data=test.source,
         split=test.split if gallery else "leave-one-out",
@@ -125,6 +125,7 @@ def evaluate(
         fingerprint="+".join(one.fingerprint() for one in (test, gallery) if one),
         views=0 if mode == "clip" else clips,
         test=settings,
+        name=name,
     )
     if out is not None:
         update_rows(out, rows)
@@ -157,12 +158,13 @@ def evaluate_decoupling(
     _check_numbers(clips, batch_size, workers)
     if out is not None:
         check_rows_file(out)
-    resolved, where = resolve_encoder(encoder), pick_device(device)
+    model, spec, name = _resolve(encoder)
+    where = pick_device(device)
     catalog = open_catalog(data)
     report_skipped(catalog)
     with count_progress(catalog.source, len(catalog)) as progress:
         found = decouple(
-            resolved.encoder,
+            model,
             catalog.videos,
             clips=clips,
             batch_size=batch_size,
@@ -173,7 +175,7 @@ def evaluate_decoupling(
     for reason, count in found.left_out.items():
         print(f"left out: {reason} ({count} clips)", file=sys.stderr)
     report_skipped(replace(catalog, skipped=found.skipped))
-    rows = make_decoupling_rows(found, _described(resolved), catalog, split="all", clips=clips)
+    rows = make_decoupling_rows(found, spec, catalog, split="all", clips=clips, name=name)
     if out is not None:
         update_rows(out, rows)
     return rows
@@ -207,12 +209,14 @@ def _extract_features(
     return found
 
 
-def _described(resolved: ResolvedEncoder) -> EncoderSpec:
-    """The encoder's spec; the method of a model that was not trained here is the model's name."""
+def _resolve(encoder: str | Path | VideoEncoder) -> tuple[VideoEncoder, EncoderSpec, str]:
+    """The encoder, what rows say about it, and their name: the NAME of NAME=ENCODER, if given."""
+    resolved = resolve_encoder(encoder)
     spec = resolved.encoder.spec
     if isinstance(resolved.encoder, ForeignEncoder) and not spec.trained_on:
-        return replace(spec, trained_on={"method": resolved.name})
-    return spec
+        spec = replace(spec, trained_on={"method": resolved.name})  # else "random"
+    named = isinstance(encoder, str) and encoder.startswith(f"{resolved.name}=")
+    return resolved.encoder, spec, resolved.name if named else ""
 
 
 def _check_protocol(protocol: str, mode: str, train: str | None) -> None:

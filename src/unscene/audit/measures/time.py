@@ -110,10 +110,10 @@ class Time:
         pairs = decouple.compare_pairs(
             files, self.cosines, decouple_views.SCENE, decouple_views.MOTION
         )
-        means = {"motion": decouple.mean_of_pairs(headline)}
+        means = {"motion": decouple.average_pairs(headline)}
         for name, wanted in (("untrained", decouple.UNTRAINED), ("trained", decouple.TRAINED)):
             columns = [decouple.PAIRS.index(pair) for pair in wanted]
-            means[f"decoupling_{name}"] = decouple.mean_of_pairs(pairs[:, columns])
+            means[f"decoupling_{name}"] = decouple.average_pairs(pairs[:, columns])
         scores = {name: one for name, one in means.items() if one is not None and one.n >= FEWEST}
         return Measured(
             self.name,
