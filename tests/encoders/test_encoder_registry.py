@@ -82,7 +82,7 @@ def test_the_spec_rebuilds_the_same_architecture(name: str, options: dict[str, o
         ({"frames": 0}, "frames must be a whole number"),
         ({"size": 112.0}, "size must be a whole number"),
         ({"mean": "grey"}, "mean must be a list of numbers"),
-        ({"std": (0.2, 0.2)}, "one value a channel"),
+        ({"std": (0.2, 0.2)}, "one value per channel"),
         ({"std": (0.2, 0.2, 0.0)}, "std must be above 0"),
         ({"options": None}, "options must be a table"),
     ],

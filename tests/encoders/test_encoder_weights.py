@@ -225,7 +225,7 @@ def test_a_pickle_is_never_opened(saved: Path, name: str) -> None:
 def test_a_cut_file_is_refused(saved: Path, kept: int) -> None:
     path = saved / "encoder.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(UnsceneError, match=r"encoder.safetensors: not a whole safetensors file"):
+    with pytest.raises(UnsceneError, match=r"encoder.safetensors: not a complete safetensors file"):
         load_encoder(saved)
 
 
@@ -241,8 +241,8 @@ def test_weights_of_another_run_are_refused(saved: Path, tmp_path: Path) -> None
     [
         ("hello", "not readable as JSON"),
         ("", "not readable as JSON"),
-        ("[]", "not an encoder's record"),
-        ('{"name": "c3d"}', "not an encoder's record"),
+        ("[]", "not the record of an encoder"),
+        ('{"name": "c3d"}', "not the record of an encoder"),
     ],
 )
 def test_a_wrong_record_is_refused(saved: Path, text: str, message: str) -> None:

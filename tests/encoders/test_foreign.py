@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from foreign_parts import SIZE, SMALL, T, clips, moves_with
 from torch import Tensor, nn
 
+from foreign_parts import SIZE, SMALL, T, clips, moves_with
 from unscene.encoders import create_encoder
 from unscene.encoders.foreign import ForeignEncoder, NoMapsError, adapt
 from unscene.errors import UnsceneError
@@ -225,7 +225,7 @@ def test_functions() -> None:
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        (3, {}, "no model: give a torch module"),
+        (3, {}, "not a model: pass a torch module"),
         (Convolutions(), {"axes": "BTCHW"}, "does not take clips .*2x3x4x32x32"),
         (Convolutions(), {"axes": "TCHW"}, "axes 'TCHW': must be one of BCTHW, BTCHW, BCHW"),
         (lambda x: "nothing", {}, "returns str; it must return a tensor"),

@@ -70,7 +70,7 @@ def test_an_unknown_transformer_is_refused() -> None:
         hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
     )
     with pytest.raises(
-        UnsceneError, match="videomae, timesformer, vivit, vjepa2 are known, not vit"
+        UnsceneError, match="videomae, timesformer, vivit, vjepa2 are supported, not vit"
     ):
         adapt(transformers.ViTModel(config))
 

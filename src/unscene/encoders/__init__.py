@@ -1,4 +1,4 @@
-"""Views to features: video backbones of the field, written here, and how they are kept on disk."""
+"""Views -> features: video encoders, how they are saved, and how `--encoder` is resolved."""
 
 from unscene.encoders.base import EncoderSpec, VideoEncoder
 from unscene.encoders.registry import create_encoder, known_encoders

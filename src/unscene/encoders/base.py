@@ -1,9 +1,11 @@
-"""What a video encoder is (VideoEncoder) and what has to be known to use one (EncoderSpec).
+"""The interface of all encoders (VideoEncoder) and what is needed to use one (EncoderSpec).
+
+In: clips. Out: feature maps and features.
 
 Convention
 ----------
-A clip is `clip_BCTHW`: float, axes batch, channel, frame, height, width; channels in the order RGB,
-normalised with `spec.mean` and `spec.std`. A feature map is (B, D, T', H', W'), a feature (B, D).
+A clip is `clip_BCTHW`: float, axes batch, channel, frame, height, width; channels in RGB order,
+normalized with `spec.mean` and `spec.std`. A feature map is (B, D, T', H', W'), a feature (B, D).
 """
 
 from __future__ import annotations
@@ -26,23 +28,28 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """Everything but the weights: how to build the encoder, what to feed it, where it comes from.
+    """All about an encoder except the weights: architecture, clips that it takes, and history.
 
     It is plain data: `to_json` and `from_json` are inverses. A trainer records its own clips with
     `encoder.spec = dataclasses.replace(encoder.spec, frames=..., trained_on={...})`.
 
     Attributes:
         name: architecture, one of `known_encoders()`.
-        options: keyword arguments that `create_encoder` was given beside the name.
+        options: keyword arguments of `create_encoder` in addition to the name.
         dim: D, length of a feature.
-        frames: T, frames in a clip.
+        frames: T, number of frames in a clip.
         stride: video frames from one frame of a clip to the next.
         size: height and width of a clip in pixels.
-        mean: one value a channel, subtracted from RGB in [0, 1]; its length is the channel count.
-        std: one value a channel, divided by after the mean is subtracted.
-        trained_on: free-form: method, steps, fingerprint of the data ...; empty if untrained.
+        mean: one value per channel, subtracted from RGB in [0, 1]; its length is the number of
+            channels.
+        std: one value per channel, by which the difference is divided.
+        trained_on: method, steps, fingerprint of the data and so on; empty if untrained.
         unscene: version of this package that made the spec.
         format: version of this record.
+
+    >>> spec = EncoderSpec("r3d-narrow", {"width": 8}, dim=32, frames=8, size=36)
+    >>> EncoderSpec.from_json(spec.to_json()) == spec
+    True
     """
 
     name: str
@@ -79,7 +86,7 @@ class EncoderSpec:
                 ) from None
         if not self.mean or len(self.mean) != len(self.std) or min(self.std) <= 0:
             raise UnsceneError(
-                f"encoder spec: mean and std need one value a channel and std must be above 0, "
+                f"encoder spec: mean and std need one value per channel and std must be above 0, "
                 f"got mean {list(self.mean)} and std {list(self.std)}"
             )
 
@@ -89,7 +96,7 @@ class EncoderSpec:
         return len(self.mean)
 
     def to_json(self) -> dict[str, Any]:
-        """The spec as JSON types only. Raises UnsceneError if a value has no JSON form."""
+        """Convert to JSON types. Raises UnsceneError if a value has no JSON form."""
         try:
             return json.loads(json.dumps(asdict(self), allow_nan=False))
         except (TypeError, ValueError) as error:
@@ -99,7 +106,7 @@ class EncoderSpec:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> EncoderSpec:
-        """The spec that `to_json` made. Raises UnsceneError on a newer format or wrong fields."""
+        """Rebuild a spec from `to_json`. Raises UnsceneError on a newer format or wrong fields."""
         version = record.get("format")
         if not isinstance(version, int) or version < 1:
             raise UnsceneError("not an encoder record: it has no `format` number")
@@ -111,12 +118,12 @@ class EncoderSpec:
         names = {entry.name for entry in fields(cls)}
         wrong = sorted(names ^ record.keys())
         if wrong:
-            raise UnsceneError(f"fields missing from or foreign to an encoder record: {wrong}")
+            raise UnsceneError(f"not the fields of an encoder record, missing or unknown: {wrong}")
         return cls(**record)
 
 
 class VideoEncoder(nn.Module):
-    """A video backbone without its classifier: clips in, feature maps or features out.
+    """A video encoder without classifier: clips in, feature maps or features out.
 
     A subclass calls this constructor first, builds its layers, calls `initialize` last and
     implements `_stages`.
@@ -125,9 +132,23 @@ class VideoEncoder(nn.Module):
         spec: see EncoderSpec; may be replaced by a spec with other clip settings.
         stage_dims: channels of each map that `forward_stages` returns.
         minimum: smallest (T, H, W) of a clip.
-        pool: how maps become features. "avg" is the mean over time and space, as in the papers;
-            "max" the mean over time of the largest value in space, which a small object on a large
-            background does not get lost in.
+        pool: how maps become features. "avg" is the mean over time and space, as in the papers.
+            "max" is the mean over time of the largest value in space, which keeps small objects
+            in front of a large background.
+
+    Shape:
+        forward: (B, C, T, H, W) -> (B, D).
+        forward_maps: (B, C, T, H, W) -> (B, D, T', H', W').
+        forward_stages: (B, C, T, H, W) -> a list of (B, D_k, T_k, H_k, W_k), shallow to deep.
+
+    >>> import torch
+    >>> from unscene.encoders import create_encoder
+    >>> encoder = create_encoder("r3d-narrow").eval()
+    >>> clip = torch.zeros(2, 3, 8, 36, 36)
+    >>> encoder(clip).shape, encoder.forward_maps(clip).shape
+    (torch.Size([2, 64]), torch.Size([2, 64, 4, 3, 3]))
+    >>> [tuple(stage.shape[1:]) for stage in encoder.forward_stages(clip)]
+    [(16, 8, 9, 9), (32, 8, 5, 5), (64, 4, 3, 3)]
     """
 
     def __init__(
@@ -152,21 +173,21 @@ class VideoEncoder(nn.Module):
         return self.stage_dims[-1]
 
     def forward(self, clip_BCTHW: Tensor) -> Tensor:
-        """The features of a batch of clips, (B, D): `forward_maps`, pooled."""
+        """Compute the features of a batch of clips, (B, D), by pooling `forward_maps`."""
         maps = self.forward_maps(clip_BCTHW)
         if self.pool == "max":
             return maps.amax(dim=(3, 4)).mean(dim=2)
         return maps.mean(dim=(2, 3, 4))
 
     def forward_maps(self, clip_BCTHW: Tensor) -> Tensor:
-        """The last feature map of a batch of clips, (B, D, T', H', W')."""
+        """Compute the last feature map of a batch of clips, (B, D, T', H', W')."""
         return self.forward_stages(clip_BCTHW)[-1]
 
     def forward_stages(self, clip_BCTHW: Tensor) -> list[Tensor]:
-        """One feature map a stage, shallow to deep: (B, stage_dims[k], T_k, H_k, W_k) each.
+        """Compute one feature map per stage, shallow to deep: (B, stage_dims[k], T_k, H_k, W_k).
 
-        Raises UnsceneError if the clip is not float, or has other axes or channels, or is smaller
-        than the encoder's strides permit.
+        Raises UnsceneError if the clip is not float, has other axes or channels, or is smaller
+        than `minimum`.
         """
         self._check(clip_BCTHW)
         return self._stages(clip_BCTHW)
@@ -186,18 +207,20 @@ class VideoEncoder(nn.Module):
             raise UnsceneError(
                 f"{self.spec.name} takes clips (batch, channels, frames, height, width) of "
                 f"at least {channels}x{t}x{h}x{w}, got {'x'.join(map(str, shape))}: "
-                f"give it {channels} channels in second place and longer or larger clips"
+                f"pass {channels} channels on the second axis, and longer or larger clips"
             )
         if not clip.is_floating_point():
             raise UnsceneError(
-                f"{self.spec.name} takes float clips normalised with spec.mean and spec.std, "
+                f"{self.spec.name} takes float clips normalized with spec.mean and spec.std, "
                 f"got {clip.dtype}"
             )
 
     def initialize(self) -> None:
-        """Draw every weight anew from torch's global generator, as He et al. 2015 do for ReLU.
+        """Draw all weights from torch's global generator.
 
         Convolutions: Kaiming normal, fan out; biases: 0; batch norm: scale 1, shift 0.
+
+        Source: He et al. 2015, "Delving Deep into Rectifiers".
         """
         for module in self.modules():
             if isinstance(module, nn.Conv3d):

@@ -1,7 +1,7 @@
-"""What residual networks over time and space are made of: stem, convolutions, blocks.
+"""Building blocks of residual networks over time and space: stem, convolutions, blocks.
 
-Convolutions come in three kinds: "3d" over time and space at once, "2+1d" over space and then over
-time (R(2+1)D), "2d" over space alone, frame by frame.
+There are three kinds of convolutions: "3d" over time and space together, "2+1d" over space and then
+over time (R(2+1)D, Tran et al. 2018), "2d" over space only, frame by frame.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Convolution = Callable[[int, int, Triple, Triple], nn.Module]
 class Stem:
     """The layers before the first block: a convolution, then a max-pool unless `pool` is None.
 
-    `middle` is M of a "2+1d" stem; None for the paper's rule (see `conv2plus1d`).
+    `middle` is M of a "2+1d" stem; None: the paper's rule (see `conv2plus1d`).
     """
 
     kernel: Triple
@@ -32,22 +32,27 @@ class Stem:
 
 
 def conv3d(inputs: int, outputs: int, kernel: Triple, stride: Triple) -> nn.Conv3d:
-    """A convolution without bias that keeps the size but for its stride (odd kernels)."""
+    """Make a convolution without bias that keeps the size up to its stride (odd kernels)."""
     return nn.Conv3d(inputs, outputs, kernel, stride, half(kernel), bias=False)
 
 
 def conv2d(inputs: int, outputs: int, kernel: Triple, stride: Triple) -> nn.Conv3d:
-    """The same over space alone: every frame for itself."""
+    """Make a convolution over space only, frame by frame."""
     return conv3d(inputs, outputs, (1, *kernel[1:]), (1, *stride[1:]))
 
 
 def conv2plus1d(
     inputs: int, outputs: int, kernel: Triple, stride: Triple, middle: int | None = None
 ) -> nn.Sequential:
-    """A txhxw convolution as one over space, batch norm, ReLU and one over time (Tran et al.).
+    """Factor a txhxw convolution into one over space, batch norm, ReLU and one over time.
 
-    `middle` is M, the channels between the two; by default the paper's, which keeps the number of
-    weights: floor(t h w inputs outputs / (h w inputs + t outputs)).
+    `middle` is M, the number of channels between the two. The default keeps the number of weights:
+    floor(t h w inputs outputs / (h w inputs + t outputs)).
+
+    Source: Tran et al. 2018, section 3.5.
+
+    >>> conv2plus1d(64, 64, (3, 3, 3), (1, 1, 1))[0].out_channels
+    144
     """
     t, h, w = kernel
     if middle is None:
@@ -61,7 +66,7 @@ def conv2plus1d(
 
 
 def half(kernel: Triple) -> Triple:
-    """The padding that keeps the size under an odd kernel."""
+    """Return the padding that keeps the size with an odd kernel."""
     t, h, w = kernel
     return t // 2, h // 2, w // 2
 
@@ -70,7 +75,7 @@ CONVOLUTIONS: dict[Kind, Convolution] = {"3d": conv3d, "2+1d": conv2plus1d, "2d"
 
 
 class Block(nn.Module):
-    """Convolutions and a shortcut, which is a projection where the shape changes (type B).
+    """Convolutions and a shortcut, which is a projection if the shape changes (type B).
 
     Args:
         inputs, outputs: channels.
@@ -115,8 +120,10 @@ class BasicBlock(Block):
 
 
 class Bottleneck(Block):
-    """A 3x3x3 convolution between two of 1x1x1, at a quarter of the block's channels. Within a
-    ResNet3D it begins as its shortcut, see there."""
+    """A 3x3x3 convolution between two of 1x1x1, with a quarter of the block's channels.
+
+    In a ResNet3D it is initialized to its shortcut, see `ResNet3D.initialize`.
+    """
 
     def _residual(
         self, inputs: int, outputs: int, stride: Triple, conv: Convolution

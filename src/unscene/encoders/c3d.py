@@ -2,8 +2,8 @@
 Convolutional Networks", ICCV 2015, section 3.3 and figure 3).
 
 As in the paper: widths 64-128-256-256-512-512-512-512, pool1 1x2x2, pool2 to pool4 2x2x2.
-As in self-supervised work since Clip Order (Xu et al., CVPR 2019): batch norm between every
-convolution and its ReLU (so the convolutions have no bias), pool5, fc6 and fc7 left out.
+Deviations, as in self-supervised work since Clip Order (Xu et al., CVPR 2019): batch norm between
+every convolution and its ReLU (so the convolutions have no bias); no pool5, fc6 and fc7.
 
     clip    3x16x112x112
     conv1a  64x16x112x112   pool1
@@ -31,7 +31,8 @@ def _conv(inputs: int, outputs: int) -> nn.Sequential:
 class C3D(VideoEncoder):
     """The convolutions of C3D with batch norm. Stages: conv3b, conv4b, conv5b; D = 512.
 
-    Clips of 8 frames of 16x16 and up; the four poolings drop what is left over at odd sizes.
+    Takes clips of at least 8 frames of 16x16 pixels. The poolings drop the last frame, row and
+    column of odd sizes.
     """
 
     def __init__(self) -> None:

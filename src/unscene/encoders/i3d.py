@@ -1,10 +1,12 @@
 """I3D: Inception-v1 inflated to 3D (Carreira & Zisserman, "Quo Vadis, Action Recognition?",
-CVPR 2017, section 2.4 and figure 3), and the skeleton that it shares with S3D-G.
+CVPR 2017, section 2.4 and figure 3), and the base class that it shares with S3D-G.
 
-As in the paper: 7x7x7 stem of stride 2, no pooling of time in the first two poolings, 3x3x3 where
-Inception-v1 has 5x5, batch norm and ReLU after every convolution. Padding is symmetric where
-TensorFlow's "SAME" puts the odd pixel behind; sizes are the same, ceil(n / 2) at every stride 2.
-Batch norm has a learned scale, which the published TensorFlow models fix at 1.
+As in the paper: 7x7x7 stem of stride 2, no pooling over time in the first two poolings, 3x3x3
+instead of Inception-v1's 5x5, batch norm and ReLU after every convolution.
+
+Deviations: padding is symmetric, whereas TensorFlow's "SAME" puts the odd pixel at the end; sizes
+are the same, ceil(n / 2) at every stride of 2. Batch norm has a learned scale, which the published
+TensorFlow models fix at 1.
 
     clip      3x16x224x224
     conv1a   64x8x112x112   pool2a 1x3x3
@@ -23,7 +25,7 @@ from torch import Tensor, nn
 
 from unscene.encoders.base import EncoderSpec, VideoEncoder
 
-# Called with (inputs, outputs, kernel, stride); kernel and stride hold for time, height and width.
+# Called with (inputs, outputs, kernel, stride); kernel and stride apply to all three axes.
 Conv = Callable[[int, int, int, int], nn.Module]
 Gate = Callable[[int], nn.Module]
 Widths = tuple[int, tuple[int, int], tuple[int, int], int]
@@ -47,7 +49,7 @@ _MIXED: tuple[dict[str, Widths], ...] = (
     },
 )
 _STAGE_DIMS = (480, 832, 1024)
-_BATCH_NORM_EPS = 1e-3  # of both papers' code; torch's own default is 1e-5
+_BATCH_NORM_EPS = 1e-3  # as in the code of both papers; torch's default is 1e-5
 
 
 def conv_unit(
@@ -56,7 +58,7 @@ def conv_unit(
     kernel: tuple[int, int, int],
     stride: tuple[int, int, int],
 ) -> nn.Sequential:
-    """Convolution of odd kernel padded by half of it, batch norm, ReLU."""
+    """Make a convolution with an odd kernel that keeps the size, then batch norm and ReLU."""
     t, h, w = kernel
     padding = (t // 2, h // 2, w // 2)
     return nn.Sequential(
@@ -67,7 +69,7 @@ def conv_unit(
 
 
 class InceptionBlock(nn.Module):
-    """Four branches side by side, concatenated: (B, inputs, T, H, W) -> (B, dim, T, H, W)."""
+    """Four parallel branches, concatenated: (B, inputs, T, H, W) -> (B, dim, T, H, W)."""
 
     def __init__(
         self,
@@ -104,16 +106,16 @@ def _stage(inputs: int, rows: dict[str, Widths], conv: Conv, gate: Gate) -> nn.S
 
 
 class Inception3D(VideoEncoder):
-    """Inception-v1 over time and space, with the convolution and the gate left open.
+    """Inception-v1 over time and space; the kind of convolution and the gate are arguments.
 
-    Stages: mixed3c, mixed4f, mixed5c; D = 1024. Clips of 1 frame of 32x32 and up: padding lets any
-    size through, and 32 pixels are one cell of the last map.
+    Stages: mixed3c, mixed4f, mixed5c; D = 1024. Takes clips of at least 1 frame of 32x32 pixels,
+    which is one cell of the last map.
 
     Args:
-        name: architecture's name, for the spec.
+        name: name of the architecture, for the spec.
         frames: T of the spec.
         conv: makes a convolution with batch norm and ReLU.
-        gate: makes what follows conv2c and every branch, from its channel count.
+        gate: makes the layer after conv2c and after every branch, from the number of channels.
     """
 
     def __init__(self, name: str, *, frames: int, conv: Conv, gate: Gate) -> None:
@@ -131,7 +133,7 @@ class Inception3D(VideoEncoder):
             nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
         )
         self.pool4a = nn.MaxPool3d(3, stride=2, padding=1)
-        # ceil_mode keeps the last odd frame, row and column, as "SAME" padding does.
+        # ceil_mode keeps the last frame, row and column of odd sizes, like "SAME" padding.
         self.pool5a = nn.MaxPool3d(2, stride=2, ceil_mode=True)
         self.mixed3 = _stage(192, _MIXED[0], conv, gate)
         self.mixed4 = _stage(_STAGE_DIMS[0], _MIXED[1], conv, gate)
@@ -146,7 +148,7 @@ class Inception3D(VideoEncoder):
 
 
 class I3D(Inception3D):
-    """I3D's RGB stream without the classifier. See the head of this file and Inception3D."""
+    """The RGB stream of I3D without the classifier. See the header of this file."""
 
     def __init__(self) -> None:
         super().__init__("i3d", frames=16, conv=_cubic_unit, gate=_no_gate)

@@ -1,4 +1,4 @@
-"""The encoders by name. A new one is one row of the table."""
+"""Encoders by name. A new encoder is one more row of the table."""
 
 from __future__ import annotations
 
@@ -33,28 +33,34 @@ _ENCODERS: dict[str, Callable[..., VideoEncoder]] = {
 
 
 def known_encoders() -> list[str]:
-    """The names that `create_encoder` takes, sorted."""
+    """List the names that `create_encoder` takes, sorted."""
     return sorted(_ENCODERS)
 
 
 def unknown_encoder(name: str) -> str:
-    """What to say of a name that is none of the known; suggests the nearest."""
+    """Make the message for an unknown name; it suggests the nearest known one."""
     close = find_nearest(str(name), _ENCODERS)
     hint = f", did you mean {close!r}?" if close else "."
     return f"no encoder is called {name!r}{hint} Known encoders: {', '.join(known_encoders())}"
 
 
 def create_encoder(name: str, **options: Any) -> VideoEncoder:
-    """A new, untrained encoder; `torch.manual_seed` before it fixes its weights.
+    """Create a new, untrained encoder; call `torch.manual_seed` first to fix its weights.
 
     Args:
         name: one of `known_encoders()`.
-        options: of the encoder itself: `in_channels` of the ResNets, `stem` of R3D and R(2+1)D,
-            `width`, `stages`, `pool` and `in_channels` of the narrow networks. See
-            `unscene.encoders.resnet3d`.
+        options: `in_channels` (all ResNets), `stem` (R3D and R(2+1)D), `width`, `stages` and
+            `pool` (narrow networks). See `unscene.encoders.resnet3d`.
+
+    Returns:
+        The encoder on the CPU, in training mode like any new module.
 
     Raises:
-        UnsceneError: no such encoder, no such option, or a value that the option cannot take.
+        UnsceneError: no such encoder, no such option, or a value that the option does not take.
+
+    >>> encoder = create_encoder("r3d-narrow", width=8)
+    >>> encoder.dim, encoder.spec.frames, encoder.spec.size
+    (32, 8, 36)
     """
     if name not in _ENCODERS:
         raise UnsceneError(unknown_encoder(name))

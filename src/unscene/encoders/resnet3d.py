@@ -1,19 +1,19 @@
 """Residual networks over time and space: R3D, R(2+1)D and a narrow R3D for CPUs.
 
 R3D (Hara et al., "Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and ImageNet?",
-CVPR 2018, table 1): 7x7x7 stem of stride 1x2x2, max-pool, four stages of basic blocks. Shortcuts
-are projections (type B) in all of them; the paper has zero padding (type A) in R3D-18 and R3D-34.
+CVPR 2018, table 1): 7x7x7 stem of stride 1x2x2, max-pool, four stages of basic blocks. Deviation:
+all shortcuts are projections (type B); the paper has zero padding (type A) in R3D-18 and R3D-34.
 
 R(2+1)D (Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition",
-CVPR 2018, section 3.5): every txkxk convolution is 1xkxk to M channels, batch norm, ReLU, then
-tx1x1, with M chosen so that the two hold as many weights as the one. M is computed for every
-convolution, as in the paper (33.3 M weights for R(2+1)D-18 with 400 classes); torchvision shares
-one M between the two of a block and has 31.5 M. The stem has M = 45, as in the authors' code.
+CVPR 2018, section 3.5): every txkxk convolution becomes 1xkxk to M channels, batch norm, ReLU, then
+tx1x1; M keeps the number of weights. M is computed for every convolution, as in the paper (33.3 M
+weights for R(2+1)D-18 with 400 classes); torchvision uses one M for both convolutions of a block
+and has 31.5 M. The stem has M = 45, as in the authors' code.
 
-R3D-26 and R(2+1)D-26 are CMD's (arXiv 2104.00862, as its authors' public model builds them):
-bottleneck blocks, two a stage. R2D is the network of He et al. 2016 on every frame.
+R3D-26 and R(2+1)D-26 are those of CMD (arXiv 2104.00862, built like its authors' public model): two
+bottleneck blocks per stage. R2D is the network of He et al. 2016, applied to every frame.
 
-The families differ in the stem; `stem` overrides it. Maps of a 16x112x112 clip:
+The families have different stems; the option `stem` selects another. Maps of a 16x112x112 clip:
 
     stem     convolution    max-pool   layer1    layer2    layer3    layer4    default of
     "hara"   7x7x7 /1x2x2   3x3x3 /2   8x28x28   4x14x14   2x7x7     1x4x4     R3D
@@ -22,7 +22,7 @@ The families differ in the stem; `stem` overrides it. Maps of a 16x112x112 clip:
     "motion" 3x7x7 /1       1x3x3 /2   16x56x56  8x28x28   4x14x14   2x7x7     CMD's motion encoder
     "frame"  1x7x7 /1x2x2   1x3x3 /2   16x28x28  16x14x14  16x7x7    16x4x4    R2D
 
-Names of depth: 10 is one basic block a stage, 18 two, 34 three-four-six-three; 26 two bottlenecks.
+Depths: 10 has one basic block per stage, 18 two, 34 three-four-six-three; 26 has two bottlenecks.
 """
 
 from __future__ import annotations
@@ -69,16 +69,15 @@ _STRIDES: tuple[Triple, ...] = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2))
 
 
 class ResNet3D(VideoEncoder):
-    """A stem and stages of blocks. Stages of `forward_stages`: layer1, layer2, ...
+    """A stem and stages of residual blocks. Stages of `forward_stages`: layer1, layer2, ...
 
-    Padding lets any length through, so a clip may have 1 frame; its height and width must cover
-    one cell of the last map.
+    Takes clips of at least 1 frame; height and width must cover one cell of the last map.
 
     Args:
-        spec: the encoder's spec; its channels are the first convolution's.
+        spec: the encoder's spec; it sets the number of input channels.
         stem: see Stem.
-        widths, blocks, strides: of each stage: channels, number of blocks, stride of its first.
-        kind: of the convolutions.
+        widths, blocks, strides: per stage: channels, number of blocks, stride of the first block.
+        kind: kind of the convolutions.
         block: BasicBlock or Bottleneck.
         first: channels of the stem; None: those of the first stage.
         pool: see VideoEncoder.
@@ -122,8 +121,8 @@ class ResNet3D(VideoEncoder):
         self.initialize()
 
     def initialize(self) -> None:
-        """As of any VideoEncoder, but a Bottleneck begins as its shortcut: its last norm's scale
-        is 0, as in the public model of CMD's authors."""
+        """Draw all weights as any VideoEncoder, and set the scale of the last norm of Bottlenecks
+        to 0, as in the public model of CMD's authors: they start as their shortcut."""
         super().initialize()
         for module in self.modules():
             if isinstance(module, Bottleneck):
@@ -141,39 +140,42 @@ class ResNet3D(VideoEncoder):
 
 
 def r3d(depth: int, *, in_channels: int = 3, stem: StemName | None = None) -> ResNet3D:
-    """R3D of depth 10, 18, 34 (D = 512) or 26 (D = 2048)."""
+    """Make an R3D of depth 10, 18, 34 (D = 512) or 26 (D = 2048)."""
     usual: StemName = "cmd" if depth == 26 else "hara"
     return _full_width(f"r3d{depth}", depth, in_channels, stem, usual, "3d")
 
 
 def r2plus1d(depth: int, *, in_channels: int = 3, stem: StemName | None = None) -> ResNet3D:
-    """R(2+1)D of depth 10, 18 (D = 512) or 26 (D = 2048)."""
+    """Make an R(2+1)D of depth 10, 18 (D = 512) or 26 (D = 2048)."""
     usual: StemName = "cmd" if depth == 26 else "tran"
     return _full_width(f"r2plus1d{depth}", depth, in_channels, stem, usual, "2+1d")
 
 
 def r2d(depth: int, *, in_channels: int = 3) -> ResNet3D:
-    """A 2D ResNet of depth 10 or 18 on every frame, D = 512: blind to the order of frames. CMD's
-    key-frame encoder (depth 10), and the baseline that knows what is there but not what moves."""
+    """Make a 2D ResNet of depth 10 or 18 that is applied to every frame, D = 512.
+
+    It is blind to the order of frames: CMD's key-frame encoder (depth 10), and the baseline that
+    sees appearance but no motion.
+    """
     return _full_width(f"r2d{depth}", depth, in_channels, None, "frame", "2d")
 
 
 def narrow(
     kind: Kind, *, width: int = 16, stages: int = 3, pool: Pool = "max", in_channels: int = 3
 ) -> ResNet3D:
-    """A narrow ResNet for CPUs and small frames: a basic block a stage, D = width 2^(stages-1).
+    """Make a narrow ResNet for CPUs and small frames: one basic block per stage.
 
-    Ours, not from a paper: "r3d-narrow", and "r2d-narrow", which sees every frame alone. Time keeps
-    its full length until the last stage halves it, so that slow motion survives; space is left to
-    a stem and a max-pool: 8x36x36 -> 64x4x3x3. In trials on the direction of small discs the pool
-    cost nothing and halved the time of a step. Faster still in channels-last memory:
-    `encoder.to(memory_format=torch.channels_last_3d)`, clips alike.
+    "r3d-narrow", and "r2d-narrow", which sees every frame alone. Our own design, not from a paper.
+    D = width 2^(stages-1). Only the last stage halves time, which preserves slow motion; stem,
+    max-pool and stages reduce space: 8x36x36 -> 64x4x3x3. In trials on the direction of small discs
+    the max-pool cost no accuracy and halved the time of a step. Channels-last memory is faster:
+    `encoder.to(memory_format=torch.channels_last_3d)`, and the same for clips.
 
     Args:
-        kind: of the convolutions, "3d" or "2d".
+        kind: kind of the convolutions, "3d" or "2d".
         width: channels of the stem and the first stage.
-        stages: number of stages; every one after the first doubles the channels and halves space.
-        pool: see VideoEncoder; "max" because the frames are small and what moves is smaller.
+        stages: number of stages; each one after the first doubles the channels and halves space.
+        pool: see VideoEncoder; "max", because the frames are small and moving objects smaller.
         in_channels: channels of a clip.
     """
     _check_counts(width=width, stages=stages)
@@ -225,7 +227,7 @@ def _spec(
     stride: int = 4,
     size: int = 112,
 ) -> EncoderSpec:
-    """A spec whose normalisation is ImageNet's for RGB and the identity for anything else."""
+    """Make a spec with the normalization of ImageNet for RGB and none for other channels."""
     _check_counts(in_channels=in_channels)
     spec = EncoderSpec(name, options, dim=dim, frames=frames, stride=stride, size=size)
     if in_channels == 3:

@@ -2,10 +2,10 @@
 Spatiotemporal Feature Learning", ECCV 2018, sections 4.3 and 5).
 
 Every kxkxk convolution is a 1xkxk one over space, then a kx1x1 one over time, batch norm and ReLU
-after each. Gating multiplies x by sigmoid(W mean(x) + b), the mean over time and space; it follows
-conv2c and all four branches of every block, as in the authors' TensorFlow code (the paper's text
-names only the temporal convolutions). The stem is separable as in the paper (that code's later
-default is a full 3x7x7). The paper trains on 64 frames; sizes are those of I3D.
+after each. Gating multiplies x by sigmoid(W mean(x) + b), where the mean is over time and space. It
+follows conv2c and all four branches of every block, as in the authors' TensorFlow code (the text of
+the paper mentions only the temporal convolutions). The stem is separable as in the paper (the later
+default of that code is a full 3x7x7). The paper trains on 64 frames; sizes are those of I3D.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from unscene.encoders.i3d import Inception3D, conv_unit
 
 
 class SelfGating(nn.Module):
-    """Weighs every channel by what the whole clip holds: (B, C, T, H, W) to the same shape."""
+    """Weights every channel by a function of the whole clip; keeps the shape (B, C, T, H, W)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class SelfGating(nn.Module):
 
 
 def separable_unit(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Module:
-    """1xkxk over space, then kx1x1 over time; a 1x1x1 convolution stays one."""
+    """Make 1xkxk over space, then kx1x1 over time; a 1x1x1 convolution stays one."""
     if kernel == 1:
         return conv_unit(inputs, outputs, (1, 1, 1), (stride, stride, stride))
     return nn.Sequential(
@@ -38,7 +38,7 @@ def separable_unit(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Mo
 
 
 class S3DG(Inception3D):
-    """S3D-G without the classifier. See the head of this file and Inception3D."""
+    """S3D-G without the classifier. See the header of this file and Inception3D."""
 
     def __init__(self) -> None:
         super().__init__("s3dg", frames=64, conv=separable_unit, gate=SelfGating)

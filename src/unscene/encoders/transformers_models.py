@@ -1,15 +1,14 @@
 """Video models of the library transformers: VideoMAE, TimeSformer, ViViT, V-JEPA 2.
 
-All take (B, T, C, H, W) and put out tokens; they differ in how tokens lie and what is the feature:
+All take (B, T, C, H, W) and put out tokens. The order of tokens and the feature differ:
 
-    model        tokens                      feature (what its own classifier reads)
+    model        tokens                      feature (the input of its own classifier)
     videomae     time, rows, columns         mean, then fc_norm if it has one
     timesformer  class, rows, columns, time  the class token
     vivit        class, time, rows, columns  the class token
     vjepa2       time, rows, columns         its attentive pooler's output, else the mean
 
-transformers is no dependency of this package: whoever has such a model has it. Nothing here imports
-it but `load_pretrained`, and that only when it is called.
+transformers is not a dependency of this package. Only `load_pretrained` imports it, when called.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from unscene.encoders.base import IMAGENET_MEAN, IMAGENET_STD
-from unscene.encoders.hooks import Grid, Read
+from unscene.encoders.hooks import Grid, ModelOutput
 from unscene.errors import UnsceneError
 
 Triple = tuple[float, ...]
@@ -35,13 +34,13 @@ _PROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")
 
 @dataclass(frozen=True)
 class _Kind:
-    """What has to be known of a model type.
+    """What differs between model types.
 
     Attributes:
-        pixels: name of the argument.
+        pixels: name of the argument for the frames.
         extra: further arguments.
-        time_last: whether time runs fastest among the tokens.
-        mean, std: of RGB in 0..1, as its published image processor has them.
+        time_last: whether time is the fastest axis of the tokens.
+        mean, std: normalization of RGB in 0..1 in its published image processor.
     """
 
     pixels: str = "pixel_values"
@@ -54,19 +53,19 @@ class _Kind:
 _KINDS = {
     "videomae": _Kind(),
     "timesformer": _Kind(time_last=True, mean=(0.45,) * 3, std=(0.225,) * 3),
-    # RGB is brought to -1..1 first, and normalised with 0.5 after that.
+    # RGB is scaled to -1..1 first and then normalized with mean and std 0.5.
     "vivit": _Kind(mean=(0.75,) * 3, std=(0.25,) * 3),
     "vjepa2": _Kind("pixel_values_videos", (("skip_predictor", True),)),
 }
 
 
 def is_transformers(model: object) -> bool:
-    """Whether it is a model of transformers, known or not."""
+    """Whether a model is from transformers, supported or not."""
     return hasattr(getattr(model, "config", None), "model_type") and hasattr(model, "base_model")
 
 
 class TransformersModel:
-    """Reads features, maps and logits of such a model.
+    """Reads features, maps and logits of a model of transformers.
 
     Args:
         model: with or without a classifier.
@@ -81,7 +80,7 @@ class TransformersModel:
 
     @staticmethod
     def clips(model: object) -> dict[str, Any]:
-        """The clips it was configured for: frames, size, mean, std."""
+        """Read frames, size, mean and std of the clips for which the model is configured."""
         config: Any = getattr(model, "config", None)
         kind = _kind(model)
         size = getattr(config, "image_size", None) or config.crop_size
@@ -93,7 +92,7 @@ class TransformersModel:
             "std": kind.std,
         }
 
-    def __call__(self, clip_BCTHW: Tensor) -> Read:
+    def __call__(self, clip_BCTHW: Tensor) -> ModelOutput:
         frames_BTCHW = clip_BCTHW.transpose(1, 2)
         base: Callable[..., Any] = self.model.base_model
         batch, tokens = (
@@ -105,7 +104,7 @@ class TransformersModel:
             return self._frame_by_frame(tokens.unflatten(0, (batch, -1)), grid)
         extra = tokens.shape[1] - math.prod(grid)
         if not 0 <= extra <= 1:
-            raise UnsceneError(f"{tokens.shape[1]} tokens do not lie on a grid of {grid}")
+            raise UnsceneError(f"{tokens.shape[1]} tokens do not fit on a grid of {grid}")
         features = self._feature(tokens, extra)
 
         def arrange(tokens: Tensor) -> Tensor:
@@ -115,14 +114,14 @@ class TransformersModel:
                 return places.unflatten(1, (h, w, t)).permute(0, 4, 3, 1, 2)
             return places.unflatten(1, grid).movedim(-1, 1)
 
-        return Read(features, self._logits(features), tokens, arrange)
+        return ModelOutput(features, self._logits(features), tokens, arrange)
 
-    def _frame_by_frame(self, tokens_BTND: Tensor, grid: Grid) -> Read:
+    def _frame_by_frame(self, tokens_BTND: Tensor, grid: Grid) -> ModelOutput:
         def arrange(tokens: Tensor) -> Tensor:
             return tokens[:, :, 1:].unflatten(2, grid[1:]).movedim(-1, 1)
 
         features = tokens_BTND[:, :, 0].mean(dim=1)
-        return Read(features, self._logits(features), tokens_BTND, arrange)
+        return ModelOutput(features, self._logits(features), tokens_BTND, arrange)
 
     def _feature(self, tokens: Tensor, extra: int) -> Tensor:
         pooler = getattr(self.model, "pooler", None)
@@ -135,7 +134,7 @@ class TransformersModel:
         if isinstance(norm, nn.Module):
             normed: Tensor = norm(tokens.mean(dim=1))
             return normed
-        # A VideoMAE classifier without mean pooling reads the first token, as its code has it.
+        # A VideoMAE classifier without mean pooling reads the first token, as in its code.
         return tokens[:, 0] if hasattr(self.model, "fc_norm") else tokens.mean(dim=1)
 
     def _logits(self, features: Tensor) -> Tensor | None:
@@ -157,14 +156,14 @@ class TransformersModel:
 
 
 def load_pretrained(name: str) -> tuple[nn.Module, dict[str, Any]]:
-    """A model of transformers with its weights, and the mean and std of its image processor.
+    """Load a model of transformers with its weights, and read the mean and std of its processor.
 
     Args:
         name: a folder that `save_pretrained` wrote, or a name on the Hugging Face Hub, which is
-            downloaded unless it was before.
+            downloaded unless it is in the cache.
 
     Returns:
-        The model in float32, of the class that its configuration names, and keyword arguments for
+        The model in float32, of the class named in its configuration, and keyword arguments for
         `adapt`.
 
     Raises:
@@ -179,24 +178,25 @@ def load_pretrained(name: str) -> tuple[nn.Module, dict[str, Any]]:
     try:
         config = library.AutoConfig.from_pretrained(name)
         classes = getattr(config, "architectures", None) or ["AutoModel"]
-        # In the precision it was saved in, it would take no clip of ours.
+        # Clips are float32, whatever precision the model was saved in.
         model: nn.Module = getattr(library, classes[0]).from_pretrained(name, dtype="float32")
         processor = _processor(library, name)
     except (OSError, ValueError, AttributeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UnsceneError(
-            f"hf:{name}: {reason}; give a folder written by save_pretrained or a name on the Hub"
+            f"hf:{name}: {reason}; pass a folder written by save_pretrained or a name on the Hub"
         ) from error
     return model, read_normalization(processor) if processor else {}
 
 
 def read_normalization(processor: dict[str, Any]) -> dict[str, Triple]:
-    """mean and std of RGB in 0..1 that do what an image processor's settings do.
+    """Convert the settings of an image processor to mean and std for RGB in 0..1.
 
-    It multiplies RGB in 0..255 by rescale_factor, takes 1 away if `offset`, and normalises.
+    The processor multiplies RGB in 0..255 by rescale_factor, subtracts 1 if `offset`, and
+    normalizes.
     """
     factor = processor.get("rescale_factor", 1 / 255) if processor.get("do_rescale", True) else 1.0
-    # Half of the library's processors have "offset" without saying so in their file.
+    # ViViT's processor has "offset" even if its file does not mention it.
     offset = bool(processor.get("offset", "Vivit" in str(processor.get("image_processor_type"))))
     mean, std = (0.0,) * 3, (1.0,) * 3
     if processor.get("do_normalize", True):
@@ -210,7 +210,7 @@ def read_normalization(processor: dict[str, Any]) -> dict[str, Triple]:
 
 
 def _processor(library: Any, name: str) -> dict[str, Any]:
-    """The settings of its image processor; its class would need torchvision."""
+    """Read the settings of the image processor from its file; its class would need torchvision."""
     for file in _PROCESSORS:
         local = Path(name) / file
         if not Path(name).is_dir():
@@ -228,7 +228,7 @@ def _kind(model: object) -> _Kind:
     config: Any = getattr(model, "config", None)
     if config.model_type not in _KINDS:
         raise UnsceneError(
-            f"{type(model).__name__}: of transformers, {', '.join(_KINDS)} are known, not "
-            f"{config.model_type}; give a function from a clip to features instead"
+            f"{type(model).__name__}: of transformers, {', '.join(_KINDS)} are supported, not "
+            f"{config.model_type}; pass a function from a clip to features instead"
         )
     return _KINDS[config.model_type]

@@ -1,9 +1,9 @@
-"""Encoders on disk: encoder.safetensors (the weights) beside encoder.json (the spec).
+"""Saved encoders: encoder.safetensors (the weights) beside encoder.json (the spec).
 
-Nothing here is ever unpickled. The JSON record is the spec and `weights_sha256`, the checksum of
-the weights file, so that two files which do not belong together are noticed. Both are written under
-temporary names in the same folder and renamed when both are complete: a failed write leaves the
-former files, and the checksum notices a stop between the two renames.
+Nothing is ever unpickled. The JSON record holds the spec and `weights_sha256`, the checksum of the
+weights file, which detects two files that do not belong together. Both are written under temporary
+names in the same folder and renamed when both are complete: a failed write keeps the previous
+files, and the checksum detects an interruption between the two renames.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _SHOWN_KEYS = 3
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Which weights of a file found their place in a module. Names are state_dict keys.
+    """Which weights of a file match those of a module, by their state_dict keys.
 
     Attributes:
-        matched: in both, with one shape; these were copied.
-        missing: in the module only; these kept their values.
-        unexpected: in the file only; these were left out.
-        mismatched: in both, with different shapes; the module's kept their values.
+        matched: in both, with the same shape; copied.
+        missing: in the module only; unchanged.
+        unexpected: in the file only; not used.
+        mismatched: in both, with different shapes; unchanged.
     """
 
     matched: tuple[str, ...]
@@ -49,7 +49,7 @@ class LoadReport:
 
     @property
     def complete(self) -> bool:
-        """Whether file and module agree entirely."""
+        """Whether file and module match entirely."""
         return not (self.missing or self.unexpected or self.mismatched)
 
     def __str__(self) -> str:
@@ -63,17 +63,24 @@ class LoadReport:
 
 
 def save_encoder(encoder: VideoEncoder, path: str | Path) -> Path:
-    """Write an encoder's weights and spec; returns the path of the weights.
+    """Save an encoder's weights and spec; returns the path of the weights.
 
     Args:
         encoder: on any device, in any memory format.
-        path: a folder, made if need be, for encoder.safetensors and encoder.json; or a name that
-            ends in .safetensors, beside which the .json goes.
+        path: a folder, created if needed, for encoder.safetensors and encoder.json; or a file name
+            that ends in .safetensors, beside which the .json is written.
 
     Raises:
-        UnsceneError: the files cannot be written (disk full, no permission); former files of the
+        UnsceneError: the files cannot be written (disk full, no permission); previous files of the
             same name stay as they are and no others are left behind. Or the encoder is none of
             `known_encoders()`, so that `read_encoder` could not rebuild it.
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> save_encoder(create_encoder("r3d-narrow"), folder).name
+    'encoder.safetensors'
+    >>> read_spec(folder).name, read_encoder(folder).dim
+    ('r3d-narrow', 64)
     """
     check_can_be_saved(encoder)
     weights, record = _pair(Path(path))
@@ -105,14 +112,14 @@ def check_can_be_saved(encoder: VideoEncoder) -> None:
 def read_encoder(path: str | Path) -> VideoEncoder:
     """Read an encoder that `save_encoder` wrote, on the CPU, in training mode like any new module.
 
-    File and architecture must agree entirely; for a partial match see `load_weights`.
+    File and architecture must match entirely; for a partial match see `load_weights`.
 
     Args:
         path: the folder, the .safetensors or the .json.
 
     Raises:
-        UnsceneError: a file is missing, is no such file, is cut short, does not belong to the
-            other, or comes from a newer version; the message names file and remedy.
+        UnsceneError: a file is missing, of another kind or truncated, does not belong to the other
+            file, or comes from a newer version.
     """
     weights, record = _pair(Path(path))
     spec, checksum = _read_record(record)
@@ -142,18 +149,18 @@ def read_encoder(path: str | Path) -> VideoEncoder:
 
 
 def load_weights(module: nn.Module, path: str | Path, *, strict: bool = True) -> LoadReport:
-    """Copy weights into a module by name and shape, in place.
+    """Copy weights from a file into a module by name and shape, in place.
 
     Args:
-        module: any module; an encoder of another width, say, for a partial match.
-        path: a .safetensors file, or a folder that `save_encoder` wrote. No .json is needed.
-        strict: refuse, before anything is copied, unless file and module agree entirely.
+        module: any module, such as an encoder of another width for a partial match.
+        path: a .safetensors file, or a folder that `save_encoder` wrote; the .json is not needed.
+        strict: raise, before anything is copied, unless file and module match entirely.
 
     Returns:
-        What matched and what did not.
+        Which weights match and which do not.
 
     Raises:
-        UnsceneError: no readable weights, not a complete match though strict, or no match at all.
+        UnsceneError: no readable weights, an incomplete match with `strict`, or no match at all.
     """
     weights, _ = _pair(Path(path))
     return _fill(module, _read_tensors(weights), weights, strict=strict)
@@ -166,24 +173,24 @@ def read_spec(path: str | Path) -> EncoderSpec:
 
 
 def _pair(path: Path) -> tuple[Path, Path]:
-    """The weights file and the record that a path stands for."""
+    """Find the weights file and the record that belong to a path."""
     if path.suffix in (".safetensors", ".json"):
         return path.with_suffix(".safetensors"), path.with_suffix(".json")
     if path.is_file():
         raise UnsceneError(
-            f"{path}: not an encoder. It takes a folder or a file .safetensors as written by "
-            "unscene; pickled checkpoints (.pt, .pth, .ckpt) are never opened, "
-            "for they can run code: convert theirs with safetensors.torch.save_file"
+            f"{path}: not an encoder. Pass a folder or a .safetensors file written by unscene. "
+            "Pickled checkpoints (.pt, .pth, .ckpt) are never opened because they can run code: "
+            "convert them with safetensors.torch.save_file"
         )
     return path / f"{_STEM}.safetensors", path / f"{_STEM}.json"
 
 
 def _replace_together(contents: dict[Path, bytes]) -> None:
-    """Write all files under temporary names, then rename them all; a failed write changes none."""
+    """Write all files under temporary names, then rename them; a failed write changes no file."""
     written: dict[Path, Path] = {}
     try:
         for path, content in contents.items():
-            # Not tempfile: its files are for their owner only, and a rename would keep that.
+            # Not tempfile: its files are readable by their owner only, also after the rename.
             written[path] = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
             with written[path].open("xb") as file:
                 file.write(content)
@@ -200,15 +207,15 @@ def _replace_together(contents: dict[Path, bytes]) -> None:
 def _read_record(path: Path) -> tuple[EncoderSpec, str]:
     if not path.is_file():
         raise UnsceneError(
-            f"{path}: no such file; an encoder is a .safetensors and a .json of one name, "
-            "as `unscene pretrain` writes them"
+            f"{path}: no such file; an encoder is a .safetensors and a .json file of the same "
+            "name, as written by `unscene pretrain`"
         )
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UnsceneError(f"{path}: not readable as JSON ({error}); copy it again") from error
     if not isinstance(content, dict) or not isinstance(content.get(_CHECKSUM), str):
-        raise UnsceneError(f"{path}: not an encoder's record; it has no {_CHECKSUM}")
+        raise UnsceneError(f"{path}: not the record of an encoder: it has no {_CHECKSUM}")
     checksum = content.pop(_CHECKSUM)
     try:
         return EncoderSpec.from_json(content), checksum
@@ -218,12 +225,12 @@ def _read_record(path: Path) -> tuple[EncoderSpec, str]:
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise UnsceneError(f"{path}: no such file; give a folder or a .safetensors file")
+        raise UnsceneError(f"{path}: no such file; pass a folder or a .safetensors file")
     try:
         return safetensors.torch.load_file(path)
     except (SafetensorError, OSError) as error:
         raise UnsceneError(
-            f"{path}: not a whole safetensors file ({error}); copy or save it again"
+            f"{path}: not a complete safetensors file ({error}); copy or save it again"
         ) from error
 
 
@@ -239,7 +246,7 @@ def _fill(module: nn.Module, tensors: dict[str, Tensor], path: Path, *, strict: 
     if strict and not report.complete:
         raise UnsceneError(
             f"{path}: the weights do not fit {type(module).__name__}: {report}; "
-            "use the encoder they were saved from, or strict=False to take what matches"
+            "use the encoder from which they were saved, or strict=False to copy what matches"
         )
     if not report.matched:
         raise UnsceneError(f"{path}: no weight fits {type(module).__name__}: {report}")
