@@ -94,7 +94,7 @@ def test_a_folder_that_is_older_than_a_setting_goes_on(data: Path, out: Path) ->
 def test_other_settings_are_refused(data: Path, out: Path) -> None:
     go(data, out)
     before = tree(out)
-    with pytest.raises(UnsceneError, match=r"made with gop 12 \(now 6\); give the same settings"):
+    with pytest.raises(UnsceneError, match=r"written with gop 12 \(now 6\); use the same settings"):
         go(data, out, TranscodeSettings(short_side=32, gop=6))
     assert tree(out) == before
 
@@ -102,7 +102,7 @@ def test_other_settings_are_refused(data: Path, out: Path) -> None:
 def test_files_of_somebody_else_are_named_and_left_alone(data: Path, out: Path) -> None:
     (out / "Run").mkdir(parents=True)
     (out / "Run" / "a.mp4").write_text("precious")
-    with pytest.raises(UnsceneError, match=r"holds 1 files that .* did not write: Run/a.mp4"):
+    with pytest.raises(UnsceneError, match=r"contains files that .* did not write: Run/a.mp4"):
         go(data, out)
     assert (out / "Run" / "a.mp4").read_text() == "precious"
     shutil.rmtree(out)
@@ -116,7 +116,7 @@ def test_data_and_out_are_kept_apart(data: Path, tmp_path: Path) -> None:
     for out in (data, data / "small", data / ".." / "data" / "x"):
         with pytest.raises(UnsceneError, match="lies inside the data"):
             go(data, out)
-    with pytest.raises(UnsceneError, match="holds the data"):
+    with pytest.raises(UnsceneError, match="contains the data"):
         go(data, tmp_path)
     link = tmp_path / "link"
     link.symlink_to(data)
@@ -199,7 +199,7 @@ def test_official_lists_come_along(tmp_path: Path, out: Path, lists: str) -> Non
     assert tree(out).keys() == before.keys()
     (out / "mine.txt").write_text("a stranger's")
     with pytest.raises(
-        UnsceneError, match=r"holds 1 files that `prepare` did not write: mine\.txt"
+        UnsceneError, match=r"contains files that `unscene prepare` did not write: mine\.txt"
     ):
         go(root, out)
 
@@ -222,7 +222,7 @@ def test_the_list_that_is_read_is_the_one_that_comes_along(tmp_path: Path, out: 
     assert names[0] == names[1] == ["v_Jump_g01_c01"]
     (root / "splits" / "trainlist01.txt").write_text("Jump/v_Jump_g02_c01.avi 1\n")
     account = go(root, out)
-    assert [one.reason.endswith("it stays") for one in account.stale] == [True]
+    assert [one.reason.endswith("the file is kept") for one in account.stale] == [True]
     assert "g01" in (out / "splits" / "trainlist01.txt").read_text()
 
 
@@ -281,7 +281,7 @@ def test_the_estimate_is_near_and_a_small_disk_stops_before_the_start(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, 9))  # type: ignore[attr-defined]
     command = ["prepare", str(data), str(out), "--workers", "0", "--short_side", "32"]
     assert main(command) == 1
-    assert "has 9 B free, too little" in capsys.readouterr().err
+    assert "9 B free on this disk, too little" in capsys.readouterr().err
     assert not out.exists()
     assert main([*command, "--force", "--dry_run"]) == 0
     assert not out.exists()
@@ -302,7 +302,7 @@ def test_the_estimate_scales_what_it_samples(tmp_path: Path, out: Path) -> None:
     assert needs.bytes == pytest.approx(account.after, rel=0.5)
 
 
-def test_no_room_for_samples_is_told_with_a_way_out(
+def test_a_full_disk_of_temporary_files_is_reported_with_a_remedy(
     data: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(source: object, target: Path, *rest: object, **more: object) -> None:
@@ -311,7 +311,7 @@ def test_no_room_for_samples_is_told_with_a_way_out(
     plan = make_plan(data, out, SETTINGS)
     found = prepare.inspect_plan(plan, workers=0)
     monkeypatch.setattr("unscene.prepare.estimate.transcode", full)
-    with pytest.raises(UnsceneError, match=r"No space left .*; set TMPDIR to a folder with room"):
+    with pytest.raises(UnsceneError, match=r"No space left .*; set TMPDIR to a folder on a disk"):
         estimate(plan, found)
 
 
@@ -334,16 +334,16 @@ def test_the_command_tells_what_it_found_and_did(
     assert "Sit/broken.mp4   is not a video" in said
     assert len(rows(Path(f"{out}.csv"))) == 5
     assert main(["prepare", str(data), "--check", "--csv", f"{out}.csv"]) == 1
-    assert "exists; name another file" in capsys.readouterr().err
+    assert "already exists; choose another file" in capsys.readouterr().err
     assert main(["prepare", str(data)]) == 1
-    assert "name the folder OUT" in capsys.readouterr().err
-    for expected in ("4 files done", "0 files done"):
+    assert "name a folder OUT" in capsys.readouterr().err
+    for expected in ("transcoded 4 files", "transcoded 0 files"):
         assert main(["prepare", str(data), str(out), "--workers", "0", "--short_side", "32"]) == 0
         said = capsys.readouterr().out
         assert expected in said
         assert "failed: is not a video that FFmpeg can read" in said
         assert f"unscene pretrain {out}" in said
-    assert "nothing is left to do, 4 are done already" in said
+    assert "nothing to do (4 already done)" in said
 
 
 def test_dark_files_are_told_and_can_be_brightened(
@@ -356,7 +356,7 @@ def test_dark_files_are_told_and_can_be_brightened(
     media.write(night / "day.mp4", media.drift(3))
     check = ["--check", "--workers", "0"]
     assert main(["prepare", str(night), *check]) == 0
-    assert "1 file so dark that little is to be seen: --brighten true" in capsys.readouterr().out
+    assert "1 file is very dark: consider --brighten true" in capsys.readouterr().out
     assert main(["prepare", str(night), str(out), "--workers", "0", "--brighten", "true"]) == 0
     assert "brightened" in capsys.readouterr().out
     assert main(["prepare", str(out), *check]) == 0

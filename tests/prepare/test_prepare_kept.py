@@ -16,7 +16,6 @@ from unscene.data.listing import open_catalog
 from unscene.errors import UnsceneError
 from unscene.prepare import run as prepare
 from unscene.prepare.plan import make_plan
-from unscene.prepare.record import Record
 from unscene.prepare.settings import TranscodeSettings
 
 
@@ -65,7 +64,9 @@ def test_what_appears_after_the_plan_was_made_is_left_alone(tmp_path: Path, out:
     found = prepare.inspect_plan(plan, workers=0)
     out.mkdir()
     (out / "a.mp4").write_text("precious")
-    with pytest.raises(UnsceneError, match=r"a\.mp4: `prepare` did not write this file"):
+    with pytest.raises(
+        UnsceneError, match=r"a\.mp4: this file was not written by `unscene prepare`"
+    ):
         prepare.run_plan(plan, found, workers=0)
     assert (out / "a.mp4").read_text() == "precious"
 
@@ -86,10 +87,12 @@ def test_other_data_of_the_same_names_is_refused(tmp_path: Path, out: Path) -> N
     clip(tmp_path / "test" / "a.mp4", 9)
     go(tmp_path / "train", out)
     before = tree(out)
-    with pytest.raises(UnsceneError, match=r"was made from .*train, not from .*test; name another"):
+    with pytest.raises(
+        UnsceneError, match=r"was written from .*train, not from .*test; choose another"
+    ):
         go(tmp_path / "test", out)
     shutil.rmtree(tmp_path / "train")  # the files in OUT are all that is left of them
-    with pytest.raises(UnsceneError, match="was made from"):
+    with pytest.raises(UnsceneError, match="was written from"):
         go(tmp_path / "test", out)
     assert tree(out) == before
 
@@ -111,7 +114,7 @@ def test_a_folder_whose_record_knows_no_data_goes_on(tmp_path: Path, out: Path) 
     change_record(out, f', "root": "{data}"', "")
     assert go(data, out).already == 1
     clip(tmp_path / "other" / "a.mp4", 9)
-    with pytest.raises(UnsceneError, match="was made from"):
+    with pytest.raises(UnsceneError, match="was written from"):
         go(tmp_path / "other", out)
 
 
@@ -130,7 +133,7 @@ def test_two_lists_of_a_folder_keep_their_tables_and_segments(tmp_path: Path, ou
     assert [row["label"] for row in rows(out / "train.csv")] == ["x", "x"]
     assert [row["label"] for row in rows(out / "test.csv")] == ["y"]
     before = tree(out)
-    with pytest.raises(UnsceneError, match=r"was made from d/a\.mp4, seconds 0 to 1\.0, which"):
+    with pytest.raises(UnsceneError, match=r"was written from d/a\.mp4, seconds 0 to 1\.0, which"):
         go(tmp_path / "late.csv", out)
     (tmp_path / "d" / "lists").mkdir()
     (tmp_path / "d" / "lists" / "train.csv").write_text("path\n../../d/a.mp4\n../../d.mp4\n")
@@ -152,8 +155,8 @@ def test_what_is_out_of_date_is_named_and_trained_on_no_more(
     capsys.readouterr()
     assert main(["prepare", str(data), str(out), "--workers", "0", "--short_side", "32"]) == 0
     said = capsys.readouterr().out
-    assert "  stale: its source is unreadable now; hidden: Run/.a.mp4.old\n" in said
-    assert "  stale: its source is gone; it stays: Run/b.mp4\n" in said
+    assert "  stale: its source is unreadable now; the file was renamed: Run/.a.mp4.old\n" in said
+    assert "  stale: its source is gone; the file is kept: Run/b.mp4\n" in said
     assert videos(out) == ["Run/b.mp4", "Run/c.mp4"]
     assert len(media.decode(out / "Run" / ".a.mp4.old")) == 6
     assert len(open_catalog(out)) == 2
@@ -170,12 +173,12 @@ def test_what_could_not_be_made_is_not_ours(tmp_path: Path, out: Path) -> None:
     assert failed.path.endswith("a.mp4")
     mine = out / "a_5-6.mp4"
     mine.write_text("precious")
-    with pytest.raises(UnsceneError, match=r"`prepare` did not write: a_5-6\.mp4"):
+    with pytest.raises(UnsceneError, match=r"`unscene prepare` did not write: a_5-6\.mp4"):
         go(tmp_path / "data" / "list.csv", out)
     assert mine.read_text() == "precious"
 
 
-def test_what_a_killed_run_may_not_have_written_is_hidden(
+def test_what_a_killed_run_may_not_have_written_is_renamed(
     tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clip(tmp_path / "data" / "a.mp4")
@@ -187,7 +190,10 @@ def test_what_a_killed_run_may_not_have_written_is_hidden(
         capsys.readouterr()
         argv = ["prepare", str(tmp_path / "data"), str(out), "--workers", "0", "--short_side", "32"]
         assert main(argv) == 0
-        assert f"may not be `prepare`'s; hidden: {hidden}\n" in capsys.readouterr().out
+        assert (
+            f"written by `unscene prepare`; the file was renamed: {hidden}\n"
+            in capsys.readouterr().out
+        )
         assert (out / hidden).read_text() == f"precious {number}"
         assert len(media.decode(out / "a.mp4")) == 6
     assert (out / ".a.mp4.old").read_text() == "precious 0"
@@ -198,18 +204,20 @@ def test_one_run_at_a_time(tmp_path: Path, out: Path) -> None:
     clip(data / "a.mp4")
     plans = [make_plan(data, out, SETTINGS) for _ in range(2)]
     found = prepare.inspect_plan(plans[0], workers=0)
-    first = Record(plans[0])
-    with pytest.raises(UnsceneError, match=r"another `unscene prepare` is writing to it"):
+    first = plans[0].open_record()
+    with pytest.raises(UnsceneError, match=r"another `unscene prepare` is writing to this folder"):
         prepare.run_plan(plans[1], found, workers=0)
     first.close()
     assert go(data, out).done == 1
     before = tree(out)
-    with pytest.raises(UnsceneError, match=r"written to it meanwhile; run the same command again"):
+    with pytest.raises(
+        UnsceneError, match=r"written to it in the meantime; run the same command again"
+    ):
         prepare.run_plan(plans[1], found, workers=0)
     assert tree(out) == before
 
 
-def test_a_torn_first_line_is_not_passed_over(tmp_path: Path, out: Path) -> None:
+def test_a_damaged_first_line_is_not_skipped(tmp_path: Path, out: Path) -> None:
     data = tmp_path / "data"
     clip(data / "a.mp4")
     out.mkdir()
@@ -217,7 +225,7 @@ def test_a_torn_first_line_is_not_passed_over(tmp_path: Path, out: Path) -> None
     assert go(data, out).done == 1
     assert go(data, out).done == 0
     change_record(out, '{"format"', '{"for')
-    with pytest.raises(UnsceneError, match="its first line, which names the settings, is damaged"):
+    with pytest.raises(UnsceneError, match="its first line, which holds the settings, is damaged"):
         go(data, out, TranscodeSettings(short_side=16, gop=3))
 
 

@@ -29,7 +29,7 @@ def test_the_curve_never_falls_and_one_level_becomes_no_more_than_sixteen(
     low: int, span: int, bend: float
 ) -> None:
     light = np.random.default_rng(0).random((64, 64)) ** bend
-    levels = ToneCurve.of([(low + span * light).astype(np.uint8)])
+    levels = ToneCurve.fit([(low + span * light).astype(np.uint8)])
     luma = levels.luma.astype(int)
     assert (np.diff(luma) >= 0).all()
     assert np.diff(luma).max() <= 17  # rounded
@@ -40,7 +40,7 @@ def test_the_curve_never_falls_and_one_level_becomes_no_more_than_sixteen(
 
 def test_a_dark_picture_takes_the_whole_range() -> None:
     plane = dark([media.texture(96, 128)])[0]
-    levels = ToneCurve.of([plane])
+    levels = ToneCurve.fit([plane])
     seen = levels.luma[plane]
     assert plane.max() < 40
     assert np.percentile(seen, 1) < 40
@@ -51,14 +51,14 @@ def test_a_dark_picture_takes_the_whole_range() -> None:
 
 def test_a_picture_of_the_whole_range_stays_what_it_is() -> None:
     plane = np.linspace(16, 235, 64 * 64).reshape(64, 64).astype(np.uint8)
-    levels = ToneCurve.of([plane])
+    levels = ToneCurve.fit([plane])
     assert np.abs(levels.luma[plane].astype(int) - plane).max() <= 2
     assert np.abs(levels.chroma - np.clip(np.arange(256.0), 16, 240)).max() <= 2
 
 
 @pytest.mark.parametrize("level", [0, 16, 20, 128, 235, 255])
 def test_a_picture_of_one_level_is_not_blown_up(level: int) -> None:
-    levels = ToneCurve.of([np.full((8, 8), level, np.uint8)])
+    levels = ToneCurve.fit([np.full((8, 8), level, np.uint8)])
     assert np.diff(levels.luma.astype(int)).max() <= 17
     assert abs(int(levels.luma[level]) - np.clip(level, 0 if level <= 16 else 16, 235)) <= 4
 
@@ -67,7 +67,7 @@ def test_black_bars_do_not_lift_the_picture_between_them(tmp_path: Path) -> None
     content = np.linspace(18, 235, 64 * 64).reshape(64, 64).astype(np.uint8)
     framed = np.full((64, 200), 16, np.uint8)
     framed[:, 68:132] = content
-    levels, without = ToneCurve.of([framed]), ToneCurve.of([content])
+    levels, without = ToneCurve.fit([framed]), ToneCurve.fit([content])
     assert np.abs(levels.luma - without.luma.astype(float)).max() <= 4
     assert np.abs(levels.chroma - without.chroma.astype(float)).max() <= 4
     path = media.write(tmp_path / "a.mp4", [framed] * 3, options={"crf": "1"})
@@ -75,8 +75,8 @@ def test_black_bars_do_not_lift_the_picture_between_them(tmp_path: Path) -> None
 
 
 def test_nothing_seen_changes_nothing() -> None:
-    assert ToneCurve.of([np.full((8, 8), 16, np.uint8)]).luma.tolist() == list(range(256))
-    levels = ToneCurve.of([])
+    assert ToneCurve.fit([np.full((8, 8), 16, np.uint8)]).luma.tolist() == list(range(256))
+    levels = ToneCurve.fit([])
     assert levels.luma.tolist() == levels.chroma.tolist() == list(range(256))
 
 

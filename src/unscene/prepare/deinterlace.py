@@ -1,4 +1,4 @@
-"""Pictures woven of two half-pictures, one taken after the other -> the first of the two, whole."""
+"""Interlaced frames (two half-pictures taken one after the other) -> progressive frames."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from av.error import EOFError as AvEOFError
 from av.filter import Graph
 from av.video.frame import VideoFrame
 
-Timed = tuple[VideoFrame, float]  # a frame, and when it is shown
+Timed = tuple[VideoFrame, float]  # a frame and its presentation time in seconds
 
 
 def deinterlace(frames: Iterator[Timed]) -> Iterator[Timed]:
-    """Frames as they come, those whose decoder calls them interlaced without their combs (bwdif).
+    """Deinterlace the frames that are marked as interlaced (FFmpeg's filter bwdif).
 
-    As many come out as go in, with the same times. Nothing is filtered until one is interlaced.
+    Number and times of the frames stay the same. Frames before the first interlaced one are
+    returned unchanged.
     """
     graph, shape = None, None
     times = deque[float]()
@@ -27,13 +28,13 @@ def deinterlace(frames: Iterator[Timed]) -> Iterator[Timed]:
             continue
         now = frame.width, frame.height, frame.format.name
         if graph is None or now != shape:
-            yield from _rest(graph, times)
+            yield from _flush(graph, times)
             graph, shape = _bwdif(frame), now
         times.append(time)
         frame.pts, frame.time_base = None, _TICK
         graph.vpush(frame)
         yield from _filtered(graph, times)
-    yield from _rest(graph, times)
+    yield from _flush(graph, times)
 
 
 _TICK = Fraction(1, 1000)
@@ -61,7 +62,7 @@ def _filtered(graph: Graph, times: deque[float]) -> Iterator[Timed]:
         yield frame, times.popleft()
 
 
-def _rest(graph: Graph | None, times: deque[float]) -> Iterator[Timed]:
+def _flush(graph: Graph | None, times: deque[float]) -> Iterator[Timed]:
     if graph is not None:
         graph.vpush(None)
         yield from _filtered(graph, times)

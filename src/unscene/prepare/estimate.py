@@ -1,4 +1,4 @@
-"""What transcoding the rest of a plan will take, from seconds of a few of its files."""
+"""A plan -> the disk space and time it needs, estimated from a few seconds of a few files."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from unscene.prepare.plan import Job, Plan
 from unscene.prepare.settings import TranscodeSettings
 from unscene.prepare.transcode import transcode
 
-_SAMPLES, _SECONDS = 8, 2.0  # transcoded to estimate the rest
-_SPARE = 1.5  # a few seconds of a few files may be easier than the rest
+_SAMPLES, _SECONDS = 8, 2.0  # number of files that are sampled, and seconds of each
+_MARGIN = 1.5  # the samples may be easier to compress than the rest
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is left to do will take so much.
+    """What the rest of a plan needs.
 
     Attributes:
-        bytes: of the files still to be written; None: no sample could be transcoded.
-        free: bytes free where OUT lies.
-        seconds: of one worker.
+        files: number of files to write.
+        frames: number of frames to write.
+        bytes: of the files to write; None: no sample could be transcoded.
+        free: bytes free on the disk of OUT.
+        seconds: time with one worker.
     """
 
     files: int
@@ -37,25 +39,26 @@ class Estimate:
 
     @property
     def fits(self) -> bool:
-        return self.bytes is None or self.bytes * _SPARE <= self.free
+        """Whether the files fit on the disk, with a margin of half their size."""
+        return self.bytes is None or self.bytes * _MARGIN <= self.free
 
 
 def estimate(plan: Plan, inspections: Mapping[str, Inspection]) -> Estimate:
-    """Transcode seconds of a few files and scale to the rest by pixels.
+    """Transcode a few seconds of a few files and scale to all files by the number of pixels.
 
     Raises:
-        UnsceneError: there is no room for them where temporary files lie.
+        UnsceneError: the disk of temporary files is full.
     """
     jobs = [job for job in plan.todo if inspections[job.source].verdict != "unreadable"]
-    there = next(p for p in (plan.out.absolute(), *plan.out.absolute().parents) if p.exists())
-    free = shutil.disk_usage(there).free
+    out = plan.out.absolute()
+    free = shutil.disk_usage(next(path for path in (out, *out.parents) if path.exists())).free
     shapes = {job: _shape(job, inspections[job.source], plan.settings) for job in jobs}
     frames = sum(count for count, _, _ in shapes.values())
     size = cost = pixels = decoded = 0.0
     with tempfile.TemporaryDirectory() as folder:
         for job in jobs[:: max(1, -(-len(jobs) // _SAMPLES))]:
             end = min(job.start + _SECONDS, job.end or float("inf"))
-            began = time.perf_counter()
+            started = time.perf_counter()
             try:
                 outcome = transcode(
                     job.source, Path(folder, "a.mp4"), plan.settings, start=job.start, end=end
@@ -64,10 +67,10 @@ def estimate(plan: Plan, inspections: Mapping[str, Inspection]) -> Estimate:
                 continue
             except UnsceneError as error:
                 raise UnsceneError(
-                    f"{error}: a few seconds are transcoded there to tell how much disk the rest "
-                    "takes; set TMPDIR to a folder with room"
+                    f"{error}: a few seconds are transcoded there to estimate the disk space; "
+                    "set TMPDIR to a folder on a disk with free space"
                 ) from error
-            cost += time.perf_counter() - began
+            cost += time.perf_counter() - started
             size += outcome.bytes
             pixels += outcome.frames * shapes[job][1]
             decoded += outcome.frames * shapes[job][2]
@@ -79,11 +82,11 @@ def estimate(plan: Plan, inspections: Mapping[str, Inspection]) -> Estimate:
 
 
 def _shape(job: Job, found: Inspection, settings: TranscodeSettings) -> tuple[int, int, int]:
-    """Frames of what a job writes, pixels of each, and pixels of each frame of its source."""
+    """Number of frames that a job writes, pixels of each, and pixels of a frame of its source."""
     end = found.duration if job.end is None else min(job.end, found.duration)
     frames = found.frames
     if job.start > 0 or end < found.duration or settings.fps is not None:
-        # Not its frame rate: AVI may count milliseconds.
+        # Not the stream's frame rate: AVI may count milliseconds.
         rate = settings.fps or found.frames / (found.duration or 1)
         frames = max(0, round((end - job.start) * rate))
     width, height = settings.size(found.width, found.height)

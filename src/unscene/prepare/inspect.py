@@ -1,12 +1,12 @@
-"""What a file offers a reader of motion vectors: a verdict and the facts behind it.
+"""A file -> whether its motion vectors can be used (a verdict), and the facts behind that.
 
-ready               a vector is the motion from the frame before: no B-frames, one reference, no
-                    interlacing (`vectors.explain_inexact`)
-needs transcoding   readable, but without vectors or with vectors of another meaning
+ready               every vector is the motion since the previous frame: one reference frame, no
+                    B-frames, not interlaced (`vectors.explain_inexact`)
+needs transcoding   readable, but without motion vectors, or with others
 unreadable          no frame can be decoded
 
-Packets are counted without decoding; types of frames and damage come from the first frames, unless
-all are to be decoded.
+Packets are counted without decoding. Frame types and damage are found by decoding the first frames,
+or all frames on request.
 """
 
 from __future__ import annotations
@@ -38,37 +38,39 @@ from unscene.video.probe import (
 )
 from unscene.video.vectors import explain_inexact
 
-Verdict = Literal["ready", "needs transcoding", "unreadable"]
-_GLANCE = 20  # the light of every so many of them is measured
-_PACKETS = 20_000  # counted at most: 11 minutes; further frames are estimated from the duration
+_LIGHT_EVERY = 20  # frames; brightness is measured on every 20th
+_PACKETS = 20_000  # packets counted at most (11 minutes); after that, the duration gives the rest
 _DAMAGED = "damaged"
-_DARK = 0.15  # mean luma; of ARID, filmed at night, it is 0.03 to 0.21, of UCF101 0.22 to 0.71
+_DARK = 0.15  # mean luma; ARID, filmed at night, has 0.03 to 0.21, UCF101 0.22 to 0.71
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """Facts about one file; where it is unreadable only path, verdict, reason and bytes count.
+    """Facts about one file. If it is unreadable, only path, verdict, reason and bytes are set.
 
     Attributes:
-        reason: why it is not ready, reasons joined by "; ".
+        reason: why the file is not ready, reasons joined by "; ".
         width, height: of the upright picture.
-        frames: counted packets; estimated from the duration where `frames_estimated`.
-        references: frames that P-frames may refer to; None where the stream does not say.
+        fps: average frames per second.
+        duration: in seconds.
+        frames: counted packets; estimated from the duration if `frames_estimated`.
+        vectors: the decoder exports motion vectors, and not all decoded frames are key frames.
+        b_frames: the stream has B-frames, or its decoder delays frames because it may have some (as
+            all MPEG-1 and MPEG-2).
+        references: number of frames that P-frames may refer to; None: the stream does not say.
         gop: mean number of frames from one key frame to the next.
-        rotation: counter-clockwise quarter turns that make the picture upright, as in `VideoInfo`.
-        b_frames: there are some, or the decoder keeps frames back for them, as for all MPEG-1 and
-            MPEG-2: the reader does not call such vectors exact.
-        damaged: packets that were incomplete, failed, or gave a frame with errors or one without
-            its reference.
-        decoded: how many frames were decoded to know that.
-        missing: frames that an AVI speaks of and does not hold. (What other containers say of their
-            length may count what is not to be shown.)
-        light: mean luma of what is not plain black (bars are), 0 black to 1 white; None where it
-            is not 8-bit YUV or gray.
+        rotation: counterclockwise quarter turns that make the picture upright, as in `VideoInfo`.
+        damaged: number of packets that were incomplete, failed to decode, or gave a frame with
+            errors or without its reference.
+        decoded: number of frames that were decoded to find that damage.
+        missing: number of frames that an AVI lists and does not contain. (The lengths that other
+            containers give may include frames that are not displayed.)
+        light: mean luma of all that is not plain black, 0 black to 1 white; None if the video is
+            neither 8-bit YUV nor gray.
     """
 
     path: str
-    verdict: Verdict
+    verdict: Literal["ready", "needs transcoding", "unreadable"]
     reason: str = ""
     bytes: int = 0
     codec: str = ""
@@ -92,53 +94,58 @@ class Inspection:
 
     @property
     def dark(self) -> bool:
-        """Whether brightening would show what is hardly to be seen (`levels`)."""
+        """Whether the video is so dark that brightening helps (`tone_curve`)."""
         return self.light is not None and self.light < _DARK
 
-    def decoded_whole(self, frames: int, damaged: int) -> Inspection:
-        """The same after all frames were decoded, so many, or of a segment all of its own."""
+    def after_decoding_all(self, frames: int, damaged: int) -> Inspection:
+        """Update the facts after all frames (or all of a segment) were decoded.
+
+        Args:
+            frames: number of decoded frames.
+            damaged: number of damaged packets among them.
+        """
         reasons = [reason for reason in self.reason.split("; ") if reason not in ("", _DAMAGED)]
-        seen = replace(self, decoded=frames, damaged=damaged)
-        return _judged(seen, [_DAMAGED] * (damaged > 0) + reasons)
+        updated = replace(self, decoded=frames, damaged=damaged)
+        return _add_verdict(updated, [_DAMAGED] * (damaged > 0) + reasons)
 
 
 @dataclass
-class _Seen:
-    """What the decoded frames showed."""
+class _FrameFacts:
+    """Facts about the decoded frames."""
 
-    kinds: set[int] = field(default_factory=set)
+    types: set[int] = field(default_factory=set)
     sizes: set[tuple[int, int]] = field(default_factory=set)
     interlaced: bool = False
 
 
 def inspect(path: str | os.PathLike[str], *, thorough: bool = False) -> Inspection:
-    """Check one file; never raises for what is wrong with it.
+    """Inspect one file; a file that cannot be used is "unreadable", no error is raised.
 
     Args:
-        thorough: decode all frames, not only the first, to find all damage.
+        thorough: decode all frames, not only the first ones, to find all damage.
     """
     path = os.fspath(path)
     try:
         check_file(path)
         size = Path(path).stat().st_size
         try:
-            found, seen = _decoded(path, None if thorough else SAMPLE)
-            found = _counted(found)
+            found, frames = _decode_frames(path, None if thorough else SAMPLE)
+            found = _count_packets(found)
         except (FFmpegError, OSError, ValueError) as error:
             raise VideoError(path, explain_error(error)) from error
     except VideoError as error:
         size = Path(path).stat().st_size if Path(path).is_file() else 0
         return Inspection(path, "unreadable", error.reason, size)
     found = replace(found, bytes=size)
-    return _judged(found, _reasons(found, seen))
+    return _add_verdict(found, _reasons(found, frames))
 
 
-def _judged(found: Inspection, reasons: Iterable[str]) -> Inspection:
+def _add_verdict(found: Inspection, reasons: Iterable[str]) -> Inspection:
     reason = "; ".join(reasons)
     return replace(found, verdict="needs transcoding" if reason else "ready", reason=reason)
 
 
-def _reasons(found: Inspection, seen: _Seen) -> Iterator[str]:
+def _reasons(found: Inspection, frames: _FrameFacts) -> Iterator[str]:
     if found.damaged:
         yield _DAMAGED
     if found.missing:
@@ -147,17 +154,17 @@ def _reasons(found: Inspection, seen: _Seen) -> Iterator[str]:
         yield "codec without motion vectors"
         return
     yield from explain_inexact(
-        b_frames=found.b_frames, references=found.references, interlaced=seen.interlaced
+        b_frames=found.b_frames, references=found.references, interlaced=frames.interlaced
     )
-    if len(seen.sizes) > 1:
+    if len(frames.sizes) > 1:
         yield "changes size"
-    if seen.kinds <= INTRA and found.frames > 1:
+    if frames.types <= INTRA and found.frames > 1:
         yield "key frames only"
 
 
-def _decoded(path: str, limit: int | None) -> tuple[Inspection, _Seen]:
-    """What decoding tells: size, damage, what kinds of frames there are."""
-    seen, count, first, references = _Seen(), 0, None, None
+def _decode_frames(path: str, limit: int | None) -> tuple[Inspection, _FrameFacts]:
+    """Collect the facts that decoding shows: size, damage, frame types."""
+    facts, count, first, references = _FrameFacts(), 0, None, None
     lights: list[float] = []
     with open_container(path) as container:
         stream = find_video_stream(container, path)
@@ -171,20 +178,20 @@ def _decoded(path: str, limit: int | None) -> tuple[Inspection, _Seen]:
                 references = read_reference_count(bytes(packet))
             for frame in frames:
                 first = first or frame
-                if count % _GLANCE == 0 and (light := _light(frame)) is not None:
+                if count % _LIGHT_EVERY == 0 and (light := _measure_light(frame)) is not None:
                     lights.append(light)
                 count += 1
-                seen.interlaced |= frame.interlaced_frame
-                seen.kinds.add(frame.pict_type)
-                seen.sizes.add((frame.height, frame.width))
+                facts.interlaced |= frame.interlaced_frame
+                facts.types.add(frame.pict_type)
+                facts.sizes.add((frame.height, frame.width))
             if limit is not None and count >= limit:
                 break
         if first is None:
             because = "" if packets.damage is None else f": {explain_error(packets.damage)}"
             raise VideoError(path, f"no frame can be decoded{because}")
         known = codec in VECTOR_CODECS
-        picture_format = PictureFormat.of(first)
-        height, width = picture_format.upright_size((first.height, first.width))
+        picture = PictureFormat.of(first)
+        height, width = picture.upright_size((first.height, first.width))
         fps = find_frame_rate(stream)
         found = Inspection(
             path=path,
@@ -195,20 +202,20 @@ def _decoded(path: str, limit: int | None) -> tuple[Inspection, _Seen]:
             width=width,
             height=height,
             fps=fps,
-            vectors=known and not seen.kinds <= INTRA,
-            b_frames=int(PictureType.B) in seen.kinds or bool(context.has_b_frames),
+            vectors=known and not facts.types <= INTRA,
+            b_frames=int(PictureType.B) in facts.types or bool(context.has_b_frames),
             references=references if codec == "h264" else 1 if known else None,
-            rotation=picture_format.turns,
+            rotation=picture.turns,
             damaged=packets.damaged,
             decoded=count,
             frames=stream.frames,
             duration=measure_duration(container, stream, fps),
             light=round(sum(lights) / len(lights), 3) if lights else None,
         )
-    return found, seen
+    return found, facts
 
 
-def _light(frame: VideoFrame) -> float | None:
+def _measure_light(frame: VideoFrame) -> float | None:
     kind = frame.format
     if kind.components[0].bits != 8 or not kind.name.startswith(("yuv", "nv", "gray")):
         return None
@@ -218,25 +225,25 @@ def _light(frame: VideoFrame) -> float | None:
     return float(np.clip((seen.mean() - black) / (white - black), 0, 1)) if seen.size else 0.0
 
 
-def _counted(found: Inspection) -> Inspection:
-    """What the packets tell without decoding: how many there are, key frames, reordering."""
-    count, passed_over, keys = 0, 0, list[int]()
+def _count_packets(found: Inspection) -> Inspection:
+    """Add the facts that packets show without decoding: number, key frames, reordering."""
+    count, skipped, keys = 0, 0, list[int]()
     latest, sent = -float("inf"), -float("inf")
-    reordered, whole = False, True
+    reordered, complete = False, True
     with open_container(found.path) as container:
         stream = find_video_stream(container, found.path)
         try:
             for packet in container.demux(stream):
                 if not packet.size or packet.is_discard:
-                    passed_over += packet.dts is not None  # else it is the end
+                    skipped += packet.dts is not None  # None at the end of the file
                     continue
                 if count == _PACKETS:
-                    whole = False
+                    complete = False
                     break
                 if packet.is_keyframe:
                     keys.append(count)
                 count += 1
-                # AVI has no presentation times; what FFmpeg makes up for it runs to and fro.
+                # AVI has no presentation times; those that FFmpeg makes up jump back and forth.
                 if packet.pts is not None and found.container != "avi":
                     if packet.dts is not None:
                         latest = latest if packet.dts >= sent else packet.pts  # a clock set back
@@ -244,15 +251,15 @@ def _counted(found: Inspection) -> Inspection:
                     reordered |= packet.pts < latest
                     latest = packet.pts
         except FFmpegError:
-            whole = False
+            complete = False
     claimed = found.frames or round(found.duration * found.fps)
-    missing = max(0, found.frames - count - passed_over)
-    missing = missing if whole and found.container == "avi" else 0
+    missing = max(0, found.frames - count - skipped)
+    missing = missing if complete and found.container == "avi" else 0
     return replace(
         found,
         missing=missing,
-        frames=count if whole else max(count, claimed),
-        frames_estimated=not whole,
+        frames=count if complete else max(count, claimed),
+        frames_estimated=not complete,
         gop=(keys[-1] - keys[0]) / (len(keys) - 1) if len(keys) > 1 else count,
         b_frames=found.b_frames or reordered,
     )

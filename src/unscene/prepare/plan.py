@@ -1,14 +1,15 @@
-"""What `prepare` will write where, and what it has written already.
+"""DATA and OUT -> a plan: which file `prepare` writes where, and which are already written.
 
 OUT/Run/a.mp4         from DATA/Run/a.avi: the tree is the same, all files are MP4
-OUT/train.csv         where DATA is train.csv: its rows with the new paths; for an official split it
-                      is called OUT/ucf101-1-train.csv
-OUT/ucfTrainTestlist/ and other official lists (`official`) of DATA: copies of them
-OUT/prepare.jsonl     the record (`prepare_record`)
-OUT/prepare.csv       what was found in every file of DATA
+OUT/train.csv         if DATA is train.csv: its rows with the new paths; for an official split the
+                      file is called OUT/ucf101-1-train.csv
+OUT/ucfTrainTestlist/ and other official lists (`data.official`) of DATA: copies of them
+OUT/prepare.jsonl     the record (`record`)
+OUT/prepare.csv       a report on every file of DATA
 
-A file in OUT that the record does not name, or that has changed since, belongs to somebody else and
-stops everything. So does other DATA than that which OUT was made from: names would meet.
+A file in OUT that is not in the record, or that has changed since it was written, belongs to
+somebody else, and nothing is written. The same holds if OUT was written from other DATA, because
+file names would collide.
 """
 
 from __future__ import annotations
@@ -25,16 +26,18 @@ from unscene.data.listing import list_videos
 from unscene.data.official import is_list, lists_of
 from unscene.errors import UnsceneError
 from unscene.files import expand_home
-from unscene.prepare.record import RECORD, REPORT, Known, read_record
+from unscene.prepare.record import RECORD, REPORT, Lines, Record, Recorded, read_record
 from unscene.prepare.settings import TranscodeSettings
 
-Lines = dict[str, dict[str, Any]]
-_LONGEST = 238  # bytes of a name: disks allow 255, and a temporary name is longer
+_LONGEST = 238  # bytes of a file name: disks allow 255, and temporary names are longer
 
 
 @dataclass(frozen=True)
 class Job:
-    """One file, or one segment of it, and the file it becomes; `target` is relative to OUT."""
+    """A source file, or a segment of it (in seconds), and the file to write.
+
+    `target` is relative to OUT.
+    """
 
     source: str
     target: str
@@ -47,16 +50,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """What there is to do.
+    """What a run has to do.
 
     Attributes:
-        root: the folder whose tree is mirrored.
-        jobs: one for every file or segment, those that are done among them.
-        of: the job of every video of the catalog; rows that name the same segment share one.
-        record: by target, what the record says.
+        root: the folder whose tree is mirrored in OUT.
+        jobs: one for every file or segment, including finished ones.
+        job_of_video: the job of every video of the catalog; rows with the same segment share one.
+        recorded: the last line of the record for every target.
         done: targets that are finished.
-        table: name of the CSV to write, None where the folders say all.
-        lists: official lists that come along, by their place in OUT.
+        table: name of the CSV to write; None if the folders hold the labels.
+        lists: official lists to copy, by their path in OUT.
     """
 
     catalog: Catalog
@@ -64,41 +67,53 @@ class Plan:
     out: Path
     settings: TranscodeSettings
     jobs: tuple[Job, ...]
-    of: tuple[Job, ...]
-    record: Lines = field(repr=False)
+    job_of_video: tuple[Job, ...]
+    recorded: Lines = field(repr=False)
     done: frozenset[str]
     table: str | None
     lists: dict[Path, Path]
 
     @property
     def todo(self) -> list[Job]:
+        """The jobs that are not finished."""
         return [job for job in self.jobs if job.target not in self.done]
+
+    def open_record(self) -> Record:
+        """Open the record of OUT for appending.
+
+        Raises:
+            UnsceneError: another run has the record open, or has changed it since.
+        """
+        table = None if self.table is None else (self.table, self.catalog.source)
+        return Record(self.out, self.settings, self.root, self.recorded, table)
 
 
 def make_plan(data: str | os.PathLike[str], out: Path, settings: TranscodeSettings) -> Plan:
-    """List DATA and compare it with OUT; writes nothing.
+    """List the videos of DATA and compare them with OUT; nothing is written.
 
     Raises:
-        UnsceneError: DATA holds no video; OUT and DATA lie in each other; OUT holds files of
-            somebody else, or was made from other data or with other settings.
+        UnsceneError: DATA holds no video; OUT is inside DATA or DATA inside OUT; OUT contains files
+            of somebody else, or was written from other data or with other settings.
     """
     out, catalog = expand_home(out), list_videos(data)
-    root = _root(catalog)
-    _keep_apart(catalog, out)
-    of = _jobs(catalog.videos, root)
-    jobs = tuple(dict.fromkeys(of))
-    table = _table(catalog)
-    known = read_record(out, settings)
-    _same_data(jobs, root, out, known)
+    root = _find_root(catalog)
+    _check_apart(catalog, out)
+    job_of_video = _make_jobs(catalog.videos, root)
+    jobs = tuple(dict.fromkeys(job_of_video))
+    table = _name_table(catalog)
+    recorded = read_record(out, settings)
+    _check_same_data(jobs, root, out, recorded)
     lists = {to: file for to, file in lists_of(root).items() if str(to) != table}
-    _only_ours(jobs, table, lists, catalog, out, known.lines)
-    _all_kept(jobs, root, out, known.lines)
-    done = frozenset(job.target for job in jobs if _is_done(job, root, out, known.lines))
-    return Plan(catalog, root, out, settings, jobs, of, known.lines, done, table, lists)
+    _check_owned(jobs, table, lists, catalog, out, recorded.lines)
+    _check_kept(jobs, root, out, recorded.lines)
+    done = frozenset(job.target for job in jobs if _is_done(job, root, out, recorded.lines))
+    return Plan(
+        catalog, root, out, settings, jobs, job_of_video, recorded.lines, done, table, lists
+    )
 
 
-def _table(catalog: Catalog) -> str | None:
-    # Of Kinetics, whose lists are found by names like this one, it is called otherwise.
+def _name_table(catalog: Catalog) -> str | None:
+    # Kinetics' own lists have names like this one, so ours gets a prefix there.
     start = "videos-" if catalog.root is not None and catalog.split.startswith("kinetics") else ""
     name = f"{start}{catalog.split}.csv"
     if catalog.root is None and Path(catalog.source).suffix.lower() != ".csv":
@@ -106,7 +121,7 @@ def _table(catalog: Catalog) -> str | None:
     return name if name != REPORT else "videos.csv"
 
 
-def _root(catalog: Catalog) -> Path:
+def _find_root(catalog: Catalog) -> Path:
     base = Path(os.path.normpath(Path(catalog.root or catalog.source).absolute()))
     base = base if base.is_dir() else base.parent
     paths = [PurePath(os.path.normpath(video.path)) for video in catalog.videos]
@@ -115,33 +130,35 @@ def _root(catalog: Catalog) -> Path:
     return Path(os.path.commonpath([path.parent for path in paths]))
 
 
-def _keep_apart(catalog: Catalog, out: Path) -> None:
+def _check_apart(catalog: Catalog, out: Path) -> None:
     data, resolved = Path(catalog.root or catalog.source).resolve(), out.resolve()
     if resolved.exists() and not resolved.is_dir():
-        raise UnsceneError(f"{out}: is a file; OUT is a folder")
+        raise UnsceneError(f"{out}: is a file; OUT must be a folder")
     if data.is_dir() and resolved.is_relative_to(data):
-        raise UnsceneError(f"{out}: lies inside the data ({data}); name a folder outside of it")
+        raise UnsceneError(f"{out}: lies inside the data ({data}); choose a folder outside of it")
     sources = (Path(video.path).resolve() for video in catalog.videos)
     for source in (data, *sources):
         if source.is_relative_to(resolved):
-            raise UnsceneError(f"{out}: holds the data ({source}); name another folder for OUT")
+            raise UnsceneError(
+                f"{out}: contains the data ({source}); choose another folder for OUT"
+            )
 
 
-def _jobs(videos: Sequence[Video], root: Path) -> tuple[Job, ...]:
-    """A job for every video. Names that meet (a.avi and a.mp4) keep their suffix: a.avi.mp4."""
+def _make_jobs(videos: Sequence[Video], root: Path) -> tuple[Job, ...]:
+    """Make a job for every video. Colliding names (a.avi and a.mp4) keep the suffix: a.avi.mp4."""
     keys = [(os.path.normpath(video.path), video.start, video.end) for video in videos]
     unique = dict.fromkeys(keys)
     segments = Counter(path for path, _, _ in unique)
-    taken: set[str] = set()  # folded: not all disks tell A.mp4 from a.mp4
+    taken: set[str] = set()  # lower case: some disks do not distinguish A.mp4 from a.mp4
     jobs: dict[tuple[str, float, float | None], Job] = {}
-    # Those that are .mp4 choose first and keep their names.
+    # Files that are .mp4 choose first and keep their names.
     for key in sorted(unique, key=lambda k: (not k[0].lower().endswith(".mp4"), k[0], k[1])):
         path, start, end = key
         relative = PurePath(path).relative_to(root)
         part = ""
         if segments[path] > 1:
             part = f"_{start:g}-{'end' if end is None else format(end, 'g')}"
-        for name in _names(relative, part):
+        for name in _candidate_names(relative, part):
             target = relative.with_name(name).as_posix()
             if target.casefold() not in taken:
                 break
@@ -150,96 +167,99 @@ def _jobs(videos: Sequence[Video], root: Path) -> tuple[Job, ...]:
     return tuple(jobs[key] for key in keys)
 
 
-def _names(path: PurePath, part: str) -> Iterator[str]:
-    yield _fitting(path.stem, f"{part}.mp4")
-    yield _fitting(path.name, f"{part}.mp4")
+def _candidate_names(path: PurePath, part: str) -> Iterator[str]:
+    yield _shorten(path.stem, f"{part}.mp4")
+    yield _shorten(path.name, f"{part}.mp4")
     number = 2
     while True:
-        yield _fitting(path.name, f"{part}_{number}.mp4")
+        yield _shorten(path.name, f"{part}_{number}.mp4")
         number += 1
 
 
-def _fitting(name: str, end: str) -> str:
+def _shorten(name: str, end: str) -> str:
     while len(os.fsencode(name + end)) > _LONGEST:
         name = name[:-1]
     return name + end
 
 
-def _same_data(jobs: Sequence[Job], root: Path, out: Path, known: Known) -> None:
-    """Data that has moved is the same: whatever is finished came from a file that is there, too."""
-    if known.root is None or known.root == os.path.realpath(root):
+def _check_same_data(jobs: Sequence[Job], root: Path, out: Path, recorded: Recorded) -> None:
+    """Refuse other data. Data that has moved still holds all sources that are finished."""
+    if recorded.root is None or recorded.root == os.path.realpath(root):
         return
-    finished = {target for target, line in known.lines.items() if "bytes" in line}
-    same = {job.target for job in jobs if _from_same(job, root, known.lines)}
+    finished = {target for target, line in recorded.lines.items() if "bytes" in line}
+    same = {job.target for job in jobs if _is_from_source(job, root, recorded.lines)}
     if not finished <= same:
         raise UnsceneError(
-            f"{out}: was made from {known.root}, not from {root}; name another folder for OUT"
+            f"{out}: was written from {recorded.root}, not from {root}; "
+            "choose another folder for OUT"
         )
 
 
-def _only_ours(
+def _check_owned(
     jobs: Sequence[Job],
     table: str | None,
     carried: Iterable[Path],
     catalog: Catalog,
     out: Path,
-    record: Lines,
+    recorded: Lines,
 ) -> None:
-    """Refuse whatever would overwrite a file that `prepare` has not written."""
+    """Refuse to overwrite any file that `prepare` has not written."""
     targets = {job.target for job in jobs}
     resolved = out.resolve()
     for folder in sorted({out / PurePath(to).parent for to in (*targets, *map(str, carried))}):
         if not folder.resolve().is_relative_to(resolved):
             raise UnsceneError(
-                f"{folder}: is a link that leads out of {out}; remove it or name another folder"
+                f"{folder}: is a link that leads out of {out}; remove it or choose another folder"
             )
-    # Hidden files are left alone, unless one is in the way.
-    found = _files(out) | {name for name in (*targets, table or "") if _there(out, name)}
+    # Hidden files are ignored, unless one is in the way.
+    found = _list_files(out) | {name for name in (*targets, table or "") if _exists(out, name)}
     own = {RECORD, REPORT} if (out / RECORD).is_file() else set()
-    strange = found - set(record) - own
-    others = sorted(name for name in strange if name == table or not is_list(out / name))
+    unknown = found - set(recorded) - own
+    others = sorted(name for name in unknown if name == table or not is_list(out / name))
     if others:
         raise UnsceneError(
-            f"{out}: holds {len(others)} files that `prepare` did not write: {_some(others)}; "
-            "name a new or an empty folder, or move them away"
+            f"{out}: contains files that `unscene prepare` did not write: {_some(others)}; "
+            "choose a new or empty folder, or move them away"
         )
-    changed = sorted(target for target in targets if _changed(out / target, record.get(target, {})))
+    changed = sorted(
+        target for target in targets if _is_changed(out / target, recorded.get(target, {}))
+    )
     if changed:
         raise UnsceneError(
-            f"{out}: holds {len(changed)} files that have changed since `prepare` wrote them: "
+            f"{out}: contains files that have changed since `unscene prepare` wrote them: "
             f"{_some(changed)}; move them away to have them written again"
         )
-    other = record.get(table or "", {}).get("table")
+    other = recorded.get(table or "", {}).get("table")
     if other and other != os.path.realpath(catalog.source) and Path(other).exists():
         raise UnsceneError(
-            f"{out / str(table)}: has the rows of {other}; name another folder for OUT"
+            f"{out / str(table)}: has the rows of {other}; choose another folder for OUT"
         )
 
 
-def _all_kept(jobs: Sequence[Job], root: Path, out: Path, record: Lines) -> None:
-    """Another list of the same folder may want another segment, or a.mkv, under the same name."""
+def _check_kept(jobs: Sequence[Job], root: Path, out: Path, recorded: Lines) -> None:
+    """Refuse to replace a finished file by another source or segment of the same folder."""
     wanted = {
         (PurePath(job.source).relative_to(root).as_posix(), job.start, job.end) for job in jobs
     }
     for job in jobs:
-        line = record.get(job.target, {})
+        line = recorded.get(job.target, {})
         made = line.get("source"), line.get("start"), line.get("end")
         if "bytes" not in line or made in wanted or not (out / job.target).exists():
             continue
         if (root / line["source"]).exists():
             raise UnsceneError(
-                f"{out / job.target}: was made from {made[0]}, seconds {made[1]:g} to "
-                f"{made[2] or 'the end'}, which this data does not ask for; move it away or name "
+                f"{out / job.target}: was written from {made[0]}, seconds {made[1]:g} to "
+                f"{made[2] or 'the end'}, which this data does not include; move it away or choose "
                 "another folder for OUT"
             )
 
 
-def _there(out: Path, name: str) -> bool:
+def _exists(out: Path, name: str) -> bool:
     return bool(name) and os.path.lexists(out / name)
 
 
-def _changed(path: Path, line: dict[str, Any]) -> bool:
-    # A machine that goes down leaves empty files: these are no one's work.
+def _is_changed(path: Path, line: dict[str, Any]) -> bool:
+    # Empty files are left over from a computer that crashed.
     return "bytes" in line and path.is_file() and path.stat().st_size not in (0, line["bytes"])
 
 
@@ -247,8 +267,8 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _files(out: Path) -> set[str]:
-    """Relative names of the files in OUT; hidden ones are the desktop's, or our temporary ones."""
+def _list_files(out: Path) -> set[str]:
+    """List the files in OUT, relative to it, without hidden ones (the desktop's, or temporary)."""
     found = set()
     for folder, below, names in os.walk(out):
         below[:] = [name for name in below if not name.startswith(".")]
@@ -257,8 +277,8 @@ def _files(out: Path) -> set[str]:
     return found
 
 
-def stamp(job: Job, root: Path) -> dict[str, Any]:
-    """What tells that a source has changed since."""
+def describe_source(job: Job, root: Path) -> dict[str, Any]:
+    """Collect the facts by which a later run notices that the source has changed."""
     stat = Path(job.source).stat()
     return {
         "source": PurePath(job.source).relative_to(root).as_posix(),
@@ -269,26 +289,26 @@ def stamp(job: Job, root: Path) -> dict[str, Any]:
     }
 
 
-def _is_done(job: Job, root: Path, out: Path, record: Lines) -> bool:
-    line, file = record.get(job.target, {}), out / job.target
+def _is_done(job: Job, root: Path, out: Path, recorded: Lines) -> bool:
+    line, file = recorded.get(job.target, {}), out / job.target
     whole = "bytes" in line and file.is_file() and file.stat().st_size == line["bytes"]
-    return whole and _from_same(job, root, record)
+    return whole and _is_from_source(job, root, recorded)
 
 
-def _from_same(job: Job, root: Path, record: Lines) -> bool:
-    line = record.get(job.target, {})
+def _is_from_source(job: Job, root: Path, recorded: Lines) -> bool:
+    line = recorded.get(job.target, {})
     try:
-        return all(line.get(key) == value for key, value in stamp(job, root).items())
+        return all(line.get(key) == value for key, value in describe_source(job, root).items())
     except OSError:
         return False
 
 
-def orphans(plan: Plan) -> list[str]:
-    """Finished files in OUT that DATA does not ask for and whose sources are gone."""
+def find_orphans(plan: Plan) -> list[str]:
+    """Find finished files in OUT that are not in DATA and whose sources are gone."""
     targets = {job.target for job in plan.jobs}
     return [
         target
-        for target, line in plan.record.items()
+        for target, line in plan.recorded.items()
         if target not in targets and "bytes" in line and (plan.out / target).is_file()
         if not (plan.root / line["source"]).exists()
     ]

@@ -1,8 +1,9 @@
-"""OUT/prepare.jsonl: the settings and the data, then a line whenever a file is begun, finished or
-given up ("withdrawn").
+"""OUT/prepare.jsonl <-> what `prepare` has written to OUT so far.
 
-Lines are only added, and the last one of a file counts. One run at a time may add them. Folders
-that older versions prepared go on: what their lines lack is not asked for.
+The file starts with the settings and the data, followed by one line whenever a file is started,
+finished or given up ("withdrawn"). Lines are only appended, and the last line of a file counts.
+Only one run at a time may append. Records of older versions can be continued: fields that their
+lines lack are not needed.
 """
 
 from __future__ import annotations
@@ -13,142 +14,158 @@ import re
 from dataclasses import asdict, dataclass, field
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from unscene.errors import UnsceneError
 from unscene.prepare.settings import TranscodeSettings
 
-if TYPE_CHECKING:
-    from unscene.prepare.plan import Plan
-
 RECORD, REPORT = "prepare.jsonl", "prepare.csv"
 _FORMAT = 1
 
+Lines = dict[str, dict[str, Any]]  # the last line of every file, by target
+
 
 @dataclass(frozen=True)
-class Known:
-    """What a record says.
+class Recorded:
+    """The contents of a record.
 
     Attributes:
-        lines: the last line of every file that is ours, by target.
-        root: the folder whose tree is mirrored; None where an older version left it out.
-        begun: there is a first line.
+        lines: the last line of every file that `prepare` has written or started, by target.
+        root: the folder whose tree is mirrored; None in records of older versions.
+        started: the record has a first line.
     """
 
-    lines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lines: Lines = field(default_factory=dict)
     root: str | None = None
-    begun: bool = False
+    started: bool = False
 
 
-def read_record(out: Path, settings: TranscodeSettings) -> Known:
-    """The record of OUT, empty where there is none.
+def read_record(out: Path, settings: TranscodeSettings) -> Recorded:
+    """Read the record of OUT; it is empty if there is none.
 
     Raises:
-        UnsceneError: OUT was made with other settings, or the line that names them is damaged.
+        UnsceneError: OUT was written with other settings, or the line with the settings is damaged.
     """
     path = out / RECORD
     if not path.is_file():
-        return Known()
+        return Recorded()
     head, *rest = path.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
-    first = _parsed(head)
-    if not first and not rest:  # the machine went down before anything was done
-        return Known()
+    first = _parse(head)
+    if not first and not rest:  # the computer crashed before anything was done
+        return Recorded()
     if not first:
         raise UnsceneError(
-            f"{path}: its first line, which names the settings, is damaged; "
-            "name another folder for OUT"
+            f"{path}: its first line, which holds the settings, is damaged; "
+            "choose another folder for OUT"
         )
-    _same_settings(out, first, settings)
-    lines, root = dict[str, dict[str, Any]](), first.get("root")
-    for line in map(_parsed, rest):
+    _check_settings(out, first, settings)
+    lines, root = Lines(), first.get("root")
+    for line in map(_parse, rest):
         root = line.get("root", root)
         if "target" in line:
             lines[line["target"]] = line
         if "withdrawn" in line:
             lines.pop(line["withdrawn"], None)
-    return Known(lines, root, begun=True)
+    return Recorded(lines, root, started=True)
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def _parse(text: str) -> dict[str, Any]:
     try:
         line = json.loads(text)
-    except ValueError:  # the end of an interrupted run
+    except ValueError:  # the last line of an interrupted run
         return {}
     return line if isinstance(line, dict) else {}
 
 
-def _same_settings(out: Path, line: dict[str, Any], settings: TranscodeSettings) -> None:
-    # A setting that is younger than the folder was at its default.
+def _check_settings(out: Path, line: dict[str, Any], settings: TranscodeSettings) -> None:
+    # A setting that did not exist when the folder was written had its default value.
     have, want = asdict(TranscodeSettings()) | line.get("settings", {}), asdict(settings)
     other = [f"{k} {have.get(k)} (now {want[k]})" for k in want if have.get(k) != want[k]]
     if line.get("format") != _FORMAT or other:
         raise UnsceneError(
-            f"{out}: was made with {', '.join(other) or 'another version'}; "
-            "give the same settings to go on, or name another folder"
+            f"{out}: was written with {', '.join(other) or 'another version'}; "
+            "use the same settings to continue, or choose another folder"
         )
 
 
 class Record:
-    """The record of a plan's OUT, open for adding lines. To be closed.
+    """The record of OUT, open for appending; call `close` when done.
+
+    Args:
+        out: the folder OUT, created if missing.
+        settings: of the run, written into a new record.
+        root: the folder whose tree is mirrored.
+        expected: the lines that `read_record` returned when the run was planned.
+        table: name of the CSV that the run will write, and the file its rows come from, if any.
 
     Raises:
-        UnsceneError: another run has it open, or had it since the plan was made.
+        UnsceneError: another run has the record open, or has changed it since the plan was made.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        plan.out.mkdir(parents=True, exist_ok=True)
-        self.file = (plan.out / RECORD).open("a", encoding="utf-8")
+    def __init__(
+        self,
+        out: Path,
+        settings: TranscodeSettings,
+        root: Path,
+        expected: Lines,
+        table: tuple[str, str] | None = None,
+    ) -> None:
+        self.out, self.expected = out, expected
+        out.mkdir(parents=True, exist_ok=True)
+        self.file = (out / RECORD).open("a", encoding="utf-8")
         try:
-            self._start()
+            self._start(settings, os.path.realpath(root), table)
         except BaseException:
             self.file.close()
             raise
 
-    def _start(self) -> None:
-        plan, root = self.plan, os.path.realpath(self.plan.root)
-        _lock(self.file, plan.out)
-        known = read_record(plan.out, plan.settings)
-        if known.lines != plan.record:
+    def _start(self, settings: TranscodeSettings, root: str, table: tuple[str, str] | None) -> None:
+        _lock(self.file, self.out)
+        recorded = read_record(self.out, settings)
+        if recorded.lines != self.expected:
             raise UnsceneError(
-                f"{plan.out}: another run has written to it meanwhile; run the same command again"
+                f"{self.out}: another run has written to it in the meantime; "
+                "run the same command again"
             )
-        if not known.begun:
+        if not recorded.started:
             self.file.truncate(0)
-            self.add({"format": _FORMAT, "settings": asdict(plan.settings), "root": root})
+            self.add({"format": _FORMAT, "settings": asdict(settings), "root": root})
         else:
-            torn = not (plan.out / RECORD).read_bytes().endswith(b"\n")
-            self.file.write("\n" if torn else "")
-            if known.root != root:
+            incomplete = not (self.out / RECORD).read_bytes().endswith(b"\n")
+            self.file.write("\n" if incomplete else "")
+            if recorded.root != root:
                 self.add({"root": root})
-        if plan.table:
-            self.add({"target": plan.table, "table": os.path.realpath(plan.catalog.source)})
+        if table is not None:
+            self.add({"target": table[0], "table": os.path.realpath(table[1])})
 
     def begin(self, target: str) -> Path | None:
-        """Claim a file, so that it is ours even if nobody lives to say that it is finished.
+        """Mark a file as started, so that it counts as ours even if this run is killed.
 
         Returns:
-            Where a file is hidden now that stood there and may be somebody else's.
+            The new path of a file that was in the way and may not be ours, if there was one.
 
         Raises:
             UnsceneError: somebody else has put a file there since the plan was made.
         """
-        path, line, hidden = self.plan.out / target, self.plan.record.get(target), None
+        path, line, moved = self.out / target, self.expected.get(target), None
         if os.path.lexists(path):
             if line is None:
-                raise UnsceneError(f"{path}: `prepare` did not write this file; move it away")
-            if path.lstat().st_size in (0, line.get("bytes")):  # made from what has changed since
+                raise UnsceneError(
+                    f"{path}: this file was not written by `unscene prepare`; move it away"
+                )
+            if path.lstat().st_size in (0, line.get("bytes")):  # ours, of an older source
                 path.unlink()
             else:
-                hidden = set_aside(path)
+                moved = set_aside(path)
         self.add({"target": target, "begun": True})
-        return hidden
+        return moved
 
     def withdraw(self, target: str) -> None:
-        """What could not be made is not ours, whoever puts a file there."""
+        """Mark a file as not written: whatever is at its path later is not ours."""
         self.add({"withdrawn": target})
 
     def add(self, line: dict[str, Any]) -> None:
+        """Append a line and flush it."""
         self.file.write(json.dumps(line) + "\n")
         self.file.flush()
 
@@ -164,28 +181,31 @@ def _lock(file: TextIO, out: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise UnsceneError(f"{out}: another `unscene prepare` is writing to it") from error
-    except OSError:  # some network disks know no locks
+        raise UnsceneError(f"{out}: another `unscene prepare` is writing to this folder") from error
+    except OSError:  # some network file systems have no locks
         pass
 
 
 def set_aside(path: Path) -> Path:
-    """Hide a file beside itself, over none that is hidden already; it may be the only one."""
+    """Rename a file to a new hidden name in the same folder (.NAME.old), and return that path.
+
+    The file is never deleted: it may be the only copy.
+    """
     numbers = chain([""], (f".{number}" for number in count(1)))
-    tries = (path.with_name(f".{path.name}{number}.old") for number in numbers)
-    return path.rename(next(hidden for hidden in tries if not os.path.lexists(hidden)))
+    names = (path.with_name(f".{path.name}{number}.old") for number in numbers)
+    return path.rename(next(name for name in names if not os.path.lexists(name)))
 
 
-def sweep(out: Path) -> None:
-    """Remove what runs that were killed left half-written."""
+def remove_leftovers(out: Path) -> None:
+    """Remove the temporary files of runs that were killed."""
     for path in out.rglob(".*.tmp.mp4"):
         found = re.fullmatch(r"\..*\.(\d+)\.tmp\.mp4", path.name)
-        if found and not _alive(int(found[1])):
+        if found and not _is_running(int(found[1])):
             path.unlink(missing_ok=True)
 
 
-def _alive(process: int) -> bool:
-    if os.name == "nt":  # where signal 0 would end it
+def _is_running(process: int) -> bool:
+    if os.name == "nt":  # where signal 0 would kill it
         return True
     try:
         os.kill(process, 0)

@@ -1,7 +1,7 @@
-"""A folder of videos -> the same folder, transcoded for training: check, run.
+"""A folder of videos -> the same folder, transcoded for training: inspect the files, run the plan.
 
-A run that was stopped goes on where it was: a file that is finished, whose source and settings are
-the same, is not done again. Files that cannot be read are reported, counted and left out.
+A run that was stopped continues where it was: finished files are kept if their sources and the
+settings are unchanged. Files that cannot be read are reported, counted and left out.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
@@ -24,12 +25,13 @@ from unscene.data.processes import run_in_processes, should_stop
 from unscene.errors import UnsceneError, VideoError
 from unscene.files import write_atomically
 from unscene.prepare.inspect import Inspection, inspect
-from unscene.prepare.plan import Job, Plan, orphans, stamp
-from unscene.prepare.record import REPORT, Record, set_aside, sweep
+from unscene.prepare.plan import Job, Plan, describe_source, find_orphans
+from unscene.prepare.record import REPORT, Record, remove_leftovers, set_aside
 from unscene.prepare.settings import TranscodeSettings
 from unscene.prepare.transcode import Transcoded, transcode
 
-_KNOWN = {one.name for one in fields(Inspection)}
+_FACTS = {one.name for one in fields(Inspection)}
+_Result = tuple[Transcoded, dict[str, Any], float]  # what was written, its source, seconds
 
 
 @dataclass
@@ -37,13 +39,17 @@ class RunSummary:
     """What a run did.
 
     Attributes:
-        done, already: files written now and before.
+        done: number of files written by this run.
+        already: number of files that earlier runs had finished.
         failed: files that could not be used, and why.
-        damaged: files that were written without their damaged parts.
-        before, after: bytes of the sources of all finished files, each once, and of the files.
-        stale: files in OUT whose source is gone, no longer a video or another list, or that may
-            not be ours, and what became of them.
-        stopped: by Ctrl-C; what is left can be done later.
+        stale: files in OUT whose source is gone or no longer a video, that differ from their source
+            list, or that may not be ours, and what was done with them.
+        damaged: number of files that were written without the damaged parts of their sources.
+        before: bytes of the sources of all finished files, each counted once.
+        after: bytes of all finished files.
+        frames: number of frames of all finished files.
+        seconds: duration of this run.
+        stopped: the run was interrupted by Ctrl-C; the rest can be done later.
     """
 
     done: int = 0
@@ -61,7 +67,16 @@ class RunSummary:
 def inspect_files(
     paths: Iterable[str], *, workers: int, thorough: bool = False, progress: Progress | None = None
 ) -> dict[str, Inspection]:
-    """Inspect every file once; by path, in the order of `paths`."""
+    """Inspect every file once.
+
+    Args:
+        workers: number of processes; 0: this one.
+        thorough: decode all frames, see `inspect`.
+        progress: called as progress(done, total) after every file.
+
+    Returns:
+        The inspections by path, in the order of `paths`.
+    """
     unique = list(dict.fromkeys(paths))
     found: dict[str, Inspection] = {}
     work = partial(inspect, thorough=thorough)
@@ -76,9 +91,13 @@ def inspect_files(
 def inspect_plan(
     plan: Plan, *, workers: int, progress: Progress | None = None
 ) -> dict[str, Inspection]:
-    """The same for a plan; files that are finished were checked when they were made."""
+    """Inspect the sources of a plan; those of finished files are read from the record.
+
+    Args, Returns:
+        As for `inspect_files`.
+    """
     finished = (job for job in plan.jobs if job.target in plan.done)
-    recorded = ((job.source, _recorded(job, plan.record[job.target])) for job in finished)
+    recorded = ((job.source, _read_inspection(job, plan.recorded[job.target])) for job in finished)
     known = {source: one for source, one in recorded if one is not None}
     new = inspect_files(
         (job.source for job in plan.jobs if job.source not in known),
@@ -89,12 +108,12 @@ def inspect_plan(
     return {job.source: found[job.source] for job in plan.jobs}
 
 
-def _recorded(job: Job, line: Mapping[str, Any]) -> Inspection | None:
-    """What the record says, which may be from an older or a newer version."""
+def _read_inspection(job: Job, line: Mapping[str, Any]) -> Inspection | None:
+    """Read an inspection from the record, which may be of an older or newer version."""
     facts = line.get("inspection")
     if not isinstance(facts, dict) or "verdict" not in facts:
         return None
-    return Inspection(**{k: v for k, v in facts.items() if k in _KNOWN} | {"path": job.source})
+    return Inspection(**{k: v for k, v in facts.items() if k in _FACTS} | {"path": job.source})
 
 
 def run_plan(
@@ -104,147 +123,203 @@ def run_plan(
     workers: int,
     progress: Callable[[RunSummary], None] | None = None,
 ) -> RunSummary:
-    """Transcode what is left of a plan, and write its CSV and OUT/prepare.csv.
+    """Transcode the rest of a plan, and write its CSV and OUT/prepare.csv.
 
-    Ctrl-C ends it between two files with `stopped` set: every file there is, is whole.
+    Ctrl-C ends the run between two files, with `stopped` set; all files in OUT are complete.
+
+    Args:
+        inspections: of all sources, from `inspect_plan`.
+        workers: number of processes; 0: this one.
+        progress: called after every file.
 
     Raises:
         UnsceneError: OUT cannot be written, or a process died; finished files are kept.
     """
-    began, account = time.monotonic(), RunSummary()
-    done: dict[str, dict[str, Any]] = {}
-    sources: set[str] = set()  # segments of a file share one
-
-    def finish(line: dict[str, Any]) -> None:
-        done[line["target"]] = line
-        account.before += 0 if line["source"] in sources else line["source_bytes"]
-        sources.add(line["source"])
-        account.after += line["bytes"]
-        account.frames += line["frames"]
-        account.damaged += line["damaged"] > 0
-
-    for target in plan.done:
-        finish(plan.record[target])
-    account.already = len(done)
-    failed = {
-        job.target: inspections[job.source].reason
-        for job in plan.jobs
-        if inspections[job.source].verdict == "unreadable"
-    }
-    account.failed += plan.catalog.skipped
-    account.failed += [Skipped(j.source, failed[j.target]) for j in plan.jobs if j.target in failed]
-    jobs = [job for job in plan.todo if job.target not in failed]
-    record = Record(plan)
-    work = partial(_transcode, plan.root, plan.out, plan.settings)
-    hidden: dict[str, Path] = {}
+    started, run = time.monotonic(), _Run(plan, inspections)
+    summary, record = run.summary, plan.open_record()
     try:
-        sweep(plan.out)
-        carried_otherwise = list(_carry_lists(plan))
-        account.stale = [*_stale(plan, failed), *carried_otherwise]
-        with closing(run_in_processes(work, _begun(jobs, record, hidden), workers)) as outcomes:
-            for job, future in outcomes:
-                try:
-                    outcome, source, seconds = future.result()
-                except VideoError as error:
-                    failed[job.target] = error.reason
-                    record.withdraw(job.target)
-                    account.failed.append(Skipped(job.source, error.reason))
-                else:
-                    seen = inspections[job.source]
-                    every = outcome.frames if job.start or job.end else seen.frames
-                    whole = seen.decoded_whole(every, outcome.damaged)
-                    line = {"target": job.target, **source, **asdict(outcome), "seconds": seconds}
-                    line["inspection"] = asdict(whole)
-                    record.add(line)
-                    finish(line)
-                    account.done += 1
-                if progress:
-                    progress(account)
+        remove_leftovers(plan.out)
+        differing = list(_copy_lists(plan))
+        summary.stale = [*_handle_stale(plan, run.failed), *differing]
+        run.transcode_rest(record, workers, progress)
     except KeyboardInterrupt:
-        account.stopped = True
+        summary.stopped = True
     except (UnsceneError, OSError) as error:
         raise UnsceneError(
-            f"{error}\n{len(done)} of {len(plan.jobs)} files are finished and kept; "
-            "put it right and run the same command again"
+            f"{error}\n{len(run.done)} of {len(plan.jobs)} files are finished and kept; "
+            "fix the problem and run the same command again"
         ) from error
     finally:
         record.close()
-    account.stale += _not_ours(hidden, plan.out)
-    account.seconds = time.monotonic() - began
-    if plan.table and not account.stopped:
-        _write_table(plan, done)
-    rows = _report(plan, inspections, done, failed)
+    summary.stale += _compare_moved(run.moved, plan.out)
+    summary.seconds = time.monotonic() - started
+    if plan.table and not summary.stopped:
+        _write_table(plan, run.done)
+    rows = run.report_rows()
     write_csv(plan.out / REPORT, list(rows[0]), rows)
-    return account
+    return summary
 
 
-def _transcode(
-    root: Path, out: Path, settings: TranscodeSettings, job: Job
-) -> tuple[Transcoded, dict[str, Any], float]:
-    """In a working process: the file, the state of its source before it was read, seconds."""
-    began = time.monotonic()
+class _Run:
+    """The state of one run.
+
+    Attributes:
+        done: line of the record of every finished file, by target.
+        failed: reason of every file that cannot be used, by target.
+        moved: new path of every file that was in the way, by target.
+    """
+
+    def __init__(self, plan: Plan, inspections: Mapping[str, Inspection]) -> None:
+        self.plan, self.inspections, self.summary = plan, inspections, RunSummary()
+        self.done: dict[str, dict[str, Any]] = {}
+        self.moved: dict[str, Path] = {}
+        self._sources: set[str] = set()  # segments of one file share a source
+        for target in plan.done:
+            self._count(plan.recorded[target])
+        self.summary.already = len(self.done)
+        unreadable = [job for job in plan.jobs if self._inspection(job).verdict == "unreadable"]
+        self.failed = {job.target: self._inspection(job).reason for job in unreadable}
+        self.summary.failed += plan.catalog.skipped
+        self.summary.failed += [Skipped(j.source, self.failed[j.target]) for j in unreadable]
+
+    def transcode_rest(
+        self, record: Record, workers: int, progress: Callable[[RunSummary], None] | None
+    ) -> None:
+        plan = self.plan
+        jobs = [job for job in plan.todo if job.target not in self.failed]
+        work = partial(_transcode, plan.root, plan.out, plan.settings)
+        with closing(run_in_processes(work, self._begin(jobs, record), workers)) as outcomes:
+            for job, future in outcomes:
+                self._store(job, future, record)
+                if progress:
+                    progress(self.summary)
+
+    def _begin(self, jobs: Iterable[Job], record: Record) -> Iterator[Job]:
+        for job in jobs:
+            if moved := record.begin(job.target):
+                self.moved[job.target] = moved
+            yield job
+
+    def _store(self, job: Job, future: Future[_Result], record: Record) -> None:
+        try:
+            transcoded, source, seconds = future.result()
+        except VideoError as error:
+            self.failed[job.target] = error.reason
+            record.withdraw(job.target)
+            self.summary.failed.append(Skipped(job.source, error.reason))
+            return
+        inspection = self._inspection(job)
+        every = transcoded.frames if job.start or job.end else inspection.frames
+        complete = inspection.after_decoding_all(every, transcoded.damaged)
+        line = {"target": job.target, **source, **asdict(transcoded), "seconds": seconds}
+        line["inspection"] = asdict(complete)
+        record.add(line)
+        self._count(line)
+        self.summary.done += 1
+
+    def _count(self, line: dict[str, Any]) -> None:
+        self.done[line["target"]] = line
+        summary = self.summary
+        summary.before += 0 if line["source"] in self._sources else line["source_bytes"]
+        self._sources.add(line["source"])
+        summary.after += line["bytes"]
+        summary.frames += line["frames"]
+        summary.damaged += line["damaged"] > 0
+
+    def _inspection(self, job: Job) -> Inspection:
+        return self.inspections[job.source]
+
+    def report_rows(self) -> list[dict[str, Any]]:
+        """The rows of OUT/prepare.csv."""
+        missing = [
+            asdict(Inspection(one.path, "unreadable", one.reason))
+            | {"start": "", "end": "", "output": "", "failed": one.reason}
+            for one in self.plan.catalog.skipped
+        ]
+        return missing + [self._report_row(job) for job in self.plan.jobs]
+
+    def _report_row(self, job: Job) -> dict[str, Any]:
+        line = self.done.get(job.target)
+        # Transcoding decodes every frame, so it knows more than the first inspection.
+        best = (_read_inspection(job, line) if line else None) or self._inspection(job)
+        return asdict(best) | {
+            "start": job.start,
+            "end": job.end,
+            "output": job.target if line else "",
+            "failed": self.failed.get(job.target, ""),
+        }
+
+
+def _transcode(root: Path, out: Path, settings: TranscodeSettings, job: Job) -> _Result:
+    """Do a job, in a worker process.
+
+    Returns:
+        What was written, the facts about the source before it was read, and the duration (s).
+    """
+    started = time.monotonic()
     try:
-        source = stamp(job, root)
+        source = describe_source(job, root)
     except OSError as error:
         raise VideoError(job.source, f"cannot be read ({error.strerror})") from error
-    outcome = transcode(
+    transcoded = transcode(
         job.source, out / job.target, settings, start=job.start, end=job.end, stop=should_stop
     )
-    return outcome, source, round(time.monotonic() - began, 3)
+    return transcoded, source, round(time.monotonic() - started, 3)
 
 
-def _stale(plan: Plan, failed: Mapping[str, str]) -> list[Skipped]:
-    """Hide what was made from a source that is no longer a video, since OUT is trained on as it is;
-    delete nothing: it may be all that is left of one."""
-    gone = "its source is gone; it stays"
-    found = [Skipped(str(plan.out / target), gone) for target in orphans(plan)]
+def _handle_stale(plan: Plan, failed: Mapping[str, str]) -> list[Skipped]:
+    """Report files in OUT whose source is gone, and rename those whose source is not a video now.
+
+    Renamed files are no longer trained on. Nothing is deleted: it may be the only copy.
+    """
+    gone = "its source is gone; the file is kept"
+    found = [Skipped(str(plan.out / target), gone) for target in find_orphans(plan)]
     for job in plan.jobs:
         path = plan.out / job.target
         if job.target not in failed or not path.is_file():
             continue
         if os.path.lexists(job.source):
-            hidden = set_aside(path)
-            found.append(Skipped(str(hidden), "its source is unreadable now; hidden"))
+            moved = set_aside(path)
+            found.append(Skipped(str(moved), "its source is unreadable now; the file was renamed"))
         else:
             found.append(Skipped(str(path), gone))
     return found
 
 
-def _begun(jobs: Iterable[Job], record: Record, hidden: dict[str, Path]) -> Iterator[Job]:
-    for job in jobs:
-        if aside := record.begin(job.target):
-            hidden[job.target] = aside
-        yield job
+def _compare_moved(moved: Mapping[str, Path], out: Path) -> Iterator[Skipped]:
+    """Delete files that were in the way if they equal what was written instead; report the others.
 
-
-def _not_ours(hidden: Mapping[str, Path], out: Path) -> Iterator[Skipped]:
-    """Of the files that were in the way those that are not what has been made in their place: a run
-    that was killed may have finished one and not have said so."""
-    for target, aside in hidden.items():
-        made = out / target
-        if made.is_file() and aside.is_file() and filecmp.cmp(made, aside, shallow=False):
-            aside.unlink()
+    A run that was killed may have finished a file without recording it.
+    """
+    for target, path in moved.items():
+        written = out / target
+        if written.is_file() and path.is_file() and filecmp.cmp(written, path, shallow=False):
+            path.unlink()
         else:
-            yield Skipped(str(aside), "may not be `prepare`'s; hidden")
+            reason = "may not have been written by `unscene prepare`; the file was renamed"
+            yield Skipped(str(path), reason)
 
 
-def _carry_lists(plan: Plan) -> Iterator[Skipped]:
-    """So that OUT is an official split, too, where DATA is; those that are there stay, and are told
-    of if they say something else."""
-    for place, source in plan.lists.items():
-        target = plan.out / place
+def _copy_lists(plan: Plan) -> Iterator[Skipped]:
+    """Copy official lists, so that OUT is an official split if DATA is; report those that differ.
+
+    Lists that are already in OUT are kept.
+    """
+    for relative, source in plan.lists.items():
+        target = plan.out / relative
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             with write_atomically(target) as temporary:
                 shutil.copyfile(source, temporary)
         elif not filecmp.cmp(target, source, shallow=False):
-            yield Skipped(str(target), f"is another list than {source}; it stays")
+            yield Skipped(str(target), f"differs from the list {source}; the file is kept")
 
 
 def _write_table(plan: Plan, done: Mapping[str, Any]) -> None:
-    """The rows of DATA with the new paths; segments are cut out, so start and end are gone."""
+    """Write the rows of DATA with the new paths; segments are cut out, so start and end go."""
     assert plan.table is not None
-    videos = [(v, j) for v, j in zip(plan.catalog.videos, plan.of, strict=True) if j.target in done]
+    pairs = zip(plan.catalog.videos, plan.job_of_video, strict=True)
+    videos = [(video, job) for video, job in pairs if job.target in done]
     columns = dict.fromkeys(name for video, _ in videos for name in video.columns)
     rows = [
         {"path": job.target, "label": video.label or "", **video.columns} for video, job in videos
@@ -252,35 +327,8 @@ def _write_table(plan: Plan, done: Mapping[str, Any]) -> None:
     write_csv(plan.out / plan.table, ["path", "label", *columns], rows)
 
 
-def _report(
-    plan: Plan,
-    inspections: Mapping[str, Inspection],
-    done: Mapping[str, Any],
-    failed: Mapping[str, str],
-) -> list[dict[str, Any]]:
-    missing = [
-        asdict(Inspection(one.path, "unreadable", one.reason))
-        | {"start": "", "end": "", "output": "", "failed": one.reason}
-        for one in plan.catalog.skipped
-    ]
-    return missing + [
-        asdict(_inspection(job, inspections, done))
-        | {"start": job.start, "end": job.end, "output": job.target if job.target in done else ""}
-        | {"failed": failed.get(job.target, "")}
-        for job in plan.jobs
-    ]
-
-
-def _inspection(
-    job: Job, inspections: Mapping[str, Inspection], done: Mapping[str, dict[str, Any]]
-) -> Inspection:
-    """What is known best: after transcoding, which decodes every frame."""
-    line = done.get(job.target)
-    return (_recorded(job, line) if line else None) or inspections[job.source]
-
-
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """A CSV, whole or not at all; names that are no UTF-8 stay the bytes they are."""
+    """Write a CSV completely or not at all; file names that are not UTF-8 keep their bytes."""
     with (
         write_atomically(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,

@@ -1,4 +1,4 @@
-"""What `unscene prepare` makes of a file: size, codec, quality, and what the encoder is told."""
+"""The settings of `unscene prepare` and the encoder options that follow from them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ class TranscodeSettings:
     """How files are transcoded.
 
     Attributes:
-        short_side: pixels of the short side, even; larger pictures shrink to it, 0 keeps the size.
+        short_side: short side in pixels, even; larger videos are shrunk to it; 0: keep the size.
         gop: frames from one key frame to the next.
         codec: h264 (libx264) or mpeg4 (MPEG-4 part 2).
-        quality: crf of H.264 or qscale of MPEG-4, lower is better; not given: 18 and 3.
-        fps: resample to this rate; not given: every frame keeps its time.
-        brighten: spread dark or flat pictures over the whole range, one curve a video.
+        quality: crf of H.264 or qscale of MPEG-4, lower is better; default: 18 or 3.
+        fps: resample to this frame rate; default: keep the times of all frames.
+        brighten: stretch dark or flat videos to the full range, with one tone curve per video.
+
+    Raises:
+        UnsceneError: a value is out of range.
+
+    >>> TranscodeSettings(short_side=112).size(width=320, height=240)
+    (150, 112)
     """
 
     short_side: int = 128
@@ -44,11 +50,11 @@ class TranscodeSettings:
 
     @property
     def level(self) -> float:
-        """The quality that is meant."""
+        """The quality with its default filled in."""
         return (18 if self.codec == "h264" else 3) if self.quality is None else self.quality
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Even (width, height) of what a picture becomes."""
+        """Compute the even (width, height) of the output for a source of this size."""
         short = min(width, height)
         if self.short_side and short > self.short_side:
             half = self.short_side / short / 2
@@ -56,13 +62,14 @@ class TranscodeSettings:
         return max(2, width // 2 * 2), max(2, height // 2 * 2)
 
     def encoder_options(self) -> dict[str, str]:
-        """What FFmpeg's encoder is told, so that vectors are motion from one frame to the next."""
+        """Options of FFmpeg's encoder: one reference frame and no B-frames, so that every motion
+        vector is the motion since the previous frame."""
         options = {"bf": "0", "refs": "1", "g": str(self.gop), "threads": "1"}
         if self.codec == "h264":
-            # Its search for vectors, the hexagon, stays (experiments/vectors.py): wider ones find
-            # what looks alike, not what moved there; the narrower one loses fast pans.
+            # x264's default motion search (hexagon) is kept (experiments/vectors.py): wider ones
+            # find what looks similar, not what moved there; narrower ones lose fast pans.
             options |= {"crf": f"{self.level:g}", "preset": "veryfast"}
             return options | {"keyint_min": str(self.gop), "sc_threshold": "0"}
-        # Its threshold works the other way round; 118 is FFmpeg's FF_QP2LAMBDA.
+        # MPEG-4's threshold works the other way round; 118 is FFmpeg's FF_QP2LAMBDA.
         options |= {"flags": "+qscale", "global_quality": str(round(self.level * 118))}
         return options | {"sc_threshold": "1000000000"}

@@ -1,8 +1,8 @@
-"""Dark or flat pictures -> the whole range of luma, with one curve for the whole video.
+"""Dark or flat pictures -> the full range of luma, with one tone curve for the whole video.
 
-As the "levels" of image editors: what is nearly the darkest becomes black, nearly the brightest
-white, and a logarithm lifts what is between where most of it is dark. One curve, so that nothing
-flickers and the codec finds the same motion.
+Like the "levels" of image editors: nearly the darkest luma becomes black, nearly the brightest
+becomes white, and a logarithm lifts what is between where most of it is dark. The curve is the same
+for all frames, so that nothing flickers and the codec finds the same motion.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 _BLACK, _WHITE, _GRAY = 16, 235, 128  # limited range
-VISIBLE = 17  # luma up to here says nothing: black bars are not to lift the picture between them
-_TAILS = 0.005  # of all pixels may become plain black, and plain white
-_MIDDLE = 0.4  # of the range: where the median is lifted to, if it is below and the next allows
-_MOST, _STEEPEST = 8.0, 16.0  # levels that one level becomes, overall and in the darkest parts
+VISIBLE = 17  # lower luma is ignored, so that black bars do not brighten the picture
+_TAILS = 0.005  # share of pixels that may become plain black, and plain white
+_MIDDLE = 0.4  # of the range; a lower median is lifted to it, as far as the next limits allow
+_MOST, _STEEPEST = 8.0, 16.0  # maximum slope, overall and in the darkest parts
 _BENDS = np.geomspace(1e-3, 1e3, 200)
 
 
@@ -25,16 +25,16 @@ class ToneCurve:
     """Two look-up tables for 8-bit planes of limited range.
 
     Attributes:
-        luma: uint8 (256,), never falling.
-        chroma: uint8 (256,), away from gray by as much as luma is lifted in the middle.
+        luma: uint8 (256,), increasing.
+        chroma: uint8 (256,), saturation raised by as much as the median of luma.
     """
 
     luma: np.ndarray
     chroma: np.ndarray
 
     @classmethod
-    def of(cls, lumas: Iterable[np.ndarray]) -> ToneCurve:
-        """From uint8 luma planes (H, W) of some frames; without any light, nothing changes."""
+    def fit(cls, lumas: Iterable[np.ndarray]) -> ToneCurve:
+        """Fit a curve to uint8 luma planes (H, W); if all is black, the curve changes nothing."""
         counts = np.zeros(256)
         for plane in lumas:
             counts += np.bincount(plane.ravel(), minlength=256)
@@ -46,7 +46,7 @@ class ToneCurve:
         middle, high = np.searchsorted(np.cumsum(visible) / visible.sum(), [0.5, 1 - _TAILS])
         low, middle, high = np.clip([low, middle, high], _BLACK, _WHITE).astype(float)
         span = max(high - low, (_WHITE - _BLACK) / _MOST)
-        if span > high - low:  # hardly any contrast: plain white stays white, plain black black
+        if span > high - low:  # low contrast: keep plain white white and plain black black
             low -= (span - (high - low)) * (low - _BLACK) / (_WHITE - _BLACK - (high - low))
         scale = (_WHITE - _BLACK) / span
         lifted = np.log1p(_BENDS * (middle - low) / span) / np.log1p(_BENDS)

@@ -1,9 +1,9 @@
-"""One file -> one file whose motion vectors are the motion from each frame to the next.
+"""A video file -> a file whose motion vectors are the motion from each frame to the next.
 
-H.264 or MPEG-4 part 2 in MP4: no B-frames, one reference, a key frame every `gop` frames, no sound.
-Frames keep their times, or are drawn from them at an even rate; a broken clock is mended first.
-Interlaced pictures are made whole, rotation is applied, the range becomes limited and the matrix is
-written down: what players guess depends on the height.
+The output is H.264 or MPEG-4 part 2 in MP4: no B-frames, one reference frame, a key frame every
+`gop` frames, no sound. Frames keep their times or are resampled at a fixed rate; a broken clock is
+repaired first. Interlaced frames are deinterlaced and the rotation is applied. The range becomes
+limited, and the matrix is written into the file, because players guess it from the height.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from unscene.video.probe import check_file, explain_error
 from unscene.video.timestamps import TimedFrames, repair_clock, resample
 
 _BT709, _UNSPECIFIED, _BT601 = 1, 2, 6  # AVColorSpace, AVColorPrimaries, AVColorTransfer...
-# What the next file would meet, too; only what is said of the target counts in the second.
+# Errors that all other files would meet too; those of the second set only if the target has them.
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_NO_WAY = {errno.EROFS, errno.EACCES, errno.EIO}
-_ROOM = 1 << 20  # bytes; more than FFmpeg keeps back before it writes
-_FINEST = 60_000  # ticks a second: whole at 24, 25 and 30 fps; MPEG-4 allows 65535
+_NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EIO}
+_BUFFER = 1 << 20  # bytes; more than FFmpeg buffers before it writes
+_TICKS = 60_000  # per second: whole numbers at 24, 25 and 30 fps; MPEG-4 allows 65535
 _TO_LIMITED = np.round(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
 
 
 @dataclass(frozen=True)
 class Transcoded:
-    """What became of one file. `damaged`: packets as in `inspect`."""
+    """The file that was written; `damaged` counts packets as in `Inspection`."""
 
     frames: int
     bytes: int
@@ -53,7 +53,7 @@ class Transcoded:
 
 
 class Stopped(Exception):  # noqa: N818
-    """The caller asked to stop; nothing was left behind."""
+    """The caller stopped the work; no file was left behind."""
 
 
 def transcode(
@@ -65,44 +65,47 @@ def transcode(
     end: float | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Transcoded:
-    """Write `target`, an .mp4, whole or not at all; the source is only read.
+    """Write the file `target` completely or not at all.
 
     Args:
+        source: a video file; it is only read.
+        target: an .mp4.
         start, end: the segment to cut out, in seconds.
-        stop: asked before every frame; True ends the work with Stopped.
+        stop: called before every frame; if it returns True, the work ends with Stopped.
 
     Raises:
         VideoError: the source cannot be used, or has no frame in the segment.
-        UnsceneError: no target can be written there (the disk is full, permissions).
+        UnsceneError: the target cannot be written (full disk, permissions).
+        Stopped: `stop` returned True.
     """
     source = os.fspath(source)
     check_file(source)
     try:
         with write_atomically(Path(target)) as temporary:
-            levels = _levels(source, settings, start, end, stop) if settings.brighten else None
+            brighten = settings.brighten
+            curve = _fit_curve(source, settings, start, end, stop) if brighten else None
             with open_container(source) as container:
-                pictures = TimedFrames(container, source)
-                frames = repair_clock(
-                    deinterlace(pictures.iterate_segment(start, end)), 1 / pictures.fps
-                )
+                timed = TimedFrames(container, source)
+                frames = deinterlace(timed.iterate_segment(start, end))
+                frames = repair_clock(frames, 1 / timed.fps)
                 if settings.fps is not None:
-                    frames = resample(frames, settings.fps, 1 / pictures.fps)
-                count = _encode(temporary, frames, pictures, settings, levels, stop)
+                    frames = resample(frames, settings.fps, 1 / timed.fps)
+                count = _encode(temporary, frames, timed, settings, curve, stop)
             if not count:
-                damage = pictures.packets.damage
+                damage = timed.packets.damage
                 because = "" if damage is None else f": {explain_error(damage)}"
                 where = " in its segment" if start > 0 or end is not None else ""
                 raise VideoError(source, f"no frame can be decoded{where}{because}")
             _verify(temporary, count)
             written = temporary.stat().st_size
-        return Transcoded(count, written, pictures.damaged)
+        return Transcoded(count, written, timed.damaged)
     except (FFmpegError, OSError, ValueError) as error:
         name, number = getattr(error, "filename", None), getattr(error, "errno", None)
         about_target = name is not None and Path(os.fsdecode(name)) != Path(source).absolute()
         said = getattr(error, "strerror", None)
-        if number in _FULL_DISK or (about_target and number in _NO_WAY):
+        if number in _FULL_DISK or (about_target and number in _NOT_WRITABLE):
             raise UnsceneError(f"{target}: cannot be written ({said})") from error
-        if about_target:  # a name, or times, that the disk or the format does not take
+        if about_target:  # a name or times that the disk or the format does not accept
             raise VideoError(source, f"cannot be written as {target} ({said})") from error
         raise VideoError(source, explain_error(error)) from error
 
@@ -112,23 +115,23 @@ def _encode(
     frames: Iterator[tuple[VideoFrame, float]],
     source: TimedFrames,
     settings: TranscodeSettings,
-    levels: ToneCurve | None,
+    curve: ToneCurve | None,
     stop: Callable[[], bool],
 ) -> int:
     rate = Fraction(settings.fps or source.fps).limit_denominator(1001)
-    ticks = rate.numerator * (_FINEST // rate.numerator) or _FINEST
-    count, place = 0, -1
-    draw, stream, length = None, None, round(ticks / rate)
+    ticks = rate.numerator * (_TICKS // rate.numerator) or _TICKS
+    count, tick = 0, -1
+    converter, stream, length = None, None, round(ticks / rate)
     with av.open(str(path), "w", format="mp4") as out:
         for frame, time in frames:
             if stop():
                 raise Stopped
-            if draw is None or stream is None:
-                draw = _Drawer(frame, source, settings, levels)
-                stream = _stream(out, draw, rate, Fraction(1, ticks), settings)
-            picture = draw(frame)
-            place = max(round(time * ticks), place + 1)
-            picture.pts, picture.time_base = place, Fraction(1, ticks)
+            if converter is None or stream is None:
+                converter = _Converter(frame, source, settings, curve)
+                stream = _add_stream(out, converter, rate, Fraction(1, ticks), settings)
+            picture = converter(frame)
+            tick = max(round(time * ticks), tick + 1)
+            picture.pts, picture.time_base = tick, Fraction(1, ticks)
             _mux(out, stream.encode(picture), length)
             count += 1
         if stream is not None:
@@ -136,42 +139,42 @@ def _encode(
     return count
 
 
-def _levels(
+def _fit_curve(
     source: str,
     settings: TranscodeSettings,
     start: float,
     end: float | None,
     stop: Callable[[], bool],
 ) -> ToneCurve:
-    """Of the key frames, or of the first frame where a segment has none."""
+    """Fit a tone curve to the key frames, or to the first frame of a segment without any."""
 
     def lumas(frames: Iterator[tuple[VideoFrame, float]]) -> Iterator[np.ndarray]:
-        draw = None
+        converter = None
         for frame, _ in frames:
             if stop():
                 raise Stopped
-            draw = draw or _Drawer(frame, pictures, settings)
-            yield as_array(draw(frame).planes[0])
+            converter = converter or _Converter(frame, timed, settings)
+            yield as_array(converter(frame).planes[0])
 
     for options, most in (({"skip_frame": "nokey"}, None), ({}, 1)):
         with open_container(source) as container:
-            pictures = TimedFrames(container, source, options)
-            found = lumas(islice(pictures.iterate_segment(start, end), most))
+            timed = TimedFrames(container, source, options)
+            found = lumas(islice(timed.iterate_segment(start, end), most))
             first = next(found, None)
             if first is not None:
-                return ToneCurve.of(chain([first], found))
-    return ToneCurve.of([])
+                return ToneCurve.fit(chain([first], found))
+    return ToneCurve.fit([])
 
 
 def _mux(out: av.container.OutputContainer, packets: list[Packet], length: int) -> None:
     for packet in packets:
-        packet.duration = length  # counts for the last frame: the muxer knows the others
+        packet.duration = length  # used for the last frame only: the muxer knows the others
         out.mux(packet)
 
 
-def _stream(
+def _add_stream(
     out: av.container.OutputContainer,
-    draw: _Drawer,
+    converter: _Converter,
     rate: Fraction,
     tick: Fraction,
     settings: TranscodeSettings,
@@ -179,78 +182,77 @@ def _stream(
     name = "libx264" if settings.codec == "h264" else "mpeg4"
     options = settings.encoder_options()
     stream: av.VideoStream = out.add_stream(name, rate=rate, options=options)  # type: ignore[assignment]
-    stream.width, stream.height = draw.size
+    stream.width, stream.height = converter.size
     stream.pix_fmt = "yuv420p"
     context = stream.codec_context
     context.time_base = tick
-    context.color_range, context.colorspace = LIMITED, draw.matrix
-    # MP4 names a matrix only beside primaries and a transfer curve.
-    context.color_primaries, context.color_trc = draw.primaries, draw.curve
-    context.sample_aspect_ratio = draw.aspect
+    context.color_range, context.colorspace = LIMITED, converter.matrix
+    # MP4 stores a matrix only together with primaries and a transfer curve.
+    context.color_primaries, context.color_trc = converter.primaries, converter.curve
+    context.sample_aspect_ratio = converter.aspect
     return stream
 
 
-class _Drawer:
-    """Frames -> upright yuv420p of one size, which the first frame decides."""
+class _Converter:
+    """Converts frames to upright yuv420p pictures of one size, which the first frame sets."""
 
     def __init__(
         self,
         frame: VideoFrame,
         source: TimedFrames,
         settings: TranscodeSettings,
-        levels: ToneCurve | None = None,
+        curve: ToneCurve | None = None,
     ) -> None:
-        self.picture_format = PictureFormat.of(frame)
-        self.gray = self.picture_format.gray
-        luma, chroma = (levels.luma, levels.chroma) if levels else (None, None)
-        if self.gray and self.picture_format.full_range:  # the scaler leaves gray as it is
+        self.format = PictureFormat.of(frame)
+        luma, chroma = (curve.luma, curve.chroma) if curve else (None, None)
+        if self.format.gray and self.format.full_range:  # the scaler does not change gray
             luma = _TO_LIMITED if luma is None else luma[_TO_LIMITED]
         self.tables = (luma, chroma, chroma)
         wanted = settings.size(frame.width, frame.height)
-        self.size = self.picture_format.upright_size(wanted)
-        # Where nothing shrinks, an odd size loses a row or column instead of being blurred.
+        self.size = self.format.upright_size(wanted)
+        # Without shrinking, an odd size loses a row or column instead of being blurred.
         shrinks = min(frame.width, frame.height) > min(wanted) + 1
-        self.inner = wanted if shrinks else (frame.width, frame.height)
+        self.scaled_size = wanted if shrinks else (frame.width, frame.height)
         aspect = source.stream.sample_aspect_ratio or Fraction(1)
-        self.aspect = 1 / aspect if self.picture_format.turns % 2 else aspect
-        self.range = frame.color_range or (FULL if self.picture_format.full_range else LIMITED)
+        self.aspect = 1 / aspect if self.format.turns % 2 else aspect
+        self.range = frame.color_range or (FULL if self.format.full_range else LIMITED)
         self.matrix = frame.colorspace
-        if frame.format.is_rgb or self.gray or self.matrix == _UNSPECIFIED:
-            self.matrix = _BT709 if self.picture_format.matrix == "bt709" else _BT601
-        usual = _BT601 if self.matrix == _BT601 else _BT709
+        if frame.format.is_rgb or self.format.gray or self.matrix == _UNSPECIFIED:
+            self.matrix = _BT709 if self.format.matrix == "bt709" else _BT601
+        default = _BT601 if self.matrix == _BT601 else _BT709
         known = (frame.color_primaries, frame.color_trc)
-        self.primaries, self.curve = (usual if n in (0, _UNSPECIFIED) else n for n in known)
+        self.primaries, self.curve = (default if n in (0, _UNSPECIFIED) else n for n in known)
         self.scaler = VideoReformatter()
 
     def __call__(self, frame: VideoFrame) -> VideoFrame:
-        small = self.scaler.reformat(
+        scaled = self.scaler.reformat(
             frame,
-            *self.inner,
-            "gray" if self.gray else "yuv420p",
-            interpolation="AREA" if (frame.width, frame.height) != self.inner else None,
+            *self.scaled_size,
+            "gray" if self.format.gray else "yuv420p",
+            interpolation="AREA" if (frame.width, frame.height) != self.scaled_size else None,
             src_color_range=self.range,
-            dst_color_range=self.range if self.gray else LIMITED,
+            dst_color_range=self.range if self.format.gray else LIMITED,
             threads=1,
         )
-        # A new picture: the old one would hand its type and side data to the encoder.
+        # A new picture: the old one would pass its type and side data on to the encoder.
         picture = VideoFrame(self.size[0], self.size[1], "yuv420p")
-        for old, new, table in zip(small.planes, picture.planes, self.tables, strict=False):
-            upright = self.picture_format.upright(as_array(old))
+        for old, new, table in zip(scaled.planes, picture.planes, self.tables, strict=False):
+            upright = self.format.upright(as_array(old))
             upright = upright if table is None else table[upright]
             as_array(new)[:] = upright[: new.height, : new.width]
-        for new in picture.planes[1:] if self.gray else ():
+        for new in picture.planes[1:] if self.format.gray else ():
             as_array(new)[:] = 128
         return picture
 
 
 def _verify(path: Path, count: int) -> None:
-    """What was written must be there: FFmpeg does not always say that the disk is full."""
+    """Check that all frames were written: FFmpeg does not always report a full disk."""
     try:
         with open_container(str(path)) as container:
             found = sum(1 for packet in container.demux(video=0) if packet.size)
     except FFmpegError:
         found = 0
     if found != count:
-        with path.open("ab") as file:  # the disk says so now
-            file.write(bytes(_ROOM))
+        with path.open("ab") as file:  # raises if the disk is full
+            file.write(bytes(_BUFFER))
         raise OSError(errno.EINVAL, f"{found} of {count} frames arrived", str(path))
