@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from harness import Options, Row, footage, peak_of
 
-from unscene.audit.run import MEASURES, audit
+from unscene.audit.registry import known_measures
+from unscene.audit.run import audit
 from unscene.data.catalog import Catalog, Video
 from unscene.data.listing import check_videos
 from unscene.encoders import VideoEncoder, create_encoder
@@ -93,6 +94,6 @@ def _peak(paths: list[str]) -> float:
 
 
 def _note(measures: list[Any], what: str, clips: int, counted: int) -> str:
-    each = ", ".join(f"{m.name} {m.forwards}" for m in measures if m.name in MEASURES)
+    each = ", ".join(f"{m.name} {m.forwards}" for m in measures if m.name in known_measures())
     wrong = "" if clips == counted else f"; counted {counted}, but {clips} were encoded"
     return f"{what}; batches of {BATCH}; forward passes: {each}{wrong}"

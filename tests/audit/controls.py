@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unscene.audit.extractor import FeatureExtractor
 from unscene.audit.footage import Footage
-from unscene.audit.measures.base import Measured, Watcher
-from unscene.audit.run import MEASURES
+from unscene.audit.registry import known_measures
+from unscene.audit.result import Measured
 from unscene.data.listing import open_catalog
 from unscene.data.loading import Batch
 from unscene.encoders import EncoderSpec, VideoEncoder
@@ -137,12 +139,15 @@ def ask(
     if key not in _READ:
         _READ[key] = list(footage.batches(spec))
     _SEEN.clear()
-    watcher = Watcher(encoder)
-    measures = {name: MEASURES[name](watcher, footage) for name in names}
+    extractor = FeatureExtractor(encoder)
+    measures = {name: known_measures()[name](extractor, footage) for name in names}
     for batch in _READ[key]:
         for measure in measures.values():
-            measure.see(batch)
-    return {name: measure.finish() for name, measure in measures.items()}
+            measure.update(batch)
+    return {
+        name: replace(measure.compute(), forwards=extractor.forwards)
+        for name, measure in measures.items()
+    }
 
 
 @pytest.fixture(scope="session")

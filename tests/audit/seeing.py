@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unscene.audit.extractor import FeatureExtractor
 from unscene.audit.footage import Footage
-from unscene.audit.measures.base import Measure, Measured, Watcher
+from unscene.audit.measures.base import Measure
+from unscene.audit.result import Measured
 from unscene.data.listing import open_catalog
 from unscene.data.loading import Batch
 from unscene.encoders import EncoderSpec, VideoEncoder
@@ -85,23 +88,23 @@ def no_maps(clip: Tensor) -> Tensor:
     raise NoMapsError("this model has no maps")
 
 
-def measured(measure: Measure, footage: Footage, watcher: Watcher) -> Measured:
-    for batch in read(footage, watcher.spec):
-        measure.see(batch)
-    return measure.finish()
+def measured(measure: Measure, footage: Footage, extractor: FeatureExtractor) -> Measured:
+    for batch in read(footage, extractor.spec):
+        measure.update(batch)
+    return replace(measure.compute(), forwards=extractor.forwards)
 
 
 _ASKED: dict[tuple[Any, ...], Measured] = {}
 
 
 def asked(
-    kind: Callable[[Watcher, Footage], Measure], maps: Maps, footage: Footage, **known: int
+    kind: Callable[[FeatureExtractor, Footage], Measure], maps: Maps, footage: Footage, **known: int
 ) -> Measured:
     """What a measure finds about an encoder with known maps, once for all tests of a session."""
     key = (kind, maps, footage.catalog.source, *known.items())
     if key not in _ASKED:
-        watcher = Watcher(Known(maps, **known))
-        _ASKED[key] = measured(kind(watcher, footage), footage, watcher)
+        extractor = FeatureExtractor(Known(maps, **known))
+        _ASKED[key] = measured(kind(extractor, footage), footage, extractor)
     return _ASKED[key]
 
 

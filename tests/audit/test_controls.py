@@ -9,8 +9,8 @@ import pytest
 from controls import ask
 
 from unscene.audit.footage import Footage
-from unscene.audit.measures.base import Measured
-from unscene.audit.verdict import verdict
+from unscene.audit.result import Measured
+from unscene.audit.verdict import judge
 from unscene.results.rows import read_rows
 
 pytestmark = pytest.mark.slow
@@ -44,7 +44,7 @@ def test_averaged_frames_are_blind_to_order(found: dict[str, Measured]) -> None:
         for scene in ("warp", "colour", "background", "overlay"):
             assert found["time"].details["pairs"][f"{name}>{scene}"] == 0
     assert found["swap"].scores["order"].value == 0.5
-    concluded = verdict(list(found.values()))
+    concluded = judge(list(found.values()))
     assert concluded.value is not None
     assert concluded.value <= 0.5
 
@@ -54,15 +54,15 @@ def test_averaged_frames_follow_the_scene(found: dict[str, Measured]) -> None:
     assert found["swap"].scores["motion_share"].value == 0
     assert found["swap"].details["nearest"] == {"motion": 0, "background": 1, "other": 0}
     assert found["time"].scores["motion"].value < 0.15
-    assert verdict(list(found.values())).sentence.startswith("It watches the scene")
+    assert judge(list(found.values())).sentence.startswith("It watches the scene")
 
 
 @pytest.mark.parametrize("found", [controls.looks], indirect=True)
 def test_an_encoder_of_looks_is_found_out(found: dict[str, Measured]) -> None:
     """It follows what moves into any scene, and does not know how it moves."""
     assert found["swap"].scores["motion_share"].ci95[0] > 0.6
-    concluded = verdict(list(found.values()))
-    assert concluded.sentence.startswith("It follows what moves by its looks")
+    concluded = judge(list(found.values()))
+    assert concluded.sentence.startswith("It follows what moves by appearance")
     assert concluded.value == 0.5
 
 
@@ -72,7 +72,7 @@ def test_an_encoder_of_the_place_scores_nothing(found: dict[str, Measured]) -> N
     assert found["time"].scores["motion"].value < 0.1
     assert found["time"].scores["decoupling_untrained"].value == 0
     assert found["reliance"].scores["classes_below_5_percent"].value >= 0.75
-    assert verdict(list(found.values())).value == 0
+    assert judge(list(found.values())).value == 0
 
 
 @pytest.mark.parametrize("found", [controls.flow], indirect=True)
@@ -86,7 +86,7 @@ def test_an_encoder_of_flow_is_one_of_motion(found: dict[str, Measured]) -> None
     normal, static = (found["reliance"].scores[f"accuracy_{k}"].value for k in ("normal", "static"))
     assert normal > static
     assert found["reliance"].scores["classes_below_5_percent"].value <= 0.5
-    assert verdict(list(found.values())).sentence.startswith("It watches the motion")
+    assert judge(list(found.values())).sentence.startswith("It watches the motion")
 
 
 @pytest.mark.parametrize("found", [controls.hashed], indirect=True)
@@ -99,7 +99,7 @@ def test_random_features_score_at_chance(found: dict[str, Measured]) -> None:
         assert distance == pytest.approx(1, abs=0.15)
         assert rank == pytest.approx(0.5, abs=0.2)
     assert "noise" in found["reliance"].absent
-    assert verdict(list(found.values())).sentence.startswith("Neither")
+    assert judge(list(found.values())).sentence.startswith("Neither")
 
 
 @pytest.mark.parametrize("found", [controls.constant], indirect=True)

@@ -13,9 +13,12 @@ from controls import Control
 from seeing import Known, brightness, motion
 from torch import Tensor
 
+from unscene.audit.extractor import FeatureExtractor
 from unscene.audit.footage import Footage
-from unscene.audit.measures.base import FEWEST, Measured, Watcher
-from unscene.audit.run import MEASURES, audit
+from unscene.audit.measures.base import FEWEST
+from unscene.audit.registry import known_measures
+from unscene.audit.result import Measured
+from unscene.audit.run import audit
 from unscene.data.catalog import Catalog, Video
 from unscene.data.listing import open_catalog
 from unscene.encoders import VideoEncoder, create_encoder
@@ -24,7 +27,7 @@ from unscene.results.statistics import share
 
 pytestmark = pytest.mark.slow
 
-ALL = tuple(MEASURES)
+ALL = tuple(known_measures())
 
 
 def narrow() -> VideoEncoder:
@@ -53,10 +56,10 @@ def segments(videos: Sequence[Video], folder: Path) -> Catalog:
 
 def asked(encoder: VideoEncoder, footage: Footage, name: str) -> tuple[Measured, list[int]]:
     """What a measure found, and the files that it took down."""
-    measure = MEASURES[name](Watcher(encoder), footage)
+    measure = known_measures()[name](FeatureExtractor(encoder), footage)
     for batch in footage.batches(encoder.spec):
-        measure.see(batch)
-    return measure.finish(), getattr(measure, "owner", None) or getattr(measure, "files", [])
+        measure.update(batch)
+    return measure.compute(), getattr(measure, "owner", None) or getattr(measure, "files", [])
 
 
 # -- files -----------------------------------------------------------------------------------------

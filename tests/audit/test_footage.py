@@ -12,7 +12,13 @@ import pytest
 import torch
 
 from media import pan, texture, write
-from unscene.audit.footage import Footage, TempoWindows, apart, basic, centre_view
+from unscene.audit.footage import (
+    Footage,
+    TempoWindows,
+    center_view,
+    find_distinct,
+    make_augmentation,
+)
 from unscene.data.listing import open_catalog
 from unscene.data.loading import Batch
 from unscene.encoders import EncoderSpec
@@ -84,8 +90,8 @@ def test_every_window_once_in_even_batches(folder: Path) -> None:
         flow = batch.clips["clip"].flow
         assert flow is not None
         assert flow.shape == (len(batch), 3, 32, 32, 2)
-        assert all(apart(batch, name).all() for name in ("shifted", "slow", "fast"))
-        assert not apart(batch, "clip").any()
+        assert all(find_distinct(batch, name).all() for name in ("shifted", "slow", "fast"))
+        assert not find_distinct(batch, "clip").any()
 
 
 def test_what_a_short_or_still_video_cannot_show(tmp_path: Path) -> None:
@@ -94,11 +100,11 @@ def test_what_a_short_or_still_video_cannot_show(tmp_path: Path) -> None:
     write(tmp_path / "c.mp4", [texture(48, 48)] * 40)
     (batch,) = Footage(open_catalog(tmp_path)).batches(SPEC)
     order = batch.index.argsort()
-    assert apart(batch, "fast")[order].tolist() == [True, False, False]
-    assert apart(batch, "shifted")[order].tolist() == [True, False, False]
-    assert apart(batch, "slow")[order].tolist() == [True, True, False]
+    assert find_distinct(batch, "fast")[order].tolist() == [True, False, False]
+    assert find_distinct(batch, "shifted")[order].tolist() == [True, False, False]
+    assert find_distinct(batch, "slow")[order].tolist() == [True, True, False]
     (batch,) = Footage(open_catalog(tmp_path)).batches(replace(SPEC, stride=1))
-    assert apart(batch, "slow").tolist() == [False] * 3
+    assert find_distinct(batch, "slow").tolist() == [False] * 3
 
 
 def test_files_that_fail_are_named(folder: Path) -> None:
@@ -127,15 +133,15 @@ def test_labels(tmp_path: Path) -> None:
 
 def test_views_are_as_the_encoder_wants_them(folder: Path) -> None:
     (batch,) = Footage(open_catalog(folder)).batches(SPEC)
-    view = centre_view(batch, SPEC)
-    plain = centre_view(batch, replace(SPEC, mean=(0.0,) * 3, std=(1.0,) * 3))
+    view = center_view(batch, SPEC)
+    plain = center_view(batch, replace(SPEC, mean=(0.0,) * 3, std=(1.0,) * 3))
     assert view.shape == (5, 3, 4, 32, 32)
     assert 0 <= plain.min() < plain.max() <= 1
     mean, std = (torch.tensor(v).view(3, 1, 1, 1) for v in (SPEC.mean, SPEC.std))
     assert torch.allclose(view, (plain - mean) / std, atol=1e-5)
-    assert not torch.equal(centre_view(batch, SPEC, "fast"), view)
+    assert not torch.equal(center_view(batch, SPEC, "fast"), view)
     with pytest.raises(UnsceneError, match="takes 2 channels"):
-        basic(replace(SPEC, mean=(0.0, 0.0), std=(1.0, 1.0)))
+        make_augmentation(replace(SPEC, mean=(0.0, 0.0), std=(1.0, 1.0)))
 
 
 def test_large_frames_are_shrunk_while_reading(tmp_path: Path) -> None:

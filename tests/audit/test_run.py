@@ -14,11 +14,12 @@ from controls import Control
 
 from media import pan, write
 from unscene.audit.footage import Footage
-from unscene.audit.measures.base import Measured
+from unscene.audit.measures.swap import Swap
+from unscene.audit.registry import known_measures
 from unscene.audit.report.page import render
-from unscene.audit.result import Audit, ModelAudit, Verdict
-from unscene.audit.run import MEASURES, audit
-from unscene.audit.verdict import verdict
+from unscene.audit.result import Audit, Measured, ModelAudit, Verdict
+from unscene.audit.run import audit
+from unscene.audit.verdict import judge
 from unscene.cli.main import main
 from unscene.encoders import EncoderSpec
 from unscene.encoders.resolving import ResolvedEncoder
@@ -69,7 +70,7 @@ def test_the_command(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (narrow["name"], pixels["name"]) == ("narrow", "px")
     for model in (narrow, pixels):
         measures = {measured["name"]: measured for measured in model["measures"]}
-        assert list(measures) == list(MEASURES)
+        assert list(measures) == list(known_measures())
         assert all("pictures" not in measured for measured in measures.values())
         swap = measures["swap"]["scores"]
         weaker = min(swap.values(), key=lambda score: score["value"])
@@ -117,7 +118,7 @@ def test_no_verdict_is_below_everything(tmp_path: Path, monkeypatch: pytest.Monk
         (["--encoder", "auditmodels:pixels", "--fail-below", "3"], "from 0 to 1"),
         (
             ["--encoder", "auditmodels:pixels", "--measures", "[look]"],
-            "measures look: choose from swap, time",
+            "unknown measure 'look'. Known: swap, time",
         ),
         (["--encoder", "auditmodels:pixels", "--videos", "0"], "videos 0: must be at least 1"),
         (["--encoder", "auditmodels:pixels", "--label", "mood"], "no label column 'mood'"),
@@ -133,6 +134,35 @@ def test_mistakes_show_at_once(
     assert main(["audit", "videos", "--out", "out", *more]) == 1
     assert message in capsys.readouterr().err
     assert not (work / "out").exists()
+
+
+def test_results_are_not_overwritten(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["audit", "videos", "--encoder", "auditmodels:pixels", "--workers", "0"]
+    arguments += ["--measures", "[swap]", "--out", "out"]
+    assert main(arguments) == 0
+    before = {path.name: path.read_bytes() for path in (work / "out").iterdir()}
+    assert set(before) == {"audit.json", "report.html"}
+    assert main([*arguments, "--seed", "1"]) == 1
+    assert "out/audit.json: is there already; pass --overwrite" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in (work / "out").iterdir()} == before
+    assert main([*arguments, "--seed", "1", "--overwrite"]) == 0
+    assert json.loads((work / "out" / "audit.json").read_text())["configuration"]["seed"] == 1
+
+
+@pytest.mark.parametrize("error", [UnsceneError("stop"), KeyboardInterrupt()])
+@pytest.mark.parametrize("when", ["update", "compute", "charts"])
+def test_an_audit_that_fails_leaves_nothing(
+    when: str, error: BaseException, places: Footage, tmp_path: Path
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise error
+
+    out = tmp_path / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Swap, when, fail)
+        with pytest.raises(type(error)):
+            audit(places.catalog, [Control(controls.looks)], measures=["swap"], videos=8, out=out)
+    assert not out.exists()
 
 
 def test_models_of_one_name_and_one_window(places: Footage) -> None:
@@ -233,7 +263,7 @@ def measured(name: str, **scores: Score) -> Measured:
 )
 def test_the_verdict_is_the_weaker_share(swap: dict[str, Score], begins: str, value: float) -> None:
     """And its heading has the colour of its words."""
-    found = verdict([measured("time", motion=score(0.3, 0.2, 0.4)), measured("swap", **swap)])
+    found = judge([measured("time", motion=score(0.3, 0.2, 0.4)), measured("swap", **swap)])
     assert found.sentence.startswith(begins)
     assert (found.value, found.measure) == (value, "swap")
     assert found.ci95 in {one.ci95 for one in swap.values()}
@@ -249,18 +279,18 @@ def test_the_verdict_is_the_weaker_share(swap: dict[str, Score], begins: str, va
 def test_only_the_share_has_a_chance() -> None:
     """Untrained networks notice shuffled frames, and move further with the scene."""
     half = score(0.5, 0.4, 0.6)
-    swapped = verdict([measured("swap", motion_share=half, order=half)]).sentence
+    swapped = judge([measured("swap", motion_share=half, order=half)]).sentence
     assert swapped.count("chance") == 1
-    assert "nearer to the motion's (chance: 50 %)" in swapped
+    assert "nearer to the motion video (chance: 50 %)" in swapped
     assert "untrained networks" in swapped
-    stand_in = verdict([measured("time", motion=half)])
+    stand_in = judge([measured("time", motion=half)])
     assert "chance" not in stand_in.sentence
     model = ModelAudit(
         "m", "", EncoderSpec("any", {}, 1), stand_in, [measured("time", motion=half)]
     )
     page = render(Audit({}, {}, [model]))
     assert "by chance" not in page
-    assert "not decided" in page
+    assert "undecided" in page
 
 
 @pytest.mark.parametrize(
@@ -272,14 +302,14 @@ def test_only_the_share_has_a_chance() -> None:
     ],
 )
 def test_time_stands_in_where_nothing_can_be_swapped(time: Score, begins: str) -> None:
-    found = verdict([measured("swap"), measured("time", motion=time)])
+    found = judge([measured("swap"), measured("time", motion=time)])
     assert found.sentence.startswith(begins)
-    assert "No motion could be swapped: nothing moves" in found.sentence
+    assert "No verdict from swap: nothing moves" in found.sentence
     assert (found.value, found.measure) == (time.value, "time")
 
 
 def test_no_verdict() -> None:
-    found = verdict([measured("swap"), measured("reliance", gain=score(1, 0, 2))])
+    found = judge([measured("swap"), measured("reliance", gain=score(1, 0, 2))])
     assert found == Verdict(None, None, 0, "", "No verdict. swap: nothing moves.", "none")
 
 

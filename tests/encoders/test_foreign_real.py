@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from unscene.audit.measures.saliency_map import class_cam
+from unscene.audit.saliency import class_cam
 from unscene.encoders.foreign import ForeignEncoder, adapt
 
 # Frames, side in pixels, shape of the feature maps of one clip.

@@ -1,4 +1,4 @@
-"""The videos of an audit, read once: batches of windows with the other tempos that measures need.
+"""The videos of an audit: batches of clips, with the other tempos that measures need.
 
     video     |------------------------------------------------------------|
     clip                      x   x   x   x                                     (stride 4, T = 4)
@@ -6,9 +6,9 @@
     fast                  x       x       x       x                             twice the stride
     shifted                           x   x   x   x                             half a window off
 
-All four have T frames, come from one pass over the file, and are in every batch of an encoder whose
-stride is at least 2 ("slow" is missing at stride 1, where there is nothing between two frames).
-Where a video is too short for one of them, it shows the frames of "clip" again; `apart` tells.
+All four have T frames and come from one pass over the file. "slow" is missing at stride 1, where no
+frames lie between two frames of the clip. If a video is too short for one of the others, that one
+repeats the frames of "clip"; see `find_distinct`.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from unscene.motion.flow import add_flow
 from unscene.video.sampling import Request
 from unscene.views.augment import BasicAugmentation, make_view
 
-_LEAST_GRID = 32  # of optical flow: DIS wants no less
+_LEAST_GRID = 32  # of optical flow: the least that DIS takes
 
 
 @dataclass(frozen=True)
 class Footage:
-    """What is audited, and how it is read.
+    """The videos of an audit, and how they are read.
 
     Attributes:
         catalog: checked videos.
         label: column of the classes ("label", or a column of a CSV), None if there are none.
-        clips: uniformly spaced windows a video.
-        seed: of all that is random.
-        workers: reading processes.
-        batch_size: windows in a batch.
-        short_side: shrink larger frames to this short side while reading, in pixels; None: to
-            three times the size that the encoder sees.
+        clips: uniformly spaced clips per video.
+        seed: of everything random.
+        workers: processes that read videos.
+        batch_size: clips per batch.
+        short_side: in pixels; frames are shrunk to this short side while reading. None: three times
+            the input size of the encoder.
     """
 
     catalog: Catalog
@@ -66,45 +66,46 @@ class Footage:
                 raise UnsceneError(f"{name} {getattr(self, name)}: must be at least {least}")
 
     def __len__(self) -> int:
-        """Batches."""
+        """Number of batches."""
         return len(self.sizes())
 
     def sizes(self) -> list[int]:
-        """How many windows each batch asks for."""
+        """Number of clips requested for each batch."""
         order = _Mixed(len(self.catalog), self.clips, self.batch_size, self.seed)
         return [len(keys) for keys in order]
 
     @property
     def videos(self) -> tuple[Video, ...]:
-        """What `Batch.index` counts."""
+        """The videos that `Batch.index` refers to."""
         return self.catalog.videos
 
     @cached_property
     def files(self) -> NDArray[np.int64]:
-        """Which file each of the N videos is in, (N,): segments of one file are no evidence apart
-        from each other, and none is foreign to another."""
+        """The file of each of the N videos, (N,): segments of one file are not independent."""
         return np.array(number_files(self.videos), dtype=np.int64)
 
     def file_of(self, batch: Batch) -> NDArray[np.int64]:
-        """Which file each of the B windows of a batch is of, (B,)."""
+        """The file of each of the B clips of a batch, (B,)."""
         found: NDArray[np.int64] = self.files[batch.index.cpu().numpy()]
         return found
 
     def label_of(self, index: int) -> str | None:
-        """The class of a video, None where it has none."""
+        """The class of a video, None if it has none."""
         if self.label is None:
             return None
         video = self.videos[index]
         return video.label if self.label == "label" else video.columns.get(self.label)
 
     def batches(self, spec: EncoderSpec) -> Iterator[Batch]:
-        """Windows as an encoder wants them, in an order drawn from the seed, so that neighbours in
-        a batch are other videos and of other classes as often as not.
+        """Read clips as an encoder takes them, in random order.
+
+        Args:
+            spec: of the encoder: number of frames, stride and size.
 
         Yields:
-            Batches on the CPU, their clips "clip" (with DIS optical flow on a grid of the view's
-            size, at least 32), "shifted", "fast" and, if the stride allows, "slow". A file that
-            fails is in `Batch.failures` and its batch is smaller, or empty.
+            Batches on the CPU. Their clips are "clip" (with DIS optical flow on a grid of the size
+            of the view, at least 32), "shifted", "fast" and, if the stride allows it, "slow". A
+            file that cannot be read is in `Batch.failures`, and its batch is smaller or empty.
         """
         flow = partial(add_flow, source="dis", grid=max(_LEAST_GRID, spec.size))
         dataset = ClipDataset(
@@ -121,10 +122,10 @@ class Footage:
 
 @dataclass(frozen=True)
 class TempoWindows(ShiftedClipSampler):
-    """`count` windows spread evenly, each with its neighbours in time; see the head of this file.
+    """`count` uniformly spaced clips, each with the other tempos; see the module docstring.
 
-    "clip" and "shifted" are those of `decoupling_views.ShiftedClipSampler`. "slow" lies in the
-    middle of "clip"; "fast" lies around it, moved as far as the video's ends ask for.
+    "clip" and "shifted" are those of `evaluate.decoupling_views.ShiftedClipSampler`. "slow" lies in the
+    middle of "clip". "fast" lies around it, moved as far as the ends of the video require.
     """
 
     def draw(
@@ -136,8 +137,8 @@ class TempoWindows(ShiftedClipSampler):
         middle = (clip[0] + clip[-1]) / 2
         if self.stride > 1:
             made["slow"] = self._around(middle, self.stride // 2)
-        # Where the video's first and last frame stand. Times in files are rounded: a thousandth of
-        # a frame is none.
+        # The first and last frame of the video, as offsets. Times in files are rounded, hence the
+        # tolerance of a thousandth of a frame.
         first = -math.floor(drawn.at * fps + 1e-3)
         last = math.floor((duration - drawn.at) * fps - 1 + 1e-3)
         fast = self._around(middle, 2 * self.stride)
@@ -157,10 +158,10 @@ class TempoWindows(ShiftedClipSampler):
 
 
 class _Mixed(Sampler[list[tuple[int, int]]]):
-    """Every window of every video once, as (draw, index), in an order of the seed, in batches."""
+    """Batches of (draw, index): every clip of every video once, in random order."""
 
     def __init__(self, videos: int, clips: int, batch_size: int, seed: int) -> None:
-        # Window by window: two windows of one video are nearly always in different batches.
+        # Draw by draw: two clips of one video are nearly always in different batches.
         rng = np.random.default_rng([seed, 0xF])
         self.keys = [(draw, int(i)) for draw in range(clips) for i in rng.permutation(videos)]
         self.count = -(-len(self.keys) // batch_size)
@@ -169,14 +170,14 @@ class _Mixed(Sampler[list[tuple[int, int]]]):
         return self.count
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        # As even as they come: a window alone in the last batch would have nobody to swap with.
+        # Of nearly equal size: a single clip in the last one would have no background donor.
         ends = np.linspace(0, len(self.keys), self.count + 1).round().astype(int).tolist()
         for first, end in pairwise(ends):
             yield self.keys[first:end]
 
 
-def basic(spec: EncoderSpec) -> BasicAugmentation:
-    """DSM's augmentation at an encoder's size and with its normalisation.
+def make_augmentation(spec: EncoderSpec) -> BasicAugmentation:
+    """DSM's augmentation with the input size and normalization of an encoder.
 
     Raises:
         UnsceneError: the encoder does not take 3 channels.
@@ -188,24 +189,24 @@ def basic(spec: EncoderSpec) -> BasicAugmentation:
     return own.with_normalization(spec.mean, spec.std)
 
 
-def centre_view(batch: Batch, spec: EncoderSpec, name: str = "clip") -> Tensor:
-    """Clips as a test shows them: short side resized, centre cut out, normalised.
+def center_view(batch: Batch, spec: EncoderSpec, name: str = "clip") -> Tensor:
+    """The test view of clips: short side resized, center crop, normalized.
 
     Args:
         batch: of `Footage.batches`, on any device.
-        name: of the clips.
+        name: which clips of the batch.
 
     Returns:
         float32 (B, 3, T, size, size) on the batch's device.
     """
     clip = batch.clips[name]
-    return make_view(clip, basic(spec).center(clip.sizes.cpu()), size=spec.size)
+    return make_view(clip, make_augmentation(spec).center(clip.sizes.cpu()), size=spec.size)
 
 
-def apart(batch: Batch, name: str) -> Tensor:
-    """Which windows have a clip of this name that is not just "clip" again: bool (B,), CPU.
+def find_distinct(batch: Batch, name: str) -> Tensor:
+    """Which clips of this name differ from "clip": bool (B,), on the CPU.
 
-    False too where nothing changes in the video at all.
+    False where the video is too short for it, and where nothing changes in the video at all.
     """
     if name not in batch.clips:
         return torch.zeros(len(batch), dtype=torch.bool)

@@ -1,4 +1,9 @@
-"""What an audit found, and audit.json, the file that holds it.
+"""The results of an audit, and audit.json, the file that holds them.
+
+    Measured     one measure of one model: scores, details, pictures
+    Verdict      motion or scene, for one model
+    ModelAudit   all of one model
+    Audit        all models
 
 {"format": 2, "unscene": "0.1.0", "data": {...}, "configuration": {...},
  "models": [{"name", "trained", "note", "spec", "verdict": {"value", "ci95", "n", "measure",
@@ -14,9 +19,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unscene import __version__
-from unscene.audit.measures.base import Measured
 from unscene.encoders import EncoderSpec
 from unscene.files import write_text
+from unscene.results.statistics import Score
 
 FORMAT = 2
 
@@ -24,17 +29,41 @@ Finding = Literal["motion", "looks", "scene", "open", "none"]
 
 
 @dataclass(frozen=True)
+class Measured:
+    """The result of one measure for one model.
+
+    Attributes:
+        name: of the measure.
+        scores: by name, the headline first; empty if the measure does not apply. The chance of a
+            score is the value of a model that knows nothing. A score has none where untrained
+            networks are not at chance.
+        absent: why the measure, or a part of it, does not apply; "" if all of it does.
+        details: JSON types only: curves, classes, counts.
+        pictures: PNG files by name, for the report.
+        forwards: clips encoded for this measure. Clips that several measures share are counted for
+            the first of them.
+    """
+
+    name: str
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    absent: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    forwards: int = 0
+
+
+@dataclass(frozen=True)
 class Verdict:
     """Motion or scene, in one number.
 
     Attributes:
-        value: 0 (the scene) to 1 (the motion), None if no measure that could tell applies.
-        ci95: its 95 % interval.
-        n: files it is about.
-        measure: name of the measure it is from, "" if there is none.
-        sentence: what it means, in words.
-        finding: the same in a word: what the model watches, if the intervals tell ("open" if they
-            do not), "none" without a value. "looks" is what moves, but not its motion.
+        value: 0 (the scene) to 1 (the motion); None if no measure that can judge applies.
+        ci95: its 95 % confidence interval.
+        n: number of files.
+        measure: name of the measure it comes from, "" if there is none.
+        sentence: the verdict in words.
+        finding: what the model watches, in a word. "open": the intervals leave it open. "looks":
+            it recognizes the moving thing by appearance, not its motion. "none": no value.
     """
 
     value: float | None
@@ -47,17 +76,17 @@ class Verdict:
 
 @dataclass(frozen=True)
 class ModelAudit:
-    """One model's part of an audit.
+    """The results of one model.
 
     Attributes:
-        name: how the report calls it.
+        name: its name in the report.
         note: where it comes from, and whether it was trained at all.
         spec: of the encoder.
-        trained: whether it has weights that somebody trained, as far as is known.
-        verdict: the number that `--fail-below` looks at.
-        measures: what each measure found, in the order of the report.
-        forwards: clips that were encoded for all of them.
-        seconds: that its audit took.
+        verdict: the number that `--fail-below` compares.
+        measures: one result per measure, in the order of the report.
+        trained: whether its weights are trained, as far as is known.
+        forwards: clips encoded in all.
+        seconds: duration of its audit.
     """
 
     name: str
@@ -68,6 +97,10 @@ class ModelAudit:
     trained: bool = True
     forwards: int = 0
     seconds: float = 0.0
+
+    def measured(self, name: str) -> Measured | None:
+        """The result of a measure, None if it was not run."""
+        return next((one for one in self.measures if one.name == name), None)
 
 
 @dataclass(frozen=True)
@@ -85,13 +118,13 @@ class Section:
 
 @dataclass(frozen=True)
 class Audit:
-    """Several models on the same videos.
+    """The results of all models, on the same videos.
 
     Attributes:
         data: "source", "videos" (used), "skipped" (list of {"path", "reason"}), "fingerprint",
             "label" (column or None), "classes" (count).
-        configuration: "clips", "seed", "batch_size" and whatever else decides the numbers.
-        models: in the order they were asked for.
+        configuration: "clips", "seed", "batch_size" and whatever else changes the numbers.
+        models: in the order they were passed.
     """
 
     data: Mapping[str, Any]
@@ -99,7 +132,11 @@ class Audit:
     models: list[ModelAudit] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON types only, without pictures."""
+        """Return the content of audit.json: JSON types only, without pictures.
+
+        Raises:
+            ValueError: a number is not finite.
+        """
         content = asdict(self)
         for model in content["models"]:
             for measured in model["measures"]:

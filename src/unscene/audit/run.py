@@ -1,48 +1,39 @@
-"""`unscene audit`: DATA and models in, audit.json and report.html out.
+"""`unscene audit`: videos and models in, audit.json and report.html out.
 
-The videos are read once for all models that want the same windows. Every model is asked everything
-while a batch is there; nothing larger than a batch of views is held, and what is kept of a window
-is its feature and some numbers.
+    videos -> batches of clips -> every measure of every model -> results -> verdicts -> report
+
+Videos are read once for all models that take the same clips. Nothing larger than a batch of views
+is held in memory; what is kept of a clip is its feature and a few numbers. Files are written at the
+end, each whole or not at all: an audit that fails or is stopped leaves nothing behind.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from unscene.audit.extractor import FeatureExtractor, preserve_state
 from unscene.audit.footage import Footage
-from unscene.audit.measures.adversarial import Adversarial
-from unscene.audit.measures.base import Measure, Watcher, as_they_were
-from unscene.audit.measures.reliance import Reliance
-from unscene.audit.measures.response import Response
-from unscene.audit.measures.swap import Swap
-from unscene.audit.measures.time import Time
-from unscene.audit.measures.where import Saliency
+from unscene.audit.measures.base import Measure
+from unscene.audit.registry import find_measures, known_measures
+from unscene.audit.report.page import render
 from unscene.audit.result import Audit, ModelAudit, Section, write_json
-from unscene.audit.verdict import verdict
+from unscene.audit.verdict import judge
 from unscene.data.catalog import Catalog, Skipped
 from unscene.data.listing import check_videos, list_videos, require_columns
+from unscene.data.loading import Batch
 from unscene.device import pick_device
 from unscene.encoders import VideoEncoder
 from unscene.encoders.resolving import ResolvedEncoder, resolve_encoder
 from unscene.errors import UnsceneError
+from unscene.files import write_text
 from unscene.progress import count_progress, progress_bar
-
-Kind = Callable[[Watcher, Footage], Measure]
-# In the order of the report.
-MEASURES: dict[str, Kind] = {
-    "swap": Swap,
-    "time": Time,
-    "reliance": Reliance,
-    "where": Saliency,
-    "response": Response,
-    "adversarial": Adversarial,
-}
 
 
 def audit(
@@ -50,8 +41,9 @@ def audit(
     encoders: Sequence[str | VideoEncoder | ResolvedEncoder],
     *,
     out: Path | None = None,
+    overwrite: bool = False,
     label: str | None = None,
-    measures: Sequence[str] = tuple(MEASURES),
+    measures: Sequence[str] | None = None,
     videos: int | None = None,
     clips: int = 1,
     seed: int = 0,
@@ -61,133 +53,131 @@ def audit(
     heading: Section | None = None,
     extra_sections: Sequence[Section] = (),
 ) -> Audit:
-    """Do these models watch the motion or the scene?
+    """Audit video models: do they watch the motion or the scene?
 
     Args:
-        data: DATA, or a checked catalog.
-        encoders: what `encoders.resolve_encoder` takes. Encoders that are passed in come back in
-            their own mode and on their own device.
+        data: a folder, class folders, a CSV or an official list; or a checked catalog.
+        encoders: texts as `--encoder` takes them, or encoders, whose mode and device are restored.
         out: folder for audit.json and report.html; None to write nothing.
-        label: column of the classes. None: "label" where videos carry one, else none.
-        measures: names from `MEASURES`.
-        videos: at most so many, drawn by the seed; None: all.
-        clips: uniformly spaced windows a video.
-        seed: of all that is random.
-        workers: reading processes.
-        batch_size: windows read, and views encoded, at once.
-        device: "auto" takes a GPU where there is one.
+        overwrite: replace the results of an earlier audit in that folder.
+        label: column of the classes. None: "label" if videos have one, else no classes.
+        measures: names of measures, or "package.module:Class" for subclasses of
+            `measures.base.Measure` outside of this package; None: all of the package.
+        videos: audit at most this many, chosen by the seed; None: all.
+        clips: uniformly spaced clips per video.
+        seed: of everything random.
+        workers: processes that read videos.
+        batch_size: clips read, and views encoded, at once.
+        device: "auto" takes a GPU if there is one.
         heading: an introduction at the top of report.html. Its title becomes the title of the
             page; the headline of the audit follows as a section of its own.
-        extra_sections: further sections of report.html, below the heading and above the audit.
-            Colors, charts and films of the report can be used in them: `report.charts.lines` and
-            `groups`, `report.charts.color(k)` for the k-th encoder, `html.pictures.film`.
+        extra_sections: further sections of report.html, between the heading and the verdicts.
+            They can use the colors, charts and clips of the report: `report.charts.dot_chart` and
+            `grouped_dots`, `report.charts.color(k)` for the k-th encoder, `html.pictures.film`.
 
     Raises:
-        UnsceneError: no usable video, a model that cannot be opened or run, no such label column.
+        UnsceneError: no usable video, a model that cannot be loaded or run, no such label column,
+            no such measure, or `out` holds an earlier audit.
     """
     for name, value in (("videos", videos), ("clips", clips)):
         if value is not None and value < 1:
             raise UnsceneError(f"{name} {value}: must be at least 1")
-    unknown = [name for name in measures if name not in MEASURES]
-    if unknown or not measures:
-        raise UnsceneError(
-            f"measures {', '.join(unknown) or 'none'}: choose from {', '.join(MEASURES)}"
-        )
     if not encoders:
         raise UnsceneError("nothing to audit: name a model with --encoder")
+    if out is not None:
+        _check_free(out, overwrite)
+    names = list(known_measures()) if measures is None else list(measures)
+    kinds = find_measures(names)
     where = pick_device(device)
     # Models before videos: a mistyped name should show at once.
-    opened = _apart([resolve_encoder(encoder, seed=seed) for encoder in encoders])
+    resolved = _with_unique_names([resolve_encoder(encoder, seed=seed) for encoder in encoders])
     catalog = _catalog(data, videos, seed)
     footage = Footage(catalog, _label(catalog, label), clips, seed, workers, batch_size)
-    with as_they_were([model.encoder for model in opened]):
-        asked = [
-            _Model(
-                model,
-                Watcher(model.encoder, device=where, batch_size=batch_size),
-                footage,
-                measures,
-            )
-            for model in opened
+    with preserve_state([model.encoder for model in resolved]):
+        runs = [
+            _Run(model, FeatureExtractor(model.encoder, device=where, batch_size=batch_size))
+            for model in resolved
         ]
-        failures = _ask(asked, footage)
-        models = [model.finish() for model in asked]
-    found = Audit(
-        data=_described(footage, failures),
-        configuration={
-            "clips": clips,
-            "seed": seed,
-            "batch_size": batch_size,
-            "videos": videos,
-            "measures": list(measures),
-            "device": str(where),
-        },
-        models=models,
-    )
+        for run in runs:
+            run.measures = [kind(run.extractor, footage) for kind in kinds]
+        failures = _show(runs, footage)
+        models = [run.compute() for run in runs]
+    configuration = {
+        "clips": clips,
+        "seed": seed,
+        "batch_size": batch_size,
+        "videos": videos,
+        "measures": names,
+        "device": str(where),
+    }
+    found = Audit(_describe(footage, failures), configuration, models)
     if out is not None:
-        _write(out, found, heading, extra_sections)
+        # Rendered before anything is written: an error leaves no half results.
+        page = render(found, heading, extra_sections, {kind.name: kind for kind in kinds})
+        write_json(out / "audit.json", found)
+        write_text(out / "report.html", page)
     return found
 
 
-@dataclass
-class _Model:
-    """A model while it is being asked."""
+class _Run:
+    """The audit of one model, while it runs."""
 
-    opened: ResolvedEncoder
-    watcher: Watcher
-    footage: Footage
-    names: Sequence[str]
-    seconds: float = 0.0
-    measures: list[Measure] = field(init=False)
+    def __init__(self, resolved: ResolvedEncoder, extractor: FeatureExtractor) -> None:
+        self.resolved, self.extractor = resolved, extractor
+        self.measures: list[Measure] = []
+        self.forwards: Counter[str] = Counter()  # by measure
+        self.seconds = 0.0
 
-    def __post_init__(self) -> None:
-        wanted = [MEASURES[name] for name in MEASURES if name in self.names]
-        self.measures = [kind(self.watcher, self.footage) for kind in wanted]
-
-    def finish(self) -> ModelAudit:
-        found = []
+    def update(self, batch: Batch) -> None:
         began = time.perf_counter()
-        with progress_bar(
-            f"{self.opened.name}: evaluating", len(self.measures), "measure"
-        ) as shown:
+        held = batch.to(self.extractor.device)
+        for measure in self.measures:
+            before = self.extractor.forwards
+            measure.update(held)
+            self.forwards[measure.name] += self.extractor.forwards - before
+        self.seconds += time.perf_counter() - began
+
+    def compute(self) -> ModelAudit:
+        began, found = time.perf_counter(), []
+        title = f"{self.resolved.name}: evaluating"
+        with progress_bar(title, len(self.measures), "measure") as shown:
             for measure in self.measures:
-                found.append(measure.finish())
+                before = self.extractor.forwards
+                result = measure.compute()
+                self.forwards[measure.name] += self.extractor.forwards - before
+                found.append(replace(result, forwards=self.forwards[measure.name]))
                 shown.update()
         self.seconds += time.perf_counter() - began
         return ModelAudit(
-            name=self.opened.name,
-            note=self.opened.note,
-            spec=self.watcher.spec,
-            verdict=verdict(found),
+            name=self.resolved.name,
+            note=self.resolved.note,
+            spec=self.extractor.spec,
+            verdict=judge(found, {measure.name: type(measure) for measure in self.measures}),
             measures=found,
-            trained=self.opened.trained,
-            forwards=self.watcher.forwards,
+            trained=self.resolved.trained,
+            forwards=self.extractor.forwards,
             seconds=self.seconds,
         )
 
 
-def _ask(models: Sequence[_Model], footage: Footage) -> dict[str, Skipped]:
+def _show(runs: Sequence[_Run], footage: Footage) -> dict[str, Skipped]:
     """Show every batch to every model; returns the files that could not be read, by path."""
     failures: dict[str, Skipped] = {}
-    groups: dict[tuple[int, int, int], list[_Model]] = {}
-    for model in models:
-        spec = model.watcher.spec
-        groups.setdefault((spec.frames, spec.stride, spec.size), []).append(model)
-    total = len(footage.videos) * footage.clips * len(models)
+    groups: dict[tuple[int, int, int], list[_Run]] = {}
+    for run in runs:
+        spec = run.extractor.spec
+        groups.setdefault((spec.frames, spec.stride, spec.size), []).append(run)
+    total = len(footage.videos) * footage.clips * len(runs)
     with progress_bar("audit", total, "clip") as shown:
         for group in groups.values():
-            spec = group[0].watcher.spec
-            # Failed windows count as done: a batch is smaller by them.
-            for count, batch in zip(footage.sizes(), footage.batches(spec), strict=True):
+            batches = footage.batches(group[0].extractor.spec)
+            # Clips that could not be read count as done: their batch is smaller.
+            for count, batch in zip(footage.sizes(), batches, strict=True):
                 failures.update({failure.path: failure for failure in batch.failures})
-                for model in group:
-                    began = time.perf_counter()
+                for run in group:
                     if len(batch):
-                        held = batch.to(model.watcher.device)
-                        for measure in model.measures:
-                            measure.see(held)
-                    model.seconds += time.perf_counter() - began
-                    shown.set_postfix_str(model.opened.name)
+                        run.update(batch)
+                    shown.set_postfix_str(run.resolved.name)
                     shown.update(count)
     if len(failures) == len({video.path for video in footage.videos}):
         causes = "; ".join(f"{s.path}: {s.reason}" for s in list(failures.values())[:3])
@@ -195,10 +185,23 @@ def _ask(models: Sequence[_Model], footage: Footage) -> dict[str, Skipped]:
     return failures
 
 
-def _apart(opened: Sequence[ResolvedEncoder]) -> list[ResolvedEncoder]:
-    """Names that differ: a, a (2), a (3)."""
+def _check_free(out: Path, overwrite: bool) -> None:
+    """Raise now if the results could not be written at the end.
+
+    Raises:
+        UnsceneError: the folder holds an earlier audit.
+    """
+    for path in (out / "audit.json", out / "report.html"):
+        if path.exists() and not overwrite:
+            raise UnsceneError(
+                f"{path}: is there already; pass --overwrite to replace it, or another --out"
+            )
+
+
+def _with_unique_names(resolved: Sequence[ResolvedEncoder]) -> list[ResolvedEncoder]:
+    """Models whose names differ: a, a (2), a (3)."""
     found: list[ResolvedEncoder] = []
-    for one in opened:
+    for one in resolved:
         name, count = one.name, 1
         while name in {other.name for other in found}:
             count += 1
@@ -226,14 +229,12 @@ def _catalog(data: str | Catalog, videos: int | None, seed: int) -> Catalog:
 
 def _label(catalog: Catalog, label: str | None) -> str | None:
     if label is not None:
-        require_columns(
-            catalog, label
-        )  # raises where no video has it, and says which columns there are
+        require_columns(catalog, label)
         return label
     return "label" if any(video.label is not None for video in catalog.videos) else None
 
 
-def _described(footage: Footage, failures: dict[str, Skipped]) -> dict[str, object]:
+def _describe(footage: Footage, failures: dict[str, Skipped]) -> dict[str, object]:
     catalog = footage.catalog
     skipped = {s.path: s for s in catalog.skipped} | failures
     classes = {footage.label_of(i) for i in range(len(catalog))} - {None}
@@ -245,12 +246,3 @@ def _described(footage: Footage, failures: dict[str, Skipped]) -> dict[str, obje
         "label": footage.label,
         "classes": len(classes),
     }
-
-
-def _write(
-    out: Path, found: Audit, heading: Section | None, extra_sections: Sequence[Section]
-) -> None:
-    from unscene.audit.report.page import write_report
-
-    write_json(out / "audit.json", found)
-    write_report(out / "report.html", found, heading, extra_sections)

@@ -22,24 +22,29 @@ def flags(parser: ArgumentParser) -> None:
         action="append",
         type=str,
         required=True,
-        help="what is audited, once or more: a saved encoder, a name of ours (then untrained; see "
-        "unscene pretrain --help), package.module:factory, or hf:FOLDER of transformers; NAME=... "
-        "gives it a name",
+        help="model to audit, once or more: a saved encoder, one of our architectures (untrained; "
+        "see unscene pretrain --help), package.module:factory, or hf:FOLDER of transformers; "
+        "NAME=... sets its name in the report",
     )
     parser.add_argument(
         "--out", type=str, default="runs/audit", help="folder for report.html and audit.json"
     )
     parser.add_argument(
-        "--label", type=str | None, help='column of the classes; "label" where there are some'
+        "--overwrite", action="store_true", help="replace the results of an earlier audit in --out"
     )
     parser.add_argument(
-        "--measures", type=list[str] | None, help="some only, such as [swap, time]; default all"
+        "--label", type=str | None, help='column of the classes; default: "label" if there is one'
     )
-    parser.add_argument("--videos", type=int | None, help="at most so many, drawn by the seed")
-    parser.add_argument("--clips", type=int, default=1, help="windows a video")
-    parser.add_argument("--seed", type=int, default=0, help="decides what is drawn")
+    parser.add_argument(
+        "--measures",
+        type=list[str] | None,
+        help="only these, such as [swap,time]; also package.module:Class; default: all",
+    )
+    parser.add_argument("--videos", type=int | None, help="at most this many, chosen by the seed")
+    parser.add_argument("--clips", type=int, default=1, help="clips per video")
+    parser.add_argument("--seed", type=int, default=0, help="of everything random")
     parser.add_argument("--workers", type=int, default=2, help=WORKERS)
-    parser.add_argument("--batch_size", type=int, default=8, help="windows read at once")
+    parser.add_argument("--batch_size", type=int, default=8, help="clips read at once")
     parser.add_argument("--device", type=str, default="auto", help=DEVICE)
     parser.add_argument(
         "--fail-below",
@@ -53,15 +58,16 @@ def run(values: Namespace) -> int:
     below = values.fail_below
     if below is not None and not 0 <= below <= 1:
         raise UnsceneError(f"--fail-below {below}: a verdict is a number from 0 to 1")
-    from unscene.audit.run import MEASURES, audit
+    from unscene.audit.run import audit
 
     out = expand_home(values.out)
     found = audit(
         values.data,
         values.encoder,
         out=out,
+        overwrite=values.overwrite,
         label=values.label,
-        measures=values.measures if values.measures is not None else tuple(MEASURES),
+        measures=values.measures,
         videos=values.videos,
         clips=values.clips,
         seed=values.seed,

@@ -1,1 +1,1 @@
-"""Words, numbers and pictures -> one HTML file that opens offline: what all reports are made of."""
+"""What all HTML pages are made of: one file that opens offline, from text, numbers and pictures."""

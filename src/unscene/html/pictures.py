@@ -1,4 +1,4 @@
-"""Pictures inside of the file: still ones, and clips that move without a script."""
+"""Pictures inside the file: still images, and clips that play without a script."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_SIDE, _LONGEST = 112, 24  # at most, px and frames of a thumbnail: the file stays light
+_SIDE, _LONGEST = 112, 24  # at most, px and frames of a clip: the file stays small
 
-# Things that move can be stopped, by people who want them still (and on paper they are).
-PAUSE = (
-    '<p class="pause"><label><input type="checkbox" id="still"> hold all clips still</label></p>'
-)
+# A switch for readers who do not want moving pictures (printed pages have none anyway).
+PAUSE = '<p class="pause"><label><input type="checkbox" id="still"> pause all clips</label></p>'
 
 
 def data_uri(image: bytes) -> str:
@@ -24,12 +22,12 @@ def data_uri(image: bytes) -> str:
 
 
 def film(frames: NDArray[np.uint8], alt: str, *, side: int = _SIDE) -> str:
-    """A clip that moves: its frames side by side in one JPEG, drawn past a window by CSS.
+    """A clip that plays: its frames side by side in one JPEG, which CSS moves past a window.
 
     Args:
-        frames: uint8 RGB (T, H, W, 3); made square, and fewer than T where it is long.
+        frames: uint8 RGB (T, H, W, 3); they become square, and long clips lose frames.
         alt: what it shows, in words.
-        side: of the window at most, in pixels.
+        side: largest side of the window in pixels.
     """
     if len(frames) > _LONGEST:
         frames = frames[np.linspace(0, len(frames) - 1, _LONGEST).round().astype(int)]

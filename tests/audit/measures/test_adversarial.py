@@ -11,10 +11,11 @@ import torch
 from seeing import Known, Maps, asked, constant, edges, layout, measured, motion, no_maps, traffic
 
 from media import texture, write
+from unscene.audit.extractor import FeatureExtractor
 from unscene.audit.footage import Footage
 from unscene.audit.measures.adversarial import Adversarial, ratio_of_means
-from unscene.audit.measures.base import Measured, Watcher
-from unscene.audit.measures.still_paste import cut_out, paste
+from unscene.audit.result import Measured
+from unscene.audit.static_distractors import cut_out, paste
 from unscene.data.listing import open_catalog
 from unscene.results.statistics import interval
 
@@ -131,8 +132,8 @@ def test_without_maps_the_features_are_still_measured(scenes: Footage) -> None:
         def forward(self, clip_BCTHW: torch.Tensor) -> torch.Tensor:
             return traffic(clip_BCTHW).flatten(1)
 
-    watcher = Watcher(Mapless(no_maps))
-    found = measured(Adversarial(watcher, scenes), scenes, watcher)
+    extractor = FeatureExtractor(Mapless(no_maps))
+    found = measured(Adversarial(extractor, scenes), scenes, extractor)
     assert found.absent == "no saliency: this model has no maps"
     assert set(found.scores) == {"static_moved", "paste_moved", "noise_moved"}
     assert found.scores["static_moved"].value > 1

@@ -14,9 +14,10 @@ from controls import Control
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unscene.audit.extractor import FeatureExtractor
 from unscene.audit.footage import Footage
-from unscene.audit.measures.base import Measured, Watcher
 from unscene.audit.measures.reliance import Reliance, _below, _folds, _gain, _intervals, _known
+from unscene.audit.result import Measured
 from unscene.data.catalog import Catalog, Video
 
 CLASSES = ("left", "right", "up")
@@ -32,10 +33,10 @@ def table(count: int, label: str | None = "label", *, files: int | None = None) 
 
 def told(footage: Footage, normal: Tensor, static: Tensor) -> Measured:
     """What is found if these are the features of normal and static clips."""
-    reliance = Reliance(Watcher(Control(controls.constant)), footage)
+    reliance = Reliance(FeatureExtractor(Control(controls.constant)), footage)
     reliance.sums = {"normal": normal, "static": static}
     reliance.counts += 1
-    return reliance.finish()
+    return reliance.compute()
 
 
 def readable(count: int, noise: float) -> Tensor:
@@ -107,7 +108,7 @@ def test_segments_of_a_file_are_one_piece_of_evidence(monkeypatch: pytest.Monkey
     def known(self: Reliance, known: Any, asked: Any, names: Any, files: Any, folds: Any) -> Any:
         return hits[int(known[0, 0])][files]
 
-    monkeypatch.setattr(Reliance, "_hits", known)
+    monkeypatch.setattr(Reliance, "_test", known)
     one, three = (
         told(table(count, files=24), torch.ones(count, 2), torch.zeros(count, 2))
         for count in (24, 72)
@@ -201,11 +202,11 @@ def test_static_clips_repeat_one_frame(places: Footage) -> None:
         return clip.mean(dim=(2, 3, 4))
 
     few = replace(places, catalog=replace(places.catalog, videos=places.videos[:8]))
-    reliance = Reliance(Watcher(Control(note)), few)
-    for batch in few.batches(reliance.watcher.spec):
-        reliance.see(batch)
+    reliance = Reliance(FeatureExtractor(Control(note)), few)
+    for batch in few.batches(reliance.extractor.spec):
+        reliance.update(batch)
     normal, static = shown
-    assert reliance.forwards == 16
+    assert reliance.extractor.forwards == 16
     assert (static == static[:, :, :1]).all()
     which = [
         [t for t in range(8) if torch.equal(one[:, t], still[:, 0])]
@@ -273,7 +274,7 @@ def _near(found: tuple[float, float], expected: NDArray[np.float64], by: float) 
 
 def test_several_windows_are_averaged(places: Footage, tmp_path: Path) -> None:
     few = replace(places, catalog=replace(places.catalog, videos=places.videos[:4]), clips=2)
-    reliance = Reliance(Watcher(Control(controls.looks)), few)
-    for batch in few.batches(reliance.watcher.spec):
-        reliance.see(batch)
+    reliance = Reliance(FeatureExtractor(Control(controls.looks)), few)
+    for batch in few.batches(reliance.extractor.spec):
+        reliance.update(batch)
     assert reliance.counts.tolist() == [2] * 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from scipy.stats import pearsonr, spearmanr
 from seeing import Known, Maps, brightness, changes, constant, layout
 
 from media import texture, write
+from unscene.audit.extractor import FeatureExtractor
 from unscene.audit.footage import Footage
-from unscene.audit.measures.base import Measured, Watcher
-from unscene.audit.measures.response import Response, correlation, ranks, response, slide
+from unscene.audit.measures.response import Response, correlate, plan_slide, respond
+from unscene.audit.result import Measured
 from unscene.data.listing import open_catalog
 
 pytestmark = pytest.mark.slow
@@ -37,11 +39,11 @@ def pacing(tmp_path_factory: pytest.TempPathFactory) -> Footage:
 
 
 def follow(maps: Maps, footage: Footage, stride: int = 1) -> Measured:
-    watcher = Watcher(Known(maps, frames=4, stride=stride))
-    measure = Response(watcher, footage)
-    for batch in footage.batches(watcher.spec):
-        measure.see(batch)
-    return measure.finish()
+    extractor = FeatureExtractor(Known(maps, frames=4, stride=stride))
+    measure = Response(extractor, footage)
+    for batch in footage.batches(extractor.spec):
+        measure.update(batch)
+    return replace(measure.compute(), forwards=extractor.forwards)
 
 
 # -- windows ---------------------------------------------------------------------------------------
@@ -52,7 +54,7 @@ def follow(maps: Maps, footage: Footage, stride: int = 1) -> Measured:
     [(25, 4, 2), (40, 8, 2), (70, 16, 4), (100, 16, 4), (300, 16, 4), (9000, 16, 4), (30, 16, 1)],
 )
 def test_windows_lie_within_the_video(total: int, frames: int, stride: int) -> None:
-    plan = slide(total, frames, stride, 16)
+    plan = plan_slide(total, frames, stride, 16)
     assert plan is not None
     assert plan.apart * plan.step == stride
     reads = plan.reads(frames)
@@ -63,13 +65,13 @@ def test_windows_lie_within_the_video(total: int, frames: int, stride: int) -> N
 
 
 def test_windows_cover_a_short_video_and_the_middle_of_a_long_one() -> None:
-    short, long = slide(100, 16, 4, 16), slide(9000, 16, 4, 16)
+    short, long = plan_slide(100, 16, 4, 16), plan_slide(9000, 16, 4, 16)
     assert short is not None
     assert long is not None
     assert short.start + (short.reads(16) - 1) * short.step > 90
     assert abs(long.start + (long.reads(16) - 1) * long.step / 2 - 4500) < 5
-    assert slide(67, 16, 4, 16) is None
-    assert slide(68, 16, 4, 16) is not None
+    assert plan_slide(67, 16, 4, 16) is None
+    assert plan_slide(68, 16, 4, 16) is not None
 
 
 # -- numbers ---------------------------------------------------------------------------------------
@@ -78,15 +80,15 @@ def test_windows_cover_a_short_video_and_the_middle_of_a_long_one() -> None:
 def test_correlations_are_those_of_scipy() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 6, 40).astype(float), rng.random(40)
-    assert correlation(a, b) == pytest.approx(pearsonr(a, b).statistic)
-    assert correlation(ranks(a), ranks(b)) == pytest.approx(spearmanr(a, b).statistic)
-    assert correlation(np.ones(5), np.arange(5.0)) == 0
+    assert correlate(a, b) == pytest.approx(pearsonr(a, b).statistic)
+    assert correlate(a, b, ranks=True) == pytest.approx(spearmanr(a, b).statistic)
+    assert correlate(np.ones(5), np.arange(5.0)) == 0
 
 
 def test_features_with_signs_respond_by_their_length() -> None:
     features = torch.tensor([[3.0, 4.0], [0.0, 2.0]])
-    assert response(features).tolist() == [3.5, 1.0]
-    assert response(features * torch.tensor([-1.0, 1.0])).tolist() == [5.0, 2.0]
+    assert respond(features).tolist() == [3.5, 1.0]
+    assert respond(features * torch.tensor([-1.0, 1.0])).tolist() == [5.0, 2.0]
 
 
 # -- controls --------------------------------------------------------------------------------------
@@ -120,7 +122,7 @@ def test_a_response_to_looks_gains_nothing_from_motion(pacing: Footage) -> None:
 
 def test_a_constant_response_is_absent(pacing: Footage) -> None:
     found = follow(constant, pacing)
-    assert found.absent == "the mean of its features is the same whatever it is shown"
+    assert found.absent == "the mean of its features is the same for all clips"
     assert not found.scores
     assert found.details["flat"] == 8
 
@@ -131,7 +133,7 @@ def test_layer_normalisation_leaves_no_response(pacing: Footage) -> None:
         return torch.nn.functional.layer_norm(found, found.shape[1:])
 
     absent = follow(normed, pacing).absent
-    assert absent == "the length of its features is the same whatever it is shown"
+    assert absent == "the length of its features is the same for all clips"
 
 
 def test_the_motion_it_reports_is_that_of_the_video(tmp_path: Path) -> None:
@@ -163,17 +165,17 @@ def test_videos_without_a_curve_are_named(tmp_path: Path) -> None:
         "nothing moves": 1,
         "video too short": 1,
     }
-    assert found.absent.startswith("no video has a curve to follow (")
+    assert found.absent.startswith("no video has motion that changes (")
     assert found.forwards == 0
 
 
 def test_no_more_videos_are_read_than_wanted(pacing: Footage) -> None:
-    watcher = Watcher(Known(changes, frames=4, stride=1))
-    measure = Response(watcher, pacing, videos=2)
-    found = measure.finish()
+    extractor = FeatureExtractor(Known(changes, frames=4, stride=1))
+    measure = Response(extractor, pacing, videos=2)
+    found = measure.compute()
     assert len(found.details["curves"]) == 2
     assert (
         found.absent
-        == "only 2 video files with a curve to follow, and an interval takes at least 8"
+        == "only 2 video files with motion that changes, and an interval takes at least 8"
     )
     assert not found.scores

@@ -13,10 +13,11 @@ import torch
 from controls import Control, ask
 
 from media import pan, texture, write
+from unscene.audit.extractor import FeatureExtractor
 from unscene.audit.footage import Footage
-from unscene.audit.measures.base import Measured, Watcher
-from unscene.audit.measures.shared_views import lending, shuffled, swapped_views
 from unscene.audit.measures.swap import Swap
+from unscene.audit.result import Measured
+from unscene.audit.shared_views import find_donors, shuffle_frames, swap_backgrounds
 from unscene.data.listing import open_catalog
 from unscene.results.statistics import share
 
@@ -28,24 +29,24 @@ def some(footage: Footage, videos: int, **changes: int) -> Footage:
 
 def measure(function: controls.Function, footage: Footage, **clip: int) -> tuple[Swap, Measured]:
     encoder = Control(function, **clip)
-    swap = Swap(Watcher(encoder), footage)
+    swap = Swap(FeatureExtractor(encoder), footage)
     for batch in footage.batches(encoder.spec):
-        swap.see(batch)
-    return swap, swap.finish()
+        swap.update(batch)
+    return swap, swap.compute()
 
 
 def test_every_clip_gives_once_and_lends_once(places: Footage) -> None:
-    watcher = Watcher(Control(controls.constant))
-    for batch in places.batches(watcher.spec):
-        lent = lending(watcher, batch, places)
+    extractor = FeatureExtractor(Control(controls.constant))
+    for batch in places.batches(extractor.spec):
+        lent = find_donors(extractor, batch, places)
         assert lent.moving.all()
-        assert lent.lender.tolist() == [*range(1, len(batch)), 0]
-        views = swapped_views(watcher, batch, lent)
-        anchor, parted = watcher.centre(batch), watcher.parted(batch)
+        assert lent.donor.tolist() == [*range(1, len(batch)), 0]
+        views = swap_backgrounds(extractor, batch, lent)
+        anchor, parted = extractor.center(batch), extractor.segment(batch)
         for view, row in zip(views, lent.swapped.tolist(), strict=True):
             mask = parted.mask[row, 0]
             own = (view - anchor[row]).abs().amax(dim=0)
-            foreign = (view - parted.scene[lent.lender[row]]).abs().amax(dim=0)
+            foreign = (view - parted.scene[lent.donor[row]]).abs().amax(dim=0)
             assert own[mask > 0.999].max() < 1e-3
             assert foreign[mask == 0].max() < 1e-5
 
@@ -57,11 +58,11 @@ def test_neither_a_file_nor_a_place_lends_to_itself(places: Footage, tmp_path: P
     segments = "path,start,end\n" + "c.mp4,0,0.6\nc.mp4,0.6,1.2\n" + "a.mp4,,\nb.mp4,,\n"
     (tmp_path / "list.csv").write_text(segments)
     footage = Footage(open_catalog(tmp_path / "list.csv"))
-    watcher = Watcher(Control(controls.constant))
-    (batch,) = footage.batches(watcher.spec)
-    lent = lending(watcher, batch, footage)
+    extractor = FeatureExtractor(Control(controls.constant))
+    (batch,) = footage.batches(extractor.spec)
+    lent = find_donors(extractor, batch, footage)
     lenders = {
-        int(i): int(batch.index[j]) for i, j in zip(batch.index, lent.lender, strict=True) if j >= 0
+        int(i): int(batch.index[j]) for i, j in zip(batch.index, lent.donor, strict=True) if j >= 0
     }
     assert set(lenders) == {0, 1, 2, 3}
     for taker, lender in lenders.items():
@@ -75,7 +76,7 @@ def test_neither_a_file_nor_a_place_lends_to_itself(places: Footage, tmp_path: P
     assert found.details["left_out"] == {"no other scene": 2}
     assert found.absent == "only 2 video files in all, and an interval takes at least 8"
     assert not found.scores
-    assert swap.forwards == 2
+    assert swap.extractor.forwards == 2
 
 
 def test_shares_are_counted_as_they_are_described(places: Footage) -> None:
@@ -84,7 +85,7 @@ def test_shares_are_counted_as_they_are_described(places: Footage) -> None:
     clips = torch.stack(swap.clips).double()
     follows, orders, nearest = [], [], {"motion": 0, "background": 0, "other": 0}
     for mixed, disordered, (motion, scene) in zip(
-        swap.mixed, swap.disordered, swap.donors, strict=True
+        swap.mixed, swap.shuffled, swap.donors, strict=True
     ):
         cosines = clips @ mixed
         follows.append(float(cosines[motion] > cosines[scene]))
@@ -92,7 +93,7 @@ def test_shares_are_counted_as_they_are_described(places: Footage) -> None:
         orders.append(0.5 if abs(gap) < 1e-6 else float(gap > 0))
         best = int(cosines.argmax())
         nearest["motion" if best == motion else "background" if best == scene else "other"] += 1
-    videos = np.array([swap.owner[motion] for motion, _ in swap.donors])
+    videos = np.array([swap.files[motion] for motion, _ in swap.donors])
     assert len(follows) > len(set(videos)) >= 8
     for name, values in (("motion_share", follows), ("order", orders)):
         means = [np.mean(np.array(values)[videos == video]) for video in set(videos.tolist())]
@@ -103,11 +104,11 @@ def test_shares_are_counted_as_they_are_described(places: Footage) -> None:
 
 
 def test_shuffled_views_are_the_same_for_all_who_ask(places: Footage) -> None:
-    watchers = [Watcher(Control(controls.constant)) for _ in range(2)]
+    watchers = [FeatureExtractor(Control(controls.constant)) for _ in range(2)]
     batch = next(iter(places.batches(watchers[0].spec)))
-    one, two = (shuffled(watcher, batch, places) for watcher in watchers)
+    one, two = (shuffle_frames(extractor, batch, places) for extractor in watchers)
     assert torch.equal(one, two)
-    other = shuffled(watchers[0], batch, replace(places, seed=1))
+    other = shuffle_frames(watchers[0], batch, replace(places, seed=1))
     assert not torch.equal(one, other)
 
 
@@ -119,10 +120,10 @@ def test_a_camera_that_moves(tmp_path: Path) -> None:
     assert found.details["left_out"] == {"nothing moves": 1, "the camera moves": 3}
     # With so few it is not the camera's fault.
     assert found.absent == "only 4 video files in all, and an interval takes at least 8"
-    few.owner += range(4, 9)
-    assert few.finish().absent == (
+    few.files += range(4, 9)
+    assert few.compute().absent == (
         "only 0 video files of 9 with something to swap, and an interval takes at least 8: "
-        "something must move before a fixed camera, in several places "
+        "something must move in front of a fixed camera, in several scenes "
         "(nothing moves in 1, the camera moves in 3)"
     )
 
@@ -157,7 +158,7 @@ def test_clips_of_one_video_are_one_piece_of_evidence() -> None:
 def test_batches_of_encoded_clips_change_nothing(places: Footage) -> None:
     found = ask(controls.flow, some(places, 10), ["swap"])["swap"]
     encoder = Control(controls.flow)
-    swap = Swap(Watcher(encoder, batch_size=3), some(places, 10))
+    swap = Swap(FeatureExtractor(encoder, batch_size=3), some(places, 10))
     for batch in swap.footage.batches(encoder.spec):
-        swap.see(batch)
-    assert swap.finish() == found
+        swap.update(batch)
+    assert replace(swap.compute(), forwards=swap.extractor.forwards) == found

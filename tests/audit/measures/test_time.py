@@ -14,9 +14,10 @@ from controls import Control, ask
 from torch import Tensor
 
 from media import pan, texture, write
+from unscene.audit.extractor import FeatureExtractor
 from unscene.audit.footage import Footage
-from unscene.audit.measures.base import Measured, Watcher
-from unscene.audit.measures.time import HEADLINE, MOTION, SCENE, Time, held
+from unscene.audit.measures.time import HEADLINE, MOTION, SCENE, Time, repeat_middle
+from unscene.audit.result import Measured
 from unscene.data.catalog import Catalog
 from unscene.data.listing import open_catalog
 from unscene.evaluate.decoupling import PAIRS, TRAINED, UNTRAINED, decouple
@@ -26,10 +27,11 @@ pytestmark = pytest.mark.slow
 
 def measure(function: Callable[[Tensor], Tensor], footage: Footage, **clip: int) -> Measured:
     encoder = Control(function, **clip)
-    time = Time(Watcher(encoder), footage)
+    extractor = FeatureExtractor(encoder)
+    time = Time(extractor, footage)
     for batch in footage.batches(encoder.spec):
-        time.see(batch)
-    return time.finish()
+        time.update(batch)
+    return replace(time.compute(), forwards=extractor.forwards)
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +82,10 @@ def first(footage: Footage, videos: int) -> Catalog:
 def test_ranks_are_counted_as_they_are_described(places: Footage) -> None:
     """Against a loop over windows and other videos."""
     encoder = Control(controls.averaged_frames)
-    time = Time(Watcher(encoder), Footage(first(places, 8), clips=2))
+    time = Time(FeatureExtractor(encoder), Footage(first(places, 8), clips=2))
     for batch in time.footage.batches(encoder.spec):
-        time.see(batch)
-    found = time.finish().details["altered"]
+        time.update(batch)
+    found = time.compute().details["altered"]
     anchors = torch.stack(time.anchors).double()
     for name in ("colour", "frozen"):
         ranks = []
@@ -135,10 +137,10 @@ def test_every_alteration_is_what_it_is_called(places: Footage) -> None:
 
 
 def test_held_frames() -> None:
-    assert held(8) == [2, 2, 3, 3, 4, 4, 5, 5]
+    assert repeat_middle(8) == [2, 2, 3, 3, 4, 4, 5, 5]
     for frames in range(3, 20):
-        assert len(held(frames)) == frames
-        assert max(held(frames)) < frames
+        assert len(repeat_middle(frames)) == frames
+        assert max(repeat_middle(frames)) < frames
 
 
 def test_what_videos_cannot_show_is_counted(tmp_path: Path) -> None:

@@ -26,10 +26,12 @@ from seeing import (
 from sklearn.metrics import roc_auc_score
 
 from media import texture, write
+from unscene.audit.extractor import FeatureExtractor
 from unscene.audit.footage import Footage
-from unscene.audit.measures.base import Measured, Watcher
-from unscene.audit.measures.moving import against_camera, moving
-from unscene.audit.measures.saliency_map import (
+from unscene.audit.measures.where import Saliency
+from unscene.audit.moving import find_moving, find_outlier_motion
+from unscene.audit.result import Measured
+from unscene.audit.saliency import (
     auc,
     class_cam,
     energy,
@@ -38,7 +40,6 @@ from unscene.audit.measures.saliency_map import (
     similarity,
     upsample,
 )
-from unscene.audit.measures.where import Saliency
 from unscene.data.listing import open_catalog
 from unscene.data.loading import Batch
 from unscene.encoders.foreign import adapt
@@ -196,7 +197,7 @@ def test_still_footage_has_no_motion_to_look_at(tmp_path: Path) -> None:
     footage = Footage(open_catalog(tmp_path), batch_size=2)
     found = where(motion, footage)
     assert not found.scores
-    assert found.absent == "no window can be scored (nothing moves in 2)"
+    assert found.absent == "no clip can be scored (nothing moves in 2)"
     assert found.details["left_out"] == {"nothing moves": 2}
 
 
@@ -211,9 +212,9 @@ def test_before_a_moving_camera_flow_tells_what_moves(tmp_path: Path) -> None:
     write(tmp_path / "pan.mp4", frames)
     write(tmp_path / "again.mp4", frames)
     footage = Footage(open_catalog(tmp_path), batch_size=2)
-    watcher = Watcher(Known(motion, size=64))
-    (batch,) = footage.batches(watcher.spec)
-    moves = moving(watcher, batch)
+    extractor = FeatureExtractor(Known(motion, size=64))
+    (batch,) = footage.batches(extractor.spec)
+    moves = find_moving(extractor, batch)
     assert not moves.fixed.any()
     assert moves.why == ("", "")
     truth = torch.zeros(64, 64)
@@ -227,21 +228,21 @@ def test_before_a_moving_camera_flow_tells_what_moves(tmp_path: Path) -> None:
 def test_a_camera_alone_moves_nothing() -> None:
     y, x = torch.meshgrid(torch.linspace(-1, 1, 32), torch.linspace(-1, 1, 32), indexing="ij")
     zoom = torch.stack([0.2 * x + 0.1, 0.2 * y - 0.05], dim=-1).expand(2, 3, 32, 32, 2)
-    assert against_camera(zoom).abs().max() == 0
+    assert find_outlier_motion(zoom).abs().max() == 0
     moved = zoom.clone()
     moved[:, :, 8:16, 8:16, 0] += 0.3
-    mask = against_camera(moved)
+    mask = find_outlier_motion(moved)
     assert mask.shape == (2, 4, 32, 32)
     assert mask[:, :, 8:16, 8:16].min() == 1
     assert mask.sum() == 2 * 4 * 64
 
 
 def test_flow_is_needed(scenes: Footage) -> None:
-    watcher = Watcher(Known(motion))
-    batch = read(scenes, watcher.spec)[0]
+    extractor = FeatureExtractor(Known(motion))
+    batch = read(scenes, extractor.spec)[0]
     bare = Batch({"clip": replace(batch.clips["clip"], flow=None)}, batch.index)
     with pytest.raises(UnsceneError, match="flow"):
-        moving(watcher, bare)
+        find_moving(extractor, bare)
 
 
 @pytest.mark.parametrize("seed", [1])
@@ -294,10 +295,10 @@ def test_grad_cam_of_a_model_with_logits(scenes: Footage, kind: str) -> None:
     aucs = []
     for favourite in (0, 1):
         encoder = adapt(Classifier(favourite, kind), frames=8, stride=2, size=64)
-        watcher = Watcher(encoder)
-        found = measured(Saliency(watcher, scenes), scenes, watcher)
+        extractor = FeatureExtractor(encoder)
+        found = measured(Saliency(extractor, scenes), scenes, extractor)
         assert found.scores["class"].chance == 0.5
-        assert found.forwards == watcher.forwards == 3 * 16
+        assert found.forwards == 3 * 16
         aucs.append(found.scores["class"].value)
     # Of the same map, what speaks for the class of motion lies on what moves.
     assert aucs[0] > 0.9
@@ -335,7 +336,7 @@ def test_logits_that_are_no_numbers_stop_the_audit() -> None:
 
 
 def test_without_logits_there_is_no_class(scenes: Footage) -> None:
-    watcher = Watcher(Known(motion))
+    extractor = FeatureExtractor(Known(motion))
     clips = torch.rand(2, 3, 8, 64, 64)
-    assert class_cam(watcher.encoder, clips) is None
+    assert class_cam(extractor.encoder, clips) is None
     assert "class" not in where(motion, scenes).scores

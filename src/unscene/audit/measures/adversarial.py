@@ -1,27 +1,31 @@
-"""Clips made to catch a model that looks at things instead of motion (DSM paper, Figure 6).
+"""The measure "adversarial": can static distractors mislead the model?
 
-`still_paste` makes them: "static", "paste" and "noise". Three questions are put to each model.
+    static    the middle frame, repeated: the scene and the objects without motion
+    paste     an object from another video, standing still in the clip (`static_distractors`)
+    noise     half the clip and half the middle frame of another video: a still pattern everywhere
 
-Is it drawn to a thing that stands still? "paste" is the AUC of its saliency on the pasted thing:
-the probability that a pixel of the thing has more saliency than another pixel that does not move.
-0.5: it is looked at like any other place. "paste_before" is the same for the clip without the
-thing, "drawn" their distance: what the thing itself draws. "paste_share" is the share of all
-saliency on the thing, by chance "paste_area", its share of the picture.
+Is it drawn to the object? "paste" is the AUC of saliency on the pasted object: the probability that
+a pixel of the object has more saliency than another pixel that does not move; 0.5: as any other
+place. "paste_before" is the same for the clip without the object, and "drawn" their difference:
+what the object itself attracts. "paste_share" is the share of all saliency on the object, by chance
+"paste_area", its share of the picture.
 
-Does it stay on what moves? "paste_on_motion" and "noise_on_motion" are the AUC of `saliency`, with
-the thing or the noise over the clip.
+Does it stay on what moves? "paste_on_motion" and "noise_on_motion" are the AUC of the measure
+"where", with the object or the noise in the clip.
 
 How far does the feature move? "static_moved", "paste_moved" and "noise_moved" are the mean of
-1 - cosine to the feature of the clip as it is, divided by the mean of 1 - cosine between the clip
-and the other video: 0 if the alteration makes no difference, 1 if it makes as much as showing
-another video. A model of motion moves far for static and little for paste and noise.
-"static_response" is the energy of the map of the static clip, over that of the clip as it is: 1 for
-a model that is blind to time.
+1 - cosine to the feature of the clip, divided by the mean of 1 - cosine between the clip and the
+other video: 0 if the alteration makes no difference, 1 if it makes as much as showing another
+video. A model of motion moves far for static, and little for paste and noise. "static_response" is
+the energy of the map of the static clip over that of the clip: 1 for a model blind to time.
+
+Source: DSM paper, Figure 6, which shows pictures. Deviation: the scores are our own.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -29,72 +33,130 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unscene.audit.extractor import FeatureExtractor
 from unscene.audit.footage import Footage
-from unscene.audit.measures.base import FEWEST, Measured, Watcher, against, counted, too_few
-from unscene.audit.measures.moving import Moving, moving
-from unscene.audit.measures.saliency_map import auc, energy, frozen, maps_of, share, upsample
-from unscene.audit.measures.saliency_picture import brightened, film, overlay
-from unscene.audit.measures.still_paste import cut_out, paste
+from unscene.audit.measures.base import FEWEST, Measure, find_shortage, list_reasons, with_chance
 from unscene.audit.measures.where import GRID
+from unscene.audit.moving import Moving, find_moving
+from unscene.audit.report.charts import (
+    Results,
+    grouped_dots,
+    join_charts,
+    scale_for,
+    score_chart,
+)
+from unscene.audit.report.films import (
+    HEAT_SCALE,
+    Film,
+    Shown,
+    clip_title,
+    film_row,
+    shown_clips,
+)
+from unscene.audit.report.words import ScoreWords, Words, spell_number
+from unscene.audit.result import Measured
+from unscene.audit.saliency import auc, energy, share, upsample
+from unscene.audit.saliency_pictures import film, overlay, to_frames
+from unscene.audit.static_distractors import cut_out, paste
 from unscene.data.loading import Batch
 from unscene.encoders.foreign import NoMapsError
 from unscene.results.statistics import Score, bootstrap, ratio, score, sum_by_cluster
 
 ALTERED = ("static", "paste", "noise")
-_SHOWN = 2  # windows with pictures
+_SHOWN = 2  # clips with pictures
 _OF_MAPS = (
     *("drawn", "paste", "paste_before", "paste_share", "paste_area"),
     *("paste_on_motion", "noise_on_motion", "static_response"),
 )
 
 
-class Adversarial:
-    """Measures what stills do to a model: `Measured` of name "adversarial".
+class Adversarial(Measure):
+    """What static distractors do to a model.
 
-    Scores as in the head of this file, "drawn" first, each with an interval over files; those of
-    saliency are missing for a model without maps, and `absent` says so. Chance: 0 for "drawn", 0.5
-    for "paste", the area for "paste_share".
+    Scores: see the module docstring, "drawn" first. Those of saliency are missing for a model
+    without maps, and `absent` says so. Chance: 0 for "drawn", 0.5 for "paste", the area of the
+    object for "paste_share".
 
-    Pictures, of the first windows of up to two classes: "static-1-clip.png", frames side by side,
-    and "static-1-film.png", with the saliency in the light that the unaltered clip's would have;
-    likewise for paste and noise.
+    Pictures, of the first clips of up to two classes: "static-1-clip.png", frames side by side, and
+    "static-1-film.png", with saliency on the scale of the unaltered clip; likewise for paste and
+    noise.
 
-    Details: "left_out" reason -> windows, "shown", "altered" windows.
-
-    Args:
-        watcher: the model.
-        footage: where the batches come from.
+    Details: "altered", number of clips; "left_out"; "shown".
     """
 
     name = "adversarial"
+    order = 6
+    words = Words(
+        "Can a still object mislead it?",
+        "Three clips are made to mislead the model: one is frozen, one has an object from another "
+        "video standing still in it, and one has a still picture of another video laid over it as "
+        "noise. A model that watches the motion is not drawn to the still object, and notices that "
+        "the clip is frozen.",
+        "The object is what moves in another video, cut out at its middle frame and pasted where "
+        "the clip itself moves least (DSM paper, Figure 6). Drawn is how much more the model looks "
+        "at the object than it looked at the same place before. How far the feature moves is its "
+        "cosine distance over the mean distance to another video: 1 is as far as showing another "
+        "video.",
+        {
+            "drawn": ScoreWords(
+                "Drawn to the still object",
+                "0: not at all. 0.5: before anything else.",
+                "signed",
+                0.05,
+            ),
+            "paste": ScoreWords("Looks at the still object", "By chance 0.5.", "number"),
+            "paste_before": ScoreWords("Looked at the place before", kind="number"),
+            "paste_share": ScoreWords(
+                "Saliency on the still object", "By chance, its share of the area."
+            ),
+            "paste_area": ScoreWords("Area of the still object"),
+            "paste_on_motion": ScoreWords("Looks at what moves, with the object", kind="number"),
+            "noise_on_motion": ScoreWords("Looks at what moves, with noise", kind="number"),
+            "static_response": ScoreWords(
+                "Strength of the map when frozen",
+                "Over that of the moving clip: 1 if it is blind to time.",
+                "ratio",
+            ),
+            "static_moved": ScoreWords("Moved by freezing", "High for a model of motion.", "ratio"),
+            "paste_moved": ScoreWords(
+                "Moved by the still object", "Low for a model of motion.", "ratio"
+            ),
+            "noise_moved": ScoreWords("Moved by noise", "Low for a model of motion.", "ratio"),
+        },
+        "drawn",
+        (
+            ("drawn to still objects", "bad"),
+            ("not clearly drawn to still objects", "open"),
+            ("not drawn to still objects", "good"),
+        ),
+        ("not drawn to still objects", "good"),
+    )
 
-    def __init__(self, watcher: Watcher, footage: Footage) -> None:
-        self.watcher, self.footage = watcher, footage
+    def __init__(self, extractor: FeatureExtractor, footage: Footage) -> None:
+        super().__init__(extractor, footage)
         self.absent = ""
         self.left_out: Counter[str] = Counter()
         self.moved: list[list[float]] = []  # 1 - cosine: static, paste, noise, the other video
         self.of_maps: list[list[float]] = []
-        self.files: list[int] = []  # which each altered window is of
+        self.files: list[int] = []  # the file of each altered clip
         self.shown: list[dict[str, object]] = []
         self.pictures: dict[str, bytes] = {}
-        self.forwards = 0
 
-    def see(self, batch: Batch) -> None:
-        before = self.watcher.forwards
-        pairs = self._pairs(batch) if len(batch) else []
+    def update(self, batch: Batch) -> None:
+        pairs = self._pairs(batch)
         if not pairs:
             return
-        view, moves = self.watcher.centre(batch), moving(self.watcher, batch)
+        view, moves = self.extractor.center(batch), find_moving(self.extractor, batch)
         rows = torch.tensor([host for host, _ in pairs])
         pasted, noisy, places = [], [], []
         for host, donor in pairs:
-            frame, thing = _thing(view, moves, donor)
+            frame, thing = _cut_out(view, moves, donor)
             clip, place = paste(view[host], moves.mask[host], frame, thing)
             pasted.append(clip)
             places.append(place)
             noisy.append(torch.lerp(view[host], frame[:, None].expand_as(view[host]), 0.5))
         clips = {
-            "static": frozen(self.watcher, batch)[rows],
+            "static": self.extractor.freeze(batch)[rows],
             "paste": torch.stack(pasted),
             "noise": torch.stack(noisy),
         }
@@ -104,14 +166,13 @@ class Adversarial:
                 self._maps(batch, rows, clips, torch.stack(places).cpu())
             except NoMapsError as error:
                 self.absent = f"no saliency: {error}"
-        self.forwards += self.watcher.forwards - before
 
     def _pairs(self, batch: Batch) -> list[tuple[int, int]]:
-        """Windows in which something moves, each with the next in the batch, of another file, that
-        has a thing to lend."""
-        view, moves = self.watcher.centre(batch), moving(self.watcher, batch)
+        """Clips in which something moves, each with its donor: the next clip of another file that
+        has an object to paste."""
+        view, moves = self.extractor.center(batch), find_moving(self.extractor, batch)
         files = self.footage.file_of(batch)
-        lenders = [
+        donors = [
             bool(moves.usable[i] and moves.fixed[i]) and cut_out(view[i], moves.mask[i]) is not None
             for i in range(len(batch))
         ]
@@ -121,21 +182,22 @@ class Adversarial:
                 self.left_out[moves.why[host]] += 1
                 continue
             others = ((host + step) % len(batch) for step in range(1, len(batch)))
-            lender = next((i for i in others if lenders[i] and files[i] != files[host]), None)
-            if lender is None:
+            donor = next((i for i in others if donors[i] and files[i] != files[host]), None)
+            if donor is None:
                 self.left_out["no other video has a thing to lend"] += 1
             else:
-                pairs.append((host, lender))
+                pairs.append((host, donor))
         return pairs
 
     def _features(
         self, batch: Batch, pairs: list[tuple[int, int]], clips: dict[str, Tensor]
     ) -> None:
-        anchors = F.normalize(self.watcher.anchors(batch).double(), dim=1)
+        extractor = self.extractor
+        anchors = F.normalize(extractor.anchors(batch).double(), dim=1)
         hosts, donors = torch.tensor(pairs).T
-        still = self.watcher.once(batch, "frozen", lambda: frozen(self.watcher, batch))[hosts]
-        others = [still, *(self.watcher.features(clips[name]) for name in ("paste", "noise"))]
-        others.append(self.watcher.anchors(batch)[donors])
+        still = extractor.encode_once(batch, "frozen", lambda: extractor.freeze(batch))[hosts]
+        others = [still, *(extractor.features(clips[name]) for name in ("paste", "noise"))]
+        others.append(extractor.anchors(batch)[donors])
         away = [
             1 - (F.normalize(other.double(), dim=1) * anchors[hosts]).sum(dim=1) for other in others
         ]
@@ -143,24 +205,24 @@ class Adversarial:
         self.files += self.footage.file_of(batch)[hosts.numpy()].tolist()
 
     def _maps(self, batch: Batch, rows: Tensor, clips: dict[str, Tensor], places: Tensor) -> None:
-        watcher = self.watcher
+        extractor = self.extractor
         maps = {
-            "clip": maps_of(watcher, batch, "anchor", lambda: watcher.centre(batch))[rows],
-            "static": maps_of(watcher, batch, "frozen", lambda: frozen(watcher, batch))[rows],
-            "paste": watcher.maps(clips["paste"]),
-            "noise": watcher.maps(clips["noise"]),
+            "clip": extractor.maps_once(batch, "anchor", lambda: extractor.center(batch))[rows],
+            "static": extractor.maps_once(batch, "frozen", lambda: extractor.freeze(batch))[rows],
+            "paste": extractor.maps(clips["paste"]),
+            "noise": extractor.maps(clips["noise"]),
         }
-        looked = {name: energy(found) for name, found in maps.items()}
-        mask = moving(watcher, batch).mask[rows].cpu()
+        saliency = {name: energy(found) for name, found in maps.items()}
+        mask = find_moving(extractor, batch).mask[rows].cpu()
         frames, side = mask.shape[1], min(GRID, mask.shape[-1])
         mask, places = (
             F.interpolate(x, size=(side, side), mode="area") for x in (mask, places[:, None])
         )
         for k in range(len(rows)):
-            up = {n: upsample(x[k : k + 1], (frames, side, side))[0] for n, x in looked.items()}
+            up = {n: upsample(x[k : k + 1], (frames, side, side))[0] for n, x in saliency.items()}
             thing, calm = places[k].expand(frames, -1, -1), 1 - mask[k]
             pasted, bare = (auc(up[name], thing, calm) for name in ("paste", "clip"))
-            whole = float(looked["clip"][k].mean())
+            whole = float(saliency["clip"][k].mean())
             self.of_maps.append(
                 [
                     pasted - bare,
@@ -170,40 +232,40 @@ class Adversarial:
                     float(thing.mean()),
                     auc(up["paste"], mask[k] * (1 - thing), 1 - thing),
                     auc(up["noise"], mask[k]),
-                    float(looked["static"][k].mean()) / whole if whole > 0 else float("nan"),
+                    float(saliency["static"][k].mean()) / whole if whole > 0 else float("nan"),
                 ]
             )
             video = int(batch.index[rows[k]])
-            self._show(video, {n: c[k].cpu() for n, c in clips.items()}, looked, k)
+            self._show(video, {n: c[k].cpu() for n, c in clips.items()}, saliency, k)
 
     def _show(
-        self, video: int, clips: dict[str, Tensor], looked: dict[str, Tensor], k: int
+        self, video: int, clips: dict[str, Tensor], saliency: dict[str, Tensor], k: int
     ) -> None:
         label = self.footage.label_of(video) or ""
         if len(self.shown) >= _SHOWN or (label and label in {e["label"] for e in self.shown}):
             return
-        number, spec = len(self.shown) + 1, self.watcher.spec
+        number, spec = len(self.shown) + 1, self.extractor.spec
         path = self.footage.videos[video].path
         self.shown.append({"number": number, "video": path, "label": label})
         for name, clip in clips.items():
-            frames = brightened(clip, spec)
-            heat = upsample(looked[name][k : k + 1], clip.shape[1:])[0]
-            full = upsample(looked["clip"][k : k + 1], clip.shape[1:]).max().clamp(min=1e-12)
+            frames = to_frames(clip, spec)
+            heat = upsample(saliency[name][k : k + 1], clip.shape[1:])[0]
+            full = upsample(saliency["clip"][k : k + 1], clip.shape[1:]).max().clamp(min=1e-12)
             lit: NDArray[np.float32] = (heat / full).numpy()
             self.pictures[f"{name}-{number}-clip.png"] = film(frames)
             self.pictures[f"{name}-{number}-film.png"] = film(overlay(frames, lit))
 
-    def finish(self) -> Measured:
+    def compute(self) -> Measured:
         details = {
             "left_out": dict(sorted(self.left_out.items())),
             "altered": len(self.files),
             "shown": self.shown,
         }
-        absent = too_few(self.files, "in which a clip could be altered")
+        absent = find_shortage(self.files, "in which a clip could be altered")
         if not self.files:
-            absent = f"no clip could be altered ({counted(self.left_out) or 'none was read'})"
+            absent = f"no clip could be altered ({list_reasons(self.left_out) or 'none was read'})"
         if absent:
-            return Measured(self.name, absent=absent, details=details, forwards=self.forwards)
+            return Measured(self.name, absent=absent, details=details)
         files, moved = np.array(self.files), np.array(self.moved)
         scores: dict[str, Score] = {}
         if self.of_maps and not self.absent:
@@ -220,12 +282,77 @@ class Adversarial:
             chance["paste_share"] = scores["paste_area"].value
         return Measured(
             self.name,
-            scores=against(scores, chance),
+            with_chance(scores, chance),
             absent=self.absent,
             details=details,
             pictures=self.pictures,
-            forwards=self.forwards,
         )
+
+    @classmethod
+    def sentence(cls, measured: Measured) -> str:
+        parts = []
+        if "drawn" in measured.scores:
+            drawn = "drawn to an object that stands still"
+            sure = cls.words.is_settled(measured, "drawn")
+            level = f"is {'not' if sure else 'not clearly'} {drawn}"
+            parts.append(
+                cls.words.phrase(measured, "drawn", f"is {drawn}", level, f"is not {drawn}")
+            )
+        if {"static_moved", "paste_moved"} <= set(measured.scores):
+            static, still = (
+                spell_number(measured.scores[f"{kind}_moved"].value, "ratio")
+                for kind in ("static", "paste")
+            )
+            parts.append(
+                f"freezing the clip moves its feature {static} times as far as showing another "
+                f"video does, a still object {still} times as far"
+            )
+        return "; ".join(parts) + "."
+
+    @classmethod
+    def charts(cls, results: Results) -> tuple[str, str]:
+        kinds = {"static_moved": "Frozen", "paste_moved": "A still object", "noise_moved": "Noise"}
+        rows = [
+            (text, {place: one.scores[name] for place, _, one in results if name in one.scores})
+            for name, text in kinds.items()
+        ]
+        rows = [(text, values) for text, values in rows if values]
+        moved = grouped_dots(
+            "How far it moves the feature",
+            "1 is as far as showing another video. A model of motion moves far when the clip "
+            "freezes, and little for still objects and noise.",
+            rows,
+            {place: model for place, model, _ in results},
+            scale_for([end for _, values in rows for one in values.values() for end in one.ci95]),
+        )
+        first, *rest = [*map(_show_clip, shown_clips(results).values()), ""]
+        more = ("static_response", "paste_on_motion", "noise_on_motion", "paste_share")
+        return (
+            join_charts(score_chart(cls.words, results, "drawn"), moved)
+            + first
+            + (HEAT_SCALE if first else ""),
+            join_charts(*(score_chart(cls.words, results, name) for name in more)) + "".join(rest),
+        )
+
+
+def _show_clip(shown: Sequence[Shown]) -> str:
+    """The three altered clips, each as it is and with where each model looks."""
+    _, first, entry = shown[0]
+    kinds = {"static": "frozen", "paste": "with a still object", "noise": "with a still as noise"}
+    rows = []
+    for kind, text in kinds.items():
+        clip = Film(f"{kind}-{entry['number']}-clip.png", first, "the clip", f"the clip {text}")
+        films = [
+            Film(
+                f"{kind}-{own['number']}-film.png",
+                measured,
+                model,
+                f"where {model} looks in the clip {text}",
+            )
+            for model, measured, own in shown
+        ]
+        rows.append(film_row(f"{clip_title(entry)}, {text}", [clip, *films]))
+    return "".join(rows)
 
 
 def ratio_of_means(
@@ -248,7 +375,7 @@ def ratio_of_means(
     return Score(float(top / bottom), (float(low), float(high)), len(above))
 
 
-def _thing(view: Tensor, moves: Moving, donor: int) -> tuple[Tensor, Tensor]:
+def _cut_out(view: Tensor, moves: Moving, donor: int) -> tuple[Tensor, Tensor]:
     found = cut_out(view[donor], moves.mask[donor])
     assert found is not None  # `_pairs` chose it for having one
     return found

@@ -1,18 +1,25 @@
-"""The measure "swap": whose neighbour is a clip that moves like one video in the scene of another?
+"""The measure "swap": is a clip with a swapped background nearer to its motion or its background?
 
-    motion donor       what moves in it is cut out ... --+
-                                                         +--> the swapped clip: nearer to which?
-    background donor   ... and laid over its scene ------+
+    motion donor       what moves is cut out ...       --+
+                                                         +--> swapped clip: nearer to which donor?
+    background donor   ... and laid over its background -+
 
-    motion share   how often its feature is nearer to the motion donor's clip than to the background
-                   donor's: 1 the motion, 0 the scene, 0.5 neither; a tie counts half
-    order          how often it is nearer to the motion donor's clip than to the very frames of that
-                   clip in random order, which show the same things without their motion: 0.5 for an
-                   encoder that knows the moving thing by its looks only
-    nearest        of all clips: the motion donor's, the background donor's, or that of a third
+    motion_share   how often the feature of the swapped clip is nearer to the motion donor than to
+                   the background donor: 1 the motion, 0 the scene, 0.5 neither; a tie counts half
+    order          how often it is nearer to the motion donor than to the same clip with shuffled
+                   frames, which shows the same things without their motion: 0.5 for an encoder
+                   that recognizes the moving thing by appearance only
+    nearest        the nearest of all clips: the motion donor, the background donor, or a third one
 
-Cut out by what changes (`background_swap`), by no segmentation model. The distance is the cosine.
-Ours; the nearest in the literature are action swaps with person masks, which need a person.
+Verdict: the weaker of the two shares. To watch the motion, a model must beat the background and the
+shuffled frames. motion_share is 0.5 by chance. In order, a model that ignores the order of frames
+has exactly 0.5 and gets no more, however well it recognizes what moves; one that notices shuffled
+frames has more, and untrained networks do. So motion_share is judged first, and order can only
+lower the verdict.
+
+What moves is segmented by change (`views.background_swap`), without a segmentation model; distances
+are cosines. The measure is our own. The closest in the literature are action swaps with person
+masks, which need a person in the picture.
 """
 
 from __future__ import annotations
@@ -25,128 +32,209 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unscene.audit.extractor import FeatureExtractor
 from unscene.audit.footage import Footage
-from unscene.audit.measures.base import FEWEST, Measured, Watcher, against, counted, too_few
-from unscene.audit.measures.shared_views import Lending, lending, shuffled, swapped_views
+from unscene.audit.measures.base import (
+    FEWEST,
+    VERDICTS,
+    Measure,
+    find_shortage,
+    list_reasons,
+    with_chance,
+)
+from unscene.audit.report.charts import Results, join_charts, score_chart, stacked_bars
+from unscene.audit.report.words import ScoreWords, Words, spell_number
+from unscene.audit.result import Finding, Measured, Verdict
+from unscene.audit.shared_views import Donors, find_donors, shuffle_frames, swap_backgrounds
 from unscene.data.loading import Batch
 from unscene.evaluate.decoupling import TIE
-from unscene.results.statistics import share
+from unscene.results.statistics import Score, share
 
 _CHUNK = 512  # swapped clips that are compared with all clips at once
+_EVEN = 0.5  # neither side is ahead
 NEAREST = ("motion", "background", "other")
 
 
-class Swap:
-    """Motion against background; see the head of this file.
+class Swap(Measure):
+    """Motion against background.
 
-    Args:
-        watcher: the encoder.
-        footage: what is audited.
+    Scores: "motion_share", by chance 0.5, and "order" for clips of 3 or more frames. Order has no
+    chance: 0.5 means blind to order, and untrained networks are not.
+
+    Details: "nearest", shares by `NEAREST`; "swapped", number of swapped clips; "left_out".
     """
 
     name = "swap"
+    order = 1
+    judges = True
+    words = Words(
+        "Does it follow the motion or the background?",
+        "What moves in one video was cut out and laid over the background of another. A model that "
+        "follows the motion puts the mixed clip nearer to the video that gave the motion. A model "
+        "that follows the scene puts it nearer to the video that gave the background.",
+        "What moves is segmented by change over time, without a segmentation model. Distances are "
+        "cosines of features. The order test compares with the frames of the motion video in "
+        "random order: they show the same things without their motion.",
+        {
+            "motion_share": ScoreWords(
+                "Nearer to the motion than to the background",
+                "Share of mixed clips that are nearer to the video whose motion they show.",
+            ),
+            "order": ScoreWords(
+                "Nearer to the motion than to its shuffled frames",
+                "50 %: it recognizes the moving thing by appearance only. More: it notices that "
+                "frames are shuffled, as untrained networks do too.",
+            ),
+        },
+        "motion_share",
+        (("follows the motion", "good"), ("undecided", "open"), ("follows the scene", "bad")),
+    )
 
-    def __init__(self, watcher: Watcher, footage: Footage) -> None:
-        self.watcher, self.footage = watcher, footage
-        self.clips: list[Tensor] = []  # features of the windows as they are
-        self.mixed: list[Tensor] = []  # of the swapped ones
-        self.disordered: list[float] = []  # their cosines with the motion donor's, shuffled
-        self.donors: list[tuple[int, int]] = []  # places in clips: of the motion, the background
-        self.owner: list[int] = []  # which file each clip is of
+    def __init__(self, extractor: FeatureExtractor, footage: Footage) -> None:
+        super().__init__(extractor, footage)
+        self.clips: list[Tensor] = []  # features of the unaltered clips
+        self.mixed: list[Tensor] = []  # of the swapped clips
+        self.shuffled: list[float] = []  # their cosines with the shuffled motion donor
+        self.donors: list[tuple[int, int]] = []  # indices in clips: motion donor, background donor
+        self.files: list[int] = []  # the file of each clip
         self.left_out: Counter[str] = Counter()
-        self.forwards = 0
 
-    def see(self, batch: Batch) -> None:
-        """Swap the scenes of a batch among its windows."""
-        before, first = self.watcher.forwards, len(self.clips)
-        lent = lending(self.watcher, batch, self.footage)
-        self._count(lent)
-        clips = F.normalize(self.watcher.anchors(batch).double(), dim=1)
+    def update(self, batch: Batch) -> None:
+        extractor, first = self.extractor, len(self.clips)
+        donors = find_donors(extractor, batch, self.footage)
+        self._count(donors)
+        clips = F.normalize(extractor.anchors(batch).double(), dim=1)
         self.clips += list(clips.float())
-        self.owner += self.footage.file_of(batch).tolist()
-        rows = lent.swapped
-        if len(rows):
-            mixed = self.watcher.once(
-                batch, "background", lambda: swapped_views(self.watcher, batch, lent)
+        self.files += self.footage.file_of(batch).tolist()
+        rows = donors.swapped
+        if not len(rows):
+            return
+        mixed = extractor.encode_once(
+            batch, "background", lambda: swap_backgrounds(extractor, batch, donors)
+        )
+        mixed = F.normalize(mixed.double(), dim=1)
+        self.mixed += list(mixed)
+        if extractor.spec.frames > 2:
+            shuffled = extractor.encode_once(
+                batch, "shuffled", lambda: shuffle_frames(extractor, batch, self.footage)
             )
-            mixed = F.normalize(mixed.double(), dim=1)
-            self.mixed += list(mixed)
-            if self.watcher.spec.frames > 2:
-                found = self.watcher.once(
-                    batch, "shuffled", lambda: shuffled(self.watcher, batch, self.footage)
-                )
-                found = F.normalize(found.double(), dim=1)[rows]
-                self.disordered += (mixed * found).sum(dim=1).tolist()
-            pairs = zip(rows.tolist(), lent.lender[rows].tolist(), strict=True)
-            self.donors += [(first + motion, first + scene) for motion, scene in pairs]
-        self.forwards += self.watcher.forwards - before
+            shuffled = F.normalize(shuffled.double(), dim=1)[rows]
+            self.shuffled += (mixed * shuffled).sum(dim=1).tolist()
+        pairs = zip(rows.tolist(), donors.donor[rows].tolist(), strict=True)
+        self.donors += [(first + motion, first + scene) for motion, scene in pairs]
 
-    def finish(self) -> Measured:
-        """Headline "motion_share", by chance 0.5; "order" beside it if there are frames enough for
-        one, which has no chance: 0.5 is blind to order, and untrained networks are not."""
+    def compute(self) -> Measured:
         details: dict[str, object] = {"left_out": dict(sorted(self.left_out.items()))}
         absent = self._absent()
         if absent:
-            return Measured(self.name, absent=absent, details=details, forwards=self.forwards)
+            return Measured(self.name, absent=absent, details=details)
         donors = np.array(self.donors)
-        files = np.array(self.owner)[donors[:, 0]]
-        follows, forwards, nearest = self._compare(donors)
+        files = np.array(self.files)[donors[:, 0]]
+        follows, forward, nearest = self._compare(donors)
         details["nearest"] = dict(zip(NEAREST, nearest.mean(axis=0).tolist(), strict=True))
         details["swapped"] = len(donors)
         scores = {"motion_share": share(follows, files)}
-        if self.disordered:
-            order = _won(forwards, np.array(self.disordered))
-            scores["order"] = share(order, files)
-        return Measured(
-            self.name,
-            scores=against(scores, {"motion_share": 0.5}),
-            details=details,
-            forwards=self.forwards,
+        if self.shuffled:
+            scores["order"] = share(_compare(forward, np.array(self.shuffled)), files)
+        return Measured(self.name, with_chance(scores, {"motion_share": _EVEN}), details=details)
+
+    @classmethod
+    def sentence(cls, measured: Measured) -> str:
+        nearest = measured.details.get("nearest")
+        if not nearest:
+            return ""
+        shares = {name: spell_number(value, "share") for name, value in nearest.items()}
+        return (
+            f"puts the mixed clip nearest to the motion video in {shares['motion']}, to the "
+            f"background video in {shares['background']} and to a third video in "
+            f"{shares['other']} of {measured.scores['motion_share'].n} cases."
         )
 
-    def _absent(self) -> str:
-        read = set(self.owner)
-        swapped = {self.owner[motion] for motion, _ in self.donors}
-        if len(swapped) >= FEWEST or len(read) < FEWEST:
-            return too_few(read, "in all")
+    @classmethod
+    def charts(cls, results: Results) -> tuple[str, str]:
+        names = {"motion": "motion video", "background": "background video", "other": "a third one"}
+        nearest = {m: one.details["nearest"] for _, m, one in results if "nearest" in one.details}
         return (
-            f"{too_few(swapped, f'of {len(read)} with something to swap')}: something must move "
-            f"before a fixed camera, in several places ({counted(self.left_out)})"
+            join_charts(
+                score_chart(cls.words, results, "motion_share"),
+                score_chart(cls.words, results, "order"),
+            )
+            + join_charts(stacked_bars("Nearest of all clips", nearest, names)),
+            "",
+        )
+
+    @classmethod
+    def verdict(cls, measured: Measured) -> Verdict:
+        share, order = measured.scores["motion_share"], measured.scores.get("order")
+        weaker = share if order is None or share.value <= order.value else order
+        evidence = (
+            f"{_text(share)} of the clips that show the motion of one video over the background of "
+            "another are nearer to the motion video (chance: 50 %)"
+        )
+        if order is not None:
+            evidence += (
+                f", and {_text(order)} are nearer to it than to its frames in random order (blind "
+                "to order: 50 %; untrained networks are not)"
+            )
+        if share.ci95[0] > _EVEN:
+            finding: Finding = "motion" if order is None or order.ci95[0] > _EVEN else "looks"
+        else:
+            finding = "scene" if share.ci95[1] < _EVEN else "open"
+        sentence = f"{VERDICTS[finding]}: {evidence}."
+        return Verdict(weaker.value, weaker.ci95, weaker.n, cls.name, sentence, finding)
+
+    def _absent(self) -> str:
+        read = set(self.files)
+        swapped = {self.files[motion] for motion, _ in self.donors}
+        if len(swapped) >= FEWEST or len(read) < FEWEST:
+            return find_shortage(read, "in all")
+        return (
+            f"{find_shortage(swapped, f'of {len(read)} with something to swap')}: something must "
+            f"move in front of a fixed camera, in several scenes ({list_reasons(self.left_out)})"
         )
 
     def _compare(
         self, donors: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Of every swapped clip (N,): whether it follows the motion, and its cosine with the motion
-        donor; (N, 3): whose clip is the nearest of all, as in `NEAREST`, a tie divided."""
+        """Compare the N swapped clips with all clips.
+
+        Returns:
+            (N,) whether each is nearer to the motion donor than to the background donor; (N,) its
+            cosine with the motion donor; (N, 3) which clip is the nearest, as in `NEAREST`, ties
+            divided.
+        """
         clips, mixed = torch.stack(self.clips).double(), torch.stack(self.mixed)
-        follows, forwards = np.empty((2, len(donors)))
+        follows, forward = np.empty((2, len(donors)))
         nearest = np.empty((len(donors), len(NEAREST)))
         for start in range(0, len(donors), _CHUNK):
             part = slice(start, start + _CHUNK)
             cosines = (mixed[part] @ clips.T).numpy()
             row = np.arange(len(cosines))
             motion, scene = (cosines[row, donors[part, side]] for side in (0, 1))
-            follows[part], forwards[part] = _won(motion, scene), motion
+            follows[part], forward[part] = _compare(motion, scene), motion
             cosines[row, donors[part, 0]] = cosines[row, donors[part, 1]] = -np.inf
             three = np.stack([motion, scene, cosines.max(axis=1)], axis=1)
             first = three >= three.max(axis=1, keepdims=True) - TIE
             nearest[part] = first / first.sum(axis=1, keepdims=True)
-        return follows, forwards, nearest
+        return follows, forward, nearest
 
-    def _count(self, lent: Lending) -> None:
-        for moves, fixed, lender in zip(
-            lent.moving.tolist(), lent.fixed.tolist(), lent.lender.tolist(), strict=True
+    def _count(self, donors: Donors) -> None:
+        for moves, fixed, donor in zip(
+            donors.moving.tolist(), donors.fixed.tolist(), donors.donor.tolist(), strict=True
         ):
             if not moves:
                 self.left_out["nothing moves"] += 1
             elif not fixed:
                 self.left_out["the camera moves"] += 1
-            elif lender < 0:
+            elif donor < 0:
                 self.left_out["no other scene"] += 1
 
 
-def _won(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 where ours is larger, 0 where theirs is, 0.5 where they differ by rounding."""
+def _text(found: Score) -> str:
+    return ScoreWords("").text(found)
+
+
+def _compare(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 where ours is larger, 0 where theirs is, 0.5 where they differ by rounding only."""
     gap = ours - theirs
     return np.where(np.abs(gap) <= TIE, 0.5, (gap > 0).astype(np.float64))

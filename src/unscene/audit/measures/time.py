@@ -1,31 +1,33 @@
-"""The measure "time": how far features move with the motion, against how far with the scene.
+"""The measure "time": do changes of the motion or of the scene move features further?
 
-Every window is altered in two ways, and what the encoder makes of it is compared with the feature
-of the window as it is.
+Every clip is altered, and the feature of the altered clip is compared with that of the clip.
 
-    motion side   reversed   played backwards               scene side   warp        thin-plate warp
-                  shuffled   in random order                             colour      strong jitter
-                  frozen     the middle frame only                       crop        another place
-                  slow       half the tempo                              background  another's scene
-                  fast       twice the tempo                             overlay     half another's
-                  shift      half a window later
-                  flow       motion times U[0, 5]
+    motion   reversed   played backward                scene   warp        thin-plate warp
+             shuffled   frames in random order                 colour      strong color jitter
+             frozen     the middle frame only                  crop        another crop
+             slow       half the tempo                         background  that of another clip
+             fast       twice the tempo                        overlay     half of another's
+             shift      half a clip later
+             flow       motion scaled by U[0, 5]
 
-How far is told in two ways: as 1 - cosine, and as a *rank*: the share of all other videos that are
-nearer to the window than its altered self. 0 means that no video is as near, 0.5 that the altered
-window is as far away as any video, and it means so for every encoder, whatever its cosines are.
+The distance of an alteration is 1 - cosine, and is also given as a rank: the share of other videos
+that are nearer to the clip than its altered self. 0: no video is as near; 0.5: the altered clip is
+as far as any video. Ranks of different encoders can be compared, whatever their cosines are.
 
-The headline compares the sides directly: in how many windows, over all pairs of one alteration of
-the motion and one of the scene, the motion's moves the feature further. 1: any change of the motion
-counts for more than any of the scene; 0: the other way round; an equal counts as half. Shift and
-flow are not in it: a steady motion is the same motion later, and flow scaling makes pictures that
-no camera takes. They are in the decoupling score (`evaluate.decouple`), which is reported too.
+The headline "motion" compares the two sides: the share of clips, averaged over all pairs of one
+alteration of the motion and one of the scene, in which the motion's moves the feature further. A
+tie counts half. Shift and flow are not part of it: a steady motion looks the same later, and flow
+scaling makes pictures that no camera takes. They are part of the decoupling score
+(`evaluate.decoupling`), which is reported too.
+
+Verdict: the headline, where "swap" gives none. It has no chance: at 0.5 both sides move features
+equally far, and untrained networks score below that.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -35,13 +37,22 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unscene.audit.footage import Footage, apart, basic, centre_view
-from unscene.audit.measures.base import FEWEST, Measured, Watcher, too_few
-from unscene.audit.measures.shared_views import lending, shuffled, swapped_views
+from unscene.audit.extractor import FeatureExtractor
+from unscene.audit.footage import Footage, center_view, find_distinct, make_augmentation
+from unscene.audit.measures.base import FEWEST, VERDICTS, Measure, find_shortage
+from unscene.audit.report.charts import (
+    Results,
+    grouped_dots,
+    join_charts,
+    scale_for,
+    score_chart,
+)
+from unscene.audit.report.words import ScoreWords, Words, capitalize
+from unscene.audit.result import Finding, Measured, Verdict
+from unscene.audit.shared_views import find_donors, shuffle_frames, swap_backgrounds
 from unscene.data.loading import Batch
-from unscene.evaluate import decoupling as decouple
-from unscene.evaluate import decoupling_views as decouple_views
-from unscene.results.statistics import bootstrap, ratio
+from unscene.evaluate import decoupling, decoupling_views
+from unscene.results.statistics import Score, bootstrap, ratio
 from unscene.views.augment import make_view
 from unscene.views.disturb import draw_offsets, draw_phi
 
@@ -49,130 +60,206 @@ MOTION = ("reversed", "shuffled", "frozen", "slow", "fast", "shift", "flow")
 SCENE = ("warp", "colour", "crop", "background", "overlay")
 HEADLINE = ("reversed", "shuffled", "frozen", "slow", "fast")
 
-_Rows = Tensor | None  # which windows of a batch; None for all
+_Rows = Tensor | None  # which clips of a batch; None for all
 _Altered = tuple[str, _Rows, Callable[[], Tensor]]
-_CHUNK = 512  # windows that are compared with all others at once
+_CHUNK = 512  # clips that are compared with all others at once
+_EVEN = 0.5  # both sides move features equally far
 
 
-class Time:
-    """How far features move; see the head of this file.
+class Time(Measure):
+    """Alterations of the motion against alterations of the scene.
 
-    Args:
-        watcher: the encoder.
-        footage: what is audited.
+    Scores: "motion"; "decoupling_untrained" and "decoupling_trained" as in `unscene evaluate
+    decouple`. Those of fewer than `FEWEST` files are left out.
+
+    Details: "altered", for each alteration its side, mean distance, and rank with its interval;
+    "pairs", the share per pair of alterations; "left_out".
     """
 
     name = "time"
+    order = 2
+    judges = True
+    words = Words(
+        "What moves its features further: another motion or another scene?",
+        "Each clip was altered in its motion (reversed, shuffled, frozen, slower, faster) and in "
+        "its scene (warped, recolored, cropped, another background). The features of a model that "
+        "watches the motion move far when the motion changes, and little when the scene does.",
+        "All pairs of one alteration of the motion and one of the scene are compared, clip by "
+        "clip. The headline is the share in which the motion moved the feature further. The "
+        "distance of an alteration is the share of other videos that are nearer to the clip than "
+        "its altered self: at 0 %, no video is as near.",
+        {
+            "motion": ScoreWords(
+                "Motion outweighs scene",
+                "How often a change of the motion moves the feature further. Untrained networks "
+                "score below 50 %.",
+            ),
+            "decoupling_untrained": ScoreWords(
+                "Decoupling score",
+                "The same over perturbations that no method here is trained on.",
+            ),
+            "decoupling_trained": ScoreWords(
+                "Decoupling score, trained pairs",
+                "Over perturbations that DSM trains on: a high score may only reflect training.",
+            ),
+        },
+        "motion",
+        (("motion outweighs", "good"), ("undecided", "open"), ("scene outweighs", "bad")),
+        even=_EVEN,
+    )
 
-    def __init__(self, watcher: Watcher, footage: Footage) -> None:
-        self.watcher, self.footage = watcher, footage
+    def __init__(self, extractor: FeatureExtractor, footage: Footage) -> None:
+        super().__init__(extractor, footage)
         self.anchors: list[Tensor] = []
-        self.files: list[int] = []  # which each window is of
+        self.files: list[int] = []  # the file of each clip
         self.cosines: list[dict[str, float]] = []
         self.left_out: Counter[str] = Counter()
-        self.batches = self.forwards = 0
+        self.batches = 0
 
-    def see(self, batch: Batch) -> None:
-        """Alter every window in which something moves, and encode what comes out."""
-        if self.watcher.spec.frames < 3:
+    def update(self, batch: Batch) -> None:
+        if self.extractor.spec.frames < 3:
             return
-        before = self.watcher.forwards
-        lent = lending(self.watcher, batch, self.footage)
-        anchors = F.normalize(self.watcher.anchors(batch).double(), dim=1)
+        moving = find_donors(self.extractor, batch, self.footage).moving
+        anchors = F.normalize(self.extractor.anchors(batch).double(), dim=1)
         cosines: list[dict[str, float]] = [{} for _ in range(len(batch))]
         for name, rows, make in self._altered(batch):
             which = torch.arange(len(batch)) if rows is None else rows
             if len(which):
-                found = F.normalize(self.watcher.once(batch, name, make).double(), dim=1)
+                found = self.extractor.encode_once(batch, name, make)
+                found = F.normalize(found.double(), dim=1)
                 for i, cosine in zip(which.tolist(), (found * anchors[which]).sum(1), strict=True):
                     cosines[i][name] = float(cosine)
-        self._count(batch, cosines, lent.moving)
+        self._count(cosines, moving)
         files = self.footage.file_of(batch).tolist()
-        for i in torch.nonzero(lent.moving)[:, 0].tolist():
+        for i in torch.nonzero(moving)[:, 0].tolist():
             self.anchors.append(anchors[i].float())
             self.files.append(files[i])
             self.cosines.append(cosines[i])
         self.batches += 1
-        self.forwards += self.watcher.forwards - before
 
-    def finish(self) -> Measured:
-        """Headline "motion"; "decoupling_untrained" and "decoupling_trained" as `evaluate` has.
-
-        None has a chance: at 0.5 both sides move features as far, and the features of untrained
-        networks move further with the scene. What fewer than `FEWEST` files show is left out.
-        """
+    def compute(self) -> Measured:
         absent = self._absent()
         if absent:
-            details = {"left_out": dict(self.left_out)}
-            return Measured(self.name, absent=absent, details=details, forwards=self.forwards)
+            return Measured(self.name, absent=absent, details={"left_out": dict(self.left_out)})
         files = np.array(self.files)
-        headline = decouple.compare_pairs(files, self.cosines, SCENE, HEADLINE)
-        pairs = decouple.compare_pairs(
-            files, self.cosines, decouple_views.SCENE, decouple_views.MOTION
+        headline = decoupling.compare_pairs(files, self.cosines, SCENE, HEADLINE)
+        pairs = decoupling.compare_pairs(
+            files, self.cosines, decoupling_views.SCENE, decoupling_views.MOTION
         )
-        means = {"motion": decouple.average_pairs(headline)}
-        for name, wanted in (("untrained", decouple.UNTRAINED), ("trained", decouple.TRAINED)):
-            columns = [decouple.PAIRS.index(pair) for pair in wanted]
-            means[f"decoupling_{name}"] = decouple.average_pairs(pairs[:, columns])
-        scores = {name: one for name, one in means.items() if one is not None and one.n >= FEWEST}
+        means = {"motion": decoupling.average_pairs(headline)}
+        for name, wanted in (("untrained", decoupling.UNTRAINED), ("trained", decoupling.TRAINED)):
+            columns = [decoupling.PAIRS.index(pair) for pair in wanted]
+            means[f"decoupling_{name}"] = decoupling.average_pairs(pairs[:, columns])
         return Measured(
             self.name,
-            scores=scores,
+            {name: one for name, one in means.items() if one is not None and one.n >= FEWEST},
             details={
-                "altered": self._moved(files),
+                "altered": self._distances(files),
                 "pairs": self._table(files),
                 "left_out": dict(sorted(self.left_out.items())),
             },
-            forwards=self.forwards,
         )
 
+    @classmethod
+    def sentence(cls, measured: Measured) -> str:
+        text = cls.words.phrase(
+            measured,
+            "motion",
+            "moves further when the motion changes than when the scene does",
+            "moves equally far when the scene changes and when the motion does",
+            "moves further when the scene changes than when the motion does",
+        )
+        altered: dict[str, Any] = measured.details.get("altered", {})
+        if altered:
+            order = sorted(altered, key=lambda name: float(altered[name]["rank"]))
+            least, most = _label(order[0]), _label(order[-1])
+            text += f". Of all alterations, {most} moves it furthest and {least} least"
+        return text + "."
+
+    @classmethod
+    def charts(cls, results: Results) -> tuple[str, str]:
+        heads = {"motion": "The motion was altered", "scene": "The scene was altered"}
+        rows: list[tuple[str, Mapping[int, Score]]] = []
+        for side, head in heads.items():
+            ranks = _ranks_of(results, side)
+            rows += (
+                [(head, {}), *((capitalize(_label(k)), v) for k, v in ranks.items())]
+                if ranks
+                else []
+            )
+        ends = [end for _, values in rows for one in values.values() for end in one.ci95]
+        chart = grouped_dots(
+            "How far each alteration moves the feature",
+            "Share of other videos that are nearer to the clip than its altered self.",
+            rows,
+            {place: model for place, model, _ in results},
+            scale_for(ends, percent=True),
+        )
+        more = ("decoupling_untrained", "decoupling_trained")
+        return (
+            join_charts(score_chart(cls.words, results, "motion")) + join_charts(chart),
+            join_charts(*(score_chart(cls.words, results, name) for name in more)),
+        )
+
+    @classmethod
+    def verdict(cls, measured: Measured) -> Verdict:
+        found = measured.scores["motion"]
+        low, high = found.ci95
+        finding: Finding = "motion" if low > _EVEN else "scene" if high < _EVEN else "open"
+        sentence = (
+            f"{VERDICTS[finding]}: a change of the motion moves its features further than a change "
+            f"of the scene in {ScoreWords('').text(found)} of cases (50 %: equally far; untrained "
+            "networks score less)."
+        )
+        return Verdict(found.value, found.ci95, found.n, cls.name, sentence, finding)
+
     def _altered(self, batch: Batch) -> Iterator[_Altered]:
-        """Name, windows that have it, and how it is made; one at a time, so that one is held."""
-        watcher, spec = self.watcher, self.watcher.spec
-        anchor, clip = watcher.centre(batch), batch.clips["clip"]
-        lent = lending(watcher, batch, self.footage)
-        augmentation, size, middle = basic(spec), spec.size, spec.frames // 2
+        """Yield each alteration: name, the clips that have it, and a function that renders it."""
+        extractor, spec, size = self.extractor, self.extractor.spec, self.extractor.spec.size
+        anchor, clip = extractor.center(batch), batch.clips["clip"]
+        donors = find_donors(extractor, batch, self.footage)
+        augmentation = make_augmentation(spec)
         rng = np.random.default_rng([self.footage.seed, 0x5, self.batches])
         generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        centre = augmentation.center(clip.sizes.cpu())
+        center = augmentation.center(clip.sizes.cpu())
         drawn = augmentation.draw(clip.sizes, generator)
         offsets = draw_offsets(len(batch), generator)
         phi = draw_phi(len(batch), clip.frames, generator)
-        scene = watcher.parted(batch).scene
-        borrowing = torch.nonzero(lent.lender >= 0)[:, 0]
+        scene = extractor.segment(batch).scene
+        with_donor = torch.nonzero(donors.donor >= 0)[:, 0]
 
         def tempo(name: str) -> _Altered:
-            rows = torch.nonzero(apart(batch, name))[:, 0]
-            return name, rows, lambda: centre_view(batch, spec, name)[rows]
+            rows = torch.nonzero(find_distinct(batch, name))[:, 0]
+            return name, rows, lambda: center_view(batch, spec, name)[rows]
 
-        def coloured() -> Tensor:
-            return make_view(clip, replace(centre, color=drawn.color), size=size)
+        def recolor() -> Tensor:
+            return make_view(clip, replace(center, color=drawn.color), size=size)
 
-        def cropped() -> Tensor:
-            return make_view(clip, replace(centre, affine=drawn.affine), size=size)
+        def crop() -> Tensor:
+            return make_view(clip, replace(center, affine=drawn.affine), size=size)
 
-        def overlaid() -> Tensor:
-            own = anchor[borrowing]
-            return torch.lerp(own, scene[lent.lender[borrowing]].expand_as(own), 0.5)
+        def overlay() -> Tensor:
+            own = anchor[with_donor]
+            return torch.lerp(own, scene[donors.donor[with_donor]].expand_as(own), 0.5)
 
         yield "reversed", None, lambda: anchor.flip(2)
-        yield "shuffled", None, lambda: shuffled(watcher, batch, self.footage)
-        yield "frozen", None, lambda: anchor[:, :, middle : middle + 1].expand_as(anchor)
+        yield "shuffled", None, lambda: shuffle_frames(extractor, batch, self.footage)
+        yield "frozen", None, lambda: extractor.freeze(batch)
         if "slow" in batch.clips:
             yield tempo("slow")
         else:
-            yield "slow", None, lambda: anchor[:, :, held(spec.frames)]
+            yield "slow", None, lambda: anchor[:, :, repeat_middle(spec.frames)]
         yield tempo("fast")
         _, rows, make = tempo("shifted")
         yield "shift", rows, make
-        yield "flow", None, lambda: make_view(clip, centre, size=size, phi=phi)
-        yield "warp", None, lambda: make_view(clip, centre, size=size, warp_offsets=offsets)
-        yield "colour", None, coloured
-        yield "crop", None, cropped
-        yield "background", lent.swapped, lambda: swapped_views(watcher, batch, lent)
-        yield "overlay", borrowing, overlaid
+        yield "flow", None, lambda: make_view(clip, center, size=size, phi=phi)
+        yield "warp", None, lambda: make_view(clip, center, size=size, warp_offsets=offsets)
+        yield "colour", None, recolor
+        yield "crop", None, crop
+        yield "background", donors.swapped, lambda: swap_backgrounds(extractor, batch, donors)
+        yield "overlay", with_donor, overlay
 
-    def _count(self, batch: Batch, cosines: list[dict[str, float]], moving: Tensor) -> None:
+    def _count(self, cosines: list[dict[str, float]], moving: Tensor) -> None:
         reasons = {
             "fast": "video too short",
             "slow": "video too short",
@@ -189,16 +276,15 @@ class Time:
                     self.left_out[f"{name}: {reason}"] += 1
 
     def _absent(self) -> str:
-        frames = self.watcher.spec.frames
+        frames = self.extractor.spec.frames
         if frames < 3:
             return f"the model sees {frames} frames at a time: an order needs at least 3"
         if not self.files:
             return "nothing moves in any video"
-        return too_few(self.files, "in which something moves")
+        return find_shortage(self.files, "in which something moves")
 
-    def _moved(self, files: NDArray[np.int64]) -> dict[str, Any]:
-        """Of every alteration that files enough show: its side, mean distance, and rank with its
-        interval."""
+    def _distances(self, files: NDArray[np.int64]) -> dict[str, Any]:
+        """Side, mean distance and rank of every alteration that enough files show."""
         names = (*MOTION, *SCENE)
         distances = 1 - np.array([[c.get(name, np.nan) for name in names] for c in self.cosines])
         ranks = self._ranks(files, distances)
@@ -221,7 +307,7 @@ class Time:
     def _ranks(
         self, files: NDArray[np.int64], distances: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Which share of the other files' windows is nearer than the altered one: as distances."""
+        """The share of clips of other files that are nearer than the altered one, as distances."""
         anchors = torch.stack(self.anchors).double().numpy()
         ranks = np.full(distances.shape, np.nan)
         for start in range(0, len(files), _CHUNK):
@@ -230,13 +316,13 @@ class Time:
             foreign = files[part, None] != files
             for i, (row, of_others) in enumerate(zip(far, foreign, strict=True), start):
                 gap = distances[i][:, None] - row[of_others]
-                nearer = np.where(np.abs(gap) <= decouple.TIE, 0.5, gap > 0).mean(axis=1)
+                nearer = np.where(np.abs(gap) <= decoupling.TIE, 0.5, gap > 0).mean(axis=1)
                 ranks[i] = np.where(np.isnan(distances[i]), np.nan, nearer)
         return ranks
 
     def _table(self, files: NDArray[np.int64]) -> dict[str, float]:
-        """By "reversed>warp" and so on: in which share of files the motion side went further."""
-        wins = decouple.compare_pairs(files, self.cosines, SCENE, MOTION)
+        """The share of files in which the motion side moved further, by "reversed>warp" etc."""
+        wins = decoupling.compare_pairs(files, self.cosines, SCENE, MOTION)
         names = [f"{motion}>{scene}" for scene in SCENE for motion in MOTION]
         return {
             name: float(np.nanmean(column))
@@ -245,10 +331,28 @@ class Time:
         }
 
 
-def held(frames: int) -> list[int]:
-    """The middle half of a window at half the tempo, where there is nothing between two frames:
-    each frame is shown twice.
+def _label(name: str) -> str:
+    """The name of an alteration in the report: those in results are British."""
+    return name.replace("colour", "color")
 
-    T = 8    2 2 3 3 4 4 5 5
+
+def _ranks_of(results: Results, side: str) -> dict[str, dict[int, Score]]:
+    """The ranks of all alterations of a side, by alteration and place of the model."""
+    ranks: dict[str, dict[int, Score]] = {}
+    for place, _, one in results:
+        for name, entry in one.details.get("altered", {}).items():
+            if entry["side"] == side:
+                low, high = entry["ci95"]
+                rank = Score(float(entry["rank"]), (float(low), float(high)), int(entry["n"]))
+                ranks.setdefault(name, {})[place] = rank
+    return ranks
+
+
+def repeat_middle(frames: int) -> list[int]:
+    """Frame indices for half the tempo where no frames lie between two frames of the clip: the
+    middle half of the clip, each frame twice.
+
+    >>> repeat_middle(8)
+    [2, 2, 3, 3, 4, 4, 5, 5]
     """
     return [frames // 4 + k // 2 for k in range(frames)]

@@ -1,29 +1,35 @@
-"""Charts of an audit, models side by side: lines with dots and intervals, stacked shares.
+"""Charts of an audit, models side by side. The HTML is in templates/charts.html.
 
-Every chart is HTML with its numbers in it as text. A model has one colour throughout, the
-class "m0", "m1" ... by its place, and its name stands beside everything that has the colour.
+All text, numbers included, is HTML or SVG text, so that charts follow light and dark mode and stay
+readable on a phone; pictures by matplotlib would do neither. A model has one color throughout, and
+its name always stands next to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from typing import Any
 
-from unscene.html.chart import chance_line, ticks
-from unscene.html.document import prose
+from matplotlib.ticker import MaxNLocator
+
+from unscene.audit.report.words import Kind, Words
+from unscene.audit.result import Measured
+from unscene.html.document import make_environment
 from unscene.results.statistics import Score
 
-COLORS = 6  # of models in the style sheet; then they begin again
+Results = Sequence[tuple[int, str, Measured]]  # index and name of each model, and its result
+
+COLORS = 6  # of models in the style sheet; further models repeat them
 
 
 @dataclass(frozen=True)
 class Scale:
-    """From a value to its place on a track.
+    """Maps values to positions on a track.
 
     Attributes:
-        low, high: values at both ends.
-        labels: values that are named, and their names.
+        low, high: the values at both ends.
+        labels: labeled values and their texts.
     """
 
     low: float
@@ -31,7 +37,7 @@ class Scale:
     labels: tuple[tuple[float, str], ...]
 
     def place(self, value: float) -> float:
-        """In percent of the track; what is off the scale stands at its end."""
+        """Position in percent of the track; values off the scale are at its ends."""
         return round(min(max((value - self.low) / (self.high - self.low), 0), 1) * 100, 2)
 
 
@@ -40,11 +46,9 @@ NUMBERS = Scale(0, 1, ((0, "0"), (0.5, "0.5"), (1, "1")))
 
 
 def scale_for(values: Sequence[float], *, signed: bool = False, percent: bool = False) -> Scale:
-    """A scale that holds these values and 0; with 0 in the middle if signed."""
+    """A scale with round ends that holds these values and 0; 0 is in the middle if signed."""
     top = max([abs(value) for value in values] + [1e-6])
-    marks = ticks(0, top)
-    step = marks[1] - marks[0] if len(marks) > 1 else top
-    end = marks[-1] if marks[-1] >= top else marks[-1] + step
+    end = float(MaxNLocator(4).tick_values(0, top)[-1])
 
     def name(value: float) -> str:
         return f"{value * 100:g} %" if percent else f"{value:g}"
@@ -55,7 +59,7 @@ def scale_for(values: Sequence[float], *, signed: bool = False, percent: bool = 
 
 
 def color(model: int) -> str:
-    """The class of a model's colour."""
+    """The CSS class of a model's color."""
     return f"m{model % COLORS}"
 
 
@@ -64,12 +68,11 @@ class Line:
     """A line of a chart.
 
     Attributes:
-        who: what stands on the left.
-        value: what stands on the right, as `prose` takes it.
+        who: left text.
+        value: right text.
         found: the dot and its interval.
-        model: whose colour.
-        hollow: where a hollow dot stands, or None: what the value is to be compared with.
-        head: text above the line, or "".
+        model: index of the model, for the color.
+        hollow: position of a hollow dot to compare with, or None.
     """
 
     who: str
@@ -77,10 +80,9 @@ class Line:
     found: Score
     model: int
     hollow: float | None = None
-    head: str = ""
 
 
-def lines(
+def dot_chart(
     title: str,
     note: str,
     shown: Sequence[Line],
@@ -89,148 +91,233 @@ def lines(
     chance: float | None = None,
     legend: str = "",
 ) -> str:
-    """Values with their intervals, one below the other.
+    """Values with their intervals, one per line.
 
     Args:
-        chance: where the dashed line stands; lines fill from there, or else from 0.
+        chance: position of the dashed line; bars begin there, or else at 0.
         legend: what the hollow dot is.
     """
     if not shown:
         return ""
-    rows = [_row(line, scale, chance) for line in shown]
-    rows.append(
-        f'<div class="bar scale"><span></span><span class="track">{_marks(scale)}</span></div>'
-    )
-    return (
-        f'<div class="chart"><h3>{escape(title)}</h3>{_note(note)}{"".join(rows)}'
-        f"{_legend(chance, scale, legend)}</div>"
-    )
-
-
-def _row(line: Line, scale: Scale, chance: float | None) -> str:
-    found = line.found
-    low, mid, high = (scale.place(v) for v in (found.ci95[0], found.value, found.ci95[1]))
-    start = scale.place(0 if chance is None else chance)
-    dashed = _dashed(chance, scale)
-    if line.hollow is None:
-        begin, kind, other = start, "fill", ""
-    else:
-        begin, kind = scale.place(line.hollow), "reach"
-        other = f'<i class="hollow" style="left:{begin}%"></i>'
-    left, width = min(begin, mid), abs(mid - begin)
-    head = f'<p class="head">{prose(line.head)}</p>' if line.head else ""
-    return (
-        f'{head}<div class="bar {color(line.model)}">'
-        f'<span class="who">{escape(line.who)}</span><span class="track">{dashed}'
-        f'<i class="{kind}" style="left:{left}%;width:{width:.2f}%"></i>{other}'
-        f'<i class="range" style="left:{low}%;width:{high - low:.2f}%"></i>'
-        f'<i class="dot" style="left:{mid}%"></i></span>'
-        f'<span class="value">{_strong(line.value)}</span></div>'
-    )
-
-
-def _marks(scale: Scale) -> str:
-    return "".join(f'<i style="left:{scale.place(v)}%">{prose(t)}</i>' for v, t in scale.labels)
-
-
-def _dashed(chance: float | None, scale: Scale) -> str:
-    return chance_line(None if chance is None else scale.place(chance))
-
-
-def _strong(value: str) -> str:
-    """The number bold, its interval not."""
-    head, bracket, rest = value.partition(" [")
-    return f"<b>{prose(head)}</b>" + (f" {prose(bracket.strip() + rest)}" if bracket else "")
-
-
-def _note(note: str) -> str:
-    return f'<p class="note">{prose(note)}</p>' if note else ""
-
-
-def _legend(chance: float | None, scale: Scale, legend: str) -> str:
-    parts = []
+    chance_text = ""
     if chance is not None:
-        text = f"{chance * 100:.0f} %" if scale is SHARES else f"{chance:g}"
-        parts.append(f'<span class="guess">{prose(f"by chance: {text}")}</span>')
-    if legend:
-        parts.append(f'<span class="open"><i></i>{escape(legend)}</span>')
-    return f'<p class="legend">{" ".join(parts)}</p>' if parts else ""
+        chance_text = f"{chance * 100:.0f} %" if scale is SHARES else f"{chance:g}"
+    lines = [_line(line, scale, 0 if chance is None else chance) for line in shown]
+    place = None if chance is None else scale.place(chance)
+    return _draw("dot_chart", title, note, lines, scale, place, chance_text, legend)
 
 
-def groups(
+def score_chart(
+    words: Words, results: Results, name: str, *, hollow: str = "", legend: str = ""
+) -> str:
+    """One score of every model, on the scale of its kind; "" if no model has it.
+
+    Args:
+        words: of the measure.
+        hollow: another score, shown as a hollow dot.
+        legend: what that is.
+    """
+    having = [(place, model, one) for place, model, one in results if name in one.scores]
+    if not having:
+        return ""
+    first = having[0][2].scores[name]
+    spoken = words.of(name, first)
+    shown = []
+    for place, model, one in having:
+        beside = one.scores[hollow].value if hollow in one.scores else None
+        text = spoken.text(one.scores[name])
+        shown.append(Line(model, text, one.scores[name], place, beside))
+    ends = [end for line in shown for end in (*line.found.ci95, line.hollow or 0)]
+    return dot_chart(
+        spoken.name,
+        spoken.note,
+        shown,
+        _scale(spoken.kind, ends),
+        chance=first.chance,
+        legend=legend if any(line.hollow is not None for line in shown) else "",
+    )
+
+
+def grouped_dots(
     title: str,
     note: str,
     rows: Sequence[tuple[str, Mapping[int, Score]]],
     names: Mapping[int, str],
     scale: Scale,
-    *,
-    chance: float | None = None,
 ) -> str:
-    """Several values a line, one for each model; lines without values are headings.
+    """Several values per line, one for each model.
 
     Args:
-        rows: what stands on the left, and by model its value.
+        rows: left text, and by model its value; lines without values are headings.
         names: of the models.
     """
-    inside = []
+    if not rows:
+        return ""
+    drawn = []
     for who, found in rows:
-        if not found:
-            inside.append(f'<p class="head">{prose(who)}</p>')
-            continue
-        dashed = _dashed(chance, scale)
-        marks, told = [], []
-        for place, (model, one) in enumerate(found.items()):
-            low, mid, high = (scale.place(v) for v in (one.ci95[0], one.value, one.ci95[1]))
-            top = f"top:{3 + 10 * place}px"
-            marks.append(
-                f'<span class="{color(model)}"><i class="whisker" style="left:{low}%;'
-                f'width:{high - low:.2f}%;{top}"></i>'
-                f'<i class="dot" style="left:{mid}%;{top}"></i></span>'
-            )
-            value = f"{one.value * 100:.0f} %" if scale is SHARES else f"{one.value:.2f}"
-            told.append(f"{names[model]} {value}")
-        inside.append(
-            f'<div class="group"><span class="who">{escape(who)}</span>'
-            f'<span class="track" style="height:{10 * len(found) + 4}px" role="img" '
-            f'aria-label="{escape(who)}: {escape(", ".join(told))}">'
-            f"{dashed}{''.join(marks)}</span></div>"
-        )
-    inside.append(
-        f'<div class="group scale"><span></span><span class="track">{_marks(scale)}</span></div>'
-    )
-    there = sorted({model for _, found in rows for model in found})
-    keys = "".join(f'<span class="{color(m)}"><i></i>{escape(names[m])}</span>' for m in there)
-    return (
-        f'<div class="chart"><h3>{escape(title)}</h3>{_note(note)}{"".join(inside)}'
-        f'<p class="legend">{keys}</p>{_legend(chance, scale, "")}</div>'
-    )
+        dots = [_ends(one, scale) | {"color": color(model)} for model, one in found.items()]
+        values = [f"{names[model]} {_short(one.value, scale)}" for model, one in found.items()]
+        drawn.append({"who": who, "dots": dots, "spoken": values})
+    present = sorted({model for _, found in rows for model in found})
+    models = [(color(model), names[model]) for model in present]
+    return _draw("grouped_dots", title, note, drawn, scale, models)
 
 
-def stacked(
-    title: str, note: str, shares: Mapping[str, Mapping[str, float]], names: Mapping[str, str]
+def stacked_bars(
+    title: str, shares: Mapping[str, Mapping[str, float]], names: Mapping[str, str]
 ) -> str:
-    """Shares that add up to 1, a bar a model.
+    """Shares that add up to 1, one bar per model.
 
     Args:
         shares: by model, then by part.
         names: of the parts, in order.
     """
-    rows = []
-    for model, parts in shares.items():
-        cells = "".join(
-            f'<i class="p{k}" style="width:{parts.get(key, 0) * 100:.2f}%">'
-            f"<span>{prose(f'{parts.get(key, 0) * 100:.0f} %')}</span></i>"
-            for k, key in enumerate(names)
-            if parts.get(key, 0) > 0
-        )
-        rows.append(
-            f'<div class="parts"><span class="who">{escape(model)}</span>'
-            f'<span class="stack">{cells}</span></div>'
-        )
-    keys = "".join(
-        f'<span class="p{k}"><i></i>{escape(name)}</span>' for k, name in enumerate(names.values())
-    )
-    return (
-        f'<div class="chart"><h3>{escape(title)}</h3>{_note(note)}{"".join(rows)}'
-        f'<p class="legend">{keys}</p></div>'
-    )
+    rows = [
+        (model, [(k, parts[key]) for k, key in enumerate(names) if parts.get(key, 0) > 0])
+        for model, parts in shares.items()
+    ]
+    return _draw("stacked_bars", title, rows, list(names.values())) if rows else ""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """The area of an SVG plot, with x and y in 0..1.
+
+    Attributes:
+        width, height: of the picture.
+        left, right, top, bottom: margins.
+    """
+
+    width: float
+    height: float
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+    def x(self, share: float) -> float:
+        """From 0..1 to the position from the left."""
+        return round(self.left + share * (self.width - self.left - self.right), 1)
+
+    def y(self, share: float) -> float:
+        """From 0..1, upward, to the position from the top."""
+        return round(self.top + (1 - share) * (self.height - self.top - self.bottom), 1)
+
+    def points(self, pairs: Iterable[tuple[float, float]]) -> str:
+        """Pairs of x and y as the points of a line."""
+        return " ".join(f"{self.x(x)},{self.y(y)}" for x, y in pairs)
+
+
+def scatter(
+    title: str,
+    model: int,
+    points: Mapping[str, tuple[float, float]],
+    label: str,
+    axes: tuple[str, str],
+) -> str:
+    """Pairs of shares as dots, with a dashed diagonal.
+
+    Args:
+        points: x and y by the text that pointing at a dot shows.
+        label: the picture in words.
+        axes: names of x and y.
+    """
+    dots = [(name, x, y) for name, (x, y) in points.items()]
+    plot = Plot(240, 232, 44, 14, 10, 40)
+    return _draw("scatter", title, color(model), label, plot, dots, *axes)
+
+
+def curves(
+    title: str,
+    times: Sequence[float],
+    ground: Sequence[float],
+    ground_name: str,
+    lines: Sequence[tuple[int, str, Sequence[float]]],
+    label: str,
+) -> str:
+    """Curves over time, in front of another one that is filled from 0 upward.
+
+    Args:
+        times: in seconds, of all values.
+        ground: values of the filled curve, at least 0.
+        lines: model, text of the legend and values of each curve; they share one scale.
+        label: the picture in words.
+    """
+    begin, end = times[0], max(times[-1], times[0] + 1e-6)
+    values = [value for _, _, line in lines for value in line] or [0.0]
+    low, high = min(values), max([*values, min(values) + 1e-6])
+    places = [(time - begin) / (end - begin) for time in times]
+    most = max([*ground, 1e-6])
+    filled = [(0.0, 0.0), *((x, v / most) for x, v in zip(places, ground, strict=True)), (1.0, 0.0)]
+    drawn = [
+        {
+            "color": color(model),
+            "name": name,
+            "points": [(x, (v - low) / (high - low)) for x, v in zip(places, line, strict=True)],
+        }
+        for model, name, line in lines
+    ]
+    at = [float(t) for t in MaxNLocator(4).tick_values(begin, end) if begin <= t <= end]
+    ticks = [((t - begin) / (end - begin), f"{t:g} s") for t in at]
+    plot = Plot(280, 140, 10, 10, 8, 26)
+    return _draw("curves", title, plot, label, filled, drawn, ticks, ground_name)
+
+
+def table(
+    head: Sequence[tuple[str, str]],
+    rows: Sequence[tuple[str, str, Sequence[str]]],
+    *,
+    kind: str = "",
+    heading: str = "",
+) -> str:
+    """A table that scrolls sideways if it must; "" without rows.
+
+    Args:
+        head: CSS class of the color (or "") and text of each column.
+        rows: name, note and cells of each row.
+        kind: CSS class of the table.
+        heading: text above it.
+    """
+    return _draw("table", head, rows, kind, heading) if rows else ""
+
+
+def join_charts(*parts: str) -> str:
+    """Charts side by side, where there is room."""
+    inside = "".join(parts)
+    return f'<div class="pair">{inside}</div>' if inside else ""
+
+
+def _draw(macro: str, *values: Any) -> str:
+    template = make_environment("unscene.audit.report").get_template("charts.html")
+    return str(getattr(template.module, macro)(*values))
+
+
+def _scale(kind: Kind, ends: Sequence[float]) -> Scale:
+    if kind in ("share", "number"):
+        return SHARES if kind == "share" else NUMBERS
+    return scale_for(ends, signed=kind != "ratio", percent=kind == "change")
+
+
+def _ends(found: Score, scale: Scale) -> dict[str, Any]:
+    low, high = found.ci95
+    return {k: scale.place(v) for k, v in (("low", low), ("mid", found.value), ("high", high))}
+
+
+def _line(line: Line, scale: Scale, start: float) -> dict[str, Any]:
+    ends = _ends(line.found, scale)
+    begin = scale.place(start if line.hollow is None else line.hollow)
+    value, bracket, rest = line.value.partition(" [")
+    return ends | {
+        "color": color(line.model),
+        "who": line.who,
+        "kind": "fill" if line.hollow is None else "reach",
+        "left": min(begin, ends["mid"]),
+        "width": abs(ends["mid"] - begin),
+        "hollow": None if line.hollow is None else begin,
+        "value": value,
+        "interval": bracket.strip() + rest,
+    }
+
+
+def _short(value: float, scale: Scale) -> str:
+    return f"{value * 100:.0f} %" if scale is SHARES else f"{value:.2f}"

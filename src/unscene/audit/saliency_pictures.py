@@ -1,8 +1,6 @@
-"""Saliency as pictures: over frames, as films and filmstrips.
+"""Saliency drawn over frames, as animations and filmstrips.
 
-Convention
-----------
-Frames are uint8 RGB (T, h, w, 3), pictures are PNG files as bytes.
+Frames are uint8 RGB (T, h, w, 3); pictures are PNG files as bytes.
 """
 
 from __future__ import annotations
@@ -22,8 +20,8 @@ TILE = 112  # px, of a film
 _STEPS = 6  # frames of a filmstrip
 
 
-def brightened(view: Tensor, spec: EncoderSpec) -> Image:
-    """A view (3, T, h, w) as frames at the size of a film, lifted where it is dark."""
+def to_frames(view: Tensor, spec: EncoderSpec) -> Image:
+    """Convert a view (3, T, h, w) to frames of `TILE` px, brightened if it is dark."""
     frames = resize_square(to_rgb(view, spec.mean, spec.std), TILE)
     return brighten({"view": frames})[0]["view"]
 
@@ -31,12 +29,12 @@ def brightened(view: Tensor, spec: EncoderSpec) -> Image:
 def overlay(
     frames: Image, heat: NDArray[np.float32], color: tuple[int, int, int] | None = None
 ) -> Image:
-    """Light over frames that turn grey and dark where there is none.
+    """Draw a heat map over frames; where it is 0, they turn dark gray.
 
     Args:
         frames: (T, s, s, 3).
-        heat: (T, h, w); 0 is none, 1 and more is full.
-        color: of the light, RGB; None for a scale from violet over red to yellow.
+        heat: (T, h, w); 0 is none, 1 or more is full.
+        color: RGB; None: the scale inferno, from violet over red to yellow.
     """
     size = frames.shape[1:3]
     lit = np.stack([cv2.resize(h, size[::-1], interpolation=cv2.INTER_LINEAR) for h in heat])
@@ -47,19 +45,19 @@ def overlay(
         tint = table[(lit * 255).round().astype(np.uint8)].astype(np.float32)
     else:
         tint = np.broadcast_to(np.array(color, dtype=np.float32), frames.shape)
-    grey = frames.astype(np.float32).mean(axis=-1, keepdims=True) * 0.6
+    gray = frames.astype(np.float32).mean(axis=-1, keepdims=True) * 0.6
     strength = (0.85 * lit**1.2)[..., None]
-    image: Image = (grey * (1 - strength) + tint * strength).clip(0, 255).astype(np.uint8)
+    image: Image = (gray * (1 - strength) + tint * strength).clip(0, 255).astype(np.uint8)
     return image
 
 
 def film(frames: Image) -> bytes:
-    """Frames side by side without a gap: what CSS draws past a window."""
+    """Frames side by side without gaps, which CSS plays as an animation (`html.pictures.film`)."""
     return png(np.concatenate(list(frames), axis=1))
 
 
 def filmstrip(rows: Sequence[Image]) -> bytes:
-    """The same moments of several films, one above the other."""
+    """The same moments of several clips, one above the other."""
     lines = []
     for frames in rows:
         line = strip(frames[pick_frames(len(frames), _STEPS)], TILE)
@@ -68,6 +66,7 @@ def filmstrip(rows: Sequence[Image]) -> bytes:
 
 
 def png(image: Image) -> bytes:
+    """Encode an image (h, w, 3) as a PNG file."""
     written, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     assert written
     return bytes(data.tobytes())

@@ -1,8 +1,12 @@
-"""A feature map as one number a place, and how well that agrees with a mask.
+"""Saliency: one number per place of a feature map, and how well it agrees with a mask.
 
-maps (B, D, T', H', W')  ->  saliency (B, T', H', W')  ->  upsampled (B, T, h, w)
-energy     the mean over channels (DSM paper, Figure 5)
-grad_cam   what speaks for a score (Selvaraju et al. 2017)
+    maps (B, D, T', H', W')  ->  saliency (B, T', H', W')  ->  upsampled (B, T, h, w)
+
+    energy     the mean over channels
+    grad_cam   the part of a map that contributes to a score
+
+Sources: DSM paper, Figure 5 (energy); Selvaraju et al., Grad-CAM, ICCV 2017.
+Deviation: maps with negative values have another energy, see `energy`.
 """
 
 from __future__ import annotations
@@ -14,8 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unscene.audit.measures.base import Watcher, finite
-from unscene.data.loading import Batch
+from unscene.audit.extractor import check_finite
 from unscene.encoders import VideoEncoder
 from unscene.encoders.foreign import ForeignEncoder
 
@@ -26,8 +29,9 @@ def energy(maps: Tensor) -> Tensor:
     """How strongly each place of a feature map responds.
 
     Maps that are never negative (after a ReLU) are averaged over channels, as in the paper. Tokens
-    of a transformer have both signs, and a norm that layer normalisation makes the same
-    everywhere: there it is how far a place's vector is from the mean vector of its clip [ours].
+    of a transformer have both signs, and layer normalization makes their norms equal. For such maps
+    the energy is the distance of each vector from the mean vector of its clip (deviation from the
+    paper).
 
     Args:
         maps: float (B, D, T', H', W').
@@ -41,15 +45,17 @@ def energy(maps: Tensor) -> Tensor:
 
 
 def grad_cam(maps: Tensor, score: MapScore) -> Tensor:
-    """The part of a feature map that speaks for a score (Selvaraju et al., ICCV 2017).
+    """The part of a feature map that contributes to a score (Grad-CAM).
 
     Args:
         maps: float (B, D, T', H', W').
-        score: from maps to one number a clip, (B,), differentiable: a class's logit, or
+        score: from maps to one number per clip, (B,), differentiable: the logit of a class, or
             `similarity` to a query.
 
     Returns:
         float (B, T', H', W'), at least 0: channels weighted by the mean of their gradient.
+
+    Source: Selvaraju et al. (2017), equations 1 and 2.
     """
     with torch.inference_mode(False), torch.enable_grad():
         leaf = maps.detach().clone().requires_grad_()
@@ -58,18 +64,19 @@ def grad_cam(maps: Tensor, score: MapScore) -> Tensor:
 
 
 def class_cam(encoder: VideoEncoder, clips: Tensor) -> Tensor | None:
-    """Grad-CAM of the class that each clip is taken for.
+    """Grad-CAM of the predicted class of each clip.
 
-    Clip by clip, as gradients hold on to all that lies between maps and logits.
+    Clips are processed one by one, as gradients keep everything between maps and logits in memory.
 
     Args:
-        encoder: with logits, if any is (`foreign.ForeignEncoder`).
+        encoder: only a `foreign.ForeignEncoder` can have logits.
         clips: float (B, C, T, h, w), on the encoder's device.
 
     Returns:
         (B, T', H', W'), at least 0, on the CPU; None for a model without logits or without maps,
-        and where its logits do not depend on the map: those of a transformer that reads its class
-        token alone do not, after its last layer (name an earlier one: `adapt(layer="blocks.10")`).
+        and for a model whose logits do not depend on the map. After the last layer of a
+        transformer that reads its class token alone they do not: choose an earlier layer
+        (`adapt(layer="blocks.10")`).
 
     Raises:
         UnsceneError: logits or maps are not finite.
@@ -88,8 +95,8 @@ def class_cam(encoder: VideoEncoder, clips: Tensor) -> Tensor | None:
             if gradient is None or not (gradient := read.arrange(gradient)).any():
                 return None
             weights = gradient.mean(dim=(2, 3, 4), keepdim=True)
-            spoken = (weights * read.arrange(read.source)).sum(dim=1).clamp(min=0)
-            found.append(finite(spoken.detach().float().cpu(), encoder, "class maps"))
+            cam = (weights * read.arrange(read.source)).sum(dim=1).clamp(min=0)
+            found.append(check_finite(cam.detach().float().cpu(), encoder, "class maps"))
     return torch.cat(found)
 
 
@@ -106,16 +113,22 @@ def upsample(saliency: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def auc(saliency: Tensor, mask: Tensor, within: Tensor | None = None) -> float:
-    """The probability that a pixel inside of a mask has more saliency than one outside.
+    """Area under the ROC curve: the probability that a pixel inside a mask has more saliency than
+    one outside.
 
     Args:
-        saliency, mask: of the same shape; the mask in 0..1, its values weights: a pixel that is
+        saliency, mask: of the same shape; the mask in 0..1. Its values are weights: a pixel that is
             half inside counts half for each side. Equal saliency counts as half a win.
-        within: likewise, which pixels count at all; None for all.
+        within: weights in 0..1 of the pixels; None: all count.
 
     Returns:
-        0..1, 0.5 by chance; nan if all or nothing is inside.
+        0..1, 0.5 by chance; nan if everything or nothing is inside.
+
+    >>> auc(torch.tensor([0.9, 0.2, 0.5]), torch.tensor([1.0, 0.0, 0.0]))
+    1.0
     """
+    # sklearn.metrics.roc_auc_score gives the same number (a test compares), but has no soft masks:
+    # every pixel would have to be passed twice, which takes 6 to 16 times as long.
     values = saliency.flatten().double().cpu().numpy()
     inside = mask.flatten().double().cpu().numpy()
     counted = 1.0 if within is None else within.flatten().double().cpu().numpy()
@@ -128,22 +141,6 @@ def auc(saliency: Tensor, mask: Tensor, within: Tensor | None = None) -> float:
 
 
 def share(saliency: Tensor, mask: Tensor) -> float:
-    """Of all saliency, the share inside of a mask; that of the mask's area where there is none."""
+    """The share of all saliency inside a mask; the area of the mask if there is no saliency."""
     total = float(saliency.sum())
     return float((saliency * mask).sum()) / total if total > 0 else float(mask.mean())
-
-
-def maps_of(watcher: Watcher, batch: Batch, name: str, make: Callable[[], Tensor]) -> Tensor:
-    """Maps of views of a batch that several measures ask for, encoded once; as `Watcher.once`.
-
-    Raises:
-        NoMapsError: the encoder has none.
-    """
-    return watcher.keep(batch, f"maps of {name}", lambda: watcher.maps(make()))
-
-
-def frozen(watcher: Watcher, batch: Batch) -> Tensor:
-    """Centre views that show their middle frame all the time."""
-    view = watcher.centre(batch)
-    middle = view.shape[2] // 2
-    return view[:, :, middle : middle + 1].expand_as(view)

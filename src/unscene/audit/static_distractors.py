@@ -1,12 +1,11 @@
-"""The clips of DSM paper, Figure 6, made of a video's own motion and of another's stills.
+"""Static distractors: a cut-out from another video that stands still in a clip.
 
-    static    the middle frame all the time: the scene and the things, and no motion
-    paste     what moves in another video, cut out at its middle frame, stands still in the clip
-    noise     half the clip, half another video's middle frame: a still pattern over everything
+    cut_out   what moves in the donor, at its middle frame: picture and mask
+    paste     lay it, still, over all frames of another clip
 
-The paper pastes a person and takes any frame. Here the thing is cut out by its motion, as no model
-segments anything, and laid where the clip itself moves least, so that saliency on it is not owed to
-something that moves behind it [ours].
+Source: DSM paper, Figure 6. Deviations: the paper pastes a person from any frame. Here the object
+is segmented by its motion, as the audit uses no segmentation model, and is pasted where the clip
+moves least, so that saliency on it is not caused by motion behind it.
 """
 
 from __future__ import annotations
@@ -15,19 +14,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SMALLEST, LARGEST = 0.003, 0.25  # share of the picture that a thing to paste may have
-_NEAR = 0.001  # of two places where as little moves, the one nearer to the thing's own
+SMALLEST, LARGEST = 0.003, 0.25  # share of the picture that an object to paste may cover
+_NEAR = 0.001  # penalty on distance: of places that move equally little, prefer the nearest
 
 
 def cut_out(view: Tensor, mask: Tensor) -> tuple[Tensor, Tensor] | None:
-    """What moves in a clip, at its middle frame.
+    """Cut out what moves in a clip, at its middle frame.
 
     Args:
         view: float (C, T, h, w).
-        mask: (T, h, w) in 0..1, what moves, as `moving.Moving.mask`.
+        mask: (T, h, w) in 0..1, what moves, see `moving.Moving`.
 
     Returns:
-        The frame (C, h, w) and the mask in it (h, w); None if too little or too much moves in it.
+        The frame (C, h, w) and the mask of the object (h, w); None if too little or too much
+        moves in it.
     """
     middle = view.shape[1] // 2
     area = float(mask[middle].mean())
@@ -37,15 +37,15 @@ def cut_out(view: Tensor, mask: Tensor) -> tuple[Tensor, Tensor] | None:
 
 
 def paste(view: Tensor, mask: Tensor, frame: Tensor, thing: Tensor) -> tuple[Tensor, Tensor]:
-    """Lay a thing, still, over a whole clip, where the clip moves least.
+    """Paste an object, still, over a whole clip, where the clip moves least.
 
     Args:
         view: float (C, T, h, w).
         mask: (T, h, w), what moves in it.
-        frame, thing: of `cut_out` from another clip of the same size.
+        frame, thing: picture and mask from `cut_out`, of another clip of the same size.
 
     Returns:
-        The clip (C, T, h, w) and where the thing lies, (h, w) in 0..1.
+        The clip (C, T, h, w) and the mask of the object in it, (h, w) in 0..1.
     """
     down, across = _calmest(mask.amax(dim=0), thing)
     where = thing.roll((down, across), (0, 1))
@@ -54,8 +54,7 @@ def paste(view: Tensor, mask: Tensor, frame: Tensor, thing: Tensor) -> tuple[Ten
 
 
 def _calmest(moves: Tensor, thing: Tensor) -> tuple[int, int]:
-    """By how many pixels (down, across) to move a thing within the frame, so that it covers the
-    least of what moves."""
+    """The shift (down, across) in pixels at which an object covers least of what moves."""
     rows, columns = (thing.amax(dim=d).nonzero()[:, 0] for d in (1, 0))
     top, left = int(rows[0]), int(columns[0])
     box = thing[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1]

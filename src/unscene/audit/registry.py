@@ -1,0 +1,81 @@
+"""Measures by name: found by lying in the folder `measures`, or named as package.module:Class."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import sys
+from collections.abc import Sequence
+from functools import cache
+
+from unscene.audit import measures as folder
+from unscene.audit.measures.base import Measure
+from unscene.errors import UnsceneError, describe_unknown
+
+
+@cache
+def known_measures() -> dict[str, type[Measure]]:
+    """The measures of the package by name, in the order of the report."""
+    found = []
+    for module in pkgutil.iter_modules(folder.__path__):
+        if module.name != "base":
+            found += _own_measures(f"{folder.__name__}.{module.name}")
+    return {kind.name: kind for kind in sorted(found, key=lambda kind: kind.order)}
+
+
+def find_measures(names: Sequence[str]) -> list[type[Measure]]:
+    """Find measures by name, or by package.module:Class; in the order of the report.
+
+    Raises:
+        UnsceneError: no such measure, two of one name, or none at all.
+    """
+    known = known_measures()
+    if not names:
+        raise UnsceneError(f"no measures: choose from {', '.join(known)}")
+    kinds: dict[str, type[Measure]] = {}
+    for name in names:
+        kind = _import_measure(name) if ":" in name else known.get(name)
+        if kind is None:
+            raise UnsceneError(
+                f"{describe_unknown('measure', name, known)}, or package.module:Class"
+            )
+        if kinds.setdefault(kind.name, kind) is not kind:
+            raise UnsceneError(f"measure {name!r}: another measure is called {kind.name!r} too")
+    return sorted(kinds.values(), key=lambda kind: kind.order)
+
+
+def _own_measures(module: str) -> list[type[Measure]]:
+    """Measures that a module defines, not those it imports."""
+    return [
+        value
+        for value in vars(importlib.import_module(module)).values()
+        if isinstance(value, type) and issubclass(value, Measure) and value.__module__ == module
+    ]
+
+
+def _import_measure(text: str) -> type[Measure]:
+    module, _, name = text.partition(":")
+    # As `python -m` does: people keep their measures in the folder they work in.
+    added = os.getcwd() not in sys.path  # noqa: PTH109 - sys.path holds text
+    if added:
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UnsceneError(f"measure {text!r}: {error}; write package.module:Class") from error
+    finally:
+        if added:
+            sys.path.remove(os.getcwd())  # noqa: PTH109
+    if not (isinstance(kind, type) and issubclass(kind, Measure)):
+        raise UnsceneError(
+            f"measure {text!r}: must be a subclass of unscene.audit.measures.base.Measure"
+        )
+    lacking = [part for part in ("name", "words") if not hasattr(kind, part)]
+    lacking += sorted(kind.__abstractmethods__)
+    if lacking:
+        raise UnsceneError(
+            f"measure {text!r}: has no {' and no '.join(lacking)}, which "
+            "unscene.audit.measures.base.Measure asks for"
+        )
+    return kind
