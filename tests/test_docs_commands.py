@@ -42,7 +42,7 @@ _SHORT = "--frames 4 --stride 1 --size 32"
 SMALL = {
     "pretrain": f"--max_steps 2 --batch_size 4 --workers 0 --accelerator cpu {_SHORT}",
     "views": f"--videos 2 {_SHORT}",
-    "audit": "--videos 8 --workers 0 --device cpu",
+    "audit": "--videos 8 --workers 0 --device cpu --overwrite",
     "evaluate retrieve": "--clips 1 --workers 0 --device cpu",
     "evaluate probe": "--clips 1 --workers 0 --device cpu",
     "evaluate decouple": "--clips 1 --workers 0 --device cpu",

@@ -33,12 +33,12 @@ def flags(parser: ArgumentParser) -> None:
         "--overwrite", action="store_true", help="replace the results of an earlier audit in --out"
     )
     parser.add_argument(
-        "--label", type=str | None, help='column of the classes; default: "label" if there is one'
+        "--label", type=str | None, help='column of the classes ("label" if there is one)'
     )
     parser.add_argument(
         "--measures",
         type=list[str] | None,
-        help="only these, such as [swap,time]; also package.module:Class; default: all",
+        help="only these, such as [swap,time]; also package.module:Class. All if left out",
     )
     parser.add_argument("--videos", type=int | None, help="at most this many, chosen by the seed")
     parser.add_argument("--clips", type=int, default=1, help="clips per video")

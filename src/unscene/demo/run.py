@@ -195,6 +195,7 @@ def _report(
         catalogs["unseen"],
         list(encoders.values()),
         out=out,
+        overwrite=True,
         label="motion",
         videos=AUDITED,
         seed=seed,
