@@ -15,13 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from unscene.audit.report.charts import color
+from unscene.audit.report.charts import color, track
 from unscene.audit.result import Section
 from unscene.data.catalog import Video
 from unscene.demo.findings import Finding, headline, sentences
 from unscene.evaluate.features import Features
 from unscene.evaluate.retrieval import find_neighbors
-from unscene.html.chart import chance_line
 from unscene.html.document import paragraph, percent, prose
 from unscene.html.pictures import data_uri, film
 from unscene.results.rows import UNTRAINED
@@ -136,14 +135,9 @@ def _table(findings: Sequence[Finding]) -> str:
 
 def _cell(score: Score) -> str:
     """A number with its interval, as text and as a mark between 0 and 100 %."""
-    low, mid, high = (round(x * 100, 2) for x in (score.ci95[0], score.value, score.ci95[1]))
-    dashed = chance_line(None if score.chance is None else score.chance * 100)
-    return (
-        f"<td><b>{prose(percent(score.value))}</b> {prose(f'[{low:.0f}, {high:.0f}]')}"
-        f'<span class="track">{dashed}<i class="fill" style="width:{mid}%"></i>'
-        f'<i class="range" style="left:{low}%;width:{high - low:.2f}%"></i>'
-        f'<i class="dot" style="left:{mid}%"></i></span></td>'
-    )
+    low, high = (100 * end for end in score.ci95)
+    interval = prose(f"[{low:.0f}, {high:.0f}]")
+    return f"<td><b>{prose(percent(score.value))}</b> {interval}{track(score)}</td>"
 
 
 def examples_section(examples: Sequence[Example], findings: Sequence[Finding]) -> Section:

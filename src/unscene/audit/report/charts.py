@@ -107,6 +107,12 @@ def dot_chart(
     return _draw("dot_chart", title, note, lines, scale, place, chance_text, legend)
 
 
+def track(found: Score, *, scale: Scale = SHARES) -> str:
+    """A value with its interval and its chance as marks on a line, such as for a table cell."""
+    chance = None if found.chance is None else scale.place(found.chance)
+    return _draw("track", _line(Line("", "", found, 0), scale, 0), chance)
+
+
 def score_chart(
     words: Words, results: Results, name: str, *, hollow: str = "", legend: str = ""
 ) -> str:
