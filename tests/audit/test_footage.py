@@ -14,7 +14,7 @@ import torch
 from media import pan, texture, write
 from unscene.audit.footage import (
     Footage,
-    TempoWindows,
+    TempoClipSampler,
     center_view,
     find_distinct,
     make_augmentation,
@@ -36,7 +36,7 @@ def test_windows_lie_inside_the_video(total: int, stride: int, count: int, tmp_p
     path = write(tmp_path / "pan.mp4", pan(total))
     for number in range(count):
         rng = np.random.default_rng(0)
-        request = TempoWindows(4, stride, count).draw(total / FPS, FPS, rng, number)
+        request = TempoClipSampler(4, stride, count).draw(total / FPS, FPS, rng, number)
         plain = ShiftedClipSampler(4, stride, count).draw(total / FPS, FPS, rng, number)
         begins = {name: request.at * FPS + o[0] for name, o in request.offsets.items()}
         for name, offsets in plain.offsets.items():
@@ -62,7 +62,7 @@ def test_windows_lie_inside_the_video(total: int, stride: int, count: int, tmp_p
 
 
 def test_slow_and_fast_share_the_middle_of_the_clip() -> None:
-    request = TempoWindows(4, 4).draw(4.0, FPS, np.random.default_rng(0))
+    request = TempoClipSampler(4, 4).draw(4.0, FPS, np.random.default_rng(0))
     middles = {name: (o[0] + o[-1]) / 2 for name, o in request.offsets.items()}
     assert middles["slow"] == middles["fast"] == middles["clip"] != middles["shifted"]
 

@@ -110,7 +110,7 @@ class Footage:
         flow = partial(add_flow, source="dis", grid=max(_LEAST_GRID, spec.size))
         dataset = ClipDataset(
             self.videos,
-            TempoWindows(spec.frames, spec.stride, self.clips),
+            TempoClipSampler(spec.frames, spec.stride, self.clips),
             transforms={"clip": flow},
             seed=self.seed,
             short_side=self.short_side or 3 * spec.size,
@@ -121,10 +121,10 @@ class Footage:
 
 
 @dataclass(frozen=True)
-class TempoWindows(ShiftedClipSampler):
+class TempoClipSampler(ShiftedClipSampler):
     """`count` uniformly spaced clips, each with the other tempos; see the module docstring.
 
-    "clip" and "shifted" are those of `evaluate.decoupling_views.ShiftedClipSampler`. "slow" lies in the
+    "clip" and "shifted" are those of `decoupling_views.ShiftedClipSampler`. "slow" lies in the
     middle of "clip". "fast" lies around it, moved as far as the ends of the video require.
     """
 
