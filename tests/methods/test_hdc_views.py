@@ -67,14 +67,16 @@ def test_the_picture_names_every_view(
         page.update(words, titles=titles, views=sheets[0].views)
         path.touch()
 
-    monkeypatch.setattr(preview_module.picture_page, "draw", draw)
+    monkeypatch.setattr(preview_module.page, "draw_page", draw)
     size = {"size": 32, "frames": 4, "stride": 1, "crop_first": crop_first}
     out = tmp_path / "views.png"
     preview_module.preview(str(moving.train), out, videos=1, method="hdc", overrides=size)
     assert list(page["titles"]) == list(page["views"]) == ["anchor", "positive", "second"]
-    assert page["titles"]["second"].endswith("again" if crop_first else "alike")
+    assert page["titles"]["second"].endswith(
+        "its own crop and color" if crop_first else "the same crop and color"
+    )
     assert page["heading"] == "What HDC learns from"
-    assert "pulls both other views towards the anchor" in page["caption"]
+    assert "pulls both other views to the anchor" in page["caption"]
     assert "pushes other videos away" in page["caption"]
     assert len(page["caption"]) <= 195  # 200 fit, and real sizes are longer
 

@@ -113,11 +113,19 @@ def chosen_method(arguments: Sequence[str]) -> str:
     return RunConfig.method
 
 
-def mistyped(arguments: Sequence[str], known: Iterable[str]) -> bool:
-    """Whether a flag is neither a setting of some method nor one of the known flags."""
+def names_suffice(arguments: Sequence[str], known: Iterable[str]) -> bool:
+    """Whether the names of the flags are all that is needed: for completion, or a mistyped flag.
+
+    A flag is mistyped if it is neither a setting of some method nor one of the known flags. Only an
+    import tells what a method from outside the package reads.
+    """
+    if any(argument.startswith("--print_completion") for argument in arguments):
+        return True
+    if ":" in chosen_method(arguments):
+        return False
     names = {"help", *setting_names(), *known}
     flags = (a[2:].partition("=")[0] for a in arguments if a.startswith("--") and len(a) > 2)
-    return any(flag not in names and not flag.startswith("print_") for flag in flags)
+    return any(flag not in names for flag in flags)
 
 
 def add_method_flags(

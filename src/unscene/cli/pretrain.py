@@ -16,7 +16,7 @@ from unscene.cli.help import (
     chosen_method,
     describe_methods,
     field_defaults,
-    mistyped,
+    names_suffice,
 )
 from unscene.config import OptimizerSettings, config_of_flags, describe
 from unscene.methods.registry import check_read, find_method, setting_names
@@ -31,8 +31,7 @@ def flags(parser: ArgumentParser, arguments: Sequence[str]) -> None:
     """Add the flags: those of the run, and the settings that the chosen method reads."""
     parser.usage = "%(prog)s DATA [flags]"
     parser.add_argument("data", nargs="?", type=str | None, help=DATA)
-    completing = any(a.startswith("--print_completion") for a in arguments)
-    if completing or mistyped(arguments, (*OWN, "config", "resume")):
+    if names_suffice(arguments, (*OWN, "config", "resume")):
         # Names alone, so that a mistake is answered before torch is imported.
         _add_run_flags(parser, field_defaults(RunConfig), describe(RunConfig))
         add_all_settings(parser, _FIRST)

@@ -12,7 +12,7 @@ from unscene.cli.help import (
     add_method_flags,
     chosen_method,
     describe_methods,
-    mistyped,
+    names_suffice,
 )
 from unscene.errors import UnsceneError
 from unscene.files import expand_home
@@ -29,8 +29,7 @@ def flags(parser: ArgumentParser, arguments: Sequence[str]) -> None:
     parser.add_argument("data", type=str, help=DATA)
     parser.add_argument("--out", type=str, default="views.png", help="the picture (.png)")
     parser.add_argument("--videos", type=int, default=4, help="number of videos to draw")
-    completing = any(a.startswith("--print_completion") for a in arguments)
-    names_only = completing or mistyped(arguments, _OWN)
+    names_only = names_suffice(arguments, _OWN)
     name = RunConfig.method if names_only else chosen_method(arguments)
     methods = "" if names_only else f", one of {describe_methods()}"
     presets = "" if names_only else f": {', '.join(find_method(name).presets)}"
