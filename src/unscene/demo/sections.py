@@ -39,8 +39,8 @@ _IDEAS = {
     "is enough to tell.",
     "dsm-triplet": "a clip must be nearer to itself with a warped scene than to itself with a "
     "disturbed motion. The background does not help there.",
-    "unscene": "as DSM (Triplet); half the time, what moves is also cut out and laid over the "
-    "scene of another video. In addition, it predicts what moves after the clip.",
+    "unscene": "like DSM (Triplet), but half the time, what moves is cut out and laid over the "
+    "scene of another video. It also learns to predict what moves after the clip.",
 }
 
 
