@@ -10,7 +10,7 @@ from small_recipe import file_with
 from unscene.cli.main import main
 from unscene.errors import UnsceneError
 from unscene.methods.registry import resolve
-from unscene.reproduce.recipe import Recipe, markdown, read_recipe
+from unscene.reproduce.recipe import Recipe, format_markdown, read_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "recipes").glob("*.yaml"))
@@ -71,7 +71,7 @@ def test_every_row_of_the_papers_tables_has_a_recipe_and_a_line_in_the_docs() ->
     assert by_name["table4-all"].published == by_name["table1-dsm-i3d"].published
     assert by_name["table4-moco"].published == by_name["table1-moco-i3d"].published
     docs = (ROOT / "docs" / "recipes.md").read_text()
-    missing = [line for line in markdown(recipes).splitlines() if line not in docs]
+    missing = [line for line in format_markdown(recipes).splitlines() if line not in docs]
     assert not missing, "docs/recipes.md is not the recipes' own table (recipe.markdown)"
 
 
@@ -93,7 +93,7 @@ def test_every_row_of_the_papers_tables_has_a_recipe_and_a_line_in_the_docs() ->
          "evaluate: stage 1 'finetune': must be a table"),
         ("finetune, data: ucf101", "finetune, data: ucf", "stage 1: data 'ucf': is none of ucf101"),
         ("protocol: finetune", "protocol: probe", "protocol 'probe': is none of finetune"),
-        ("splits: [1, 3], ", "", "stage 1: splits None: must be a list of the splits"),
+        ("splits: [1, 3], ", "", "stage 1: splits None: must be a list of splits"),
         ("splits: [1, 3]", "splits: 3", "stage 1: splits 3: must be"),
         ("splits: [1, 3]", "splits: [1, 4]", "splits [1, 4]: must be"),
         ("batch_size: 4", "batchsize: 4", "stage 1: unknown setting 'batchsize'"),
@@ -103,7 +103,7 @@ def test_every_row_of_the_papers_tables_has_a_recipe_and_a_line_in_the_docs() ->
          "protocol: finetune, data: ucf101, splits: [3]",
          "stage 2 would share the folder ucf101-finetune-3 with stage 1"),
         ("pretrain: {data: ucf101, method: moco, encoder: r3d-narrow, batch_size: 8}\n", "",
-         "stage 1: there is nothing to measure, the recipe having no pretrain"),
+         "stage 1: there is no encoder to evaluate, because the recipe has no pretrain"),
     ],
 )  # fmt: skip
 def test_mistakes_name_file_key_value_and_remedy(
@@ -127,7 +127,7 @@ def test_markdown_keeps_the_order_of_the_papers_and_tables() -> None:
         Recipe("b", "dsm", 2, "B", {"r1": 1.0}, {}, ()),
         Recipe("a", "dsm", 1, "A", {"x": 2.0}, {}, ()),
     ]
-    lines = markdown(some).splitlines()
+    lines = format_markdown(some).splitlines()
     assert lines[2:] == [
         "| `recipes/a.yaml` | DSM, 1 | A | x 2.0 | |",
         "| `recipes/b.yaml` | DSM, 2 | B | r1 1.0 | |",

@@ -20,7 +20,7 @@ from unscene.encoders import VideoEncoder, create_encoder, registry
 from unscene.errors import UnsceneError
 from unscene.reproduce import run as file_of_reproduce
 from unscene.reproduce.recipe import read_recipe
-from unscene.reproduce.run import means, reproduce
+from unscene.reproduce.run import average_splits, reproduce
 from unscene.results.rows import Row
 from unscene.results.tables import collect_rows
 from unscene.train.config import RunConfig
@@ -180,7 +180,7 @@ def test_the_mean_over_splits() -> None:
                    test={"protocol": "finetune"})  # fmt: skip
 
     parts = [row("ucf101-1-test", 0.2), row("ucf101-2-test", 0.3), row("ucf101-3-test", 0.7)]
-    (mean,) = means([*parts, row("hmdb51-1-test", 0.9)])
+    (mean,) = average_splits([*parts, row("hmdb51-1-test", 0.9)])
     assert (mean.data, mean.metric, mean.splits) == ("ucf101", "finetune_top1", 3)
     assert mean.value == pytest.approx(0.4)
     assert mean.ci95 == pytest.approx((0.3, 0.6))

@@ -19,6 +19,10 @@ ENCODERS = (
     *("c3d", "i3d", "r2d-narrow", "r2d10", "r2d18", "r2plus1d10", "r2plus1d18", "r2plus1d26"),
     *("r3d-narrow", "r3d10", "r3d18", "r3d26", "r3d34", "s3dg"),
 )
+ENCODER = (
+    "saved run, name of an architecture (untrained), hf:FOLDER or package.module:factory; "
+    "NAME=... names it in the results"
+)
 DEVICE = "auto, cpu, cuda, cuda:1 ..."
 WORKERS = "processes that read videos; 0: this one"
 

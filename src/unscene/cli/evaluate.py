@@ -1,4 +1,4 @@
-"""`unscene evaluate`: numbers of an encoder, by one of four protocols."""
+"""`unscene evaluate`: scores of an encoder, by one of four protocols."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
-from unscene.cli import DATA, DEVICE, WORKERS, placed
+from unscene.cli import DATA, DEVICE, ENCODER, WORKERS, placed
 from unscene.cli.help import add_groups, command_parser, field_defaults, plain
 from unscene.files import expand_home
 
-HELP = "retrieval, probes, fine-tuning and decoupling score of an encoder"
+HELP = "evaluate an encoder: retrieval, probes, fine-tuning, decoupling score"
 
 _PROTOCOLS = {
-    "retrieve": "is a video of the same class among the nearest?",
-    "probe": "logistic regression and nearest neighbours on frozen features",
-    "finetune": "train everything on some labels, then test",
-    "decouple": "without labels: is the same motion nearer than the same scene?",
+    "retrieve": "retrieval: is a video of the same class among the nearest?",
+    "probe": "logistic regression and nearest neighbors on frozen features",
+    "finetune": "train encoder and classifier on some labels, then test",
+    "decouple": "decoupling score, without labels: is the same motion nearer than the same scene?",
 }
 
-_GROUPS = {  # flags of a fine-tuning
-    "to begin with": (
+_GROUPS = {  # flags of fine-tuning
+    "to start with": (
         *("train", "encoder", "out", "label", "labels", "preset", "epochs", "batch_size", "lr"),
         *("seed", "workers"),
     ),
@@ -29,8 +29,8 @@ _GROUPS = {  # flags of a fine-tuning
         *("validation", "min_steps", "max_steps", "save_every", "threads", "precision"),
         *("devices", "accelerator", "sync_batchnorm", "encoder_options"),
     ),
-    "what is read": ("frames", "stride", "size", "short_side", "clips", "augmentation"),
-    "optimiser": (
+    "clips": ("frames", "stride", "size", "short_side", "clips", "augmentation"),
+    "optimizer": (
         *("optimizer", "momentum", "nesterov", "weight_decay", "clip_gradient", "dropout"),
         *("schedule", "drops", "drop_factor", "warmup"),
     ),
@@ -56,48 +56,47 @@ def run(values: Namespace) -> None:
         chance = "" if row.chance is None else f"  chance {row.chance:.3f}"
         measured = f"{row.value:.3f}  [{low:.3f}, {high:.3f}]  n = {row.n}"
         print(f"{row.metric:<{width}}  {measured}{chance}")
-    if values.protocol != "finetune" and given.out:  # that one has told of its folder
+    if values.protocol != "finetune" and given.out:  # fine-tuning has printed its folder
         print(f"rows: {expand_home(given.out)}")
 
 
 def _frozen_flags(parser: ArgumentParser, protocol: str) -> None:
-    what = {"retrieve": "what is searched for", "probe": "what is tested"}
-    parser.add_argument("data", type=str, help=f"{what.get(protocol, 'what is shown')}: {DATA}")
-    parser.add_argument(
-        "--encoder",
-        type=str,
-        help="folder, .safetensors or .json; or a name such as r3d18: untrained, to compare with",
-        required=True,
-    )
+    role = {"retrieve": "queries", "probe": "test videos", "decouple": "videos"}[protocol]
+    parser.add_argument("data", type=str, help=f"{role}: {DATA}")
+    parser.add_argument("--encoder", type=str, help=ENCODER, required=True)
     if protocol == "retrieve":
         parser.add_argument("--train", type=str | None, help="gallery; without it, leave one out")
         parser.add_argument(
             "--mode",
             type=str,
             default="video",
-            help="video: the mean feature of --clips windows; clip: every window for itself",
+            help="video: one feature per video, the mean over --clips; clip: one feature per clip",
         )
         parser.add_argument(
-            "--apart", type=str | None, help="never match videos of one value in this column"
+            "--apart",
+            type=str | None,
+            help="do not compare videos with equal values in this column",
         )
     if protocol == "probe":
         parser.add_argument("--train", type=str | None, help="training set")
-        parser.add_argument("--group", type=str | None, help="choose by whole groups of a column")
+        parser.add_argument(
+            "--group", type=str | None, help="column whose groups are validated whole"
+        )
     if protocol != "decouple":
         parser.add_argument("--label", type=str, default="label", help="column of the classes")
         parser.add_argument(
             "--short_side", type=int, default=0, help="shrink larger frames while reading; 0: never"
         )
     clips = 1 if protocol == "decouple" else 10
-    parser.add_argument("--clips", type=int, default=clips, help="windows a video")
+    parser.add_argument("--clips", type=int, default=clips, help="clips per video")
     parser.add_argument("--workers", type=int, default=2, help=WORKERS)
-    parser.add_argument("--batch_size", type=int, default=16, help="windows in a batch")
+    parser.add_argument("--batch_size", type=int, default=16, help="clips per batch")
     parser.add_argument("--device", type=str, default="auto", help=DEVICE)
     parser.add_argument(
         "--out",
         type=str | None,
-        help="add the rows to this .jsonl file; only those of the same encoder, videos and settings"
-        " are replaced",
+        help="add the rows to this .jsonl file; rows of the same encoder, videos and settings are "
+        "replaced",
     )
 
 

@@ -1,4 +1,4 @@
-"""`unscene reproduce`: one row of a paper's table."""
+"""`unscene reproduce`: run the recipe of one row of a paper's table."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from unscene.config import describe
 from unscene.files import expand_home
 from unscene.train.config import RunConfig
 
-HELP = "one row of a paper's table, from the data to the numbers"
+HELP = "reproduce one row of a paper's table: pre-train, then evaluate"
 _OPTIONS = (
     *("workers", "threads", "devices", "accelerator", "precision", "sync_batchnorm"),
     "short_side",
 )
-# Where a recipe's trainings are not all that they are about.
+# Texts of flags that also affect retrieval, or only training.
 _HERE = {
-    "devices": 'number of devices, or "auto"; they share the paper\'s batch, which must divide by '
-    "their number. What was begun needs as many as it began with. A retrieval takes one",
-    "accelerator": 'what computes, retrievals too; "auto" is a GPU where there is one',
-    "precision": 'of the trainings; "auto" is bf16 on a GPU and fp32 on a CPU',
+    "devices": 'number of devices, or "auto"; they share the paper\'s batch, which must be '
+    "divisible by their number. A resumed run needs as many as before. Retrieval takes one",
+    "accelerator": 'device for training and retrieval; "auto" is a GPU if there is one',
+    "precision": 'of the training; "auto" is bf16 on a GPU and fp32 on a CPU',
 }
 
 
 def flags(parser: ArgumentParser) -> None:
-    parser.add_argument("recipe", type=str, help="a file of recipes/")
+    parser.add_argument("recipe", type=str, help="a file in recipes/")
     for name in ("ucf101", "hmdb51", "kinetics"):
-        parser.add_argument(f"--{name}", type=str | None, help="folder of its videos and lists")
-    parser.add_argument("--out", type=str | None, help="folder (default: runs/NAME)")
+        text = f"folder of {name}, with its videos and official lists"
+        parser.add_argument(f"--{name}", type=str | None, help=text)
+    parser.add_argument("--out", type=str | None, help="folder of the run (default: runs/NAME)")
     parser.add_argument(
-        "--dry_run", action="store_true", help="two steps on tiny clips: does everything run?"
+        "--dry_run",
+        action="store_true",
+        help="check that everything runs: two steps on tiny clips",
     )
     texts, hints = describe(RunConfig) | _HERE, get_type_hints(RunConfig)
     for name in _OPTIONS:
@@ -41,10 +44,9 @@ def flags(parser: ArgumentParser) -> None:
 def run(values: Namespace) -> None:
     from unscene.reproduce.recipe import DATASETS, read_recipe
 
-    recipe = read_recipe(
-        expand_home(values.recipe)
-    )  # before torch is there: a mistake shows at once
-    from unscene.reproduce.run import means, reproduce
+    # Before torch is imported, so that a mistake shows at once.
+    recipe = read_recipe(expand_home(values.recipe))
+    from unscene.reproduce.run import average_splits, reproduce
 
     ending = "-dry" if values.dry_run else ""
     given = values.as_dict()
@@ -56,15 +58,15 @@ def run(values: Namespace) -> None:
         options={name: given[name] for name in _OPTIONS},
         dry=values.dry_run,
     )
-    if not rows:  # not the first process: that one speaks
+    if not rows:  # only the first process has them
         return
     print(f"\n{recipe.row}. Published, %: {recipe.published}")
     for row in rows:
         print(_line(row.split, row.metric, row.value, row.ci95))
-    for mean in means(rows):
+    for mean in average_splits(rows):
         data = f"{mean.data}, mean of {mean.splits}"
         print(_line(data, mean.metric, mean.value, mean.ci95))
-    print(f"numbers: {out} (results.jsonl of each stage; `unscene results {out}` draws tables)")
+    print(f"rows: {out} (results.jsonl of each stage; `unscene results {out}` makes tables)")
 
 
 def _line(data: str, metric: str, value: float, ci95: tuple[float, float]) -> str:

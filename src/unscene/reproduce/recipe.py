@@ -1,15 +1,15 @@
-"""A recipe's file: which row of which table, and what it takes to measure it. Imports no torch.
+"""Recipe files: a row of a paper's table, and how to reproduce it. Imports no torch.
 
-    paper: dsm                  or cmd, hdc; dsm if left out
+    paper: dsm                  or cmd, hdc; dsm is the default
     table: 1                    of the paper
     row: DSM, C3D, pre-trained on UCF101
     published: {ucf101: 70.3, hmdb51: 40.5}           percent
-    pretrain: {data: ucf101, method: dsm, ...}        as `unscene pretrain --config` takes it
+    pretrain: {data: ucf101, method: dsm, ...}        as for `unscene pretrain --config`
     evaluate:
       - {protocol: finetune, data: ucf101, splits: [1, 2, 3], preset: paper, ...}
       - {protocol: retrieve, data: hmdb51, splits: [1], mode: clip}
 
-Every batch_size is the paper's: of all devices together, in pre-training and fine-tuning.
+Every batch_size is the paper's: that of all devices together, in pre-training and fine-tuning.
 """
 
 from __future__ import annotations
@@ -28,19 +28,23 @@ DATASETS = ("ucf101", "hmdb51", "kinetics")
 PAPERS = ("dsm", "cmd", "hdc")
 PROTOCOLS = ("finetune", "retrieve")
 _TABLE = {"table", "row", "published", "evaluate"}
-_STAGE = {"protocol", "data", "splits"}  # of a stage, whatever the protocol
-_RETRIEVE = {"mode", "clips", "label", "apart", "batch_size"}  # what a retrieval can be given
+_STAGE = {"protocol", "data", "splits"}  # in stages of every protocol
+_RETRIEVE = {"mode", "clips", "label", "apart", "batch_size"}  # settings of retrieval
 _SPLITS = (1, 2, 3)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a recipe's file says; see the head of this module.
+    """The content of a recipe file; see the head of this module.
 
     Attributes:
-        name: of the file, without its ending.
-        pretrain: settings of the pre-training; empty: the row has none.
-        evaluate: the stages, each with its protocol, data and splits.
+        name: of the file, without its suffix.
+        paper: "dsm", "cmd" or "hdc".
+        table: number of the table in the paper.
+        row: what the table calls the row.
+        published: the paper's top-1 accuracy or recall@1 in percent, by dataset.
+        pretrain: settings of the pre-training; empty for a row without any.
+        evaluate: the stages, each with its protocol, data, splits and settings.
     """
 
     name: str
@@ -53,27 +57,31 @@ class Recipe:
 
     @property
     def needs(self) -> list[str]:
-        """The datasets it reads."""
+        """Names of the datasets that it reads."""
         stages = [self.pretrain] if self.pretrain else []
         return list(dict.fromkeys(stage["data"] for stage in [*stages, *self.evaluate]))
 
 
-def folder(stage: dict[str, Any], split: int) -> str:
-    """Name of the folder that a stage's split is measured in."""
+def name_folder(stage: dict[str, Any], split: int) -> str:
+    """Name the folder for one split of a stage.
+
+    >>> name_folder({"data": "hmdb51", "protocol": "retrieve", "mode": "clip"}, 1)
+    'hmdb51-retrieve-clip-1'
+    """
     mode = [stage.get("mode", "video")] if stage["protocol"] == "retrieve" else []
     return "-".join([stage["data"], stage["protocol"], *mode, str(split)])
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """Read a recipe's file.
+    """Read and check a recipe file.
 
     Raises:
-        UnsceneError: it cannot be read, lacks a part, or a part cannot be what it says; names the
-            file, the key and the value.
+        UnsceneError: the file cannot be read, a part is missing, or a value cannot be right; names
+            the file, the key and the value.
     """
     path = Path(path)
     if not path.exists():
-        raise UnsceneError(_no_recipe(path))
+        raise UnsceneError(_describe_missing(path))
     content = read_table(path)
     if not set(content) >= _TABLE:
         raise UnsceneError(f"{path}: a recipe is a YAML table with {', '.join(sorted(_TABLE))}")
@@ -97,11 +105,12 @@ def read_recipe(path: str | Path) -> Recipe:
         where = f"evaluate: stage {number}"
         check.stage(where, stage, pretrained=bool(pretrain))
         for split in stage["splits"]:
-            first = taken.setdefault(folder(stage, split), number)
+            folder = name_folder(stage, split)
+            first = taken.setdefault(folder, number)
             if first != number:
                 raise UnsceneError(
-                    f"{path}: {where} would share the folder {folder(stage, split)} with stage "
-                    f"{first}; make it a recipe of its own"
+                    f"{path}: {where} would share the folder {folder} with stage {first}; make it "
+                    "a recipe of its own"
                 )
     return Recipe(
         path.stem,
@@ -114,17 +123,19 @@ def read_recipe(path: str | Path) -> Recipe:
     )
 
 
-def _no_recipe(path: Path) -> str:
+def _describe_missing(path: Path) -> str:
     known = {one.stem: str(one) for one in sorted(Path("recipes").glob("*.yaml"))}
-    said = f"{path}: no such recipe; give the path of a file, such as recipes/table1-dsm-c3d.yaml"
+    message = (
+        f"{path}: no such recipe; give the path of a file, such as recipes/table1-dsm-c3d.yaml"
+    )
     if path.stem in known:
         return f"{path}: no such recipe; did you mean {known[path.stem]}?"
-    return f"{said}. In recipes/ there are {', '.join(known)}" if known else said
+    return f"{message}. In recipes/ there are {', '.join(known)}" if known else message
 
 
 @dataclass(frozen=True)
 class _Checks:
-    """Each raises UnsceneError naming the file, the key and the value."""
+    """Checks of values; each raises UnsceneError with the file, the key and the value."""
 
     path: Path
 
@@ -142,28 +153,28 @@ class _Checks:
         return dict(value)
 
     def settings(self, key: str, build: Callable[[dict[str, Any]], Any], given: Any) -> None:
-        """That a training can be built of what is given."""
+        """Check that the settings make a configuration."""
         try:
             build(given)
         except UnsceneError as error:
             raise UnsceneError(f"{self.path}: {key}: {error}") from error
 
     def stage(self, key: str, stage: Any, *, pretrained: bool) -> None:
-        """A stage of `evaluate`."""
+        """Check a stage of `evaluate`."""
         self.table(key, stage)
         self.one_of(f"{key}: data", stage.get("data"), DATASETS)
         self.one_of(f"{key}: protocol", stage.get("protocol"), PROTOCOLS)
-        remedy = "must be a list of the splits to measure, such as [1, 2, 3]"
+        remedy = "must be a list of splits, such as [1, 2, 3]"
         self.that(f"{key}: splits", stage.get("splits"), _splits, remedy)
         given = {name: value for name, value in stage.items() if name not in _STAGE}
         if not pretrained and not (stage["protocol"] == "finetune" and "encoder" in given):
             raise UnsceneError(
-                f"{self.path}: {key}: there is nothing to measure, the recipe having no pretrain; "
-                "add one, or fine-tune a new encoder (encoder: c3d)"
+                f"{self.path}: {key}: there is no encoder to evaluate, because the recipe has "
+                "no pretrain; add it, or fine-tune a new encoder (encoder: c3d)"
             )
         if stage["protocol"] == "finetune":
-            places = {"data": "test", "train": "train", "encoder": "pretrain"}
-            self.settings(key, finetune_config.build, places | given)
+            required = {"data": "test", "train": "train", "encoder": "pretrain"}
+            self.settings(key, finetune_config.build, required | given)
         elif unknown := sorted(set(given) - _RETRIEVE):
             known = ", ".join(sorted(_RETRIEVE))
             raise UnsceneError(
@@ -188,8 +199,8 @@ def _splits(value: Any) -> bool:
     return known and bool(value) and len(set(value)) == len(value)
 
 
-def markdown(recipes: Sequence[Recipe]) -> str:
-    """The recipes as a table, the published numbers beside a column for measured ones."""
+def format_markdown(recipes: Sequence[Recipe]) -> str:
+    """Format recipes as a Markdown table, with an empty column for measured numbers."""
     lines = [
         "| recipe | paper, table | row | published, % | measured, % |",
         "|---|---|---|---|---|",

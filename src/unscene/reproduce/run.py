@@ -1,11 +1,11 @@
-"""One row of a paper's table, from the data to the numbers, in one call; `recipe` says what it is.
+"""Reproduce one row of a paper's table: a recipe and datasets in, rows of results out.
 
     OUT/pretrain/                  the pre-training (see train.pretrain), unless the row has none
     OUT/ucf101-finetune-1/ ...     one folder for every stage and split
-    OUT/.../results.jsonl          its numbers, one row each
+    OUT/.../results.jsonl          its rows
 
-Called again it goes on where it was stopped, and does nothing twice: a stage that has its
-results.jsonl is finished, and its numbers are read from there.
+A second call continues where the first was stopped, and repeats nothing: a stage with a
+results.jsonl is finished, and its rows are read from there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from unscene.evaluate.finetuning import config as finetune_config
 from unscene.evaluate.finetuning.config import FinetuneConfig
 from unscene.evaluate.finetuning.run import finetune
 from unscene.evaluate.run import evaluate
-from unscene.reproduce.recipe import Recipe, folder
+from unscene.reproduce.recipe import Recipe, name_folder
 from unscene.results.rows import Row, read_rows
 from unscene.train import config as pretrain_config
 from unscene.train import engine
@@ -42,18 +42,18 @@ RESULTS = "results.jsonl"
 _DRY_PRETRAIN = {"max_steps": 2, "batch_size": 2, "queue": 8, "workers": 0, "motion_frames": 2}
 _DRY_FINETUNE = {"max_steps": 2, "batch_size": 2, "clips": 1, "workers": 0, "min_steps": 0}
 _DEFAULTS = {"mode": "video", "clips": 10, "label": "label", "apart": None}  # of `evaluate`
-_DEVICE = {"auto": "auto", "cpu": "cpu", "gpu": "cuda"}  # of a retrieval, by accelerator
+_DEVICE = {"auto": "auto", "cpu": "cpu", "gpu": "cuda"}  # for retrieval, by accelerator
 
 
 @dataclass(frozen=True)
-class Run:
-    """A recipe with all that it needs to be run.
+class RecipeRun:
+    """A recipe with everything that is needed to run it.
 
     Attributes:
         recipe: what to run.
-        roots: by dataset, the folder of its videos and lists (see `video.official`).
+        roots: by dataset, the folder of its videos and lists (see `data.official`).
         out: folder of the run.
-        options: of the trainings, by the names of `train.config`; those given only.
+        options: settings of training that replace defaults, by the names of `train.config`.
         dry: two steps of each training on tiny clips.
     """
 
@@ -65,20 +65,21 @@ class Run:
 
     @property
     def pretrained(self) -> Path:
+        """Folder of the pre-training."""
         return self.out / "pretrain"
 
     def part(self, name: str, split: int, part: str) -> str:
-        """A part of a dataset as DATA."""
+        """DATA for the "train" or "test" part of a dataset."""
         if name == "kinetics":
             return f"kinetics-{'train' if part == 'train' else 'val'}:{self.roots[name]}"
         return f"{name}-{split}-{part}:{self.roots[name]}"
 
     def stages(self, protocol: str) -> Iterator[tuple[dict[str, Any], int, Path]]:
-        """The stages of a protocol with each of their splits, and its folder."""
+        """Stages of a protocol: (stage, split, folder) for each of their splits."""
         for stage in self.recipe.evaluate:
             if stage["protocol"] == protocol:
                 for split in stage["splits"]:
-                    yield stage, split, self.out / folder(stage, split)
+                    yield stage, split, self.out / name_folder(stage, split)
 
 
 def reproduce(
@@ -89,26 +90,26 @@ def reproduce(
     options: Mapping[str, Any] | None = None,
     dry: bool = False,
 ) -> list[Row]:
-    """Run a recipe.
+    """Run a recipe, or continue to.
 
     Args:
         recipe: what to run.
-        roots: by dataset, the folder of its videos and lists (see `video.official`).
+        roots: by dataset, the folder of its videos and lists (see `data.official`).
         out: folder of the run.
-        options: devices, workers, precision ... of the trainings. Its batches are the paper's
-            however many devices share them, so that steps and learning rate are, too. What does
-            change numbers a little: `precision`, `short_side`, `sync_batchnorm`, and without that
-            the number of devices, each normalising by its own clips. Retrievals take one device,
+        options: devices, workers, precision ... of training. Batches are the paper's whatever the
+            number of devices that share them, and so are steps and learning rates. These change
+            results slightly: `precision`, `short_side`, `sync_batchnorm` and, without that, the
+            number of devices, each of which normalizes by its own clips. Retrieval takes one device
             of the kind of `accelerator`, in fp32.
-        dry: two steps of each training on tiny clips: does everything run? The numbers mean
-            nothing.
+        dry: two steps of each training on tiny clips, to check that everything runs. The numbers
+            mean nothing.
 
     Returns:
-        The rows of all stages, fine-tunings first; in all processes but the first none.
+        The rows of all stages, fine-tuning first; in all processes but the first, none.
 
     Raises:
-        UnsceneError: a dataset that the recipe needs has no folder, a batch that the devices cannot
-            share alike, OUT holds numbers of other settings, or what the stages raise.
+        UnsceneError: a dataset of the recipe has no folder, the devices cannot share a batch
+            equally, OUT holds rows of other settings, or an error of a stage.
     """
     missing = [name for name in recipe.needs if not roots.get(name)]
     if missing:
@@ -116,8 +117,8 @@ def reproduce(
         raise UnsceneError(f"{recipe.name} needs {' and '.join(missing)}: give {flags}")
     given = {key: value for key, value in (options or {}).items() if value is not None}
     folders = {name: str(files.expand_home(root)) for name, root in roots.items() if root}
-    run = Run(recipe, folders, out, given, dry)
-    # All settings before the first step: what cannot be trained should show at once.
+    run = RecipeRun(recipe, folders, out, given, dry)
+    # Check all settings before the first step: a mistake should show at once.
     pretraining = _pretraining(run)
     tunings = {
         place: _tuning(run, stage, split, place) for stage, split, place in run.stages("finetune")
@@ -132,7 +133,7 @@ def reproduce(
             rows += _rows(place / RESULTS)
         else:
             rows += finetune(config, resume=(place / CHECKPOINT).exists())
-    # One process makes a retrieval, when no training is left that others would have to wait for.
+    # Retrieval runs in one process, after all training, so that no other has to wait for it.
     if not engine.is_first_process():
         return []
     for stage, split, place in run.stages("retrieve"):
@@ -141,14 +142,16 @@ def reproduce(
 
 
 @dataclass(frozen=True)
-class Mean:
-    """A metric over several splits of a dataset.
+class SplitMean:
+    """The mean of a metric over several splits of a dataset.
 
     Attributes:
+        data: name of the dataset.
+        metric: as in the rows.
         value: the mean of the splits' values.
-        ci95: the means of the ends of their intervals: what their videos leave open, were the
-            splits' errors all one error. Never too narrow; the splits share videos.
-        splits: how many.
+        ci95: the means of the ends of their confidence intervals. This is the interval of the mean
+            if the splits' errors are fully correlated, and never too narrow: splits share videos.
+        splits: number of splits.
     """
 
     data: str
@@ -158,14 +161,14 @@ class Mean:
     splits: int
 
 
-def means(rows: Sequence[Row]) -> list[Mean]:
-    """The mean over splits, which is what papers publish, where rows are of more than one."""
+def average_splits(rows: Sequence[Row]) -> list[SplitMean]:
+    """Average rows over splits, as papers do; only where there is more than one split."""
     groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
         data = re.sub(r"-[123]-\w+$", "", row.split)
         groups[data, row.metric, row.test["protocol"], row.test.get("mode")].append(row)
     return [
-        Mean(
+        SplitMean(
             data,
             metric,
             sum(row.value for row in group) / len(group),
@@ -180,7 +183,7 @@ def means(rows: Sequence[Row]) -> list[Mean]:
     ]
 
 
-def _pretraining(run: Run) -> RunConfig | None:
+def _pretraining(run: RecipeRun) -> RunConfig | None:
     if not run.recipe.pretrain:
         return None
     settings = {**run.recipe.pretrain, **run.options, "out": str(run.pretrained)}
@@ -193,7 +196,7 @@ def _pretraining(run: Run) -> RunConfig | None:
     return replace(config, settings=replace(config.settings, batch_size=batch))
 
 
-def _tuning(run: Run, stage: dict[str, Any], split: int, place: Path) -> FinetuneConfig:
+def _tuning(run: RecipeRun, stage: dict[str, Any], split: int, place: Path) -> FinetuneConfig:
     settings = {key: stage[key] for key in stage if key not in ("protocol", "splits")}
     train, test = (run.part(stage["data"], split, part) for part in ("train", "test"))
     encoder = stage.get("encoder", str(run.pretrained))
@@ -209,10 +212,10 @@ def _tuning(run: Run, stage: dict[str, Any], split: int, place: Path) -> Finetun
 
 
 def _share(batch: int, config: RunConfig | FinetuneConfig, what: str) -> int:
-    """Each device's part of a batch: of the devices that there are, or that the run began with.
+    """The part of a batch for each device: of those available, or of those the run was started on.
 
-    A run that was begun keeps its parts, so that it compares equal to itself where it is finished;
-    one that is not finished says by itself how many devices it needs.
+    A run that was started keeps its number of devices, so that its settings compare equal once it
+    is finished. If it is not finished, resuming it says how many devices it needs.
     """
     processes = count_processes(config.devices, config.accelerator)
     checkpoint = Path(config.out) / CHECKPOINT
@@ -233,13 +236,13 @@ def _pretrain(config: RunConfig) -> None:
         print(outcome.account if outcome else f"{config.out}: already finished")
 
 
-def _retrieve(run: Run, stage: dict[str, Any], split: int, place: Path) -> list[Row]:
+def _retrieve(run: RecipeRun, stage: dict[str, Any], split: int, place: Path) -> list[Row]:
     settings = {key: stage[key] for key in stage if key not in ("protocol", "data", "splits")}
     train, test = (run.part(stage["data"], split, part) for part in ("train", "test"))
     if (place / RESULTS).exists():
         rows = _rows(place / RESULTS)
         now = _DEFAULTS | {"data": test, "short_side": run.options.get("short_side", 0)} | settings
-        check_same(now | _asked(rows[0]), now, now)
+        check_same(now | _retrieval_settings(rows[0]), now, now)
         return rows
     return evaluate(
         "retrieve",
@@ -254,12 +257,16 @@ def _retrieve(run: Run, stage: dict[str, Any], split: int, place: Path) -> list[
     )
 
 
-def _asked(row: Row) -> dict[str, Any]:
-    """What a retrieval was asked for that decides its numbers."""
-    clips = {"clips": row.views} if row.views else {}  # in mode "clip" there are as many as fit
-    asked = {"data": row.data, "label": row.label, "mode": row.test["mode"]}
-    side = row.test.get("short_side", 0)
-    return asked | {"apart": row.test["apart"], "short_side": side} | clips
+def _retrieval_settings(row: Row) -> dict[str, Any]:
+    """The settings of a retrieval that decide its results."""
+    settings = {
+        "data": row.data,
+        "label": row.label,
+        "mode": row.test["mode"],
+        "apart": row.test["apart"],
+        "short_side": row.test.get("short_side", 0),
+    }
+    return settings | ({"clips": row.views} if row.views else {})  # mode "clip" has no number
 
 
 def _rows(path: Path) -> list[Row]:
@@ -267,6 +274,6 @@ def _rows(path: Path) -> list[Row]:
 
 
 def _smallest(encoder: str) -> dict[str, int]:
-    """The smallest clip an encoder takes, of a few frames at least."""
+    """The smallest clips that an encoder takes, of at least four frames and 32 pixels."""
     t, h, w = open_initial_encoder(encoder, {}).minimum
     return {"frames": max(t, 4), "size": max(h, w, 32), "stride": 1}
