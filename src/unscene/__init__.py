@@ -1,3 +1,64 @@
-"""unscene: video representations that watch the motion, not the scene."""
+"""unscene: video representations that watch the motion, not the scene.
+
+The public face; everything else may change. Names are imported when they are first used, so that
+`import unscene` takes no time.
+
+    load_encoder   any encoder by one text: a saved run, an architecture, hf:FOLDER, module:factory
+    pretrain       train an encoder on videos without labels
+    embed          features of video files or arrays
+    audit          does an encoder watch the motion or the scene?
+    open_catalog   the videos of a folder, a CSV file or an official list, checked
+    create_encoder, save_encoder, VideoEncoder, Embeddings, Outcome, UnsceneError
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unscene.api import pretrain
+    from unscene.audit.run import audit
+    from unscene.data.listing import open_catalog
+    from unscene.encoders import VideoEncoder, create_encoder, load_encoder, save_encoder
+    from unscene.errors import UnsceneError
+    from unscene.evaluate.embed import Embeddings, embed
+    from unscene.train.pretrain import Outcome
 
 __version__ = "0.1.0"
+__all__ = [
+    "Embeddings",
+    "Outcome",
+    "UnsceneError",
+    "VideoEncoder",
+    "__version__",
+    "audit",
+    "create_encoder",
+    "embed",
+    "load_encoder",
+    "open_catalog",
+    "pretrain",
+    "save_encoder",
+]
+_HOMES = {
+    **dict.fromkeys(("VideoEncoder", "create_encoder", "load_encoder"), "unscene.encoders"),
+    **dict.fromkeys(("Embeddings", "embed"), "unscene.evaluate.embed"),
+    "Outcome": "unscene.train.pretrain",
+    "UnsceneError": "unscene.errors",
+    "open_catalog": "unscene.data.listing",
+    "pretrain": "unscene.api",
+    "save_encoder": "unscene.encoders",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name == "audit":  # a package that can be called, see there
+        return import_module("unscene.audit")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'unscene' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

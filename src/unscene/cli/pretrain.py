@@ -66,11 +66,10 @@ def run(values: Namespace) -> int:
     entry = find_method(config.method)
     given = {*setting_names(), *(field.name for field in fields(entry.settings))}
     check_read(entry, sorted(name for name in given if values.get(name) is not None))
-    from unscene.evaluate import monitor
+    from unscene.api import MEASURES
     from unscene.train.pretrain import pretrain
 
-    measures = {"decoupling": monitor.decoupling, "knn": monitor.neighbour}
-    outcome = pretrain(config, resume=resume, monitor=measures.get(config.monitor))
+    outcome = pretrain(config, resume=resume, monitor=MEASURES.get(config.monitor))
     if outcome.account:
         print(outcome.account)
     return 0 if outcome.finished else 130

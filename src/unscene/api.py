@@ -1,0 +1,80 @@
+"""Functions of the public face that bring several rooms together."""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from unscene.config import CONFIG, continue_config, read_config
+from unscene.data.catalog import Catalog
+from unscene.errors import UnsceneError
+from unscene.evaluate import monitor
+from unscene.methods.registry import check_read, find_method
+from unscene.train.callbacks import Report
+from unscene.train.config import OWN, RunConfig, build, flat
+from unscene.train.pretrain import Outcome
+from unscene.train.pretrain import pretrain as run_pretraining
+
+MEASURES = {"decoupling": monitor.decoupling, "knn": monitor.neighbour}
+
+
+def pretrain(
+    data: str | PathLike[str] | Catalog,
+    *,
+    method: str = RunConfig.method,
+    encoder: str | PathLike[str] = RunConfig.encoder,
+    out: str | PathLike[str] = "runs/pretrain",
+    resume: bool = False,
+    report: Report | None = None,
+    **settings: Any,
+) -> Outcome:
+    """Train an encoder on videos without labels.
+
+    The run is the one of `unscene pretrain`: it writes the encoder, a checkpoint and its metrics to
+    `out`.
+
+    Args:
+        data: folder of videos, class folders, CSV, an official list, or a checked catalog.
+        method: "moco", "dsm", "dsm-triplet", "hdc", "cmd", "unscene", or package.module:Class.
+        encoder: architecture to train, or a saved encoder, which is trained further.
+        out: folder of the run.
+        resume: continue the run in `out` from its last checkpoint.
+        report: called as report(step, total, metrics) after every step, instead of a progress bar.
+        **settings: of the run and of the method, by the names of the flags: preset, max_steps,
+            batch_size, frames, warp ... A setting that the method does not read is refused.
+
+    Returns:
+        Folder, steps and speed of the run. `load_encoder(outcome.out)` loads the encoder.
+
+    Raises:
+        UnsceneError: no usable video, an unknown name, a setting that the method does not read,
+            `out` holds another run, or there is nothing to resume.
+
+    Example::
+
+        outcome = unscene.pretrain("videos/", method="unscene", out="runs/mine", max_steps=1000)
+        encoder = unscene.load_encoder(outcome.out)
+    """
+    catalog = data if isinstance(data, Catalog) else None
+    source = data.source if isinstance(data, Catalog) else fspath(data)
+    given = settings | {
+        "data": source,
+        "method": method,
+        "encoder": fspath(encoder),
+        "out": fspath(out),
+    }
+    check_read(find_method(method), (name for name in settings if name not in OWN))
+    config = build(given)
+    if resume:
+        saved = Path(config.out) / CONFIG
+        if not saved.exists():
+            raise UnsceneError(f"{config.out}: holds no run to resume (no {CONFIG})")
+        config = continue_config(build, flat, read_config(saved), given)
+    return run_pretraining(
+        config,
+        resume=resume,
+        catalog=catalog,
+        report=report,
+        monitor=MEASURES.get(config.monitor),
+    )
