@@ -6,7 +6,7 @@ import sys
 
 from jsonargparse import ArgumentParser, Namespace
 
-from unscene.cli import DATA, DEVICE, WORKERS
+from unscene.cli import DATA, DEVICE, ENCODER, WORKERS
 from unscene.errors import UnsceneError
 from unscene.files import expand_home
 
@@ -22,9 +22,7 @@ def flags(parser: ArgumentParser) -> None:
         action="append",
         type=str,
         required=True,
-        help="model to audit, once or more: a saved encoder, one of our architectures (untrained; "
-        "see unscene pretrain --help), package.module:factory, or hf:FOLDER of transformers; "
-        "NAME=... sets its name in the report",
+        help=f"model to audit, once or more: {ENCODER}",
     )
     parser.add_argument(
         "--out", type=str, default="runs/audit", help="folder for report.html and audit.json"
