@@ -193,6 +193,15 @@ def test_pretrain_and_evaluate(
     assert re.search(rf"moco +{record['value']:.3f}", capsys.readouterr().out)
     assert f"| moco | {record['value']:.3f}" in table.read_text()
     assert (tmp_path / "plot.png").is_file()
+    latex = tmp_path / "table.tex"
+    line = ["results", str(rows), "--latex", str(latex), "--name", f"{record['run'][:5]}=MoCo & co"]
+    assert main([*line, "--metrics", "retrieval_r1"]) == 0
+    assert re.search(
+        rf"MoCo & co +{record['value']:.3f}.* {record['run']}", capsys.readouterr().out
+    )
+    assert rf"MoCo \& co & {record['value']:.3f}" in latex.read_text()
+    assert main(["results", str(rows), "--name", "moco"]) == 1
+    assert "write RUN=NAME" in capsys.readouterr().err
 
     line = ["evaluate", "finetune", str(moving.seen), "--train", str(moving.train), "--max_steps"]
     line += ["2", "--encoder", str(out), "--out", str(tmp_path / "tuned"), "--batch_size", "2"]

@@ -13,7 +13,14 @@ import pytest
 from unscene.errors import UnsceneError
 from unscene.results.plots import draw_tables
 from unscene.results.rows import Row, write_rows
-from unscene.results.tables import collect_rows, format_markdown, format_text, make_tables
+from unscene.results.tables import (
+    collect_rows,
+    format_latex,
+    format_markdown,
+    format_text,
+    make_tables,
+    rename_lines,
+)
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 
@@ -90,6 +97,66 @@ def test_markdown_and_text_hold_every_number(tmp_path: Path) -> None:
             assert part in written
     lines = format_markdown(found).splitlines()
     assert {line.count("|") for line in lines[2:]} == {5}
+
+
+def test_a_run_with_a_name_is_shown_by_it(tmp_path: Path) -> None:
+    rows = [row("dsm", 0.4, seed, name="mine") for seed in range(2)] + [row("dsm", 0.3)]
+    (table,) = shown(rows, tmp_path)
+    assert {name: len(runs) for name, runs in table.runs.items()} == {"mine": 2, "dsm": 1}
+
+
+def test_runs_are_called_by_other_names(tmp_path: Path) -> None:
+    rows = [row("dsm", 0.2, steps=100), row("dsm", 0.3, steps=900), row("moco", 0.1)]
+    rows += [row("moco", 0.2, seed=1), row("moco", 0.3, split="train")]
+    found = shown(rows, tmp_path)
+
+    def called(**names: str) -> list[list[str]]:
+        return [list(table.lines) for table in rename_lines(found, names)]
+
+    assert called() == [["dsm, steps 100", "dsm, steps 900", "moco"], ["moco"]]
+    assert called(moco="MoCo v2")[1] == ["MoCo v2"]
+    assert called(dsm="DSM")[0] == ["DSM, steps 100", "DSM, steps 900", "moco"]
+    assert called(**{"dsm, steps 900": "DSM"})[0] == ["dsm, steps 100", "DSM", "moco"]
+    short = rows[1].run[:6]
+    assert called(**{short: "DSM", "moco": "MoCo"})[0] == ["dsm, steps 100", "DSM", "MoCo"]
+    assert called(**{rows[3].run: "MoCo"})[0][2] == "MoCo"  # one of its two seeds
+    (first, _) = rename_lines(found, {"dsm, steps 900": "DSM"})
+    assert first.lines["DSM"] == found[0].lines["dsm, steps 900"]
+    assert first.runs["DSM"] == (rows[1].run,)
+    with pytest.raises(
+        UnsceneError, match=rf"no line or run is called 'hdc'; .*moco \({short[:0]}"
+    ):
+        called(hdc="HDC")
+    with pytest.raises(UnsceneError, match="beginning of several runs"):
+        called(**{"": "x"})
+    with pytest.raises(UnsceneError, match="two lines would be called 'moco'"):
+        called(**{"dsm, steps 100": "moco"})
+
+
+def test_untrained_encoders_are_known_by_any_name(tmp_path: Path) -> None:
+    (table,) = shown([row("random", 0.1), row("dsm", 0.4)], tmp_path)
+    assert table.baselines == {"random"}
+    (table,) = rename_lines([table], {"random": "untrained"})
+    assert table.baselines == {"untrained"}
+
+
+def test_latex_holds_every_number_and_no_character_of_its_own(tmp_path: Path) -> None:
+    rows = [
+        row("a_b & c%", 0.25, data="films#1 {x} ~y ^z \\"),
+        row("[x]", 0.5, data="films#1 {x} ~y ^z \\"),
+    ]
+    text = format_latex(shown(rows, tmp_path))
+    lines = text.splitlines()
+    assert lines[0] == r"% \usepackage{booktabs}"
+    assert lines[1] == r"\begin{tabular}{lrr}"
+    assert lines[-1] == r"\end{tabular}"
+    assert r"a\_b \& c\% & 0.250 {\scriptsize[0.150, 0.350]} & 50, 1 \\" in lines
+    assert r"{[x]} & 0.500 {\scriptsize[0.400, 0.600]} & 50, 1 \\" in lines
+    title = r"films\#1 \{x\} \textasciitilde{}y \textasciicircum{}z \textbackslash{}"
+    assert rf"\multicolumn{{3}}{{l}}{{{title}, test, label action}} \\" in lines
+    for line in lines[2:-1]:
+        assert line.endswith(r" \\") or line in (r"\toprule", r"\midrule", r"\bottomrule")
+    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
 
 
 def test_chance_stands_above_the_methods(tmp_path: Path) -> None:

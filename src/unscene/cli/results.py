@@ -77,7 +77,7 @@ def run(values: Namespace) -> None:
     if "plot" in files:
         drawn = plots.draw_tables(found, files["plot"])
         if len(drawn) > 1:
-            print(f"\nplots: {', '.join(map(str, drawn))}")
+            print(f"\nplots: {drawn[0]} to {drawn[-1].name}")
 
 
 def _split_name(text: str) -> tuple[str, str]:

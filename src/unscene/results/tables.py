@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -129,23 +129,28 @@ def rename_lines(tables: Sequence[Table], names: Mapping[str, str]) -> list[Tabl
     """
     found = list(tables)
     for old, new in names.items():
-        known = {label: runs for table in found for label, runs in table.runs.items()}
         for match in (_match_label, _match_method, _match_run):
-            if renamed := {
-                label: match(label, runs, old, new)
-                for label, runs in known.items()
-                if match(label, runs, old, new)
-            }:
+            renamed = [_find_names(table, match, old, new) for table in found]
+            if any(renamed):
                 break
         else:
-            there = "; ".join(f"{label} ({', '.join(runs)})" for label, runs in known.items())
-            raise UnsceneError(f"no line or run is called {old!r}; there are {there}")
+            lines = {f"{n} ({', '.join(runs)})": 0 for t in found for n, runs in t.runs.items()}
+            raise UnsceneError(f"no line or run is called {old!r}; there are {'; '.join(lines)}")
         ids = {run for table in found for runs in table.runs.values() for run in runs}
         meant = sorted(run for run in ids if run.startswith(old))
         if match is _match_run and len(meant) > 1:
             raise UnsceneError(f"{old!r} is the beginning of several runs: {', '.join(meant)}")
-        found = [_rename(table, renamed) for table in found]
+        found = [_rename(table, new) for table, new in zip(found, renamed, strict=True)]
     return found
+
+
+_Match = Callable[[str, Sequence[str], str, str], str]
+
+
+def _find_names(table: Table, match: _Match, old: str, new: str) -> dict[str, str]:
+    """New names of the lines that match."""
+    made = {name: match(name, table.runs.get(name, ()), old, new) for name in table.lines}
+    return {name: new for name, new in made.items() if new}
 
 
 def _match_label(label: str, runs: Sequence[str], old: str, new: str) -> str:
