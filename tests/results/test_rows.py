@@ -13,7 +13,6 @@ import pytest
 
 from unscene.errors import UnsceneError
 from unscene.results.rows import (
-    NOT_DECIDING,
     Row,
     append_rows,
     build_rows,
@@ -27,7 +26,6 @@ from unscene.results.rows import (
 from unscene.results.seeds import average_seeds, group_seeds
 from unscene.results.statistics import Score
 from unscene.results.tables import collect_rows
-from unscene.train.config import FREE
 
 HERE = Path(__file__).resolve().parent
 OLD = HERE / "rows_of_version_0.1.jsonl"  # with the configuration in every row
@@ -164,8 +162,12 @@ def test_the_id_is_the_same_before_and_after_a_file(tmp_path: Path) -> None:
     assert record["run"] == one.run == compute_run_id(record) == Row.from_record(record).run
 
 
-def test_what_may_change_when_a_run_is_resumed_does_not_make_another_run() -> None:
-    assert FREE <= NOT_DECIDING
+def test_a_setting_with_an_earlier_name_is_the_same_setting() -> None:
+    old, new = ({"momentum": 0.9, name: 0.5} for name in ("foretell", "prediction_weight"))
+    assert row(config=old).run == row(config=new).run
+    assert row(config={"pretrained": old}).run == row(config={"pretrained": new}).run
+    rows = [asdict(row(config=c, seed=seed)) for seed, c in enumerate((old, new))]
+    assert {name: len(found) for name, found in group_seeds(rows).items()} == {"": 2}
 
 
 def test_rows_say_what_an_encoder_was_trained_on() -> None:

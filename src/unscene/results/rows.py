@@ -30,6 +30,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
+from unscene.config import FREE, RENAMED
 from unscene.errors import UnsceneError
 from unscene.files import check_writable, write_atomically
 from unscene.results.statistics import Score
@@ -41,10 +42,7 @@ SUFFIXES = (".jsonl", ".jsonl.gz")
 EARLIER = ("pretrained", "began")
 # Settings that name a place or say how a run is carried out, but not what it computes; and the
 # seed, which a row has as a field of its own.
-NOT_DECIDING = frozenset(
-    {"data", "train", "encoder", "out", "seed"}
-    | {"workers", "threads", "save_every", "devices", "accelerator", "monitor"}
-)
+NOT_DECIDING = FREE | {"data", "train", "encoder", "seed"}
 NEEDED = ("method", "data", "split", "label", "metric", "value", "ci95", "n", "seed")
 # What a measurement finds; all other fields say what was measured. The run's id and its training
 # videos are compared separately, because rows of earlier versions lack them.
@@ -239,6 +237,8 @@ def compute_run_id(row: Record) -> str:
 def split_trainings(row: Record) -> dict[str, dict[str, Any]]:
     """The settings of the last training under "", and of those before it, by what to call them.
 
+    Settings of earlier versions have their present names.
+
     >>> split_trainings({"config": {"lr": 1, "pretrained": {"lr": 2, "began": {"lr": 3}}}})
     {'': {'lr': 1}, 'pretrained ': {'lr': 2}, 'pretrained began ': {'lr': 3}}
     """
@@ -246,7 +246,7 @@ def split_trainings(row: Record) -> dict[str, dict[str, Any]]:
     name, config = "", dict(row.get("config", {}))
     while True:
         earlier = [before for before in EARLIER if isinstance(config.get(before), dict)]
-        found[name] = {key: value for key, value in config.items() if key not in EARLIER}
+        found[name] = {RENAMED.get(k, k): v for k, v in config.items() if k not in EARLIER}
         if not earlier:
             return found
         name, config = f"{name}{earlier[0]} ", config[earlier[0]]
