@@ -1,7 +1,7 @@
-"""Loops for which NumPy and torch take many passes, compiled by Numba in one.
+"""Compiles loops with Numba that would take NumPy or torch many passes over the data.
 
-The result is kept beside the file with the loop (or, where that cannot be written, in the user's
-cache). Importing Numba takes a second and 115 MB: modules with such loops are imported when needed.
+The compiled code is cached beside the source file or, if that is not writable, in the user cache.
+Importing Numba takes a second and 115 MB, so modules with compiled loops are imported when needed.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from numba import njit
 
 
 def compiled(*signatures: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Compile for the argument types of `signatures` when the module is imported.
+    """Compile a function for the argument types of `signatures` when its module is imported.
 
-    Other threads run on meanwhile. Products and sums may be fused, as torch's are.
+    The function releases the GIL. Products and sums may be fused, as in torch.
     """
 
     def compile_(loop: Callable[..., Any]) -> Callable[..., Any]:
         make: Any = partial(njit, list(signatures), nogil=True, fastmath={"contract"})
         try:
             found: Callable[..., Any] = make(cache=True)(loop)
-        except RuntimeError:  # there is no folder to keep the result in
+        except RuntimeError:  # no folder for the cache is writable
             found = make()(loop)
         return found
 

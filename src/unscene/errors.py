@@ -1,5 +1,4 @@
-"""The one exception that is shown to people without a traceback, and what it says of names that
-nobody knows."""
+"""Exceptions that are shown to the user without a traceback, and messages about unknown names."""
 
 from __future__ import annotations
 
@@ -8,11 +7,16 @@ from difflib import get_close_matches
 
 
 class UnsceneError(Exception):
-    """Something the user can put right: the message names the file, the value and the remedy."""
+    """An error that the user can fix: the message names the file, the value and the remedy."""
 
 
 class VideoError(UnsceneError):
-    """One file cannot be used. Callers with many files report it, count it and go on."""
+    """One file cannot be used. Callers with many files report it, count it and go on.
+
+    Attributes:
+        path: of the file.
+        reason: why it cannot be used.
+    """
 
     def __init__(self, path: object, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
@@ -20,12 +24,16 @@ class VideoError(UnsceneError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[type[VideoError], tuple[str, str]]:
-        # Exceptions cross process borders pickled; the default would lose the second argument.
+        # Exceptions are pickled between processes; the default would lose the second argument.
         return type(self), (self.path, self.reason)
 
 
 def check_known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
-    """Raise UnsceneError for the first of the names that is none of the known."""
+    """Raise UnsceneError for the first name that is not known.
+
+    Args:
+        kind: what the names are, for the message.
+    """
     known = list(known)
     for name in names:
         if name not in known:
@@ -33,7 +41,11 @@ def check_known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
 
 
 def describe_unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """What to say of a name that is none of the known; suggests the nearest, whatever its case."""
+    """Write the message for an unknown name; it suggests the most similar known one.
+
+    >>> describe_unknown("method", "mcoo", ["moco", "dsm"])
+    "unknown method 'mcoo'; did you mean moco? Known: moco, dsm"
+    """
     names = list(known)
     close = find_nearest(name, names)
     hint = f"; did you mean {close}?" if close else "."
@@ -41,8 +53,10 @@ def describe_unknown(kind: str, name: str, known: Iterable[str]) -> str:
 
 
 def find_nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is most like another, whatever its case: first of all one with the same
-    letters; None: no one is like it."""
+    """Find the most similar known name, ignoring case; None if there is none.
+
+    A name with the same letters in another order comes first.
+    """
     spelled = {one.lower(): one for one in known}
     mixed = [one for one in spelled if sorted(one) == sorted(name.lower())]
     close = mixed or get_close_matches(name.lower(), spelled, n=1)

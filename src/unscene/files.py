@@ -1,4 +1,4 @@
-"""Writing files so that nothing is lost: to a temporary name first, then renamed."""
+"""Paths, and writing files completely or not at all."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from pathlib import Path
 
 
 def expand_home(text: str | os.PathLike[str]) -> Path:
-    """The path that a text names; ~ and ~NAME at its beginning are home folders, if there are."""
+    """Make a path; a leading ~ or ~NAME is replaced by the home folder, if there is one."""
     return Path(os.path.expanduser(text))  # noqa: PTH111 - Path's own raises for an unknown NAME
 
 
 @contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; renamed to it if the block succeeds, removed if it fails.
+    """Yield a temporary path in the same folder; rename it to `path` if the block succeeds.
 
-    The suffix stays last, so that writers which look at it (video containers, say) still know it.
+    If the block fails, the temporary file is removed. It has the same suffix as `path`, because
+    some writers go by the suffix (video containers, for example).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
@@ -30,7 +31,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """Raise OSError now where writing `path` would fail later, after hours of work."""
+    """Raise OSError if `path` cannot be written, before hours of work."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,6 +40,6 @@ def check_writable(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file whole or not at all."""
+    """Write a UTF-8 text file completely or not at all."""
     with write_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""How far it is and how long it takes: bars and durations, the same everywhere."""
+"""Progress bars and durations."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def progress_bar(
     title: str, total: int, unit: str = "video", *, initial: int = 0, show: bool = True
 ) -> tqdm[Any]:
-    """A bar on stderr; where no one watches, a line every half minute, not a log full of bars."""
-    from tqdm import tqdm  # here: the command line answers before it needs one
+    """Make a progress bar on stderr; if stderr is not a terminal, print a line every 30 seconds."""
+    from tqdm import tqdm  # imported late: the command line starts faster
 
     return tqdm(
         total=total,
@@ -32,13 +32,17 @@ def progress_bar(
 def count_progress(
     title: str, total: int, unit: str = "video", *, show: bool = True
 ) -> Iterator[Callable[[int, int], None]]:
-    """A bar that is moved by calling what is handed out as progress(done, total)."""
+    """Yield a function progress(done, total) that moves a progress bar."""
     with progress_bar(title, total, unit, show=show) as shown:
         yield lambda done, _: shown.update(done - shown.n)
 
 
 def format_duration(seconds: float) -> str:
-    """Seconds in words."""
+    """Format seconds as text.
+
+    >>> format_duration(100), format_duration(4000)
+    ('1 min 40 s', '1 h 6 min')
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

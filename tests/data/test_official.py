@@ -116,7 +116,7 @@ def test_a_line_that_is_none_is_skipped_with_its_number(tmp_path: Path) -> None:
     table = write(root / "ucfTrainTestlist" / "trainlist01.txt", f"{UCF_TRAIN}\n v_YoYo.avi 3\n")
     catalog = list_videos(f"ucf101-1-train:{root}")
     assert [(s.path, s.reason) for s in catalog.skipped] == [
-        (f"{table}:4", "is no line of such a list")
+        (f"{table}:4", "is not a line of such a list")
     ]
 
 
@@ -172,7 +172,7 @@ def test_missing_files_of_all_classes_are_one_line_of_the_account(tmp_path: Path
     assert names(catalog) == ["late.avi"]
     account = catalog.summary()
     assert "*_test_split1.txt, but not on disk: brush_hair/early and 1 more" in account
-    assert "is no line of such a list: " in account
+    assert "is not a line of such a list: " in account
     assert "brush_hair_test_split1.txt:3" in account
 
 

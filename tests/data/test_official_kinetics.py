@@ -113,7 +113,7 @@ def test_rows_of_other_parts_are_left_out(tmp_path: Path) -> None:
     table = write(root / "train.csv", K_TRAIN.replace("130,train", "130,validate"))
     assert names(list_videos(f"kinetics-train:{root}")) == [K_VIDEOS[0]]
     assert names(list_videos(f"kinetics-val:{table}")) == [K_VIDEOS[1]]
-    with pytest.raises(UnsceneError, match=r"train\.csv lists no video of this part\."):
+    with pytest.raises(UnsceneError, match=r"train\.csv lists no video of this split\."):
         list_videos(f"kinetics-test:{root / 'train.csv'}")
 
 
@@ -131,7 +131,7 @@ def test_two_lists_in_one_place_are_a_question(tmp_path: Path) -> None:
         ("videos/a.mp4 0\n", r"must name label,youtube_id,.*; found videos/a\.mp4 0"),
         ("", "must name label,youtube_id,.*; found nothing"),
         (HEADER + '"' + "x" * 200_000, "cannot be read as CSV"),
-        (HEADER, r"train\.csv lists no video of this part"),
+        (HEADER, r"train\.csv lists no video of this split"),
         (HEADER + ",,,,,\nyoga\n", "none of its 2 listed videos is in .*0 videos used, 2 skipped"),
     ],
 )

@@ -27,7 +27,7 @@ UNKNOWN = [
 
 @pytest.mark.parametrize("split", UNKNOWN)
 def test_an_unknown_split_lists_the_known_ones(tmp_path: Path, split: str) -> None:
-    with pytest.raises(UnsceneError, match=f"'{split}' is no official split; known: ") as error:
+    with pytest.raises(UnsceneError, match=f"'{split}' is not an official split; known: ") as error:
         list_videos(f"{split}:{ucf101(tmp_path)}")
     for known in ("ucf101-{1,2,3}-{train,test}", "hmdb51-{1,", "kinetics-{train,val,test}"):
         assert known in str(error.value)
@@ -51,11 +51,15 @@ def test_a_path_with_a_colon_that_exists_is_a_path(
 @pytest.mark.parametrize("split", ["ucf101-1-train", "hmdb51-2-test", "kinetics-val"])
 def test_a_root_that_is_no_folder(tmp_path: Path, split: str) -> None:
     for place in ("", str(tmp_path / "absent")):
-        with pytest.raises(UnsceneError, match=f"'{place}' does not exist or is no folder; after"):
+        with pytest.raises(
+            UnsceneError, match=f"'{place}' does not exist or is not a folder; give"
+        ):
             list_videos(f"{split}:{place}")
     table = write(tmp_path / "trainlist01.txt", UCF_TRAIN)
     if split != "kinetics-val":
-        with pytest.raises(UnsceneError, match=r"trainlist01\.txt' does not exist or is no folder"):
+        with pytest.raises(
+            UnsceneError, match=r"trainlist01\.txt' does not exist or is not a folder"
+        ):
             list_videos(f"{split}:{table}")
 
 

@@ -73,7 +73,7 @@ def _die(job: str) -> None:
 
 
 def test_a_process_that_dies_is_reported() -> None:
-    with pytest.raises(UnsceneError, match=r"a working process died(.|\n)*a\.mp4"):
+    with pytest.raises(UnsceneError, match=r"a worker process died(.|\n)*a\.mp4"):
         list(run_in_processes(_die, ["a.mp4"], 1))
 
 

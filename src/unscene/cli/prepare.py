@@ -29,8 +29,8 @@ _NAMED = 8  # files that are named below the table
 # The verdicts in the order of the table, and what they mean.
 _VERDICTS = {
     "ready": "every motion vector is the motion since the previous frame; nothing to do",
-    "needs transcoding": "can be read, but without such motion vectors; "
-    "`unscene prepare DATA OUT` writes a copy that has them",
+    "needs transcoding": "can be read, but has no such motion vectors or is damaged; "
+    "`unscene prepare DATA OUT` writes a clean copy",
     "unreadable": "no frame can be decoded; the file is skipped",
 }
 

@@ -1,4 +1,4 @@
-"""Videos that were found and checked, what is known of each, and those that cannot be used."""
+"""A list of videos, what is known about each, and the files that cannot be used."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SUFFIXES = frozenset(
 
 @dataclass(frozen=True)
 class Video:
-    """One video, or one segment of a video.
+    """One video, or one segment of a video file.
 
     Attributes:
-        path: absolute, as it was written otherwise; `file` tells whether two are the same.
-        label: its class, None if unknown.
+        path: absolute path, links not resolved; `file` tells whether two videos share a file.
+        label: the class, None if unknown.
         start, end: the segment in seconds; end None is the end of the file.
         columns: all further columns of a CSV, as text.
-        info: what `probe` found; None until checked.
+        info: facts from `probe`; None until the catalog was checked.
     """
 
     path: str
@@ -41,24 +41,28 @@ class Video:
 
     @property
     def duration(self) -> float:
-        """Seconds of the segment."""
-        assert self.info is not None, "ask a checked catalog"
+        """Duration of the segment in seconds."""
+        assert self.info is not None, "only videos of a checked catalog have this"
         end = self.info.duration if self.end is None else min(self.end, self.info.duration)
         return end - self.start
 
     @property
     def frames(self) -> int:
-        """Whole frames of the segment, by its duration."""
-        assert self.info is not None, "ask a checked catalog"
+        """Number of whole frames of the segment, from its duration."""
+        assert self.info is not None, "only videos of a checked catalog have this"
         return int(self.duration * self.info.fps + 1e-3)
 
-    @cached_property  # follows links on the disk, and several measures ask for it
+    @cached_property  # resolving links reads the disk, and several measures need it
     def file(self) -> str:
-        """The file itself, links and ".." followed: one for all names and segments of a file."""
+        """The real path, with links and ".." resolved: the same for all segments of a file."""
         return os.path.realpath(self.path)
 
     def value(self, column: str) -> str:
-        """The text in a label column; "label" is the class."""
+        """The text in a column; "label" is the class.
+
+        Raises:
+            UnsceneError: the video has no such column.
+        """
         found = self.label if column == "label" else self.columns.get(column)
         if found is None:
             known = (["label"] if self.label is not None else []) + sorted(self.columns)
@@ -70,7 +74,7 @@ class Video:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that cannot be used, and why."""
+    """A file that cannot be used, and the reason."""
 
     path: str
     reason: str
@@ -78,11 +82,20 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Catalog:
-    """The videos of DATA that can be used, and those that cannot.
+    """The videos of DATA that can be used, and the files that cannot.
 
     Attributes:
         source: DATA, for messages.
-        root: the folder that moves with the data; None: `source`, or the folder it lies in.
+        videos: the videos.
+        skipped: the files that cannot be used.
+        root: the folder to which paths are relative in `fingerprint`; None: `source`, or the folder
+            that contains it.
+
+    >>> catalog = Catalog("clips", (Video("/clips/Run/a.mp4", "Run"), Video("/clips/b.mp4")))
+    >>> labeled = catalog.exclude(lambda video: None if video.label else "has no label")
+    >>> print(labeled.summary())
+    1 video used, 1 skipped
+      has no label: /clips/b.mp4
     """
 
     source: str
@@ -95,18 +108,18 @@ class Catalog:
 
     @property
     def split(self) -> str:
-        """What to call this part of the data: "ucf101-1-test", or the name of the folder or CSV."""
+        """Name of this part of the data: "ucf101-1-test", or the name of the folder or CSV."""
         return self.source.partition(":")[0] if self.root else Path(self.source).stem
 
     def exclude(self, why: Callable[[Video], str | None]) -> Catalog:
-        """Without the videos for which `why` has a reason, which are skipped with it."""
+        """Return a catalog that skips the videos for which `why` returns a reason."""
         reasons = [(video, why(video)) for video in self.videos]
         skipped = tuple(Skipped(video.path, reason) for video, reason in reasons if reason)
         videos = tuple(video for video, reason in reasons if not reason)
         return replace(self, videos=videos, skipped=self.skipped + skipped)
 
     def fingerprint(self) -> str:
-        """16 hex digits over names, sizes, labels and segments: has the data changed?"""
+        """Hash names, sizes, labels and segments into 16 hex digits, which change with the data."""
         root = Path(self.root or self.source)
         root = root if root.is_dir() else root.parent
         digest = hashlib.sha256()
@@ -119,7 +132,7 @@ class Catalog:
         return digest.hexdigest()[:16]
 
     def summary(self) -> str:
-        """One line, plus the skipped files by reason."""
+        """Text with the number of videos and the skipped files by reason."""
         plural = "s" if len(self.videos) != 1 else ""
         lines = [f"{len(self.videos)} video{plural} used, {len(self.skipped)} skipped"]
         for reason, count in Counter(s.reason for s in self.skipped).most_common():
@@ -130,14 +143,29 @@ class Catalog:
 
 
 def number_files(videos: Iterable[Video]) -> list[int]:
-    """Which file each video is in, numbered from 0 as they appear: segments of one file, or its
-    other names, have its number. Where no file comes twice, these are the places of the videos."""
+    """Number the files of the videos from 0, in order of appearance.
+
+    Segments of one file, or links to it, get the same number.
+
+    >>> number_files([Video("/a.mp4"), Video("/b.mp4"), Video("/a.mp4", start=5.0)])
+    [0, 1, 0]
+    """
     number: dict[str, int] = {}
     return [number.setdefault(video.file, len(number)) for video in videos]
 
 
 def index_labels(videos: Iterable[Video], column: str) -> tuple[list[int], list[str]]:
-    """Class numbers of the videos and the class names, sorted, for a label column."""
+    """Number the classes of the videos, by a label column.
+
+    Returns:
+        The class number of every video, and the sorted class names.
+
+    Raises:
+        UnsceneError: a video has no such column.
+
+    >>> index_labels([Video("/a.mp4", "run"), Video("/b.mp4", "jump")], "label")
+    ([1, 0], ['jump', 'run'])
+    """
     values = [video.value(column) for video in videos]
     names = sorted(set(values))
     number = {name: i for i, name in enumerate(names)}

@@ -1,10 +1,10 @@
-"""Imported first by the fork server, and never by anything else: from then on it and the processes
-that it forks ignore what asks to stop.
+"""Makes the importing process ignore Ctrl-C and SIGTERM, and the processes that it forks too.
 
-Ctrl-C and SIGTERM reach every process of a command at once. Whether and when to stop is for the
-calling process to say, which may want a step to end and be saved; and what comes while the server
-still imports torch, which takes seconds, would be answered by a traceback. What came before this
-was held back (processes.py), and is forgotten here.
+Only the fork server imports this module, before anything else. Ctrl-C and SIGTERM reach every
+process of a command at once, but only the calling process decides whether and when to stop: it may
+want to finish a step and save it. A signal that arrives while the server still imports torch, which
+takes seconds, would end in a traceback. Signals from before this import were blocked (processes.py)
+and are dropped here.
 """
 
 import signal

@@ -1,7 +1,7 @@
-"""Where the videos are: a folder, class folders or a CSV -> a list of videos, each checked once.
+"""A folder, class folders, a CSV or an official list -> a catalog of videos, each checked once.
 
 clips/a.mp4                  folder          no labels
-clips/Run/a.mp4              class folders   label = name of the folder the file lies in
+clips/Run/a.mp4              class folders   label = name of the file's folder
 videos.csv                   path,label[,start,end][,more columns]; paths relative to the CSV
 ucf101-1-train:/data/UCF101  official split  UCF101, HMDB51 or Kinetics: see official.py
 """
@@ -23,17 +23,24 @@ from unscene.errors import UnsceneError, VideoError
 from unscene.files import expand_home
 from unscene.video.probe import probe
 
-_TWICE = "is a folder that is read already, under another name"
+_TWICE = "is a folder that was already read under another name"
 
 Progress = Callable[[int, int], None]
 
 
 def open_catalog(data: str | os.PathLike[str], progress: Progress | None = None) -> Catalog:
-    """Find the videos of DATA and check every one by decoding its first frame.
+    """Find the videos of DATA, and check each one by decoding its first frame.
+
+    Args:
+        data: a folder of videos, a folder of class folders, a CSV (path,label[,start,end]), or an
+            official list such as "ucf101-1-train:FOLDER".
+        progress: called as progress(done, total) after every video.
+
+    Returns:
+        The videos that can be used, with their facts (`Video.info`), and the files that cannot.
 
     Raises:
-        UnsceneError: DATA does not exist, or holds no video that can be used; says what was
-            looked for.
+        UnsceneError: DATA does not exist, or holds no video that can be used.
     """
     listed = list_videos(data)
     checked = check_videos(listed, progress)
@@ -46,9 +53,13 @@ def open_catalog(data: str | os.PathLike[str], progress: Progress | None = None)
 
 
 def list_videos(data: str | os.PathLike[str]) -> Catalog:
-    """Find videos without opening any."""
-    if not os.fspath(data):  # a variable that was never set, not the current folder
-        raise UnsceneError("no DATA: give a folder of videos, class folders or a CSV")
+    """Find the videos of DATA without opening any.
+
+    Raises:
+        UnsceneError: DATA does not exist, or holds no video.
+    """
+    if not os.fspath(data):  # an unset shell variable, not the current folder
+        raise UnsceneError("no DATA: give a folder of videos, a folder of class folders or a CSV")
     path = expand_home(data)
     if not path.exists():
         if (official := list_official(os.fspath(data))) is not None:
@@ -64,7 +75,7 @@ def list_videos(data: str | os.PathLike[str]) -> Catalog:
 
 
 def check_videos(catalog: Catalog, progress: Progress | None = None) -> Catalog:
-    """Probe every video; those that fail move to `skipped` with their reason."""
+    """Probe every video of a catalog; those that fail move to `skipped` with their reason."""
     kept: list[Video] = []
     skipped = list(catalog.skipped)
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
@@ -95,8 +106,8 @@ def _list_folder(root: Path) -> Catalog:
     walk = os.walk(root, onerror=lambda e: skipped.append(_unreadable(e)), followlinks=True)
     for folder, below, names in walk:
         below[:] = sorted(name for name in below if not name.startswith("."))
-        below.sort(key=lambda name: Path(folder, name).is_symlink())  # the folders themselves first
-        for name in tuple(below):  # links may lead round in a circle, or to the same folder twice
+        below.sort(key=lambda name: Path(folder, name).is_symlink())  # real folders before links
+        for name in tuple(below):  # links may form a cycle, or lead to one folder twice
             if (real := os.path.realpath(Path(folder, name))) in seen:
                 below.remove(name)
                 skipped.append(Skipped(str(Path(folder, name).absolute()), _TWICE))
@@ -174,25 +185,33 @@ def _seconds(text: str | None) -> float | None:
     return value
 
 
-def require_columns(data: str | Catalog, *wanted: str | None) -> Catalog:
-    """The videos that have all wanted columns; others are skipped, unless none has one."""
+def require_columns(data: str | Catalog, *columns: str | None) -> Catalog:
+    """Skip the videos without a value in one of the columns, and report the skipped files.
+
+    Args:
+        data: DATA or a catalog.
+        columns: names of columns, "label" for the class; None is ignored.
+
+    Raises:
+        UnsceneError: no video has a value in one of the columns.
+    """
     catalog = data if isinstance(data, Catalog) else open_catalog(data)
-    for column in wanted:
+    for column in columns:
         if column is not None:
-            catalog = _with(catalog, column)
+            catalog = _require_column(catalog, column)
     report_skipped(catalog)
     return catalog
 
 
-def _with(catalog: Catalog, label: str) -> Catalog:
-    reason = f"has no value in column {label!r}"
-    left = catalog.exclude(lambda video: None if _has(video, label) else reason)
+def _require_column(catalog: Catalog, column: str) -> Catalog:
+    reason = f"has no value in column {column!r}"
+    left = catalog.exclude(lambda video: None if _has(video, column) else reason)
     if not left.videos:
         columns = {name for video in catalog.videos for name in video.columns}
         if any(video.label is not None for video in catalog.videos):
             columns.add("label")
         raise UnsceneError(
-            f"{catalog.source}: no label column {label!r}; "
+            f"{catalog.source}: no label column {column!r}; "
             + (
                 f"its columns are {', '.join(sorted(columns))}"
                 if columns
@@ -202,11 +221,11 @@ def _with(catalog: Catalog, label: str) -> Catalog:
     return left
 
 
-def _has(video: Video, label: str) -> bool:
-    return (video.label if label == "label" else video.columns.get(label)) is not None
+def _has(video: Video, column: str) -> bool:
+    return (video.label if column == "label" else video.columns.get(column)) is not None
 
 
 def report_skipped(catalog: Catalog) -> None:
-    """Print on stderr how many videos were skipped, and why."""
+    """Print to stderr how many videos were skipped, and why; nothing if none was."""
     if catalog.skipped:
         print(f"{catalog.source}: {catalog.summary()}", file=sys.stderr)

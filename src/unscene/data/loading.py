@@ -1,7 +1,7 @@
-"""Workers that read windows, and batches of what they read.
+"""A catalog of videos -> batches of clips, read by worker processes.
 
-A dataset item is addressed by (draw, index): the random generator of an item is seeded by (seed,
-draw, index), so what is read does not depend on how many workers read it or where a run resumed.
+An item of the dataset is addressed by (draw, index). Its random generator is seeded by (seed, draw,
+index), so what is read depends neither on the number of workers nor on where a run was resumed.
 """
 
 from __future__ import annotations
@@ -23,12 +23,18 @@ from unscene.video.decode import read_clips
 from unscene.video.sampling import ClipSampler
 
 Transform = Callable[[Clip], Clip]
-_ATTEMPTS = 20  # videos tried for one place in a batch before the data counts as unusable
+_ATTEMPTS = 20  # videos that are tried for one item before the data counts as unusable
 
 
 @dataclass(frozen=True)
 class Item:
-    """The clips read from one video, and which files failed before one could be read."""
+    """The clips read from one video.
+
+    Attributes:
+        clips: by the names that the sampler gave them; empty if the video failed.
+        index: of the video in the catalog.
+        failures: files that failed before this video was read.
+    """
 
     clips: dict[str, Clip]
     index: int
@@ -37,11 +43,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Batch:
-    """B items.
+    """The clips of B videos.
 
     Attributes:
         clips: by the names that the sampler gave them.
-        index: int64 (B,), which videos of the catalog.
+        index: int64 (B,), index of every video in the catalog.
         failures: files that could not be read and were replaced by others.
     """
 
@@ -63,6 +69,7 @@ class Batch:
 
     @classmethod
     def of(cls, items: Sequence[Item]) -> Batch:
+        """Stack items; items without clips are left out."""
         read = [item for item in items if item.clips]
         names = read[0].clips if read else ()
         return cls(
@@ -73,18 +80,22 @@ class Batch:
 
 
 class ClipDataset(Dataset[Item]):
-    """Windows of videos, drawn by a sampler.
+    """Clips of videos, drawn by a sampler; addressed by (draw, index of the video).
 
     Args:
         videos: of a checked catalog.
-        sampler: draws the windows.
-        transforms: for each clip name what a worker does with the clip (optical flow, say).
-        vectors: for each clip name of which videos the vectors are read that the sampler asks for
-            beside frames; of all where nothing is said.
+        sampler: draws the requests.
+        transforms: function that a worker applies to a clip (optical flow, for example), by name of
+            the clip.
+        vectors: for which videos the motion vectors that the sampler requests are read, by name of
+            the clip; for all videos if the name is missing.
         seed: of all draws.
         short_side: shrink larger frames to this short side, in pixels.
-        replace_failed: True: a video that fails gives its place to another one (training); False:
-            its item has no clips, and its batch is one smaller (tests).
+        replace_failed: True: a video that cannot be read is replaced by another one (training).
+            False: its item has no clips, and its batch is smaller by one (evaluation).
+
+    Raises:
+        UnsceneError: on access, if 20 videos in a row cannot be read.
     """
 
     def __init__(
@@ -142,13 +153,17 @@ class ClipDataset(Dataset[Item]):
 
 
 class StepBatches(Sampler[list[tuple[int, int]]]):
-    """Which videos make up the batch of each step: a pure function of (seed, step).
+    """Chooses the videos of every training step: a pure function of (seed, step).
 
     Every epoch is a new permutation of the videos, cut into batches of the whole world (all
-    processes together), each process taking its share; a rest too small for a batch is left for
-    other epochs. Fewer videos than one batch are repeated to fill it. Iterating starts at the step
-    that `position` names and ends at `steps` (one epoch if not given), through all epochs without a
-    pause, so a resumed run reads on exactly where the stopped one ended.
+    processes together), of which each process takes its share. The rest that is too small for a
+    batch is left out of this epoch. If there are fewer videos than one batch holds, they are
+    repeated. Iteration starts at the step that `position` returns and ends at `steps` (default: one
+    epoch), across epochs, so a resumed run reads on exactly where it was stopped.
+
+    >>> batches = StepBatches(5, batch_size=2, seed=0)
+    >>> len(batches), batches.batch(0)
+    (2, [(0, 0), (1, 2)])
     """
 
     def __init__(
@@ -176,7 +191,7 @@ class StepBatches(Sampler[list[tuple[int, int]]]):
             yield self.batch(step)
 
     def batch(self, step: int) -> list[tuple[int, int]]:
-        """(draw, index) of every item of this process in the batch of a step."""
+        """List (draw, index) of every item of this process in the batch of a step."""
         epoch, number = divmod(step, self.epoch_steps)
         order = np.random.default_rng([self.seed, 0xB, epoch]).permutation(self.videos)
         whole = self.batch_size * self.world
@@ -186,7 +201,11 @@ class StepBatches(Sampler[list[tuple[int, int]]]):
 
 
 class SequentialBatches(Sampler[list[tuple[int, int]]]):
-    """Every video in order, as often as `draws` says of it, in batches."""
+    """Batches of every video in order; `draws` says how many clips of each.
+
+    >>> list(SequentialBatches([2, 1], batch_size=2))
+    [[(0, 0), (1, 0)], [(0, 1)]]
+    """
 
     def __init__(self, draws: Sequence[int], batch_size: int) -> None:
         self.keys = [(draw, index) for index, count in enumerate(draws) for draw in range(count)]
@@ -207,11 +226,11 @@ def make_loader(
     workers: int,
     pin_memory: bool = False,
 ) -> DataLoader[Batch]:
-    """A DataLoader over batches; decoders live and die inside its workers.
+    """Make a DataLoader over batches; files are decoded inside its workers.
 
-    Workers are never forked from this process: OpenCV's and OpenMP's threads do not survive a fork,
-    and a worker that then asks for optical flow waits for them for ever. Scripts that train with
-    workers therefore need the usual `if __name__ == "__main__":`.
+    Workers are never forked from this process: threads of OpenCV and OpenMP do not survive a fork,
+    and a worker that computes optical flow would wait for them forever. Scripts that use workers
+    therefore need the usual `if __name__ == "__main__":`.
     """
     return DataLoader(
         dataset,  # type: ignore[arg-type]  # items in, batches out
@@ -221,14 +240,16 @@ def make_loader(
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
         prefetch_factor=2 if workers else None,
-        worker_init_fn=_quiet_worker,
+        worker_init_fn=_start_worker,
         multiprocessing_context=start_fork_server(__name__) if workers else None,
     )
 
 
-def _quiet_worker(worker: int) -> None:
-    """Workers share the machine with the training process, and leave Ctrl-C and SIGTERM to it: a
-    command's processes get both at once, and it wants to save the step at hand."""
+def _start_worker(worker: int) -> None:
+    """Use one thread, and ignore Ctrl-C and SIGTERM.
+
+    All processes of a command get the signals; the training process saves its step and then stops.
+    """
     torch.set_num_threads(1)
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, signal.SIG_IGN)

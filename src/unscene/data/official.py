@@ -15,9 +15,9 @@ ucf101-1-train:ROOT    hmdb51-3-test:ROOT    kinetics-val:ROOT    kinetics-val:R
     ROOT/kinetics_400_val.csv kinetics_val.csv       ROOT/videos_train/air_drumming/ ROOT/train/
     ROOT/annotations/ splits/ kinetics400/ ...       ROOT/air_drumming/ ROOT/    also ID.mp4
 
-Videos of UCF101 get a column "group" (g08: clips of a group share person and place). Files are
-taken whole: ID.mp4 has to be the trimmed clip. What is listed but missing is skipped, by name; what
-is not listed is ignored.
+Videos of UCF101 get a column "group" (g08; the clips of a group share person and scene). Files are
+used in full: ID.mp4 has to be the trimmed clip. Videos that are listed but missing are skipped and
+reported; videos that are not listed are ignored.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _KNOWN = (
     "known: ucf101-{1,2,3}-{train,test}, hmdb51-{1,2,3}-{train,test}, kinetics-{train,val,test}"
 )
 _PART = {"train": "train", "val": "val", "validate": "val", "validation": "val", "test": "test"}
-# Folders with lists, as patterns seen from ROOT; the first that has any is taken.
+# Folders with lists, as patterns relative to ROOT; the first one with any list is used.
 _7030 = "testTrainMulti_7030_splits"
 _UCF = (".", "ucfTrainTestlist", "annotations", "annotations/ucfTrainTestlist", "splits")
 _HMDB = (".", _7030, "splits", "annotations", f"annotations/{_7030}", "test_train_splits")
@@ -50,28 +50,28 @@ _TEXT = re.compile(r"(train|test)list0[123]\.txt|classInd\.txt|.+_test_split[123
 
 @dataclass(frozen=True)
 class _Entry:
-    """One line of a list: the stems its file may have, best first; `wanted` if of the part."""
+    """One line of a list; `stems` are possible stems of its file, best first."""
 
     stems: tuple[str, ...]
     label: str | None
     columns: dict[str, str] = field(default_factory=dict)
-    wanted: bool = True
+    wanted: bool = True  # it is in the split
 
 
 @dataclass(frozen=True)
 class _Listing:
-    """What the list `name` says of the videos in `root`, and how to find them."""
+    """The videos in `root` that the list `name` contains, and how to find their files."""
 
     name: str
     root: Path
-    shelves: str  # matches folders, spelled as `_fold` does, with class folders or videos
+    containers: str  # matches names (as `_fold` spells them) of folders with classes or videos
     loose: bool = True  # file names may have odd characters replaced
     entries: list[_Entry] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
 
 
 def list_official(data: str) -> Catalog | None:
-    """The videos of SPLIT:ROOT, without opening any; None if `data` has another form.
+    """List the videos of SPLIT:ROOT without opening any; None if `data` has another form.
 
     Raises:
         UnsceneError: the split is unknown, or its lists or all of its videos are missing.
@@ -81,12 +81,14 @@ def list_official(data: str) -> Catalog | None:
     if not colon or not re.fullmatch(r"[\w-]{2,}", split) or where.startswith("//"):
         return None
     if not _SPLIT.fullmatch(split.lower()):
-        raise UnsceneError(f"{data}: does not exist, and {split!r} is no official split; {_KNOWN}")
+        raise UnsceneError(
+            f"{data}: does not exist, and {split!r} is not an official split; {_KNOWN}"
+        )
     dataset, *words = split.lower().split("-")
     root = files.expand_home(where)
     if not where or not (root.is_dir() or (dataset == "kinetics" and root.is_file())):
-        remedy = "after the colon goes the folder with the lists and the videos"
-        raise UnsceneError(f"{data}: {where!r} does not exist or is no folder; {remedy}")
+        remedy = "give the folder with the lists and videos after the colon"
+        raise UnsceneError(f"{data}: {where!r} does not exist or is not a folder; {remedy}")
     readers: dict[str, Callable[..., _Listing]] = {"ucf101": _ucf101, "hmdb51": _hmdb51}
     return _catalog(f"{split}:{root}", readers.get(dataset, _kinetics)(root, *words))
 
@@ -103,15 +105,18 @@ def is_list(file: Path) -> bool:
 
 
 def lists_of(root: Path) -> dict[Path, Path]:
-    """The official lists that videos in `root` are read with: where they are, by where another
-    folder has them that takes its place."""
+    """Find the official lists that apply to the videos in `root`.
+
+    Returns:
+        The path of each list, by its path relative to a folder that could replace `root`.
+    """
 
     def below(folder: Path, places: tuple[str, ...]) -> dict[Path, Path]:
         files = (file for place in dict.fromkeys(places) for file in folder.glob(f"{place}/*"))
         return {file.relative_to(folder): file for file in sorted(files) if is_list(file)}
 
     own = below(root, (*_UCF, *_HMDB, *_KINETICS))
-    # Of what lies above only what is read there: `_find_lists` takes the first place with any.
+    # From the parent folder only lists that are used: `_find_lists` stops at the first match.
     kinds = {_kind(file) for file in own}
     above = below(root.parent, (*_UCF, *_HMDB))
     of_text = {to: file for to, file in above.items() if file.suffix.lower() != ".csv"}
@@ -119,7 +124,7 @@ def lists_of(root: Path) -> dict[Path, Path]:
 
 
 def _kind(file: Path) -> str:
-    """Lists of one kind are read together: those of a split of HMDB51, a file a class."""
+    """Lists of one kind are read together: a split of HMDB51 has one file per class."""
     return file.name[file.name.rfind("_test_split") :] if "_test_split" in file.name else file.name
 
 
@@ -153,8 +158,10 @@ def _kinetics(given: Path, part: str) -> _Listing:
         file, *others = _find_lists(given, _KINETICS, *names, columns=True)
         if others:
             raise UnsceneError(f"{given}: {file} or {others[0]}? Give the file after the colon")
-    shelves = rf"(k|kinetics)?([467]00)?(2020)?(videos?)?({'|'.join(spellings)})?(videos?|256|320)?"
-    listing = _Listing(file.name, root, f"{shelves}|compress|replacement.*", loose=False)
+    containers = (
+        rf"(k|kinetics)?([467]00)?(2020)?(videos?)?({'|'.join(spellings)})?(videos?|256|320)?"
+    )
+    listing = _Listing(file.name, root, f"{containers}|compress|replacement.*", loose=False)
     columns = ("label", "youtube_id", "time_start", "time_end", "split")
     try:
         reader = csv.DictReader(_read(file).split("\n"), restval="")
@@ -175,7 +182,11 @@ def _kinetics(given: Path, part: str) -> _Listing:
 def _find_lists(
     root: Path, places: tuple[str, ...], *names: str, columns: bool = False
 ) -> list[Path]:
-    """`columns`: tables of others pass for lists only where there is no list."""
+    """Find files of these names in the first possible folder.
+
+    Args:
+        columns: prefer files with the columns of a list, over other tables of the same name.
+    """
     for place in places:
         if found := {file for name in names for file in root.glob(f"{place}/{name}")}:
             lists = {file for file in found if is_list(file)} if columns else found
@@ -190,7 +201,7 @@ def _lines(files: list[Path], form: str, listing: _Listing) -> Iterator[tuple[Pa
             if match := re.fullmatch(form, line.strip()):
                 yield file, match
             elif line.strip():
-                listing.skipped.append(Skipped(f"{file}:{number}", "is no line of such a list"))
+                listing.skipped.append(Skipped(f"{file}:{number}", "is not a line of such a list"))
 
 
 def _read(file: Path) -> str:
@@ -213,13 +224,13 @@ def _catalog(source: str, listing: _Listing) -> Catalog:
     if not videos:
         looked = f"{listing.root}, its folders for videos and their class folders"
         problem = f"none of its {len(skipped)} listed videos is in {looked}"
-        problem = problem if skipped else f"{listing.name} lists no video of this part"
+        problem = problem if skipped else f"{listing.name} lists no video of this split"
         raise UnsceneError(f"{source}: {problem}.\n{catalog.summary()}")
     return catalog
 
 
 def _match(listing: _Listing) -> list[str | None]:
-    """The file of every entry: of the same name or, if `loose`, the only similar one left over."""
+    """Find the file of every entry: of the same name or, if `loose`, the only similar one left."""
     found = _index(listing)
     paths: list[str | None] = []
     for entry in listing.entries:
@@ -241,10 +252,10 @@ def _match(listing: _Listing) -> list[str | None]:
 
 
 def _index(listing: _Listing) -> dict[tuple[str, str], str]:
-    """Every video by (class folder or "", stem). Reads each folder once and asks for no file.
+    """Index every video by (class folder or "", stem), reading each folder once.
 
-    Folders of frames lie beside the videos in many copies: only shelves and folders of listed
-    classes are entered. Where the list has no labels, any folder may hold its videos.
+    Many copies have folders of frames beside the videos: only containers and folders of listed
+    classes are entered. If the list has no labels, any folder may hold its videos.
     """
     found: dict[tuple[str, str], str] = {}
     classes = {_fold(entry.label) if entry.label else None for entry in listing.entries}
@@ -261,27 +272,27 @@ def _index(listing: _Listing) -> dict[tuple[str, str], str]:
                 found.setdefault(("" if None in classes else own, stem), entry.path)
             elif depth and not entry.name.startswith(".") and entry.is_dir():
                 name = _fold(entry.name)
-                if not own and re.fullmatch(listing.shelves, name):
+                if not own and re.fullmatch(listing.containers, name):
                     walk(entry.path, "", depth - 1)
                 elif name == own or (not own and (None in classes or name in classes)):
                     walk(entry.path, name, depth - 1)  # class/class: unpacked twice
 
-    walk(str(listing.root.absolute()), "", 4)  # no deeper: links may go round in a circle
+    walk(str(listing.root.absolute()), "", 4)  # no deeper: links may form a cycle
     return found
 
 
 def _stem(name: str) -> str:
-    """A file name without its suffix, if that is a video's."""
+    """Remove the suffix of a file name if it is a video's."""
     stem, dot, suffix = name.rpartition(".")
     return stem if f"{dot}{suffix}".lower() in SUFFIXES else name
 
 
 def _plain(stem: str) -> str:
-    """What stays the same when a tool replaces odd characters."""
+    """Reduce a stem to what stays the same when a tool replaces special characters."""
     return re.sub(r"[^0-9A-Za-z]+", "_", stem).strip("_").lower()
 
 
 @cache  # 240,000 videos, 400 labels
 def _fold(folder: str) -> str:
-    """One spelling of "massaging person's head", massaging_persons_head, MassagingPersonsHead."""
+    """Unify "massaging person's head", massaging_persons_head and MassagingPersonsHead."""
     return re.sub(r"[\W_]", "", folder.lower())

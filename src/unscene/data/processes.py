@@ -1,7 +1,7 @@
-"""The same work for many files, in processes of their own.
+"""Run one function on many files in parallel processes.
 
-Processes come from a fork server that has imported what they need: threads of the calling process
-(OpenCV, torch) do not survive a fork.
+The processes come from a fork server that has already imported what they need, because threads of
+the calling process (OpenCV, torch) do not survive a fork.
 """
 
 from __future__ import annotations
@@ -26,21 +26,23 @@ from unscene.errors import UnsceneError
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-_stop: Event | None = None  # of a working process
+_stop: Event | None = None  # set in worker processes only
 
 
 def run_in_processes(
     work: Callable[[Job], Result], jobs: Iterable[Job], workers: int, *, abandon: bool = False
 ) -> Generator[tuple[Job, Future[Result]], None, None]:
-    """Every job with its outcome, in the order in which they end. To be closed when left early.
+    """Yield every job with its outcome, in the order in which they end.
 
-    Jobs are drawn from `jobs` shortly before they begin. When the iterator is closed, `should_stop`
-    turns true in the working processes and no further job begins.
+    Close the iterator (`contextlib.closing`) when leaving it early: no further job then starts, and
+    `should_stop` returns True in the worker processes. A job is taken from `jobs` shortly before it
+    starts.
 
     Args:
-        work: a function of a module, or a partial of one.
-        workers: processes; 0: the calling one.
-        abandon: jobs that run when the iterator is closed are cut off: they write nothing.
+        work: a function at the top level of a module, or a partial of one.
+        jobs: the arguments of `work`.
+        workers: number of processes; 0: run in the calling process.
+        abandon: when the iterator is closed, kill running jobs; only for jobs that write nothing.
 
     Raises:
         UnsceneError: a process died.
@@ -56,7 +58,7 @@ def run_in_processes(
         return
     context = start_fork_server("unscene.prepare.run")
     stop = context.Event()
-    with ProcessPoolExecutor(workers, context, _begin, (stop, abandon)) as pool:
+    with ProcessPoolExecutor(workers, context, _start_worker, (stop, abandon)) as pool:
         waiting, running = iter(jobs), dict[Future[Result], Job]()
         try:
             while True:
@@ -66,10 +68,10 @@ def run_in_processes(
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     if isinstance(future.exception(), BrokenProcessPool):
-                        raise UnsceneError(_died(list(running.values())))
+                        raise UnsceneError(_describe_crash(list(running.values())))
                     yield running.pop(future), future
         except BrokenProcessPool as error:  # while submitting
-            raise UnsceneError(_died(list(running.values()))) from error
+            raise UnsceneError(_describe_crash(list(running.values()))) from error
         finally:
             if running:
                 stop.set()
@@ -77,22 +79,27 @@ def run_in_processes(
 
 
 def start_fork_server(module: str) -> BaseContext:
-    """A server that has imported what workers need and has no threads forks them in no time; where
-    there is none (Windows), each starts from nothing."""
+    """Start a server without threads that has imported `module` and quickly forks workers.
+
+    Where there are no fork servers (Windows), every worker starts from scratch.
+    """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["unscene.data.ignore_signals", module])
-    with _undisturbed():
+    with _block_signals():
         forkserver.ensure_running()
     return context
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """A process that starts inside the block gets no Ctrl-C or SIGTERM before it says that it may
-    (deaf.py): until then Python itself would end it with a traceback, and the command with it."""
-    # Starts at first use, and then lets through what is held back here.
+def _block_signals() -> Iterator[None]:
+    """Block Ctrl-C and SIGTERM in processes that start inside the block, until they unblock them.
+
+    Before a new process has imported `ignore_signals`, Python itself would end it with a traceback,
+    and the command with it.
+    """
+    # The tracker starts at first use, and would then unblock the signals.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
@@ -102,26 +109,28 @@ def _undisturbed() -> Iterator[None]:
 
 
 def count_cores() -> int:
-    """Processor cores that this process may use."""
+    """Count the processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def should_stop() -> bool:
-    """Asked in a working process: shall it end?"""
+    """Whether this worker process should end, because the caller closed the iterator."""
     return _stop is not None and _stop.is_set()
 
 
-def _died(jobs: list[Job]) -> str:
+def _describe_crash(jobs: list[Job]) -> str:
     names = "\n".join(f"  {job}" for job in jobs)
     return (
-        "a working process died: memory ran out, or FFmpeg crashed on one of these files. "
-        f"Try fewer --workers, or leave the file out:\n{names}"
+        "a worker process died: memory ran out, or FFmpeg crashed on one of these files. "
+        f"Try fewer --workers, or remove the file:\n{names}"
     )
 
 
-def _begin(stop: Event, abandon: bool) -> None:
-    """Ctrl-C is for the calling process, which then stops the others; where one of them died, it
-    ends the rest by SIGTERM."""
+def _start_worker(stop: Event, abandon: bool) -> None:
+    """Ignore Ctrl-C, after which the calling process stops the workers, but obey SIGTERM.
+
+    If a worker died, the calling process ends the others by SIGTERM.
+    """
     global _stop
     _stop = stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -131,7 +140,7 @@ def _begin(stop: Event, abandon: bool) -> None:
 
 
 def _end_when_stopped() -> None:
-    # Not `_stop.wait()`: were this process killed while it waits, setting the event would hang.
+    # Not `_stop.wait()`: if this process were killed while waiting, setting the event would hang.
     while not should_stop():
         time.sleep(0.1)
     os._exit(0)
