@@ -109,11 +109,11 @@ def test_what_runs_elsewhere_is_there(step: Step) -> None:
 @cache
 def known_flags(command: str) -> frozenset[str]:
     """The flags that a command's --help shows, those of pretrain for any method."""
-    from unscene.methods.presets import METHODS
+    from unscene.methods.registry import known_methods
 
     lines = [[*command.split(), "--help"]]
     if command in ("pretrain", "views"):
-        lines += [[command, "--method", method, "--help"] for method in METHODS]
+        lines += [[command, "--method", method, "--help"] for method in known_methods()]
     return frozenset().union(*(re.findall(r"--[\w-]+", _printed(line)) for line in lines))
 
 
