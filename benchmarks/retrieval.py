@@ -1,4 +1,4 @@
-"""Retrieval: a gallery of a million features, a thousand queries."""
+"""Retrieval: a thousand queries in a gallery of a million features."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness import Options, Row
 
 QUERIES, DIM = 1000, 512
 
-# A process of its own: its peak above the gallery is the search's.
+# Runs in a process of its own, so that its peak memory above the gallery is that of the search.
 SEARCH = """
 import re, sys, time
 from pathlib import Path
@@ -29,7 +29,7 @@ def features(count):
     return Features(values, videos, torch.arange(count))
 
 gallery, query = features(int(sys.argv[1])), features(int(sys.argv[2]))
-retrieve(features(10), features(100))  # what is loaded when first used
+retrieve(features(10), features(100))  # loads what is imported at first use
 idle = now("VmRSS")
 begun = time.perf_counter()
 if sys.argv[4] == "ours":
@@ -45,7 +45,7 @@ print(idle, now("VmHWM"), time.perf_counter() - begun)
 def run(options: Options) -> Iterator[Row]:
     gallery = options.times(1_000_000, 100_000)
     ours, seconds = _measure(gallery, "ours")
-    # The whole matrix of a million would need 4 GB and 8 more to be sorted: a tenth, scaled up.
+    # The matrix for a million rows takes 4 GB, and 8 GB more to sort: measure a tenth, and scale.
     whole, _ = _measure(gallery // 10, "whole")
     yield Row(
         name="retrieval.memory",

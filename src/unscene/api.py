@@ -16,7 +16,7 @@ from unscene.train.config import OWN, RunConfig, build, flat
 from unscene.train.pretrain import Outcome
 from unscene.train.pretrain import pretrain as run_pretraining
 
-MEASURES = {"decoupling": monitor.decoupling, "knn": monitor.neighbour}
+MEASURES = {"decoupling": monitor.measure_decoupling, "knn": monitor.measure_knn}
 
 
 def pretrain(

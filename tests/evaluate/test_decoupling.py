@@ -53,17 +53,17 @@ class Known(VideoEncoder):
 
 
 def small(frame: Tensor) -> Tensor:
-    """A frame (B, 3, h, w) as 8 x 8 colours, (B, D)."""
+    """A frame (B, 3, h, w) as 8 x 8 colors, (B, D)."""
     return F.adaptive_avg_pool2d(frame, 8).flatten(1)
 
 
 def order_blind(view: Tensor) -> Tensor:
-    """What is seen over the whole window, in no order."""
+    """What is seen over the whole clip, in no order."""
     return small(view.mean(dim=2))
 
 
 def scene_only(view: Tensor) -> Tensor:
-    """The place without what moves, about its mean colour."""
+    """The scene without what moves, minus its mean color."""
     still = small(view.median(dim=2).values)
     return still - still.mean(dim=1, keepdim=True)
 
@@ -213,9 +213,9 @@ def test_segments_of_a_file_count_once_and_lend_each_other_nothing(
 
 def test_what_the_views_show(catalog: Catalog) -> None:
     factory = PerturbationFactory(catalog.videos, Known(constant).spec, 0, "cpu")
-    windows = factory.make_dataset(1)
+    dataset = factory.make_dataset(1)
     for index in range(3):
-        views = factory.make_views(Batch.of([windows[0, index]]), 0, index)
+        views = factory.make_views(Batch.of([dataset[0, index]]), 0, index)
         assert set(views) == {"anchor", *SCENE, *MOTION}
         anchor = views["anchor"]
         assert {view.shape for view in views.values()} == {(1, 3, FRAMES, SIZE, SIZE)}
@@ -321,7 +321,7 @@ def test_shifted_windows(total: int, count: int) -> None:
         request = ShiftedClipSampler(8, 2, count).draw(total / fps, fps, rng, number)
         plain = UniformClipSampler(8, 2, count).draw(total / fps, fps, rng, number)
         begins = {name: request.at * fps + o[0] for name, o in request.offsets.items()}
-        # The anchor is the window that `extract` reads.
+        # The anchor is the clip that `extract` reads.
         assert math.isclose(begins["clip"], plain.at * fps, abs_tol=1e-6)
         room = total - 15
         free = max(plain.at * fps, room - plain.at * fps)

@@ -18,7 +18,7 @@ SPEC = EncoderSpec("none", {}, 1, 8, 1, 48, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0,
 
 
 def views(path: Path, luma: list[np.ndarray]) -> list[dict[str, Tensor]]:
-    """Of the one window of a video, drawn eight times."""
+    """Views of the one clip of a video, drawn with eight seeds."""
     write(path, luma, options={"crf": "4"})
     videos = open_catalog(path.parent).videos
     factories = [PerturbationFactory(videos, SPEC, seed, "cpu") for seed in range(8)]
@@ -27,7 +27,7 @@ def views(path: Path, luma: list[np.ndarray]) -> list[dict[str, Tensor]]:
 
 
 def likeness(one: Tensor, other: Tensor) -> float:
-    """The correlation of two pictures' brightness."""
+    """The correlation of the brightness of two pictures."""
     grey = torch.stack([picture.mean(dim=1).flatten() for picture in (one, other)])
     return float(torch.corrcoef(grey)[0, 1])
 
@@ -43,7 +43,7 @@ def test_colour_keeps_every_edge_in_its_place_and_crop_does_not(tmp_path: Path) 
 
 
 def test_crop_keeps_every_colour_and_colour_does_not(tmp_path: Path) -> None:
-    """A wall of one colour, on which the light changes."""
+    """A wall of one color, on which the light changes."""
     wall = [np.full((64, 64), 80 + 6 * t, np.uint8) for t in range(12)]
     for view in views(tmp_path / "a.mp4", wall):
         anchor, colour, crop = (view[k].mean((0, 3, 4)) for k in ("anchor", "colour", "crop"))

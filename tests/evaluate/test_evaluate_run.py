@@ -122,7 +122,7 @@ def test_a_feature_that_is_not_finite_names_its_video(
         extract(encoder, catalog.videos[:5], clips=1)
 
 
-def test_a_name_is_an_encoder_that_never_learnt(moving: ScenesReport) -> None:
+def test_a_name_is_an_encoder_that_is_untrained(moving: ScenesReport) -> None:
     rows = evaluate("retrieve", str(moving.train), "r3d-narrow", clips=1)
     again = evaluate("retrieve", str(moving.train), "r3d-narrow", clips=1)
     assert {row.method for row in rows} == {"random"}
@@ -232,7 +232,9 @@ def test_the_training_of_the_encoder_is_in_the_row(
     assert row.config == {"lr": 0.1}
 
 
-def test_frames_shrunk_while_reading_are_told_in_the_row(saved: Path, moving: ScenesReport) -> None:
+def test_frames_shrunk_while_reading_are_reported_in_the_row(
+    saved: Path, moving: ScenesReport
+) -> None:
     whole, small, large = (
         evaluate("retrieve", str(moving.train), saved, clips=1, short_side=side)
         for side in (0, 16, 64)
@@ -244,7 +246,7 @@ def test_frames_shrunk_while_reading_are_told_in_the_row(saved: Path, moving: Sc
     assert found[1] != found[0]
 
 
-def test_videos_without_the_label_are_skipped_and_told(
+def test_videos_without_the_label_are_skipped_and_reported(
     saved: Path, moving: ScenesReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with moving.train.open(newline="") as file:
@@ -265,7 +267,7 @@ def test_videos_without_the_label_are_skipped_and_told(
     assert "nowhere.mp4" in said
 
 
-def test_what_a_test_has_of_its_gallery_is_told(
+def test_videos_shared_with_the_gallery_is_reported(
     saved: Path, moving: ScenesReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = tmp_path / "mixed.csv"
@@ -279,7 +281,7 @@ def test_what_a_test_has_of_its_gallery_is_told(
     assert "2 test videos are also in the training set" in said
 
 
-def test_windows_without_a_disturbance_are_told(
+def test_windows_without_a_perturbation_are_reported(
     saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "data").mkdir()
@@ -291,7 +293,7 @@ def test_windows_without_a_disturbance_are_told(
     assert all(f"left out: {reason} ({count} clips)" in said for reason, count in found.items())
 
 
-def test_mistakes_are_told_before_anything_is_encoded(
+def test_mistakes_are_reported_before_anything_is_encoded(
     saved: Path, moving: ScenesReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("unscene.evaluate.run.extract", None)

@@ -1,4 +1,4 @@
-"""What an encoder is fed: frames as its own record says they are normalised."""
+"""Frames are normalized as an encoder's spec says."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Triple = tuple[float, float, float]
 
 
 class Average(VideoEncoder):
-    """The mean colour of what it is shown; as a map, the colours themselves."""
+    """The mean color of what it is shown; as a map, the colors themselves."""
 
     def __init__(self, mean: Triple, std: Triple) -> None:
         spec = EncoderSpec("average", {}, 3, frames=2, stride=1, size=16, mean=mean, std=std)
@@ -31,7 +31,7 @@ class Average(VideoEncoder):
 
 
 @pytest.mark.parametrize("mode", ["video", "clip"])
-def test_frames_are_normalised_as_the_encoder_says(mode: str, tmp_path: Path) -> None:
+def test_frames_are_normalized_as_the_encoder_says(mode: str, tmp_path: Path) -> None:
     for i in range(2):
         write(tmp_path / f"{i}.mp4", pan(6 + i, (32, 40), (2, i)))
     videos = open_catalog(tmp_path).videos
@@ -42,7 +42,7 @@ def test_frames_are_normalised_as_the_encoder_says(mode: str, tmp_path: Path) ->
 
     plain, normal = read(Average((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))), read(Average(mean, std))
     assert plain.values.shape[1] == (3 if mode == "video" else 3 * 2 * 7 * 7)
-    colours = plain.values.view(len(plain.values), 3, -1)
-    assert 0 <= colours.min() < colours.max() <= 1
-    expected = (colours - torch.tensor(mean)[:, None]) / torch.tensor(std)[:, None]
+    colors = plain.values.view(len(plain.values), 3, -1)
+    assert 0 <= colors.min() < colors.max() <= 1
+    expected = (colors - torch.tensor(mean)[:, None]) / torch.tensor(std)[:, None]
     torch.testing.assert_close(normal.values, expected.flatten(1), rtol=1e-4, atol=1e-4)

@@ -1,4 +1,4 @@
-"""Experiments take up what they find only if it is what they are asked for."""
+"""Experiments reuse earlier runs and rows only if their settings are the same."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def test_a_run_is_found_again_but_not_for_other_settings(
     first = encoder().spec.trained_on
     weights = (tmp_path / "moco-x-0" / "encoder.safetensors").stat().st_mtime_ns
     assert encoder(workers=1).spec.trained_on == first
-    with pytest.raises(SystemExit, match=r"moco-x-0: was trained with other settings:\n") as told:
+    with pytest.raises(SystemExit, match=r"moco-x-0: was trained with other settings:\n") as caught:
         encoder(max_steps=3, lr=0.5)
-    assert "  max_steps: was 2, now 3\n" in str(told.value)
-    assert "  lr: was 0.001, now 0.5\n" in str(told.value)
-    assert "--note" in str(told.value)
+    assert "  max_steps: was 2, now 3\n" in str(caught.value)
+    assert "  lr: was 0.001, now 0.5\n" in str(caught.value)
+    assert "--note" in str(caught.value)
     assert (tmp_path / "moco-x-0" / "encoder.safetensors").stat().st_mtime_ns == weights
     # As if `margin` were newer than the run.
     config = tmp_path / "moco-x-0" / "config.yaml"
@@ -61,8 +61,8 @@ def test_a_run_is_found_again_but_not_for_other_settings(
 def test_a_run_as_long_as_another_has_so_many_times_the_steps(
     trained: Any, videos: Catalog, tmp_path: Path
 ) -> None:
-    def steps(asked: int) -> int:
-        training = trained.Training(tmp_path, "x", SETTINGS | {"max_steps": asked})
+    def steps(max_steps: int) -> int:
+        training = trained.Training(tmp_path, "x", SETTINGS | {"max_steps": max_steps})
         return training.encoder("moco-time", videos, 0).spec.trained_on["steps"]
 
     assert steps(2) == steps(2) == 6
@@ -77,9 +77,9 @@ def test_rows_are_known_but_not_for_other_settings(trained: Any, tmp_path: Path)
         about = {"test": {"note": ""} | clip, "config": {"batch_size": 4} | clip}
         return asdict(row) | about | changes
 
-    def done(rows: list[dict[str, Any]], method: str, **asked: Any) -> bool:
-        clips, note = asked.pop("clips", 4), asked.pop("note", "")
-        training = trained.Training(tmp_path, "x", SETTINGS | asked)
+    def done(rows: list[dict[str, Any]], method: str, **changes: Any) -> bool:
+        clips, note = changes.pop("clips", 4), changes.pop("note", "")
+        training = trained.Training(tmp_path, "x", SETTINGS | changes)
         return training.done(rows, method, 0, clips=clips, note=note)
 
     rows = [row("moco"), row("random", config={}, steps=0), row("moco-time", steps=6)]
@@ -88,7 +88,7 @@ def test_rows_are_known_but_not_for_other_settings(trained: Any, tmp_path: Path)
         assert not done(rows, method, note="other")
     assert done(rows, "random", max_steps=3)
     assert not done(rows, "dsm")
-    for method, asked, said in (
+    for method, changes, said in (
         ("moco", {"max_steps": 3}, "max_steps: was 2, now 3"),
         ("moco", {"margin": 0.25}, "margin: was 0.5, now 0.25"),
         ("moco", {"clips": 10}, "clips: was 4, now 10"),
@@ -96,5 +96,5 @@ def test_rows_are_known_but_not_for_other_settings(trained: Any, tmp_path: Path)
         ("moco-time", {"lr": 0.5}, "lr: was 0.001, now 0.5"),
     ):
         with pytest.raises(SystemExit, match=f"{method}, seed 0: there are rows .*\n  {said}"):
-            done(rows, method, **asked)
+            done(rows, method, **changes)
     assert done([row("moco", steps=9), *rows], "moco")  # any that agrees will do

@@ -1,4 +1,4 @@
-"""Recipes say what the papers say, and a mistake in one is told by file, key and value."""
+"""Recipes have the papers' settings; mistakes are reported by file, key and value."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_two_steps_of_every_recipe(
     for protocol, metric in (("retrieve", "retrieval_r1"), ("finetune", "finetune_top1")):
         wanted = [stage for stage in short.evaluate if stage["protocol"] == protocol]
         assert len([row for row in rows if row.metric == metric]) == len(wanted)
-    # Every number stands in one file only, for `unscene results`.
+    # Every number is in one file only, for `unscene results`.
     found = sorted((record["split"], record["metric"]) for record in collect_rows([tmp_path]))
     assert found == sorted((row.split, row.metric) for row in rows)
     if recipe.pretrain:
@@ -165,7 +165,7 @@ def test_two_processes_write_and_speak_once(roots: dict[str, str], tmp_path: Pat
     assert done.stdout.count("Published") == done.stdout.count("finetune_top1") == 1
     found = collect_rows([tmp_path / "run"])
     assert sum(row["metric"] == "retrieval_r1" for row in found) == 1
-    # Finished with two, the numbers can be asked for with one.
+    # Finished with two, the rows can be read with one.
     one = {"devices": 1, "accelerator": "cpu"}
     assert reproduce(read_recipe(path), roots, tmp_path / "run", options=one, dry=True)
     shutil.rmtree(tmp_path / "run" / "ucf101-retrieve-video-2")

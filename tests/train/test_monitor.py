@@ -37,7 +37,7 @@ class Eager(file.Monitor):
 def test_scores_are_logged_and_training_is_the_same(
     kind: str, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure = {"decoupling": measures.decoupling, "knn": measures.neighbour}[kind]
+    measure = {"decoupling": measures.measure_decoupling, "knn": measures.measure_knn}[kind]
     plain = pretrain(tiny(tmp_path / "plain"), report=lambda *_: None)
     monkeypatch.setattr(pretrain_file, "Monitor", Eager)
     watched = pretrain(tiny(tmp_path / "watched"), report=lambda *_: None, monitor=measure)
@@ -81,7 +81,7 @@ def test_without_labels_there_is_no_nearest_of_the_same(
 ) -> None:
     config = tiny(tmp_path, data=str(moving.train.parent / "train"), monitor="knn")
     with pytest.raises(UnsceneError, match=r"--monitor knn .* --monitor decoupling"):
-        pretrain(config, monitor=measures.neighbour)
+        pretrain(config, monitor=measures.measure_knn)
 
 
 def test_the_bar_shows_what_was_measured(
@@ -158,7 +158,7 @@ def test_measures_leave_the_encoder_alone_and_say_the_same_again(
     settings = tiny(tmp_path).settings
     encoder = create_encoder("r3d-narrow", width=8, stages=2).train()
     before = {k: v.clone() for k, v in encoder.state_dict().items()}
-    for make in (measures.decoupling, measures.neighbour):
+    for make in (measures.measure_decoupling, measures.measure_knn):
         found = make(catalog, settings, 0)(encoder, 4, torch.device("cpu"))
         assert found == make(catalog, settings, 0)(encoder, 4, torch.device("cpu"))
         assert encoder.training

@@ -89,7 +89,7 @@ class PerturbationFactory:
     Args:
         videos: of a checked catalog; up to 32 of them are read at once, for their scenes.
         spec: of the encoder that the views are for.
-        seed: of everything random, together with the index of a video and the number of its clip.
+        seed: decides everything random, with the index of a video and the number of its clip.
         device: makes the views.
 
     Attributes:

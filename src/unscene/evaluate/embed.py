@@ -215,8 +215,8 @@ def _check_clips(clips: Arrays, encoder: VideoEncoder) -> list[Tensor]:
 def _embed_clips(
     clips: Sequence[Tensor], encoder: VideoEncoder, batch_size: int, device: torch.device
 ) -> NDArray[np.float32]:
-    # Views are made of YUV. Colors are rendered as if each were the luma of a clip without chroma,
-    # whose red then is that color; so nothing is rounded or lost on the way.
+    # Views are made from YUV. Each color is rendered as the luma of a clip without chroma, whose
+    # red then is that color, so that nothing is rounded on the way.
     spec, view = encoder.spec, replace(center_view(encoder), mean=(0.0,) * 3, std=(1.0,) * 3)
     mean, std = (torch.tensor(v, device=device).view(3, 1, 1, 1) for v in (spec.mean, spec.std))
     was_training = encoder.training

@@ -148,7 +148,7 @@ def extract(
 
 
 def center_view(encoder: VideoEncoder) -> BasicAugmentation:
-    """What an encoder is shown at test time: resized short side, center crop, its normalization.
+    """The view that an encoder gets at test time: resized short side, center crop, normalization.
 
     Raises:
         UnsceneError: the encoder does not take three channels.

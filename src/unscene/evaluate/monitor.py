@@ -16,37 +16,37 @@ from unscene.methods.settings import CommonSettings
 from unscene.train.monitor import Measure
 
 
-def decoupling(catalog: Catalog, settings: CommonSettings, seed: int) -> Measure:
-    """Without labels: the decoupling score of some videos of the training set."""
+def measure_decoupling(catalog: Catalog, settings: CommonSettings, seed: int) -> Measure:
+    """Make a measure without labels: the decoupling score of some videos of the training set."""
 
     def measure(encoder: VideoEncoder, count: int, device: torch.device) -> dict[str, float]:
-        _shown(encoder, settings)
-        found = decouple(encoder, _some(catalog.videos, count, seed), seed=seed, device=device)
+        _set_clips(encoder, settings)
+        found = decouple(encoder, _sample(catalog.videos, count, seed), seed=seed, device=device)
         means = {"decoupling_trained": found.trained, "decoupling_untrained": found.untrained}
         return {name: mean.value for name, mean in means.items() if mean is not None}
 
     return measure
 
 
-def neighbour(catalog: Catalog, settings: CommonSettings, seed: int) -> Measure:
-    """With labels: recall@1 among some videos of the training set (leave one out)."""
-    labelled = tuple(video for video in catalog.videos if video.label is not None)
+def measure_knn(catalog: Catalog, settings: CommonSettings, seed: int) -> Measure:
+    """Make a measure with labels: recall@1 among some training videos (leave one out)."""
+    labeled = tuple(video for video in catalog.videos if video.label is not None)
 
     def measure(encoder: VideoEncoder, count: int, device: torch.device) -> dict[str, float]:
-        _shown(encoder, settings)
-        some = _some(labelled, count, seed)
+        _set_clips(encoder, settings)
+        some = _sample(labeled, count, seed)
         features = extract(encoder, some, clips=1, device=device)
         return {"knn": retrieve(features, features, ks=(1,))["retrieval_r1"].value}
 
     return measure
 
 
-def _shown(encoder: VideoEncoder, settings: CommonSettings) -> None:
+def _set_clips(encoder: VideoEncoder, settings: CommonSettings) -> None:
     """Evaluate on clips like those of the training; a saved encoder has them in its spec."""
     s = settings
     encoder.spec = replace(encoder.spec, frames=s.frames, stride=s.stride, size=s.size)
 
 
-def _some(videos: tuple[Video, ...], count: int, seed: int) -> list[Video]:
+def _sample(videos: tuple[Video, ...], count: int, seed: int) -> list[Video]:
     order = np.random.default_rng(seed).permutation(len(videos))
     return [videos[i] for i in sorted(order[:count])]

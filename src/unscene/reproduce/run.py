@@ -114,30 +114,31 @@ def reproduce(
     missing = [name for name in recipe.needs if not roots.get(name)]
     if missing:
         flags = ", ".join(f"--{name} FOLDER" for name in missing)
-        raise UnsceneError(f"{recipe.name} needs {' and '.join(missing)}: give {flags}")
+        raise UnsceneError(f"{recipe.name} needs {' and '.join(missing)}: add {flags}")
     given = {key: value for key, value in (options or {}).items() if value is not None}
     folders = {name: str(files.expand_home(root)) for name, root in roots.items() if root}
     run = RecipeRun(recipe, folders, out, given, dry)
     # Check all settings before the first step: a mistake should show at once.
-    pretraining = _pretraining(run)
-    tunings = {
-        place: _tuning(run, stage, split, place) for stage, split, place in run.stages("finetune")
+    pretraining = _configure_pretraining(run)
+    finetunings = {
+        folder: _configure_finetuning(run, stage, split, folder)
+        for stage, split, folder in run.stages("finetune")
     }
     if pretraining:
         _pretrain(pretraining)
     rows: list[Row] = []
-    for place, config in tunings.items():
-        if (place / RESULTS).exists():
+    for folder, config in finetunings.items():
+        if (folder / RESULTS).exists():
             build, flat = finetune_config.build, finetune_config.flat
-            continue_config(build, flat, read_config(place / CONFIG), flat(config))
-            rows += _rows(place / RESULTS)
+            continue_config(build, flat, read_config(folder / CONFIG), flat(config))
+            rows += _read(folder / RESULTS)
         else:
-            rows += finetune(config, resume=(place / CHECKPOINT).exists())
+            rows += finetune(config, resume=(folder / CHECKPOINT).exists())
     # Retrieval runs in one process, after all training, so that no other has to wait for it.
     if not engine.is_first_process():
         return []
-    for stage, split, place in run.stages("retrieve"):
-        rows += _retrieve(run, stage, split, place)
+    for stage, split, folder in run.stages("retrieve"):
+        rows += _retrieve(run, stage, split, folder)
     return rows
 
 
@@ -183,35 +184,37 @@ def average_splits(rows: Sequence[Row]) -> list[SplitMean]:
     ]
 
 
-def _pretraining(run: RecipeRun) -> RunConfig | None:
+def _configure_pretraining(run: RecipeRun) -> RunConfig | None:
     if not run.recipe.pretrain:
         return None
     settings = {**run.recipe.pretrain, **run.options, "out": str(run.pretrained)}
     settings["data"] = run.part(settings["data"], 1, "train")
     config = pretrain_config.build(settings)
-    batch = _share(config.settings.batch_size, config, f"{run.recipe.name}, pretrain")
+    batch = _share_batch(config.settings.batch_size, config, f"{run.recipe.name}, pretrain")
     if run.dry:
-        settings |= {**_DRY_PRETRAIN, **run.options} | _smallest(config.encoder)
+        settings |= {**_DRY_PRETRAIN, **run.options} | _smallest_clips(config.encoder)
         return pretrain_config.build(settings)
     return replace(config, settings=replace(config.settings, batch_size=batch))
 
 
-def _tuning(run: RecipeRun, stage: dict[str, Any], split: int, place: Path) -> FinetuneConfig:
+def _configure_finetuning(
+    run: RecipeRun, stage: dict[str, Any], split: int, folder: Path
+) -> FinetuneConfig:
     settings = {key: stage[key] for key in stage if key not in ("protocol", "splits")}
     train, test = (run.part(stage["data"], split, part) for part in ("train", "test"))
     encoder = stage.get("encoder", str(run.pretrained))
     settings |= run.options
-    settings |= {"data": test, "train": train, "encoder": encoder, "out": str(place)}
+    settings |= {"data": test, "train": train, "encoder": encoder, "out": str(folder)}
     config = finetune_config.build(settings)
-    batch = _share(config.batch_size, config, f"{run.recipe.name}, {place.name}")
+    batch = _share_batch(config.batch_size, config, f"{run.recipe.name}, {folder.name}")
     if run.dry:
         name = run.recipe.pretrain.get("encoder", RunConfig.encoder)
-        settings |= {**_DRY_FINETUNE, **run.options} | _smallest(stage.get("encoder", name))
+        settings |= {**_DRY_FINETUNE, **run.options} | _smallest_clips(stage.get("encoder", name))
         return finetune_config.build(settings)
     return replace(config, batch_size=batch)
 
 
-def _share(batch: int, config: RunConfig | FinetuneConfig, what: str) -> int:
+def _share_batch(batch: int, config: RunConfig | FinetuneConfig, what: str) -> int:
     """The part of a batch for each device: of those available, or of those the run was started on.
 
     A run that was started keeps its number of devices, so that its settings compare equal once it
@@ -236,11 +239,11 @@ def _pretrain(config: RunConfig) -> None:
         print(outcome.account if outcome else f"{config.out}: already finished")
 
 
-def _retrieve(run: RecipeRun, stage: dict[str, Any], split: int, place: Path) -> list[Row]:
+def _retrieve(run: RecipeRun, stage: dict[str, Any], split: int, folder: Path) -> list[Row]:
     settings = {key: stage[key] for key in stage if key not in ("protocol", "data", "splits")}
     train, test = (run.part(stage["data"], split, part) for part in ("train", "test"))
-    if (place / RESULTS).exists():
-        rows = _rows(place / RESULTS)
+    if (folder / RESULTS).exists():
+        rows = _read(folder / RESULTS)
         now = _DEFAULTS | {"data": test, "short_side": run.options.get("short_side", 0)} | settings
         check_same(now | _retrieval_settings(rows[0]), now, now)
         return rows
@@ -252,7 +255,7 @@ def _retrieve(run: RecipeRun, stage: dict[str, Any], split: int, place: Path) ->
         workers=0 if run.dry else run.options.get("workers", RunConfig.workers),
         device=_DEVICE[run.options.get("accelerator", "auto")],
         short_side=run.options.get("short_side", 0),
-        out=place / RESULTS,
+        out=folder / RESULTS,
         **settings,
     )
 
@@ -269,11 +272,11 @@ def _retrieval_settings(row: Row) -> dict[str, Any]:
     return settings | ({"clips": row.views} if row.views else {})  # mode "clip" has no number
 
 
-def _rows(path: Path) -> list[Row]:
+def _read(path: Path) -> list[Row]:
     return [Row.from_record(row) for row in read_rows(path)]
 
 
-def _smallest(encoder: str) -> dict[str, int]:
+def _smallest_clips(encoder: str) -> dict[str, int]:
     """The smallest clips that an encoder takes, of at least four frames and 32 pixels."""
     t, h, w = open_initial_encoder(encoder, {}).minimum
     return {"frames": max(t, 4), "size": max(h, w, 32), "stride": 1}

@@ -87,7 +87,7 @@ def test_a_cell_is_as_dark_as_its_share(tmp_path: Path) -> None:
 
     none, three, all_ = matrix(0), matrix(3), matrix(10)
     changed = np.argwhere((none != all_).any(axis=2))
-    # The cells (a, a) and (a, b) are neighbours in the last row but one, right below the middle.
+    # The cells (a, a) and (a, b) are neighbors in the last row but one, right below the middle.
     rows = changed[changed[:, 0] > none.shape[0] // 2]
     left, right = rows[:, 1].min(), rows[:, 1].max()
     y = int(np.median(rows[:, 0]))

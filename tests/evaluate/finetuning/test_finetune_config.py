@@ -1,4 +1,4 @@
-"""What is wrong with a fine-tuning is told before it begins; what the presets are."""
+"""Mistakes in the settings of fine-tuning are reported before it starts; its presets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unscene.evaluate.finetuning.run import finetune
 from unscene.train.optimizer import lr_factor
 
 
-def test_mistakes_in_the_data_are_told_before_the_first_step(
+def test_mistakes_in_the_data_are_reported_before_the_first_step(
     make: Make, tmp_path: Path, train: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("unscene.evaluate.finetuning.run._fit", None)
@@ -38,6 +38,7 @@ def test_mistakes_in_the_data_are_told_before_the_first_step(
         ({"encoder": str(train), "encoder_options": {}}, r"encoder\.json"),
         ({"encoder": "c3d", "encoder_options": {}}, r"c3d takes clips of at least .* --size 16"),
         ({"encoder_options": {"in_channels": 2}}, "takes 2 channels"),
+        ({"encoder": "hf:x", "encoder_options": {}}, "models of transformers can be evaluated"),
     ):
         with pytest.raises(UnsceneError, match=said):
             finetune(make(out, **changes))

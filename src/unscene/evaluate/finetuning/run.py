@@ -81,7 +81,7 @@ def finetune(
     torch.manual_seed(config.seed)
     encoder = open_initial_encoder(config.encoder, config.encoder_options)
     before = encoder.spec
-    config, encoder.spec = _resolved(config, encoder)
+    config, encoder.spec = _resolve_clips(config, encoder)
     if resume:
         saved = flat(build(read_config(Path(config.out) / CONFIG)))
         check_same(saved, flat(config), saved)
@@ -96,12 +96,12 @@ def finetune(
     if not facts:
         return []
     encoder.spec = replace(
-        encoder.spec, trained_on=_trained_on(before.trained_on, config, data, facts)
+        encoder.spec, trained_on=_describe_training(before.trained_on, config, data, facts)
     )
     save_classifier(classifier, Path(config.out))
     found = _score(classifier, data, config, show=report is None)
     rows = build_rows(
-        replace(encoder.spec, trained_on=_for_rows(before.trained_on, config, data)),
+        replace(encoder.spec, trained_on=_describe_for_rows(before.trained_on, config, data)),
         score_accuracy(found, data.names, config.label),
         data=data.test.source,
         split=data.test.split,
@@ -112,11 +112,11 @@ def finetune(
     )
     failed = tuple(module.failures.values())
     write_results(Path(config.out), data, found, rows, facts, failed)
-    _say(
+    _print(
         f"{facts['steps']} steps in {format_duration(facts['seconds'])}; the weights are those of "
         f"step {facts['chosen_step']}",
-        *_unread(failed, "failed during training and were replaced by others"),
-        *_unread(found.skipped, "of the test set could not be read and do not count"),
+        *_list_unread(failed, "failed during training and were replaced by others"),
+        *_list_unread(found.skipped, "of the test set could not be read and do not count"),
         f"run: {config.out} (encoder, classifier, confusion.png, results.jsonl)",
     )
     return rows
@@ -145,13 +145,13 @@ def _fit(
             clip_gradient=config.clip_gradient,
         )
         if trainer.is_global_zero:
-            _say(*data.notes)
+            _print(*data.notes)
             save_config(config.out, flat(config), "unscene evaluate finetune")
         engine.fit(trainer, module, stop, start.checkpoint)
     steps = trainer.global_step
     if steps < progress.total:
         if trainer.is_global_zero:
-            _say(
+            _print(
                 f"stopped after {steps} of {progress.total} steps; continue with: "
                 f"unscene evaluate finetune --resume --out {shlex.quote(config.out)}"
             )
@@ -171,7 +171,9 @@ def _fit(
     }
 
 
-def _resolved(config: FinetuneConfig, encoder: VideoEncoder) -> tuple[FinetuneConfig, EncoderSpec]:
+def _resolve_clips(
+    config: FinetuneConfig, encoder: VideoEncoder
+) -> tuple[FinetuneConfig, EncoderSpec]:
     """The configuration and the encoder's spec, both with the frames, stride and size of this
     run: those of the configuration where it has them, else those of the encoder."""
     spec = encoder.spec
@@ -183,7 +185,7 @@ def _resolved(config: FinetuneConfig, encoder: VideoEncoder) -> tuple[FinetuneCo
     return replace(config, **clip), replace(spec, **clip)
 
 
-def _trained_on(
+def _describe_training(
     before: dict[str, Any], config: FinetuneConfig, data: FinetuneData, facts: dict[str, Any]
 ) -> dict[str, Any]:
     return {
@@ -197,8 +199,10 @@ def _trained_on(
     } | facts
 
 
-def _for_rows(before: dict[str, Any], config: FinetuneConfig, data: FinetuneData) -> dict[str, Any]:
-    """What rows say of the training: method, steps and seconds are those of the pre-training."""
+def _describe_for_rows(
+    before: dict[str, Any], config: FinetuneConfig, data: FinetuneData
+) -> dict[str, Any]:
+    """What rows say about the training: method, steps and seconds are those of pre-training."""
     kept = {name: before[name] for name in ("method", "steps", "seconds") if name in before}
     seed = {name: before[name] for name in ("seed",) if name in before}
     return kept | {
@@ -213,17 +217,16 @@ def _score(
     classifier: Classifier, data: FinetuneData, config: FinetuneConfig, *, show: bool
 ) -> Features:
     """Class probabilities of the test videos that can be read."""
-    classifier.to(
-        "cuda" if uses_gpu(config.accelerator) else "cpu"
-    )  # Lightning moved it to the CPU
+    # Lightning has moved it to the CPU.
+    classifier.to("cuda" if uses_gpu(config.accelerator) else "cpu")
     with count_progress("test", len(data.test), show=show) as progress:
         return predict(classifier, data.test.videos, config, clips=config.clips, progress=progress)
 
 
-def _unread(skipped: Sequence[Skipped], what: str) -> list[str]:
+def _list_unread(skipped: Sequence[Skipped], what: str) -> list[str]:
     head = [f"{len(skipped)} videos {what}:"] if skipped else []
     return head + [f"  {s.path}: {s.reason}" for s in skipped[:10]]
 
 
-def _say(*lines: str) -> None:
+def _print(*lines: str) -> None:
     print(*lines, sep="\n", file=sys.stderr)
