@@ -121,7 +121,7 @@ def pil_triplet(clips: list[Clip], rng: np.random.Generator) -> list[list[torch.
                 elif scaling:
                     # The flow belongs to the frame; the authors compute it on the crop.
                     frame = remapped(frame, step + flow[t - 1] * np.float32(phi[t]))
-                out.append(normalised(jittered(frame, jitter, order)))
+                out.append(normalized(jittered(frame, jitter, order)))
             made.append(torch.stack(out, 1))
     return views
 
@@ -160,7 +160,7 @@ def jittered(frame: Image.Image, jitter: np.ndarray, order: np.ndarray) -> Image
     return frame
 
 
-def normalised(frame: Image.Image) -> torch.Tensor:
+def normalized(frame: Image.Image) -> torch.Tensor:
     mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
     return to_tensor(frame).sub_(mean).div_(std)
 

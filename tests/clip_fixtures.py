@@ -73,5 +73,5 @@ def noise() -> Callable[..., ClipBatch]:
 
 @pytest.fixture
 def planes() -> Tensor:
-    """A colour matrix (3, 4) that shows Y, U and V as they are."""
+    """A color matrix (3, 4) that shows Y, U and V as they are."""
     return torch.eye(3, 4)

@@ -49,7 +49,7 @@ def bottlenecks(conv: object) -> int:
     return total
 
 
-def factorised(i: int, o: int, k: int) -> int:
+def factorized(i: int, o: int, k: int) -> int:
     middle = k * k * k * i * o // (k * k * i + k * o)
     return middle * (k * k * i + 2 + k * o) + 2 * o
 
@@ -77,7 +77,7 @@ COUNTS = {
     "r2d18": 11_689_512 - 513_000,
     "r2d10": 11_689_512 - 513_000 - sum(18 * c * c + 4 * c for c in (64, 128, 256, 512)),
     "r3d26": 3 * 64 * 3 * 49 + 2 * 64 + bottlenecks(full),
-    "r2plus1d26": 83 * (3 * 49 + 2 + 3 * 64) + 2 * 64 + bottlenecks(factorised),
+    "r2plus1d26": 83 * (3 * 49 + 2 + 3 * 64) + 2 * 64 + bottlenecks(factorized),
 }
 
 
@@ -98,7 +98,7 @@ def test_r2plus1d18_has_the_papers_33_3_million_weights() -> None:
     assert round((convolutions + 512 * 400 + 400) / 1e6, 1) == 33.3
 
 
-def test_every_factorised_convolution_keeps_the_number_of_weights() -> None:
+def test_every_factorized_convolution_keeps_the_number_of_weights() -> None:
     for inputs, outputs in ((64, 64), (64, 128), (256, 512)):
         pair = conv2plus1d(inputs, outputs, (3, 3, 3), (1, 1, 1))
         count = sum(m.weight.numel() for m in pair if isinstance(m, nn.Conv3d))

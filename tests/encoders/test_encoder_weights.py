@@ -103,7 +103,7 @@ def test_what_could_not_be_loaded_is_not_written(tmp_path: Path, name: str) -> N
 
 @pytest.mark.parametrize("fails_at", [1, 2])
 @pytest.mark.parametrize("first_time", [True, False])
-def test_a_full_disk_leaves_the_former_files(
+def test_a_full_disk_keeps_the_previous_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int, first_time: bool
 ) -> None:
     if not first_time:
@@ -126,7 +126,7 @@ def test_a_full_disk_leaves_the_former_files(
     assert torch.equal(feature(load_encoder(tmp_path)), feature(narrow(seed=2)))
 
 
-def test_a_reader_of_the_former_file_keeps_it_whole(saved: Path) -> None:
+def test_an_open_file_stays_readable_while_it_is_replaced(saved: Path) -> None:
     before = (saved / "encoder.safetensors").read_bytes()
     with (saved / "encoder.safetensors").open("rb") as reader:
         save_encoder(narrow(seed=1), saved)
@@ -168,7 +168,7 @@ def test_a_partial_load_says_what_matched_and_copies_only_that(saved: Path) -> N
     assert all(torch.equal(after[key], before[key]) for key in report.missing)
 
 
-def test_unexpected_and_mismatched_weights_are_told_apart(tmp_path: Path) -> None:
+def test_unexpected_and_mismatched_weights_are_distinguished(tmp_path: Path) -> None:
     save_encoder(narrow(stages=3, in_channels=3), tmp_path)
     torch.manual_seed(0)
     target = create_encoder("r3d-narrow", width=4, stages=2, in_channels=2)
@@ -256,7 +256,7 @@ def test_a_wrong_record_is_refused(saved: Path, text: str, message: str) -> None
     [
         ({"format": 2, "unscene": "9.9"}, r"format 2 by unscene 9\.9.*upgrade unscene"),
         ({"format": None}, "no `format` number"),
-        ({"frames": None, "colour": 1}, r"\['colour', 'frames'\]"),
+        ({"frames": None, "color": 1}, r"\['color', 'frames'\]"),
         ({"frames": "many"}, "frames must be a whole number"),
         ({"name": "r3d-broad"}, "no encoder is called 'r3d-broad'.*did you mean 'r3d-narrow'"),
         ({"options": {"depth": 3}}, "no option depth"),

@@ -127,7 +127,7 @@ def test_a_convolutional_module() -> None:
     assert not model.stem[0]._forward_hooks
 
 
-def test_torchvisions_models_are_normalised_as_they_were_trained() -> None:
+def test_torchvisions_models_are_normalized_as_they_were_trained() -> None:
     like = type("VideoResNet", (Convolutions,), {"__module__": "torchvision.models.video.resnet"})
     assert adapted(like()).spec.mean == (0.43216, 0.394666, 0.37645)
     assert adapted(like(), mean=(0, 0, 0), std=(1, 1, 1)).spec.std == (1, 1, 1)
@@ -271,7 +271,7 @@ def test_a_method_brings_its_module_along() -> None:
     encoder = adapted(module.encode)
     assert not module.training
     assert set(encoder.parameters()) == set(module.parameters())
-    # A batch norm in training would have learnt from the clip of zeros that adapt() runs.
+    # A batch norm in training would have learned from the clip of zeros that adapt() runs.
     assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
     torch.testing.assert_close(encoder(clips()), module.encode(clips()))
     shadow = copy.deepcopy(encoder).to("meta")

@@ -75,7 +75,7 @@ def test_an_unknown_transformer_is_refused() -> None:
         adapt(transformers.ViTModel(config))
 
 
-def test_what_is_known_of_a_transformer_is_not_taken() -> None:
+def test_options_that_a_transformer_does_not_need_are_refused() -> None:
     transformers = pytest.importorskip("transformers")
     config = transformers.TimesformerConfig(
         hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
@@ -95,14 +95,14 @@ def test_what_is_known_of_a_transformer_is_not_taken() -> None:
         ({"do_rescale": False, "do_normalize": False}, 0, 255),
     ],
 )
-def test_normalisation_of_processors(settings: dict[str, Any], low: float, high: float) -> None:
+def test_normalization_of_processors(settings: dict[str, Any], low: float, high: float) -> None:
     found = read_normalization(settings)
     (mean, *_), (std, *_) = found["mean"], found["std"]
     assert (0 - mean) / std == pytest.approx(low)
     assert (1 - mean) / std == pytest.approx(high)
 
 
-def test_the_normalisation_of_vivit_is_its_processors() -> None:
+def test_the_normalization_of_vivit_is_its_processors() -> None:
     """Its processor's defaults, written out, give the mean and std that `adapt` assumes."""
     found = read_normalization({"rescale_factor": 1 / 127.5, "offset": True})
     spec = adapt(tiny("vivit")).spec

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from foreign_parts import clips, tiny
 
+from foreign_parts import clips, tiny
 from unscene.encoders import create_encoder, load_encoder, save_encoder
 from unscene.encoders.foreign import adapt
 from unscene.encoders.resolving import names_new_encoder, resolve_encoder

@@ -48,17 +48,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # -- images ------------------------------------------------------------------------------------
 
 
-def test_to_rgb_undoes_the_normalisation() -> None:
-    colours = torch.tensor([0.0, 0.5, 1.0])
+def test_to_rgb_undoes_the_normalization() -> None:
+    colors = torch.tensor([0.0, 0.5, 1.0])
     mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
-    view = ((colours - mean) / std).view(1, 3, 1, 1, 1).expand(2, 3, 4, 5, 6)
+    view = ((colors - mean) / std).view(1, 3, 1, 1, 1).expand(2, 3, 4, 5, 6)
     image = picture.to_rgb(view, IMAGENET_MEAN, IMAGENET_STD)
     assert image.shape == (2, 4, 5, 6, 3)
     assert image.dtype == np.uint8
     assert np.abs(image.astype(int) - [0, 128, 255]).max() <= 1
 
 
-def test_still_is_white_and_directions_differ() -> None:
+def test_no_motion_is_white_and_directions_differ() -> None:
     assert (tiles.color_flow(np.zeros((2, 3, 2), np.float32), 1.0) == 255).all()
     ways = np.array([[-1, 0], [1, 0], [0, -1], [0, 1]], dtype=np.float32)
     right, left, down, up = tiles.color_flow(ways[None], 1.0)[0].astype(int)
@@ -88,13 +88,13 @@ def test_time_slice_draws_the_path_of_a_moving_bar() -> None:
 
 
 @pytest.mark.parametrize(("total", "expected"), [(16, 8), (8, 8), (5, 5), (1, 1)])
-def test_steps_show_first_and_last_and_none_twice(total: int, expected: int) -> None:
+def test_pick_frames_includes_first_and_last_and_none_twice(total: int, expected: int) -> None:
     shown = picture.pick_frames(total)
     assert len(shown) == len(set(shown)) == expected
     assert (shown[0], shown[-1]) == (0, total - 1)
 
 
-def test_only_dark_views_are_lifted() -> None:
+def test_only_dark_views_are_brightened() -> None:
     dark = {"anchor": np.full((2, 4, 4, 3), 12, np.uint8)}
     dark["anchor"][0, 0] = 40
     lifted, done = picture.brighten(dark)
@@ -244,7 +244,7 @@ def test_a_single_frame_has_no_slice_of_time(
         ({"method": "moco", "overrides": {"flow": "codec"}}, "--flow changes nothing in moco"),
     ],
 )
-def test_wrong_wishes_are_refused(
+def test_bad_arguments_are_refused(
     folder: Path, tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
     arguments = {"videos": 1, "method": "dsm"} | changes
@@ -257,7 +257,7 @@ def test_wrong_wishes_are_refused(
 def _spy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> list[tuple[list[page.VideoViews], dict[str, str]]]:
-    """What `draw` is given, while it still draws."""
+    """Record the arguments of `draw_page`, which still draws."""
     seen = []
     draw = page.draw_page
 

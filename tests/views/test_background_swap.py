@@ -18,7 +18,7 @@ from unscene.views.background_swap import (
     swap_background,
 )
 
-PLAIN = (1.0, 1.0, 1.0)  # std of RGB that was not normalised
+PLAIN = (1.0, 1.0, 1.0)  # std of RGB that was not normalized
 SPEC = MovingScenes(train_videos=16, size=64)
 FRAMES, STRIDE = 8, 2
 
@@ -116,7 +116,7 @@ def test_noise_does_not_move(noise: float) -> None:
 
 
 @pytest.mark.parametrize("step", [1.0, 2.5, 8.0])
-def test_a_moving_camera_is_told(step: float) -> None:
+def test_a_moving_camera_is_detected(step: float) -> None:
     view = pan(step, 0.003)
     parted = segment_motion(view, std=PLAIN)
     assert parted.fixed.tolist() == [False]
@@ -147,7 +147,7 @@ def test_a_pause_is_bridged_and_the_ends_are_not_blurred() -> None:
     assert (middle > 0).tolist() == [True, *[False] * 6, True]
 
 
-def test_normalisation_and_batch_do_not_matter() -> None:
+def test_normalization_and_batch_do_not_matter() -> None:
     view = scenes(count=4)
     plain = segment_motion(view, std=PLAIN)
     mean, std = (torch.tensor(v).view(3, 1, 1, 1) for v in ((0.4, 0.5, 0.6), (0.2, 0.3, 0.4)))
@@ -160,7 +160,7 @@ def test_normalisation_and_batch_do_not_matter() -> None:
         torch.testing.assert_close(torch.cat([getattr(one, name) for one in alone]), together)
 
 
-def test_dim_footage_is_parted_too() -> None:
+def test_dim_footage_is_segmented_too() -> None:
     """A night shot: everything at a tenth of its brightness, with little noise."""
     bright = segment_motion(scenes(count=4), std=PLAIN)
     dark = segment_motion(scenes(count=4) / 10, std=PLAIN)
@@ -181,7 +181,7 @@ def test_where_most_of_the_picture_changes_the_camera_counts_as_moving() -> None
 
 
 @pytest.mark.parametrize(("step", "fixed"), [(0.3, True), (0.75, False), (1.0, False)])
-def test_a_slow_pan_is_told_alike_whatever_the_normalisation(step: float, fixed: bool) -> None:
+def test_a_slow_pan_is_detected_whatever_the_normalization(step: float, fixed: bool) -> None:
     view = pan(step, 0.003)
     for std in (PLAIN, (0.2, 0.3, 0.4), (5.0, 5.0, 5.0)):
         normal = (view - 0.5) / torch.tensor(std).view(3, 1, 1, 1)
@@ -218,7 +218,7 @@ def test_elsewhere_is_over_the_scene_of_the_clip_before() -> None:
     assert parted.fixed.tolist() == [True, True, True, False, True]
     index, every = torch.tensor([0, 0, 1, 2, 3]), torch.ones(5, dtype=torch.bool)
     found = swap_background(view, index, every, std=PLAIN)
-    # Clip 1 has a neighbour of its own video, clip 3 a camera that moves (but a frame to lend).
+    # Clip 1 has a neighbor of its own video, clip 3 a camera that moves (but a frame to lend).
     for i, before in enumerate((4, None, 1, None, 3)):
         expected = view[i : i + 1]
         if before is not None:
@@ -232,7 +232,7 @@ def test_elsewhere_is_over_the_scene_of_the_clip_before() -> None:
     assert torch.equal(chosen[2], found[2])
 
 
-def test_elsewhere_must_know_the_normalisation() -> None:
+def test_swap_background_must_know_the_normalization() -> None:
     view, index, every = scenes(count=4), torch.arange(4), torch.ones(4, dtype=torch.bool)
     plain = swap_background(view, index, every, std=PLAIN)
     for std in ((0.02, 0.03, 0.04), (5.0, 4.0, 3.0)):

@@ -88,7 +88,7 @@ def test_a_limit_clamps_and_divides() -> None:
 
 
 def slow_maps(motion: MotionBatch, affine: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Pixel by pixel: the block under its centre; that block's two ends taken to the view."""
+    """Pixel by pixel: the block under its center; that block's two ends taken to the view."""
     batch, frames = motion.vectors.shape[:2]
     maps, valid = torch.zeros(batch, 2, frames, *size), torch.zeros(batch, frames, *size).bool()
     for b in range(batch):
@@ -135,7 +135,7 @@ def test_maps_equal_a_slow_loop(sizes, degrees, box, flipped, seed) -> None:
     affine = geometry.compose(geometry.rotate(torch.full((2,), degrees), aspect), affine)
     maps, valid = motion_maps(motion, affine, (5, 7))
     slow, slow_valid = slow_maps(motion, affine, (5, 7))
-    # A centre that falls on the edge of two blocks may go to either.
+    # A center that falls on the edge of two blocks may go to either.
     same = (maps - slow).abs().amax(dim=1) < 1e-3
     assert same.float().mean() > 0.97
     assert (valid == slow_valid).float().mean() > 0.97

@@ -47,7 +47,7 @@ def pan(make_clip: MakeClip, *, v: int = 2, frames: int = 5) -> ClipBatch:
 
 
 def middle(size: tuple[int, int] = (64, 96)) -> ViewParameters:
-    """The centre 48 x 48 pixels without jitter."""
+    """The center 48 x 48 pixels without jitter."""
     params = BasicAugmentation(48, short_side=64 / 48).center(torch.tensor([size]))
     return dataclasses.replace(params, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
@@ -199,7 +199,7 @@ def test_paper_cuts_a_square_of_seven_eighths() -> None:
     torch.testing.assert_close(pixels[:, 3, 1] - pixels[:, 0, 1], side.float())
 
 
-def test_resized_crops_have_the_areas_and_ratios_asked_for() -> None:
+def test_resized_crops_have_the_requested_areas_and_ratios() -> None:
     sizes = torch.tensor([[240, 320]]).repeat(4000, 1)
     params = BasicAugmentation.modern().draw(sizes, seeded())
     extent = params.affine[:, [0, 1], [0, 1]]
@@ -245,7 +245,7 @@ def test_jitter_stays_in_its_ranges() -> None:
     assert 0.17 < modern.color.gray.float().mean() < 0.23
     assert 0.46 < (modern.blur_sigma > 0).float().mean() < 0.54
     assert modern.blur_sigma.max() <= 2
-    assert (modern.affine[:, 0, 0] > 0).all(), "no flip unless asked"
+    assert (modern.affine[:, 0, 0] > 0).all(), "no flip by default"
 
 
 def test_gray_views_are_gray(noise: Callable[..., ClipBatch]) -> None:

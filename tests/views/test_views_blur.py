@@ -12,7 +12,7 @@ from unscene.views import geometry, render
 
 
 def flat(levels: Tensor, size: tuple[int, int]) -> ClipBatch:
-    """Clips of two frames, each of one colour: (B, 3) levels of Y, U and V."""
+    """Clips of two frames, each of one color: (B, 3) levels of Y, U and V."""
     batch, (height, width) = len(levels), size
     half = ((height + 1) // 2, (width + 1) // 2)
     y, u, v = (

@@ -1,4 +1,4 @@
-"""Colour matrices: against known triples, torchvision's formulas in a slow loop, and PyAV."""
+"""Color matrices: against known triples, torchvision's formulas in a slow loop, and PyAV."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NEUTRAL = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
 
 def paint(matrix: Tensor, colors: Tensor) -> Tensor:
-    """Apply one matrix (4, 4) or (3, 4) to colours (P, 3)."""
+    """Apply one matrix (4, 4) or (3, 4) to colors (P, 3)."""
     return colors @ matrix[:3, :3].T + matrix[:3, 3]
 
 
@@ -80,7 +80,7 @@ def test_each_factor_against_its_formula() -> None:
     )
 
 
-def test_gray_is_gray_and_only_where_asked() -> None:
+def test_gray_only_where_the_mask_is_true() -> None:
     colors = torch.rand(20, 3)
     matrices = color.gray(torch.tensor([True, False]))
     torch.testing.assert_close(

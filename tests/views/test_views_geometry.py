@@ -45,7 +45,7 @@ def test_crop_refuses_what_is_no_box() -> None:
         geometry.crop(torch.zeros(4))
 
 
-def test_flip_mirrors_only_where_asked(picture: Tensor) -> None:
+def test_flip_mirrors_only_where_the_mask_is_true(picture: Tensor) -> None:
     grid = geometry.grid(geometry.flip(torch.tensor([True, False])), (48, 60))
     shown = sample(picture, grid)
     torch.testing.assert_close(shown[0], picture[0].flip(-1), atol=1e-5, rtol=0)
@@ -62,13 +62,13 @@ def test_flip_negates_x() -> None:
 def test_rotation_equals_kornia(picture: Tensor, angle: float) -> None:
     degrees = torch.full((2,), angle)
     ours = sample(picture, geometry.grid(geometry.rotate(degrees, torch.tensor(60 / 48)), (48, 60)))
-    # kornia turns pixel coordinates about (w - 1) / 2, which is the same centre.
+    # kornia turns pixel coordinates about (w - 1) / 2, which is the same center.
     theirs = kornia_transform.rotate(picture, degrees, padding_mode="border", align_corners=True)
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
 
 
 def test_affine_equals_kornia(picture: Tensor) -> None:
-    # kornia's matrix takes source pixels to output pixels, ours output to source, normalised.
+    # kornia's matrix takes source pixels to output pixels, ours output to source, normalized.
     pixels = torch.tensor([[[1.1, 0.2, -4.0], [-0.1, 0.9, 3.0]]]).repeat(2, 1, 1)
     theirs = kornia_transform.warp_affine(
         picture, pixels, (48, 60), padding_mode="border", align_corners=True
@@ -121,16 +121,16 @@ def test_spline_equals_scipy() -> None:
     offsets = (torch.rand(3, 25, 2, generator=torch.Generator().manual_seed(1)) - 0.5) * 0.4
     ours = geometry.tps_grid(offsets, (16, 24))
     fixed = geometry.spline((5, 5), (16, 24)).destination
-    centres = geometry.pixel_centers((16, 24)).double().view(-1, 2).numpy()
+    centers = geometry.pixel_centers((16, 24)).double().view(-1, 2).numpy()
     for b in range(3):
         points = (fixed + offsets[b]).numpy()
         theirs = RBFInterpolator(fixed.numpy(), points, kernel="thin_plate_spline", degree=1)
-        expected = torch.from_numpy(theirs(centres)).float()
+        expected = torch.from_numpy(theirs(centers)).float()
         torch.testing.assert_close(ours[b].view(-1, 2), expected, atol=1e-5, rtol=0)
 
 
 def test_spline_equals_kornia() -> None:
-    """On the same points and weights. kornia's own solver centres its kernels on the target
+    """On the same points and weights. kornia's own solver centers its kernels on the target
     points, a different spline; given the classical weights it evaluates to our grid."""
     offsets = (torch.rand(3, 25, 2, generator=torch.Generator().manual_seed(1)) - 0.5) * 0.4
     ours = geometry.tps_grid(offsets, (16, 24))

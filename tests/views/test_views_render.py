@@ -85,7 +85,7 @@ def test_compiled_loops_equal_torch(
         torch.testing.assert_close(shown, dense[b], atol=0.02, rtol=0)
 
 
-def test_a_gpus_colouring_equals_the_loops() -> None:
+def test_a_gpus_coloring_equals_the_loops() -> None:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.rand(3, 3, 4, 9, 7, generator=generator) * 255
     matrix = torch.randn(3, 3, 4, generator=generator) / 50

@@ -46,8 +46,8 @@ def affine_of(sizes: Tensor, *, chroma: bool, pool: int) -> tuple[Tensor, Tensor
     extent = sizes.flip(1).float()
     true = ((extent + 1) / 2).floor() if chroma else extent
     gain = extent / 4 if chroma else extent / 2
-    centre = torch.tensor([0.25, 0.5] if chroma else [0.5, 0.5], device=sizes.device)
-    shift = (gain - centre - (pool - 1) / 2) / pool
+    center = torch.tensor([0.25, 0.5] if chroma else [0.5, 0.5], device=sizes.device)
+    shift = (gain - center - (pool - 1) / 2) / pool
     return gain / pool, shift, ((true / pool).floor() - 1).clamp(min=0)
 
 
