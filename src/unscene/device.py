@@ -13,15 +13,18 @@ from unscene.errors import UnsceneError
 def fp32_context(device: torch.device) -> torch.autocast:
     """A context without autocast: pixels, geometry and products of cosines are made in fp32.
 
-    bf16 has 8 bits: a cosine would be off by up to 0.004, a colour by a level, and products written
+    bf16 has 8 bits: a cosine would be off by up to 0.004, a color by a level, and products written
     into fp32 tensors would fail.
     """
     return torch.autocast(device.type, enabled=False)
 
 
 def pick_device(name: str) -> torch.device:
-    """A device by its name; "auto" is a GPU where there is one. Raises UnsceneError if there is no
-    such device here."""
+    """Return a device by its name; "auto" is a GPU if there is one.
+
+    Raises:
+        UnsceneError: there is no such device.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -116,7 +116,7 @@ def test_it_keeps_to_its_share(tmp_path: Path, tiny: Tiny, monkeypatch: pytest.M
         watch.on_train_batch_end(machine, module, None, None, 0)
         assert watch.spent <= 0.05 * clock[0]
         assert not asked or asked[0][0] == 20.0  # when the share is as long as a step
-        assert watch.told == ({"score": 10.0} if len(asked) > 1 else {})  # nor is it a score
+        assert watch.latest == ({"score": 10.0} if len(asked) > 1 else {})  # nor is it a score
     assert [videos for _, videos in asked[:2]] == [2, 10]
     assert watch.spent > 0.04 * clock[0]
 

@@ -1,7 +1,9 @@
-"""The commands of `unscene`: flags, and what is done with them.
+"""The commands of `unscene`, one file each: flags in, calls out.
 
-A command is a module with `HELP`, `flags(parser)` and `run(values) -> exit status or None`. None
-imports torch before it runs, so that help and mistyped flags are answered at once.
+A command is a module with `HELP`, `flags(parser)` and `run(values) -> exit status or None`. No
+command imports torch before it runs, so that help and mistyped flags are answered at once. The
+exceptions are `pretrain` and `views`, whose flags are the settings of the chosen method
+(`flags(parser, arguments)`): they import the method, but answer mistyped flags without it.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ DEVICE = "auto, cpu, cuda, cuda:1 ..."
 WORKERS = "processes that read videos; 0: this one"
 
 
-def placed(values: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Values of flags, ~ written out in those of `names` that were given."""
+def expand_paths(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return the values of flags, with ~ expanded in those of `names` that were given."""
     given = {name: str(values[name]) for name in names if values.get(name) is not None}
     # Nothing else changes: ./r3d18 is a folder, r3d18 an encoder's name.
     return values | {k: str(expand_home(v)) if v.startswith("~") else v for k, v in given.items()}

@@ -192,7 +192,7 @@ def plain(value: Any) -> str:
 
 
 def _placeholder(hint: Any) -> str | None:
-    """What stands for a value behind its flag; None: the flag's name."""
+    """Placeholder for the value of a flag; None: the flag's name."""
     if get_origin(hint) in (Union, UnionType):
         hint = next(part for part in get_args(hint) if part is not NoneType)
     if get_origin(hint) is Literal:

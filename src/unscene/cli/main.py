@@ -1,4 +1,4 @@
-"""The command line. Heavy imports happen inside the commands: help and typos answer fast."""
+"""The command line. Heavy imports happen inside the commands, so that help and typos are fast."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from unscene.errors import UnsceneError, describe_unknown, find_nearest
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `unscene`; returns the exit status (0 done, 1 failed, 2 wrong usage)."""
-    # Threads of torch that wait by spinning take the cores from the reading processes. It is read
-    # when torch is first imported, which is later; whoever has set it knows better.
+    # Torch threads that wait by spinning would take the cores from the reading processes. The
+    # variable is read when torch is first imported, which happens later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Names of files need not be UTF-8, and those that are wrong are printed.
+    # File names that are not UTF-8 must be printable.
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -39,15 +39,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = parser.parse_args(arguments)
     except ArgumentError as error:
-        told = _strange(str(error), parser, arguments) or _shortened(str(error))
-        print(f"unscene: {told}", file=sys.stderr)
+        message = _explain_flag(str(error), parser, arguments) or _shorten(str(error))
+        print(f"unscene: {message}", file=sys.stderr)
         return 2
     name = config.command
     try:
         return import_module(f"unscene.cli.{name}").run(config[name]) or 0
     except UnsceneError as error:
         text = str(error)
-        if text.startswith("Caught "):  # raised in a reading process: its traceback comes first
+        if text.startswith("Caught "):  # raised in a reading process; its traceback comes first
             text = text.rpartition("Error: ")[2].strip()
         print(f"unscene {name}: {text}", file=sys.stderr)
         return 1
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader (head, less) is gone; Python would complain again while closing stdout.
+        # The reader (head, less) is gone; Python would complain again when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
@@ -73,8 +73,8 @@ _EXPECTED = {
 }
 
 
-def _strange(text: str, parser: ArgumentParser, arguments: Sequence[str]) -> str | None:
-    """What to say of a flag that the command has not."""
+def _explain_flag(text: str, parser: ArgumentParser, arguments: Sequence[str]) -> str | None:
+    """Explain a flag that the command does not have."""
     found = re.search(r"unrecognized arguments: --([^\s=]+)", text)
     if not found:
         return None
@@ -86,7 +86,7 @@ def _strange(text: str, parser: ArgumentParser, arguments: Sequence[str]) -> str
 
 
 def _flags_of(parser: ArgumentParser, arguments: Sequence[str]) -> set[str]:
-    """Of the command that the arguments name."""
+    """The flags of the command that the arguments name."""
     known = set[str]()
     for action in parser._actions:
         known.update(flag for flag in action.option_strings if flag.startswith("--"))
@@ -96,8 +96,8 @@ def _flags_of(parser: ArgumentParser, arguments: Sequence[str]) -> set[str]:
     return known
 
 
-def _shortened(text: str) -> str:
-    """jsonargparse tells all that a value failed to be; people want one line."""
+def _shorten(text: str) -> str:
+    """jsonargparse lists every type that a value failed to be; people want one line."""
     if found := re.search(r"arguments are required: ((?:\w+\.)*)\w", text):
         text = text.replace(found[1], "")
         return f"{text}; see unscene {found[1].replace('.', ' ')}--help"
@@ -120,7 +120,7 @@ def _shortened(text: str) -> str:
 
 
 def _list(value: str, text: str) -> str:
-    """What a list should have been like, of a value and of what jsonargparse says of it."""
+    """Say what a list should look like, given the value and the message of jsonargparse."""
     words = re.fullmatch(r"[^\[\](),\s]+(, ?[^\[\](),\s]+)*", value)
     numbers = "tuple[int" in text or "tuple[float" in text or value[:1].isdigit()
     pair = numbers and "..." not in text  # one number would be no better in brackets

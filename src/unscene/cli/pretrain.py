@@ -8,7 +8,7 @@ from typing import get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
-from unscene.cli import DATA, ENCODERS, placed
+from unscene.cli import DATA, ENCODERS, expand_paths
 from unscene.cli.help import (
     add_all_settings,
     add_groups,
@@ -61,7 +61,7 @@ def _add_run_flags(parser: ArgumentParser, defaults: dict[str, str], texts: dict
 
 def run(values: Namespace) -> int:
     config, resume = config_of_flags(
-        placed(values.as_dict(), "config", "out", "encoder"), RunConfig.out, build, flat
+        expand_paths(values.as_dict(), "config", "out", "encoder"), RunConfig.out, build, flat
     )
     entry = find_method(config.method)
     given = {*setting_names(), *(field.name for field in fields(entry.settings))}

@@ -68,7 +68,7 @@ class Method(nn.Module):
         settings: resolved settings.
 
     Raises:
-        UnsceneError: an encoder of other than RGB.
+        UnsceneError: an encoder that does not take RGB.
     """
 
     embedder: Network
@@ -110,8 +110,8 @@ class Method(nn.Module):
     def learns_from_vectors(self) -> Callable[[Video], bool]:
         """Return a function that tells whether the method learns from a video's motion vectors."""
         request = self.sampler().draw(3600.0, 25.0, np.random.default_rng(0))
-        asked, of = {*request.motion, *request.motion_only}, self.vectors()
-        return lambda video: any(name not in of or of[name](video) for name in asked)
+        names, usable = {*request.motion, *request.motion_only}, self.vectors()
+        return lambda video: any(name not in usable or usable[name](video) for name in names)
 
     def dataset(
         self, videos: Sequence[Video], *, seed: int = 0, short_side: int | None = None
@@ -157,7 +157,7 @@ class Method(nn.Module):
             return self.loss(batch, views)
 
     def after_step(self) -> None:
-        """Called after every optimiser step."""
+        """Called after every optimizer step."""
 
 
 @contextmanager

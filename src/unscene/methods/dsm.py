@@ -20,7 +20,7 @@ Deviations from the paper:
 - `--preset official-code` takes the published code's numbers (tau, m, weight decay, drops, no flow
   scaling). Its local bump warps on the anchor and its negatives from anywhere in the video (ours
   start within `shift_range`) are not reproduced.
-What the views leave open stands in triplet_views.py.
+Choices for the views are listed in triplet_views.py.
 """
 
 from __future__ import annotations

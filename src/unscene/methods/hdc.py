@@ -17,7 +17,7 @@ Sources: there is no public code, and we have only a summary of the paper. It st
 contrasts and what is augmented in each, 2D and 3D pooling, losses at several layers that weigh less
 where lower layers are less invariant, and the Siamese network without memory bank or momentum. 16
 frames and the ablations stand in methods.md (section 2). Everything else is a choice of ours:
-- Stages, weights (0.25, 0.5, 1 for both contrasts), heads, temperature, augmentation, optimiser.
+- Stages, weights (0.25, 0.5, 1 for both contrasts), heads, temperature, augmentation, optimizer.
 - The anchor serves both contrasts: three views per video are encoded instead of four.
 - InfoNCE goes both ways. Its negatives are the other view of the batch's other videos, in SC at the
   same time step. Another step of the same video is no negative: SC should not tell steps apart.
@@ -136,7 +136,7 @@ class StageEmbedder(Network):
         stepwise: those of them that compare time steps, not whole clips.
 
     Raises:
-        UnsceneError: the encoder has fewer stages than are asked for.
+        UnsceneError: the encoder has fewer stages than requested.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class HDC(Method):
     """Spatial and temporal contrast at several stages.
 
     Raises:
-        UnsceneError: the encoder has fewer stages than are asked for, or the flags contradict.
+        UnsceneError: the encoder has fewer stages than requested, or the flags contradict.
     """
 
     settings: Settings

@@ -170,7 +170,7 @@ class MotionPrediction(nn.Module):
             error = F.mse_loss(self.values(predicted).float(), target)
             loss = error / self._moved(target)
             return loss, {"motion": loss.detach()}
-        # One pass for all windows, so that batch norm sees them alike.
+        # One pass for all windows, so that batch norm treats them alike.
         true, *others = self.features(torch.cat(windows)).chunk(len(windows))
         hard = torch.stack(others, dim=1) if others else None
         tau = self.settings.temperature

@@ -1,7 +1,7 @@
 """Networks that predict features of future motion from maps of a clip: CMD's transformer, a layer.
 
 The transformer as the authors' public model builds it: positions are learned and added to queries
-and keys in every layer, not to what is passed on; the decoder begins with zeros, so that a future
+and keys in every layer, not to the values; the decoder starts from zeros, so that a future
 position is known by its query alone; post-norm, no norm behind the last layer; 8 heads, a feed
 forward part as wide as the model, dropout 0.1. Weights begin as theirs: Xavier in attention,
 N(0, 0.01) in the other layers, U(0, 1) for positions, and He's normal (fan out) in heads.
@@ -106,8 +106,8 @@ class _Attention(nn.Module):
         self.dropout, self.norm = nn.Dropout(_DROPOUT), nn.LayerNorm(dim)
 
     def forward(self, x: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        seen, _ = self.attention(query, key, value, need_weights=False)
-        out: Tensor = self.norm(x + self.dropout(seen))
+        attended, _ = self.attention(query, key, value, need_weights=False)
+        out: Tensor = self.norm(x + self.dropout(attended))
         return out
 
 

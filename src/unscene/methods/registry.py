@@ -4,7 +4,7 @@ A method is a module with four names: TITLE (its name in sentences), Settings (a
 `CommonSettings`), PRESETS (settings by preset, "default" among them), and one subclass of `Method`.
 A file of this folder that sets TITLE is a method; its name is the file's, with - for _.
 
-This file imports no torch. Modules of methods do: they are imported when one is asked for.
+This file imports no torch. Modules of methods do: they are imported when a method is needed.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ Report = Callable[[int, int, dict[str, float]], None]
 
 
 class Progress(L.Callback):
-    """A bar with loss, clips/s, share of time spent waiting for data, and time left.
+    """Shows a bar with loss, clips/s, share of time spent waiting for data, and time left.
 
     Args:
         total: steps of the whole run.
@@ -37,7 +37,7 @@ class Progress(L.Callback):
         name: in front of the bar.
 
     Attributes:
-        beside: numbers that others keep up to date, shown at the end of the bar.
+        beside: further numbers, kept up to date by others and shown at the end of the bar.
     """
 
     def __init__(
@@ -55,17 +55,17 @@ class Progress(L.Callback):
 
     @property
     def seconds(self) -> float:
-        """From the first step to the last, in the parts before a --resume too."""
+        """Seconds from the first step to the last, earlier parts of a resumed run included."""
         return self._before + self._last - self.started
 
     @property
     def waiting(self) -> float:
-        """Share of those seconds that went into waiting for data, 0..1."""
+        """Share of those seconds spent waiting for data, 0..1."""
         return self.waited / max(self.seconds, 1e-9)
 
     @property
     def clips_per_second(self) -> float:
-        """Videos a second over the last 50 steps, all processes together."""
+        """Clips per second over the last 50 steps, of all processes."""
         if len(self._recent) < 2:
             return 0.0
         seconds = self._recent[-1][0] - self._recent[0][0]
@@ -87,7 +87,7 @@ class Progress(L.Callback):
     ) -> None:
         now = time.perf_counter()
         if self.steps == 0:
-            self.started = now  # starting the workers is no waiting of the training's
+            self.started = now  # starting the workers does not count as waiting
         else:
             self.waited += now - self._last
 
@@ -133,10 +133,10 @@ class Progress(L.Callback):
 
 
 class Checkpoints(L.Callback):
-    """Writes OUT/last.ckpt every so many steps, when the run is stopped and when it ends.
+    """Writes OUT/last.ckpt every `every` steps, when the run is stopped, and when it ends.
 
-    It is written beside its final name and renamed, so that a full disk or a crash leaves the
-    checkpoint before it as it was.
+    It is written to a temporary name and renamed, so that a full disk or a crash leaves
+    the previous checkpoint intact.
     """
 
     def __init__(self, out: Path, every: int) -> None:
@@ -147,7 +147,7 @@ class Checkpoints(L.Callback):
 
     @property
     def seconds(self) -> float:
-        """That the run took, the parts before a --resume included."""
+        """Seconds of the run, earlier parts of a resumed run included."""
         return self._before + time.perf_counter() - self._started
 
     def state_dict(self) -> dict[str, Any]:
@@ -185,7 +185,7 @@ class Checkpoints(L.Callback):
             self._write(trainer, module, target)
         else:
             trainer.save_checkpoint(target)  # writes nothing; the first process waits
-        # A process that went on might look for the encoder before it is there.
+        # A process that continued might look for the encoder before it is there.
         trainer.strategy.barrier("saved")
         self.saved = trainer.global_step
 
@@ -194,22 +194,22 @@ class Checkpoints(L.Callback):
             with write_atomically(target) as temporary:
                 trainer.save_checkpoint(temporary)
             self.beside(trainer, module)
-        except (OSError, UnsceneError) as error:  # save_encoder has its own words for an OSError
+        except (OSError, UnsceneError) as error:  # save_encoder turns an OSError into its own error
             reason = getattr(error, "strerror", None) or error
-            kept = f"step {self.saved}" if self.saved >= 0 else "none since it began here"
+            kept = f"step {self.saved}" if self.saved >= 0 else "none in this folder yet"
             raise UnsceneError(
                 f"{target}: cannot be written at step {trainer.global_step} ({reason}). The last "
                 f"checkpoint ({kept}) is untouched; free some space and --resume."
             ) from error
 
     def beside(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Write what belongs beside a checkpoint; in the first process only."""
+        """Write further files with a checkpoint; in the first process only."""
 
 
 class Saver(Checkpoints):
-    """Also writes OUT/encoder.safetensors and OUT/encoder.json, which says steps and seconds.
+    """Also writes OUT/encoder.safetensors and OUT/encoder.json, with steps and seconds.
 
-    The checkpoint holds `videos`, see `resume.names_of`, and the videos that failed so far.
+    The checkpoint holds `videos` (see `preflight.identify_videos`) and the videos that failed.
     """
 
     def __init__(self, out: Path, every: int, trained_on: dict[str, Any], videos: Tensor) -> None:
@@ -246,21 +246,21 @@ class Saver(Checkpoints):
 
 
 class StopOnSignal(L.Callback):
-    """The first Ctrl-C (or SIGTERM) ends the run after the step at hand, which saves it."""
+    """Ends the run after the current step at the first Ctrl-C or SIGTERM; the run is saved."""
 
     def __init__(self) -> None:
         self.stopped = False
         self._before: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        # Lightning has put its own handler for SIGTERM over ours; it would end the run unsaved.
+        # Lightning has installed its own handler for SIGTERM, which would end the run unsaved.
         for name in self._before:
             signal.signal(name, self._stop)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        # All processes stop at the same step, or some would wait for the others for ever.
+        # All processes must stop at the same step, or some would wait for the others forever.
         if trainer.strategy.reduce_boolean_decision(self.stopped, all=False):
             trainer.should_stop = True
 
@@ -287,5 +287,5 @@ class StopOnSignal(L.Callback):
 
 
 def write_summary(path: Path, summary: dict[str, Any]) -> None:
-    """The account of a run, for programs."""
+    """Write the summary of a run as JSON."""
     write_text(path, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")

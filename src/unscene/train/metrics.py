@@ -1,4 +1,4 @@
-"""OUT/metrics.csv, through interruptions, and what Lightning says while it works."""
+"""OUT/metrics.csv, which survives interruptions, and a filter for Lightning's messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from unscene.errors import UnsceneError
 from unscene.files import write_text
 
-# Each of these is true, known and of no use to the person who watches the run.
+# Warnings that are correct, known, and of no use to the person who watches the run.
 _KNOWN = (
     ".*does not have many workers.*",  # --workers is the user's
     ".*directory .* exists and is not empty.*",  # ours
@@ -30,7 +30,7 @@ class Metrics(Logger):
     """A CSV file with a row for every logged step, written as it happens.
 
     Lightning's own CSVLogger deletes the file of the run that is resumed. This one keeps its
-    rows up to the first step that is logged anew (later ones are of steps made again).
+    rows up to the first step that is logged again (later rows are of steps that are repeated).
     """
 
     def __init__(self, path: Path, *, resume: bool) -> None:

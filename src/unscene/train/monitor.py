@@ -1,4 +1,4 @@
-"""What is the encoder worth so far? Measured while it trains, for a small share of the time."""
+"""Score the encoder while it trains, for a small share of the training time."""
 
 from __future__ import annotations
 
@@ -13,37 +13,38 @@ from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.train.module import PretrainModule
 
-# measure(encoder, videos, device): scores by name, of at most so many videos; it leaves the encoder
-# as it was.
+# measure(encoder, videos, device): scores by name, of at most so many videos. It restores the
+# encoder's state.
 Measure = Callable[[VideoEncoder, int, torch.device], dict[str, float]]
-_PILOT = 2  # videos of the first measurement, which only tells what a video costs
+_PILOT = 2  # videos of the first measurement, which only shows what a video costs
 
 
 class Monitor(L.Callback):
-    """Logs what `measure` says, as often as a share of the training time allows.
+    """Logs the scores of `measure`, as often as a share of the training time allows.
 
-    In the first process only; the others wait for it at their next exchange. It belongs before the
-    progress bar among the callbacks, so that its time does not count as waiting for data.
+    It runs in the first process only; the others wait for it at their next exchange. It stands
+    before the progress bar in the list of callbacks, so that its time does not count as waiting for
+    data.
 
-    What a video costs is not known before the first measurement, of two, which is no score (of
-    twice as many, if those could not be scored, and so on). It waits until the share of all steps
-    so far is one step, which takes longer unless the batch is tiny: with a twentieth, runs of fewer
-    than 20 steps measure nothing, and a short one may spend more than its share.
+    The cost of a video is unknown until a first measurement of two videos, which gives no score (of
+    twice as many if those could not be scored, and so on). That measurement waits until the share
+    of all steps so far amounts to one step. With a share of one twentieth, runs of fewer than 20
+    steps are not scored, and a short run may spend more than its share.
 
     Args:
         measure: see `Measure`.
-        videos: how many it is asked to take.
-        share: of the training time that may go into it.
+        videos: number of videos to score.
+        share: of the training time that scoring may take.
 
     Attributes:
-        told: what was measured last.
-        spent: seconds that went into it.
+        latest: the last scores.
+        spent: seconds spent on scoring.
     """
 
     def __init__(self, measure: Measure, *, videos: int = 64, share: float = 0.05) -> None:
         self.measure, self.videos, self.share = measure, videos, share
         self.spent = 0.0
-        self.told: dict[str, float] = {}
+        self.latest: dict[str, float] = {}
         self._each: float | None = None  # seconds a video
         self._pilot = min(_PILOT, videos)
         self._steps = 0
@@ -51,9 +52,9 @@ class Monitor(L.Callback):
         self._before = 0.0  # seconds of training before a --resume
         self._off = False
 
-    def account(self, seconds: float) -> str:
-        """What was measured last, and the share of so many seconds that measuring took."""
-        scores = ", ".join(f"{name} {value:.2f}" for name, value in self.told.items())
+    def summary(self, seconds: float) -> str:
+        """Summarize the last scores, and the share of `seconds` that scoring took."""
+        scores = ", ".join(f"{name} {value:.2f}" for name, value in self.latest.items())
         return f"monitor: {scores} ({self.spent / max(seconds, 1e-9):.1%} of the time)"
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -63,7 +64,7 @@ class Monitor(L.Callback):
     def on_save_checkpoint(
         self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        state = {"spent": self.spent, "told": dict(self.told), "trained": self._trained}
+        state = {"spent": self.spent, "told": dict(self.latest), "trained": self._trained}
         checkpoint["monitor"] = state
 
     def on_load_checkpoint(
@@ -71,7 +72,7 @@ class Monitor(L.Callback):
     ) -> None:
         if state := checkpoint.get("monitor"):
             self.spent, self._before = state["spent"], state["trained"]
-            self.told.update(state["told"])
+            self.latest.update(state["told"])
 
     @property
     def _trained(self) -> float:
@@ -96,14 +97,14 @@ class Monitor(L.Callback):
                 self._measured(module, self._pilot)
             return
         if allowed >= self._each * self.videos:
-            self.told.update(self._measured(module, self.videos))
+            self.latest.update(self._measured(module, self.videos))
             if self._off:
                 return
             for logger in trainer.loggers:
-                logger.log_metrics(self.told, trainer.global_step - 1)  # as Lightning counts
+                logger.log_metrics(self.latest, trainer.global_step - 1)  # as Lightning counts
 
     def _measured(self, module: L.LightningModule, videos: int) -> dict[str, float]:
-        """The scores of so many videos, none if they cannot be had; notes what a video costs."""
+        """Score so many videos; none if they cannot be scored. Notes the cost of a video."""
         assert isinstance(module, PretrainModule)
         began = time.perf_counter()
         scores: dict[str, float] = {}
@@ -113,7 +114,7 @@ class Monitor(L.Callback):
                 scores = self.measure(module.method.encoder, videos, module.device)
             each = (time.perf_counter() - began) / videos
         except UnsceneError as error:
-            # A few may well stand still: only where all that it may take do, none can be scored.
+            # In a few videos nothing may move: only if that holds for all, none can be scored.
             self._pilot = min(2 * self._pilot, self.videos)
             if videos == self.videos:
                 print(f"\nno monitoring: {error}", flush=True)

@@ -264,6 +264,6 @@ def check_videos(checkpoint: Path, catalog: Catalog) -> None:
     raise UnsceneError(
         f"{catalog.source}: its videos are not those that {checkpoint.parent} started with: of "
         f"{len(before)}, {counted if came or went else 'all are here, but in another order'}. "
-        "Every batch would be another one. Put back what it began with, or begin a new run on what "
-        "there is now in another --out."
+        "Every batch would be different. Put back those videos, or start a new run on the present "
+        "ones in another --out."
     )

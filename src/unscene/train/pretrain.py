@@ -141,7 +141,7 @@ def _fit(
         callbacks: list[L.Callback] = [stop, progress, _saver(config, module, catalog, history)]
         if measure is not None:
             watch = Monitor(measure)
-            progress.beside = watch.told
+            progress.beside = watch.latest
             callbacks.insert(1, watch)  # before the bar: its time is not waiting for data
         trainer = engine.create_trainer(
             config,
@@ -166,7 +166,7 @@ def pretrain_once(
 
     Raises:
         UnsceneError: OUT holds a run of another configuration, or what `pretrain` raises.
-        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM; saved, another call goes on.
+        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM; saved; another call continues the run.
     """
     out = Path(config.out)
     resume = (out / CHECKPOINT).exists()
@@ -265,7 +265,7 @@ def _conclude(
     lines += [
         f"{format_duration(seconds)}, {rate:.1f} clips/s, "
         f"{progress.waiting:.0%} of it waiting for data",
-        *([watch.account(seconds)] if watch and watch.told else []),
+        *([watch.summary(seconds)] if watch and watch.latest else []),
         f"encoder: {out / 'encoder.safetensors'} (and .json)",
         f"run:     {out} (config.yaml, metrics.csv, tensorboard/, {CHECKPOINT})",
     ]
@@ -278,7 +278,7 @@ def _conclude(
         "seconds": round(seconds, 3),
         "clips_per_second": round(rate, 3),
         "waiting": round(progress.waiting, 4),
-        "monitor": {"seconds": round(watch.spent, 3), **watch.told} if watch else None,
+        "monitor": {"seconds": round(watch.spent, 3), **watch.latest} if watch else None,
         "videos": len(catalog),
         "skipped": [{"path": s.path, "reason": s.reason} for s in catalog.skipped],
         "failed": [{"path": s.path, "reason": s.reason} for s in failures],
