@@ -89,7 +89,7 @@ class RunOptions:
         threads: processor threads that a training process computes on; 0: as many as torch takes.
             Small clips on few cores train faster where reading processes have cores of their own.
         save_every: steps between checkpoints; 0: chosen from the length of an epoch.
-        precision: "auto" is bf16 on a GPU and fp32 on a CPU, also when the run is resumed on another device.
+        precision: "auto" is bf16 on a GPU and fp32 on a CPU, also of a resumed run.
         devices: number of devices, or "auto"; a resumed run needs as many as before.
         accelerator: device type; "auto" is a GPU where there is one.
         sync_batchnorm: share batch statistics between processes.

@@ -91,7 +91,7 @@ class RandomClipSampler:
         shift: (alpha1, alpha2): the clip "shifted" starts tau ~ U{alpha1..alpha2} frames of the
             video after "clip". None: no such clip.
         loops: True: the shifted clip may run past the end and wrap around, as in equation 4. False:
-            the clips are expand_paths where it does not, and tau is at most what the video has room for,
+            the clips are placed where it does not, and tau is at most what the video has room for,
             though never below alpha1.
         motion: names of the clips that also need motion vectors.
 
