@@ -68,8 +68,9 @@ class Embeddings:
         return [video.label for video in self.videos]
 
     def to_pandas(self) -> Any:
-        """A data frame with a row per video: path, label, start, end, the columns of a CSV, and
-        the feature as 0, 1, 2 ...
+        """Return a data frame with a row per video.
+
+        Its columns are path, label, start, end, those of the CSV, and the feature as 0, 1, 2 ...
 
         Raises:
             UnsceneError: pandas is not installed.

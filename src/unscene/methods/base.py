@@ -57,6 +57,7 @@ class Embedder(Network):
         self.head = Head(encoder.dim, settings.dim, getattr(settings, "head", "linear"))
 
     def forward(self, clip_BCTHW: Tensor) -> Tensor:
+        """Compute the embeddings of a batch of clips, (B, D), L2-normalized."""
         return self.head(self.encoder(clip_BCTHW))
 
 
@@ -90,6 +91,7 @@ class Method(nn.Module):
 
     @property
     def encoder(self) -> VideoEncoder:
+        """The encoder that is trained."""
         return self.embedder.encoder
 
     def sampler(self) -> ClipSampler:
@@ -162,8 +164,10 @@ class Method(nn.Module):
 
 @contextmanager
 def _seeded_from(generator: torch.Generator, device: torch.device) -> Iterator[None]:
-    """A context in which layers that draw (dropout) are seeded from `generator`; torch's own state
-    is restored."""
+    """A context in which layers that draw (dropout) are seeded from `generator`.
+
+    Torch's own state is restored.
+    """
     seed = int(torch.randint(2**62, (), generator=generator))
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)

@@ -171,8 +171,10 @@ def _make(out: Path, spec: MovingScenes, split: Split, index: int) -> None:
 
 
 def encode(path: Path, frames: NDArray[np.uint8], *, fps: int) -> None:
-    """Write RGB frames (T, H, W, 3) as H.264 in MP4. Every P frame looks one frame back and
-    nowhere else, so the codec's motion vectors are displacements per frame."""
+    """Write RGB frames (T, H, W, 3) as H.264 in MP4.
+
+    Every P-frame refers to the frame before it only, so motion vectors are displacements per frame.
+    """
     options = {"preset": "veryfast", "crf": "18", "bf": "0", "refs": "1", "g": str(GOP)}
     options |= {"sc_threshold": "0", "threads": "1"}
     with av.open(str(path), "w", format="mp4") as container:

@@ -145,6 +145,7 @@ class ClipBatch:
 
     @property
     def device(self) -> torch.device:
+        """Device of the planes."""
         return self.y.device
 
     @classmethod
@@ -183,9 +184,11 @@ class ClipBatch:
         return replace(self, **changed)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> ClipBatch:
+        """Move all tensors to a device."""
         return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> ClipBatch:
+        """Copy all tensors to pinned memory; DataLoader calls this."""
         return self.map(lambda tensor: tensor.pin_memory())
 
     def __getitem__(self, index: slice | Tensor) -> ClipBatch:
