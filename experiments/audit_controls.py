@@ -1,9 +1,9 @@
-"""Does the audit say of trained encoders what is known of them, on footage where it is known?
+"""Is the audit right about trained encoders whose behavior is known?
 
-At the two ends stand encoders that learnt labels on moving scenes whose motion and scene are
-independent: "scene" was taught the scene, "motion" the motion. Between them, untrained or trained
-without labels where motion and scene are 90 % correlated: random, moco, dsm, dsm-triplet, unscene.
-All are audited on the same videos, of scenes that none of them has seen.
+Two supervised encoders mark the ends: "scene" and "motion" learned labels of the scene or of the
+motion, on generated footage where the two are independent. Between them are encoders that are
+untrained, or trained without labels where motion and scene are 90 % correlated: random, moco, dsm,
+dsm-triplet, unscene. All are audited on the same videos of new scenes.
 
     python experiments/audit_controls.py --seeds 0 1 2
 
@@ -33,7 +33,7 @@ from unscene.results.statistics import Score
 TAUGHT = ("scene", "motion")
 METHODS = ("scene", "random", "moco", "dsm", "dsm-triplet", "unscene", "motion")
 ASKED = ("swap", "time", "reliance")
-BATCH = 16  # tells which clips are swapped with which
+BATCH = 16  # decides which clips are paired
 
 
 def main() -> None:
@@ -74,7 +74,7 @@ def _encoder(
 def audit_rows(
     found: Audit, seed: int, *, data: str, split: str, test: dict[str, Any]
 ) -> list[Row]:
-    """All scores of the audit of one encoder, the verdict among them."""
+    """Rows of all scores of the audit of one encoder, the verdict included."""
     (model,) = found.models
     verdict = model.verdict
     scores = {

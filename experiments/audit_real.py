@@ -1,8 +1,8 @@
-"""What does the audit say on real footage of encoders that learnt on generated footage?
+"""What does the audit find on real footage, for encoders trained on generated footage?
 
 The encoders of moving_scenes.py (random, moco, dsm-triplet, unscene) are audited on the 150 videos
-of ARID's training part, six actions in the dark, brightened: does what moves in one video over the
-background of another lie nearer to the motion's video or to the background's?
+of ARID's training split, six actions in the dark, brightened: is what moves in one video, laid over
+the background of another, nearer to the video of the motion or to that of the background?
 
     python experiments/audit_real.py --scenes runs/moving_scenes --stride 4 --footage brightened
 

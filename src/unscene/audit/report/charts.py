@@ -229,7 +229,7 @@ def scatter(
         axes: names of x and y.
     """
     dots = [(name, x, y) for name, (x, y) in points.items()]
-    plot = Plot(240, 232, 44, 14, 10, 40)
+    plot = Plot(240, 248, 44, 14, 26, 40)
     return _draw("scatter", title, color(model), label, plot, dots, *axes)
 
 
