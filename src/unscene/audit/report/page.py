@@ -168,9 +168,9 @@ def _measure(name: str, models: Sequence[ModelAudit], kind: type[Measure] | None
         charts, more = (show_everything(words, scored), "") if kind is None else kind.charts(scored)
     said = [] if kind is None else [(p, model, kind.sentence(one)) for p, model, one in scored]
     missing = [
-        (p, model, f"{'part of this' if one.scores else 'this'} does not apply: {one.absent.rstrip('.')}.")
+        (p, model, f"{'part of this' if one.scores else 'this'} does not apply: {reason}.")
         for p, model, one in results
-        if one.absent
+        if (reason := one.absent.rstrip("."))
     ]
     return {
         "name": name,
