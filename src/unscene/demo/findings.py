@@ -81,22 +81,21 @@ def headline(findings: Sequence[Finding]) -> str:
     untrained = _untrained(findings)
     ranked = sorted(_trained(findings), key=lambda one: -one.motion.value)
     best, *others = ranked
-    shares = join([f"{one.title} in {percent(one.motion.value)}" for one in ranked])
+    shares = [f"{one.title} in {_rounded(one.motion)}" for one in ranked]
     if not above(best.motion, untrained.motion):
         return (
             "No method finds the motion in new scenes clearly more often than an untrained "
-            f"encoder ({percent(untrained.motion.value)}): {shares}."
+            f"encoder ({_rounded(untrained.motion)}): {join(shares)}."
         )
     level = [one.title for one in others if not above(best.motion, one.motion)]
     if level:
         return (
             f"{join([best.title, *level])} find the motion in new scenes about equally often, "
-            f"without a clear winner: {shares}."
+            f"without a clear winner: {join(shares)}."
         )
-    rest = join([f"{one.title} in {percent(one.motion.value)}" for one in others])
     return (
-        f"In new scenes, {best.title} finds the same motion in {percent(best.motion.value)} of "
-        f"the searches, {rest}."
+        f"In new scenes, {best.title} finds the same motion in {_rounded(best.motion)} of "
+        f"the searches, {join(shares[1:])}."
     )
 
 
@@ -126,6 +125,10 @@ def interval(score: Score) -> str:
     """ "78 % [71, 84]" """
     low, high = (f"{end * 100:.0f}" for end in score.ci95)
     return f"{percent(score.value)} [{low}, {high}]"
+
+
+def _rounded(score: Score) -> str:
+    return f"{score.value * 100:.0f} %"
 
 
 def _differ(one: Score, other: Score) -> bool:
