@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from unscene.config import CONFIG, FREE, read_config
+from unscene.config import CONFIG, FREE, RENAMED, read_config
 from unscene.data.catalog import Catalog
 from unscene.encoders import VideoEncoder, create_encoder, load_encoder
 from unscene.evaluate.finetuning.config import FinetuneConfig
@@ -230,7 +230,8 @@ def _differing(saved: dict[str, Any], given: dict[str, Any]) -> dict[str, tuple[
         return flat(build(values))
 
     now = resolved(given)
-    before = resolved({name: value for name, value in saved.items() if name in now})
+    renamed = {RENAMED.get(name, name): value for name, value in saved.items()}
+    before = resolved({name: value for name, value in renamed.items() if name in now})
     for name in ("data", "train", "encoder"):
         for values in (before, now):
             values[name] = Path(values.get(name, "")).name

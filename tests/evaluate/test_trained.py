@@ -49,13 +49,13 @@ def test_a_run_is_found_again_but_not_for_other_settings(
     assert "  lr: was 0.001, now 0.5\n" in str(caught.value)
     assert "--note" in str(caught.value)
     assert (tmp_path / "moco-x-0" / "encoder.safetensors").stat().st_mtime_ns == weights
-    # As if `margin` were newer than the run.
+    # As if `temperature` were newer than the run.
     config = tmp_path / "moco-x-0" / "config.yaml"
     values = yaml.safe_load(config.read_text())
-    config.write_text(yaml.safe_dump({k: v for k, v in values.items() if k != "margin"}))
+    config.write_text(yaml.safe_dump({k: v for k, v in values.items() if k != "temperature"}))
     assert encoder().spec.trained_on == first
-    with pytest.raises(SystemExit, match=r"margin: was 0\.5, now 0\.25"):
-        encoder(margin=0.25)
+    with pytest.raises(SystemExit, match=r"temperature: was 0\.1, now 0\.25"):
+        encoder(temperature=0.25)
 
 
 def test_a_run_as_long_as_another_has_so_many_times_the_steps(
@@ -90,7 +90,7 @@ def test_rows_are_known_but_not_for_other_settings(trained: Any, tmp_path: Path)
     assert not done(rows, "dsm")
     for method, changes, said in (
         ("moco", {"max_steps": 3}, "max_steps: was 2, now 3"),
-        ("moco", {"margin": 0.25}, "margin: was 0.5, now 0.25"),
+        ("moco", {"temperature": 0.25}, "temperature: was 0.1, now 0.25"),
         ("moco", {"clips": 10}, "clips: was 4, now 10"),
         ("random", {"size": 48}, "size: was 32, now 48"),
         ("moco-time", {"lr": 0.5}, "lr: was 0.001, now 0.5"),
@@ -98,3 +98,8 @@ def test_rows_are_known_but_not_for_other_settings(trained: Any, tmp_path: Path)
         with pytest.raises(SystemExit, match=f"{method}, seed 0: there are rows .*\n  {said}"):
             done(rows, method, **changes)
     assert done([row("moco", steps=9), *rows], "moco")  # any that agrees will do
+    # A setting that had another name when the row was written.
+    old = row("moco", config=row("moco")["config"] | {"twin_momentum": 0.9})
+    assert done([old], "moco", key_momentum=0.9)
+    with pytest.raises(SystemExit, match=r"key_momentum: was 0\.9, now 0\.8"):
+        done([old], "moco", key_momentum=0.8)
