@@ -50,7 +50,7 @@ def preview(
         out: the picture, a file name that ends in .png.
         videos: how many; fewer if DATA has fewer.
         method, preset, overrides: see `methods.registry.resolve`.
-        seed: of windows and views.
+        seed: of clips and views.
 
     Returns:
         The picture's path.
