@@ -22,7 +22,10 @@ RANKS = {
     "cli": 9, "__main__": 10,
 }  # fmt: skip
 # What all rooms may use.
-FOR_ALL = {"compiled", "config", "device", "errors", "files", "html", "progress", "__init__"}
+FOR_ALL = {
+    *("compiled", "config", "device", "errors", "files", "html", "imports", "progress"),
+    "__init__",
+}
 
 
 def room(path: Path, source: Path) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import os
 import pkgutil
-import sys
 from collections.abc import Sequence
 from functools import cache
 
 from unscene.audit import measures as folder
 from unscene.audit.measures.base import Measure
 from unscene.errors import UnsceneError, describe_unknown
+from unscene.imports import import_from_here
 
 
 @cache
@@ -56,17 +55,10 @@ def _own_measures(module: str) -> list[type[Measure]]:
 
 def _import_measure(text: str) -> type[Measure]:
     module, _, name = text.partition(":")
-    # As `python -m` does: people keep their measures in the folder they work in.
-    added = os.getcwd() not in sys.path  # noqa: PTH109 - sys.path holds text
-    if added:
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109
     try:
-        kind = getattr(importlib.import_module(module), name)
+        kind = getattr(import_from_here(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UnsceneError(f"measure {text!r}: {error}; write package.module:Class") from error
-    finally:
-        if added:
-            sys.path.remove(os.getcwd())  # noqa: PTH109
     if not (isinstance(kind, type) and issubclass(kind, Measure)):
         raise UnsceneError(
             f"measure {text!r}: must be a subclass of unscene.audit.measures.base.Measure"

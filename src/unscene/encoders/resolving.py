@@ -12,8 +12,6 @@ architecture: write ./r3d18 for a saved encoder in a folder called r3d18.
 
 from __future__ import annotations
 
-import importlib
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -29,6 +27,7 @@ from unscene.encoders.transformers_models import load_pretrained
 from unscene.encoders.weights import check_can_be_saved, read_encoder
 from unscene.errors import UnsceneError
 from unscene.files import expand_home
+from unscene.imports import import_from_here
 
 _HUB = "hf:"
 
@@ -193,17 +192,10 @@ def _untrained(name: str, seed: int | None, options: dict[str, Any]) -> Resolved
 
 def _made(text: str) -> ResolvedEncoder:
     module, _, function = text.partition(":")
-    # As `python -m` does: people keep their models in the folder they work in.
-    added = os.getcwd() not in sys.path  # noqa: PTH109 - sys.path holds text
-    if added:
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109
     try:
-        factory = getattr(importlib.import_module(module), function)
+        factory = getattr(import_from_here(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise UnsceneError(f"encoder {text!r}: {error}; write package.module:factory") from error
-    finally:
-        if added:
-            sys.path.remove(os.getcwd())  # noqa: PTH109
     made: Any = factory()
     options: Mapping[str, Any] = {}
     if isinstance(made, tuple):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from unscene.config import RENAMED, typed
 from unscene.errors import UnsceneError, check_known, describe_unknown
+from unscene.imports import import_from_here
 from unscene.methods.settings import CommonSettings
 
 if TYPE_CHECKING:
@@ -96,8 +97,8 @@ def find_method(name: str) -> MethodEntry:
     if ":" in name:
         module_name, _, wanted = name.partition(":")
         try:
-            module = importlib.import_module(module_name)
-        except ImportError as error:
+            module = import_from_here(module_name)
+        except (ImportError, ValueError) as error:
             raise UnsceneError(
                 f"method {name!r}: cannot import {module_name} ({error}); give "
                 "package.module:Class of a module that Python can import from here"
