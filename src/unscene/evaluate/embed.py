@@ -239,7 +239,7 @@ def _embed_clips(
 
 
 def _as_luma(color: Tensor) -> Clip:
-    """One color of a clip, uint8 (T, H, W), as a grey clip."""
+    """One color of a clip, uint8 (T, H, W), as a gray clip."""
     steps, height, width = color.shape
     neutral = torch.full((steps, (height + 1) // 2, (width + 1) // 2), 128, dtype=torch.uint8)
     times = torch.arange(steps, dtype=torch.float64)

@@ -2,7 +2,7 @@
 
 In the confusion matrix, row i, column j counts the videos of class i that were predicted as class
 j. In the picture each row is divided by its sum, so that classes of few and of many videos look
-alike. Rows without videos are grey, cells without videos white.
+alike. Rows without videos are gray, cells without videos white.
 """
 
 from __future__ import annotations
