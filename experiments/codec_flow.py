@@ -34,8 +34,8 @@ from unscene.prepare.settings import TranscodeSettings
 from unscene.prepare.transcode import transcode
 from unscene.results.rows import Row
 from unscene.results.statistics import Score, score
-from unscene.synthetic.generate import encode
-from unscene.synthetic.plan import MOTIONS, MovingScenes, render_video, video_labels, video_truth
+from unscene.synthetic.generate import encode_video
+from unscene.synthetic.plan import MOTIONS, MovingScenes, get_labels, get_truth, render_video
 from unscene.video.clip import Clip
 from unscene.video.decode import read_clips
 from unscene.video.sampling import Request, clip_offsets
@@ -99,11 +99,11 @@ def known_motion(work: Path, seed: int, videos: int, stride: int) -> list[Row]:
     spent: dict[str, list[float]] = defaultdict(list)
     kinds = []
     for index in range(videos):
-        kinds.append(FAMILIES[str(video_labels(spec, "train", index)["motion"])])
+        kinds.append(FAMILIES[str(get_labels(spec, "train", index)["motion"])])
         known, cover, whole = truth(spec, index, offsets)
         path = work / f"{seed}-{index}.mp4"
         if not path.exists():
-            encode(path, render_video(spec, "train", index)[0], fps=spec.fps)
+            encode_video(path, render_video(spec, "train", index)[0], fps=spec.fps)
             other = TranscodeSettings(short_side=0, codec="mpeg4")
             transcode(path, path.with_suffix(".mpeg4.mp4"), other)
         for coded, file in (("h264", path), ("mpeg4", path.with_suffix(".mpeg4.mp4"))):
@@ -131,20 +131,20 @@ def truth(
         ) -> np.ndarray:
             return np.full((len(camera), size, size, 3), value, np.float32)
 
-        with patch("unscene.synthetic.draw.look", plain):
+        with patch("unscene.synthetic.draw.show_through_camera", plain):
             painted.append(render_video(spec, "train", index)[0][list(offsets)].astype(np.float32))
     cover = 1 - (painted[1] - painted[0]).mean(axis=-1) / 255
-    course, size = video_truth(spec, "train", index), spec.size
+    course, size = get_truth(spec, "train", index), spec.size
     points = np.stack(np.meshgrid(*[np.arange(size) + 0.5] * 2), axis=-1)
     flow = np.zeros((len(offsets) - 1, size, size, 2), np.float32)
     whole = np.ones((len(offsets) - 1, 1, 1), bool)
     for k, (a, b) in enumerate(pairwise(offsets)):
         # A point of the object, seen from its middle, then put back to where and how it was.
-        seen = (points - course.centre[b] + size / 2) % size - size / 2
+        seen = (points - course.center[b] + size / 2) % size - size / 2
         turn = course.angle[a] - course.angle[b]
         matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         grown = course.scale[a] / course.scale[b]
-        went = (course.centre[a] - course.centre[b] + size / 2) % size - size / 2
+        went = (course.center[a] - course.center[b] + size / 2) % size - size / 2
         flow[k] = np.where(cover[k + 1, ..., None] > 0.5, seen @ matrix.T * grown - seen + went, 0)
         whole[k] = abs(np.log(grown)) < 0.2 * (b - a)
     return flow, cover, whole

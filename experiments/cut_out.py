@@ -26,7 +26,7 @@ from unscene.demo.run import FOOTAGE
 from unscene.motion.flow import codec_flow, dis_flow
 from unscene.results.rows import Row, write_rows
 from unscene.results.statistics import score
-from unscene.synthetic.generate import encode
+from unscene.synthetic.generate import encode_video
 from unscene.synthetic.plan import MovingScenes, render_video
 from unscene.video.clip import Clip, ClipBatch
 from unscene.video.decode import read_clips
@@ -77,7 +77,7 @@ def compared(
         for index in range(videos):
             _, cover, _ = truth(spec, index, offsets)
             path = Path(work, f"{index}.mp4")
-            encode(path, render_video(spec, "train", index)[0], fps=spec.fps)
+            encode_video(path, render_video(spec, "train", index)[0], fps=spec.fps)
             clip = read_clips(path, Request(0.0, {"clip": offsets}, motion=("clip",)))["clip"]
             for name, mask in masks(clip, spec.size, stride).items():
                 true = cover[1:] > 0.5

@@ -8,13 +8,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from unscene.synthetic.draw import BACKGROUNDS, background, luma
+from unscene.synthetic.draw import BACKGROUNDS, draw_background, luma
 from unscene.synthetic.generate import (
     MOTIONS,
     MovingScenes,
+    get_labels,
+    get_truth,
     render_video,
-    video_labels,
-    video_truth,
 )
 from unscene.synthetic.plan import ZOOM
 
@@ -27,9 +27,9 @@ SMALL = MovingScenes(train_videos=16, seen_videos=8, unseen_videos=8, frames=14,
 @pytest.mark.parametrize("index", range(16))
 def test_truth_moves_as_labelled_in_every_frame(index: int) -> None:
     spec = MovingScenes()
-    labels, truth = video_labels(spec, "train", index), video_truth(spec, "train", index)
+    labels, truth = get_labels(spec, "train", index), get_truth(spec, "train", index)
     speed, rim = labels["speed"], labels["speed"] / (labels["size"] / 2)
-    step = (np.diff(truth.centre, axis=0) + 32) % 64 - 32
+    step = (np.diff(truth.center, axis=0) + 32) % 64 - 32
     turn, growth = np.diff(truth.angle), np.diff(np.log(truth.scale))
     dx, dy, spin, zoom = MOTIONS[labels["motion"]]
     along = step @ np.array([dx, dy])
@@ -48,8 +48,8 @@ def test_a_single_frame_says_nothing_about_the_motion(frame: int) -> None:
     """Position, angle and size have the same distribution in all classes, at any moment."""
     spec, by_motion = MovingScenes(frames=21), {name: [] for name in MOTIONS}
     for i in range(2400):
-        truth = video_truth(spec, "train", i)
-        x, y = truth.centre[frame] / spec.size
+        truth = get_truth(spec, "train", i)
+        x, y = truth.center[frame] / spec.size
         turn = truth.angle[frame] / (2 * np.pi) % 1
         scale = np.log(truth.scale[frame] / ZOOM[0]) / np.log(ZOOM[1] / ZOOM[0])
         by_motion[spec.motions[i % 8]].append((x, y, turn, scale))
@@ -62,13 +62,13 @@ def test_a_single_frame_says_nothing_about_the_motion(frame: int) -> None:
 def test_pixels_change_where_the_object_is_and_nowhere_else(index: int) -> None:
     spec = MovingScenes(frames=12)
     frames, labels = render_video(spec, "train", index)
-    truth = video_truth(spec, "train", index)
+    truth = get_truth(spec, "train", index)
     y, x = np.mgrid[:64, :64] + 0.5
     for t in range(11):
         near = np.zeros((64, 64), bool)
         for at in (t, t + 1):
-            dx = (x - truth.centre[at, 0] + 32) % 64 - 32
-            dy = (y - truth.centre[at, 1] + 32) % 64 - 32
+            dx = (x - truth.center[at, 0] + 32) % 64 - 32
+            dy = (y - truth.center[at, 1] + 32) % 64 - 32
             near |= np.hypot(dx, dy) < 0.7 * truth.scale[at] * labels["size"] + 1.5
         change = np.abs(frames[t + 1].astype(int) - frames[t]).max(-1)
         assert change[near].max() > 8
@@ -81,7 +81,7 @@ def ring(frames: np.ndarray, truth, labels) -> np.ndarray:
     turns = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     out = []
     for frame, centre, angle, scale in zip(
-        frames, truth.centre, truth.angle, truth.scale, strict=True
+        frames, truth.center, truth.angle, truth.scale, strict=True
     ):
         r = 0.3 * scale * labels["size"]
         xy = centre + r * np.stack([np.cos(turns + angle), np.sin(turns + angle)], -1)
@@ -96,7 +96,7 @@ def test_the_drawn_object_turns_and_grows_as_the_truth_says() -> None:
     for index in range(4, 8):
         (frames, labels), truth = (
             render_video(spec, "seen", index),
-            video_truth(spec, "seen", index),
+            get_truth(spec, "seen", index),
         )
         still = ring(frames, truth, labels)
         wrong = ring(frames, truth._replace(angle=-truth.angle, scale=1.2 / truth.scale), labels)
@@ -122,7 +122,7 @@ def test_scenes_differ_more_between_than_within() -> None:
 
 def test_backgrounds_keep_to_the_middle_of_the_brightness_range() -> None:
     for scene in range(len(BACKGROUNDS)):
-        light = luma(background(0, scene, 64, 0.35) / 255.0)
+        light = luma(draw_background(0, scene, 64, 0.35) / 255.0)
         assert np.quantile(light, 0.01) > 0.2
         assert np.quantile(light, 0.99) < 0.65
 
@@ -139,14 +139,14 @@ def test_a_fixed_camera_shows_the_same_piece_and_one_palette_the_same_colours() 
     # But for the objects and the light, which differs by up to 7 % either way.
     assert np.median(np.abs(first / first.mean() - second / second.mean())) < 0.02
     for same, sign in ((True, -1), (False, 1)):
-        means = [background(0, i, 64, 0.35, BACKGROUNDS, same).mean((0, 1)) for i in range(4)]
+        means = [draw_background(0, i, 64, 0.35, BACKGROUNDS, same).mean((0, 1)) for i in range(4)]
         assert (np.std(means, axis=0).mean() - 12) * sign > 0
 
 
 def test_shake_moves_the_background_and_keeps_its_measure() -> None:
     spec = MovingScenes(frames=40, shake=1.5, object_size=(12.0, 18.0))
     frames, _ = render_video(spec, "train", 4)
-    camera = np.concatenate([video_truth(spec, "train", i).camera for i in range(40)])
+    camera = np.concatenate([get_truth(spec, "train", i).camera for i in range(40)])
     assert camera.std() == pytest.approx(1.5, rel=0.1)
     assert np.abs(camera).max() <= 4.5
     still, _ = render_video(replace(spec, shake=0), "train", 4)

@@ -18,10 +18,10 @@ from unscene.synthetic.generate import (
     MOTIONS,
     SPLITS,
     MovingScenes,
-    encode,
+    encode_video,
     generate,
+    get_labels,
     render_video,
-    video_labels,
 )
 
 SMALL = MovingScenes(train_videos=16, seen_videos=8, unseen_videos=8, frames=14, scenes=4)
@@ -66,7 +66,7 @@ def test_the_csv_has_one_row_per_file_and_label_is_the_motion(footage: Path) -> 
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9, 1.0])
 def test_correlation_is_the_share_of_tied_videos(correlation: float) -> None:
     spec = MovingScenes(correlation=correlation, frames=2)
-    labels = [video_labels(spec, "train", i) for i in range(2000)]
+    labels = [get_labels(spec, "train", i) for i in range(2000)]
     tied = [row["scene"] == spec.motions.index(row["motion"]) % spec.scenes for row in labels]
     expected = correlation + (1 - correlation) / spec.scenes
     assert np.mean(tied) == pytest.approx(expected, abs=0 if correlation == 1 else 0.03)
@@ -76,7 +76,7 @@ def test_correlation_is_the_share_of_tied_videos(correlation: float) -> None:
 @pytest.mark.parametrize("split", ["seen", "unseen"])
 def test_in_test_splits_the_scene_says_nothing_about_the_motion(split: str) -> None:
     spec = MovingScenes(correlation=1.0, frames=2)
-    labels = [video_labels(spec, split, i) for i in range(3200)]
+    labels = [get_labels(spec, split, i) for i in range(3200)]
     table = np.zeros((8, 8))
     for row in labels:
         table[spec.motions.index(row["motion"]), row["scene"] % 8] += 1
@@ -87,7 +87,7 @@ def test_in_test_splits_the_scene_says_nothing_about_the_motion(split: str) -> N
 
 def test_appearance_is_drawn_independently_of_the_motion() -> None:
     spec = MovingScenes(frames=2)
-    labels = [video_labels(spec, "train", i) for i in range(3200)]
+    labels = [get_labels(spec, "train", i) for i in range(3200)]
     assert {row["shape"] for row in labels} == set(SHAPES)
     assert {row["texture"] for row in labels} == set(TEXTURES)
     for name in MOTIONS:
@@ -110,7 +110,7 @@ def test_files_decode_to_what_was_drawn(footage: Path) -> None:
 
 
 def test_the_stream_is_h264_with_regular_key_frames_and_no_b_frames(tmp_path: Path) -> None:
-    encode(tmp_path / "x.mp4", render_video(MovingScenes(), "train", 0)[0], fps=25)
+    encode_video(tmp_path / "x.mp4", render_video(MovingScenes(), "train", 0)[0], fps=25)
     with av.open(str(tmp_path / "x.mp4")) as container:
         stream = container.streams.video[0]
         assert stream.codec_context.name == "h264"
@@ -182,10 +182,10 @@ def test_missing_videos_are_made_again(tmp_path: Path) -> None:
 
 
 def test_another_spec_or_somebody_elses_folder_is_left_alone(footage: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnsceneError, match=r"seed = 0 \(not 3\).*name another folder"):
+    with pytest.raises(UnsceneError, match=r"seed = 0 \(not 3\).*choose another folder"):
         generate(footage, replace(SMALL, seed=3))
     (tmp_path / "holiday.mp4").write_bytes(b"mine")
-    with pytest.raises(UnsceneError, match="holds other files; name a new or an empty folder"):
+    with pytest.raises(UnsceneError, match="contains other files; choose a new or empty folder"):
         generate(tmp_path, SMALL)
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.mp4"]
 

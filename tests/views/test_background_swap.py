@@ -9,7 +9,7 @@ from torch import Tensor
 
 from media import texture
 from unscene.synthetic import draw as scene_art
-from unscene.synthetic.plan import MovingScenes, render_video, video_labels, video_truth
+from unscene.synthetic.plan import MovingScenes, get_labels, get_truth, render_video
 from unscene.views.background_swap import (
     Segmentation,
     correlate_scenes,
@@ -32,15 +32,15 @@ def scenes(first: int = 0, count: int = 16) -> Tensor:
 
 def cover(index: int) -> Tensor:
     """How much of each pixel the object (and its soft shadow) takes, (T, 64, 64), 0..1."""
-    labels, truth = video_labels(SPEC, "train", index), video_truth(SPEC, "train", index)
-    sprite = scene_art.sprite(
+    labels, truth = get_labels(SPEC, "train", index), get_truth(SPEC, "train", index)
+    sprite = scene_art.draw_sprite(
         str(labels["shape"]), str(labels["texture"]), np.random.default_rng(0)
     )
     sizes = truth.scale * np.float32(labels["size"])
     black = np.zeros((SPEC.frames, SPEC.size, SPEC.size, 3), np.float32)
     white = np.full_like(black, 255)
     for ground in (black, white):
-        scene_art.paint(ground, sprite, truth.centre, truth.angle, sizes)
+        scene_art.paint_object(ground, sprite, truth.center, truth.angle, sizes)
     taken = 1 - (white - black)[..., 0] / 255
     return torch.from_numpy(taken[: FRAMES * STRIDE : STRIDE])
 

@@ -1,4 +1,4 @@
-"""`unscene scenes`: generated footage."""
+"""`unscene scenes`: generate footage whose motion and scene are known."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ from jsonargparse import ArgumentParser, Namespace
 
 from unscene.files import expand_home
 
-HELP = "generate moving scenes with known motion and scene"
+HELP = "generate footage whose motion and scene are known, to try things out"
 
 
 def flags(parser: ArgumentParser) -> None:
     from unscene.synthetic.plan import MovingScenes
 
-    parser.add_argument("out", type=str, help="folder to write")
-    parser.add_argument("--workers", type=int, default=2, help="processes that draw")
+    parser.add_argument(
+        "out",
+        type=str,
+        help="folder to write: new, empty, or of an earlier run, which is continued",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=2, help="number of threads; they do not change the result"
+    )
     parser.add_class_arguments(MovingScenes, as_group=True)
 
 

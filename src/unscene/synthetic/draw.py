@@ -1,11 +1,13 @@
-"""How moving scenes are drawn: backgrounds, objects, and the one laid over the other.
+"""Random choices -> pixels: backgrounds, objects, and objects painted over backgrounds.
 
-Convention. Colours are RGB. Points are (x, y) in pixels, x to the right, y down, and the origin is
-the corner (not the centre) of the top left pixel. Angles are radians and positive is clockwise on
-the screen. The frame is a torus for the object: what leaves on one side comes in on the other.
+Convention
+----------
+Colors are RGB. Points are (x, y) in pixels, x to the right, y down; the origin is the corner (not
+the center) of the top left pixel. Angles are in radians and positive is clockwise on the screen.
+The frame is a torus for the object: it leaves on one side and enters on the opposite one.
 
-Two rules keep an object visible on every scene although the two are drawn independently of each
-other: backgrounds keep to the middle of the brightness range, objects use only its two ends.
+Two rules keep every object visible on every background, although they are drawn independently:
+backgrounds use the middle of the brightness range, objects use its two ends.
 """
 
 from __future__ import annotations
@@ -23,17 +25,17 @@ SHAPES = ("arrow", "drop", "fish", "chevron", "bar", "club")
 TEXTURES = ("halves", "stripes", "spots", "ramp", "quarters")
 BACKGROUNDS = ("noise", "stripes", "blobs", "gradient", "weave", "cells")
 
-CANVAS = 3  # side of a scene's picture in frames; a video shows one frame-sized piece of it
+CANVAS = 3  # side of a background in frames; a video shows a part of one frame
 _SPRITE = 128  # side of a sprite in pixels
-_NEARBY = 0.06  # turns of hue by which places of one kind differ; neighbouring scenes are farther
-_REACH = 1.25  # half a sprite's side in object radii; the margin holds the soft shadow
+_NEARBY = 0.06  # difference in hue (turns) within a kind of scene; it is larger between scenes
+_REACH = 1.25  # half a sprite's side in object radii; the margin is for the soft shadow
 
 
 # ---- backgrounds -------------------------------------------------------------------------------
 
 
 def _noise(rng: np.random.Generator, side: int, wave: float) -> Floats:
-    """Smooth noise in 0–1 whose hills are about `wave` px apart."""
+    """Draw smooth noise, 0 to 1, whose maxima are about `wave` px apart."""
     field = np.zeros((side, side), np.float32)
     for octave, weight in ((1.0, 1.0), (0.5, 0.35)):
         knots = max(4, round(2 * side / (wave * octave)))
@@ -45,7 +47,7 @@ def _noise(rng: np.random.Generator, side: int, wave: float) -> Floats:
 
 
 def _pattern(kind: str, rng: np.random.Generator, side: int, wave: float) -> Floats:
-    """The (side, side) field in 0–1 that a scene's palette is laid over."""
+    """Draw the pattern of a background: (side, side), 0 to 1, an index into its palette."""
     y, x = np.mgrid[:side, :side].astype(np.float32)
     turn = rng.uniform(0, math.pi)
     along = x * math.cos(turn) + y * math.sin(turn)
@@ -73,17 +75,17 @@ def _pattern(kind: str, rng: np.random.Generator, side: int, wave: float) -> Flo
 
 
 def luma(rgb: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Brightness in 0–1 of RGB in 0–1, BT.601."""
+    """Compute the luma (BT.601), 0 to 1, of RGB (..., 3), 0 to 1."""
     return np.asarray(rgb @ np.array([0.299, 0.587, 0.114]))
 
 
 def _hue(hue: float) -> NDArray[np.float64]:
-    """The fully saturated RGB colour of a hue given in turns."""
+    """Convert a hue in turns to fully saturated RGB."""
     return np.clip(np.abs((hue * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
 
 
 @lru_cache(maxsize=64)
-def background(
+def draw_background(
     seed: int,
     scene: int,
     size: int,
@@ -92,13 +94,22 @@ def background(
     one_palette: bool = False,
     place: int | None = None,
 ) -> NDArray[np.uint8]:
-    """The picture of one scene, (CANVAS × size, CANVAS × size, 3); read-only, it is shared.
+    """Draw the background of a scene, uint8 (CANVAS * size, CANVAS * size, 3).
 
-    With `place`, one of the many places of that kind: the same sort of pattern in nearby hues.
+    The array is cached and read-only.
+
+    Args:
+        seed: of the footage.
+        scene: number of the scene.
+        size: of a frame, in px.
+        smooth: distance between light spots, in frame widths.
+        kinds: kinds of pattern; scenes take turns.
+        one_palette: use the same colors for all scenes.
+        place: draw one of many backgrounds of the same kind, with similar hues; None: the only one.
     """
     rng = np.random.default_rng([seed, 1_000_003, scene, *([] if place is None else [place])])
     side = CANVAS * size
-    # Steps of the golden ratio keep the hues of any number of scenes apart, test scenes included.
+    # Steps of the golden ratio keep the hues of any number of scenes apart.
     step = 0.0 if one_palette else scene * 0.618034
     hue = (np.random.default_rng([seed, 1_000_033]).uniform() + step) % 1.0
     if place is not None:
@@ -108,11 +119,11 @@ def background(
     light = _noise(rng, side, 1.5 * smooth * size)
     if one_palette:
         rng = np.random.default_rng([seed, 1_000_037])
-    shift, grey = rng.uniform(0.06, 0.16) * rng.choice([-1, 1]), rng.uniform(0.35, 0.6)
+    shift, gray = rng.uniform(0.06, 0.16) * rng.choice([-1, 1]), rng.uniform(0.35, 0.6)
     stops = []
     for at, level in zip((-1, 0, 1), rng.permutation([0.28, 0.4, 0.52]), strict=True):
-        colour = grey + (1 - grey) * _hue(hue + at * shift)
-        stops.append(colour * level / luma(colour))
+        color = gray + (1 - gray) * _hue(hue + at * shift)
+        stops.append(color * level / luma(color))
     spots = np.linspace(0, 1, len(stops))
     table = np.stack([np.interp(np.linspace(0, 1, 512), spots, c) for c in np.transpose(stops)], -1)
     picture = table[np.rint(field * 511).astype(int)] * (0.85 + 0.3 * light[..., None])
@@ -125,7 +136,10 @@ def background(
 
 
 def _outline(shape: str) -> list[NDArray[np.float64]]:
-    """Polygons in object radii, long axis along x, within the unit circle, no symmetry of turn."""
+    """List the polygons of a shape in object radii: in the unit circle, the long axis along x.
+
+    No shape is symmetric under rotation.
+    """
     t = np.linspace(0, 2 * math.pi, 72, endpoint=False)
     circle = np.stack([np.cos(t), np.sin(t)], -1)
     if shape == "arrow":
@@ -148,7 +162,10 @@ def _outline(shape: str) -> list[NDArray[np.float64]]:
 
 @lru_cache(maxsize=64)
 def _stencil(shape: str, texture: str) -> tuple[Floats, Floats, Floats]:
-    """Cover, tone (0 dark, 1 light) and soft shadow of an object, each (_SPRITE, _SPRITE) 0–1."""
+    """Draw coverage, tone (0 dark, 1 light) and soft shadow of an object.
+
+    Each is (_SPRITE, _SPRITE), 0 to 1.
+    """
     fine = 2 * _SPRITE
     mask = np.zeros((fine, fine), np.uint8)
     for polygon in _outline(shape):
@@ -176,30 +193,41 @@ def _shrink(image: Floats, size: tuple[int, int]) -> Floats:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def sprite(shape: str, texture: str, rng: np.random.Generator) -> Floats:
-    """An object in two colours of its own, (_SPRITE, _SPRITE, 4): RGB times cover, then cover."""
+def draw_sprite(shape: str, texture: str, rng: np.random.Generator) -> Floats:
+    """Draw an object in two random colors: (_SPRITE, _SPRITE, 4), RGB times coverage, coverage."""
     cover, tone, shadow = _stencil(shape, texture)
     dark, light = _hue(rng.uniform()), _hue(rng.uniform())
     dark = dark * (0.1 / luma(dark))
     missing = max(0.0, (0.8 - float(luma(light))) / (1 - float(luma(light))))
     light = light + (1 - light) * missing
     channels = [cover * (d + (c - d) * tone) for d, c in zip(255 * dark, 255 * light, strict=True)]
-    alpha = cover + (1 - cover) * np.float32(0.45) * shadow  # a black shadow: cover, no colour
+    alpha = (
+        cover + (1 - cover) * np.float32(0.45) * shadow
+    )  # the shadow is black: coverage without color
     return np.stack([*channels, alpha], -1, dtype=np.float32, casting="same_kind")
 
 
-def paint(frames: Floats, image: Floats, centre: Floats, angle: Floats, sizes: Floats) -> None:
-    """Lay `image` (a sprite) over `frames` (T, S, S, 3) in place: `sizes` (T,) px across, turned by
-    `angle` (T,), in the middle at `centre` (T, 2) px within [0, S)."""
+def paint_object(
+    frames: Floats, image: Floats, center: Floats, angle: Floats, sizes: Floats
+) -> None:
+    """Paint a sprite over frames, in place.
+
+    Args:
+        frames: (T, S, S, 3), written to.
+        image: a sprite.
+        center: (T, 2) in px, within [0, S).
+        angle: (T,) rad.
+        sizes: (T,) px across.
+    """
     T, S = frames.shape[:2]
     over = 2  # samples per pixel and axis
     patch = min(S, 2 * math.ceil(_REACH * float(sizes.max()) / 2 + 1))
-    corner = np.floor(centre).astype(int) - patch // 2
+    corner = np.floor(center).astype(int) - patch // 2
     patches = np.empty((T, patch, patch, 4), np.float32)
     levels = [image]
     for t in range(T):
         minify = _SPRITE / (_REACH * float(sizes[t]) * over)
-        level = max(0, int(math.log2(max(minify, 1.0))))  # a smaller sprite where it would alias
+        level = max(0, int(math.log2(max(minify, 1.0))))  # a smaller sprite against aliasing
         while level >= len(levels):
             half = levels[-1].shape[0] // 2
             levels.append(_shrink(levels[-1], (half, half)))
@@ -208,7 +236,7 @@ def paint(frames: Floats, image: Floats, centre: Floats, angle: Floats, sizes: F
         cos, sin = zoom * math.cos(float(angle[t])), zoom * math.sin(float(angle[t]))
         a = np.array([[cos, sin], [-sin, cos]])
         half_sample = 0.5 / over
-        shift = a @ (half_sample - (centre[t] - corner[t])) + (side - 1) / 2
+        shift = a @ (half_sample - (center[t] - corner[t])) + (side - 1) / 2
         matrix = np.column_stack([a / over, shift])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         fine = cv2.warpAffine(levels[level], matrix, (patch * over, patch * over), flags=flags)
@@ -216,7 +244,7 @@ def paint(frames: Floats, image: Floats, centre: Floats, angle: Floats, sizes: F
     reach = np.arange(patch)
     xs, ys = (corner[:, :1] + reach) % S, (corner[:, 1:] + reach) % S
     rows = (np.arange(T)[:, None] * S + ys)[:, :, None] * S + xs[:, None, :]
-    pixels = frames.reshape(-1, 3)  # taking whole pixels by one index is the fast way through
+    pixels = frames.reshape(-1, 3)  # one index per pixel is fastest
     under, keep = pixels.take(rows, axis=0), 1 - patches[..., 3]
     for c in range(3):
         under[..., c] *= keep
@@ -224,9 +252,17 @@ def paint(frames: Floats, image: Floats, centre: Floats, angle: Floats, sizes: F
     pixels[rows] = under
 
 
-def look(piece: Floats, camera: Floats, S: int) -> Floats:
-    """What the camera sees of a still picture, (T, S, S, 3). `piece` is square and has the same
-    margin on all sides of the middle S × S px; `camera` (T, 2) px displaces it."""
+def show_through_camera(piece: Floats, camera: Floats, S: int) -> Floats:
+    """Show a background through a moving camera.
+
+    Args:
+        piece: square part of the background, with the same margin on all sides of S x S px.
+        camera: (T, 2) displacement of the picture in px.
+        S: side of a frame in px.
+
+    Returns:
+        Frames (T, S, S, 3).
+    """
     T, margin = len(camera), (piece.shape[0] - S) // 2
     if not camera.any():
         middle = piece[margin : margin + S, margin : margin + S]

@@ -1,17 +1,17 @@
-"""Moving scenes: generated footage whose motion and scene are both known.
+"""A specification -> generated footage whose motion and scene are both known (moving scenes).
 
 An object moves over a textured background. The motion is the class, the background is the scene,
-and `correlation` says how far the one gives the other away in training. Two test splits break the
-tie: `seen` shows the training scenes, `unseen` scenes that training never showed, both with motion
-and scene independent. A model that reads the scene does well in training and fails there.
+and `correlation` sets how strongly the two are tied in training. Two test splits break the tie:
+`seen` shows the training scenes, `unseen` shows new scenes, both with independent motion and scene.
+A model that recognizes the scene does well in training and fails on the test splits.
 
-    out/spec.json     the MovingScenes that made it; written last, so it marks complete footage
+    out/spec.json     the MovingScenes that generated it; written last, so it marks complete footage
     out/train.csv     path,label,motion,scene,shape,texture,size,speed (label = motion)
     out/train/00000.mp4 ...         likewise seen.csv, seen/, unseen.csv, unseen/
 
-Nothing but movement tells the motion: at every moment position, orientation and size follow the
-same distribution in all classes. The object moves on a torus, and growing runs through the range of
-sizes and starts again; see scene_plan.move.
+Only movement shows the motion: at every moment, position, orientation and size have the same
+distribution in all classes. The object moves on a torus, and an object that grows starts again at
+the smallest size; see plan.draw_motion.
 """
 
 from __future__ import annotations
@@ -36,35 +36,43 @@ from unscene.synthetic.plan import (
     COLUMNS,
     MOTIONS,
     SPLITS,
+    GroundTruth,
     MovingScenes,
     Split,
-    Truth,
+    get_labels,
+    get_truth,
     render_video,
-    video_labels,
-    video_truth,
 )
 
 __all__ = [
     "MOTIONS",
     "SPLITS",
+    "GroundTruth",
     "MovingScenes",
     "ScenesReport",
     "Split",
-    "Truth",
-    "encode",
+    "encode_video",
     "generate",
+    "get_labels",
+    "get_truth",
     "render_video",
-    "video_labels",
-    "video_truth",
 ]
 
-FORMAT = "moving scenes 1"  # to be raised whenever the same spec would give other pixels
+FORMAT = "moving scenes 1"  # increase whenever the same specification gives other pixels
 GOP = 12  # frames from one key frame to the next
 
 
 @dataclass(frozen=True)
 class ScenesReport:
-    """Where generated footage lies. `reused`: it was there already, complete, of the same spec."""
+    """The files of generated footage.
+
+    Attributes:
+        out: the folder.
+        train, seen, unseen: the CSV of each split.
+        videos: number of videos.
+        reused: complete footage of the same specification was already there.
+        seconds: duration of the call.
+    """
 
     out: Path
     train: Path
@@ -82,56 +90,58 @@ def generate(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> ScenesReport:
-    """Write the footage of `spec` under `out`.
+    """Write the footage of `spec` into the folder `out`.
 
-    Complete footage of the same spec is reused and an interrupted run goes on where it stopped. A
-    folder that holds another spec, or files of somebody else, is left alone with an UnsceneError.
+    Complete footage of the same specification is reused, and an interrupted run is continued.
 
     Args:
-        out: folder, made if missing.
-        workers: threads, >= 1; they change the speed, never the result.
+        out: folder, created if missing.
+        workers: number of threads, >= 1; it does not change the result.
         progress: called as progress(done, total) after every video, in the calling thread.
+
+    Raises:
+        UnsceneError: the folder holds other footage or other files, or `workers` is below 1.
     """
     if workers < 1:
         raise UnsceneError(f"workers = {workers}; it must be at least 1")
-    began, out = time.monotonic(), Path(out)
+    started, out = time.monotonic(), Path(out)
     tables = {split: out / f"{split}.csv" for split in SPLITS}
     total = sum(map(spec.videos, SPLITS))
-    reused = _claim(out, spec)
+    reused = _prepare_folder(out, spec)
     if not reused:
         jobs = [(split, i) for split in SPLITS for i in range(spec.videos(split))]
         with ThreadPoolExecutor(workers) as pool:
-            runs = [pool.submit(_make, out, spec, split, i) for split, i in jobs]
+            runs = [pool.submit(_write_video, out, spec, split, i) for split, i in jobs]
             try:
                 for done, run in enumerate(as_completed(runs), 1):
                     run.result()
                     if progress:
                         progress(done, total)
-            except BaseException:  # Ctrl-C too: start no further video, then let it through
+            except BaseException:  # also Ctrl-C: start no further video, and re-raise
                 pool.shutdown(cancel_futures=True)
                 raise
         for split, table in tables.items():
             with table.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
                 writer.writeheader()
-                writer.writerows(video_labels(spec, split, i) for i in range(spec.videos(split)))
-        _write(out / "spec.json", _described(spec))
+                writer.writerows(get_labels(spec, split, i) for i in range(spec.videos(split)))
+        _write_json(out / "spec.json", _describe(spec))
         (out / "spec.partial.json").unlink(missing_ok=True)  # unless another process finished too
     return ScenesReport(
-        out, **tables, videos=total, reused=reused, seconds=time.monotonic() - began
+        out, **tables, videos=total, reused=reused, seconds=time.monotonic() - started
     )
 
 
-def _claim(out: Path, spec: MovingScenes) -> bool:
-    """Whether `out` holds the complete footage of `spec`; otherwise mark it as being filled."""
-    want = _described(spec)
+def _prepare_folder(out: Path, spec: MovingScenes) -> bool:
+    """Return whether `out` holds the complete footage of `spec`; if not, mark it as incomplete."""
+    want = _describe(spec)
     complete, partial = out / "spec.json", out / "spec.partial.json"
     held = next((path for path in (complete, partial) if path.is_file()), None)
     if held is None:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UnsceneError(f"{out}: holds other files; name a new or an empty folder")
+            raise UnsceneError(f"{out}: contains other files; choose a new or empty folder")
         out.mkdir(parents=True, exist_ok=True)
-        _write(partial, want)
+        _write_json(partial, want)
         return False
     try:
         have = json.loads(held.read_text(encoding="utf-8"))
@@ -142,38 +152,39 @@ def _claim(out: Path, spec: MovingScenes) -> bool:
     if other:
         raise UnsceneError(
             f"{held}: describes other footage: {', '.join(other)}; "
-            "name another folder or delete this one"
+            "choose another folder or delete this one"
         )
     if held == partial:
         return False
     paths = [out / f"{s}/{i:05d}.mp4" for s in SPLITS for i in range(spec.videos(s))]
     if all(path.is_file() for path in [*paths, *(out / f"{s}.csv" for s in SPLITS)]):
         return True
-    complete.replace(partial)  # somebody deleted files: make the missing ones again
+    complete.replace(partial)  # some files were deleted: generate them again
     return False
 
 
-def _described(spec: MovingScenes) -> dict[str, Any]:
+def _describe(spec: MovingScenes) -> dict[str, Any]:
     described: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **asdict(spec)}))
     return described
 
 
-def _write(path: Path, value: object) -> None:
+def _write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def _make(out: Path, spec: MovingScenes, split: Split, index: int) -> None:
+def _write_video(out: Path, spec: MovingScenes, split: Split, index: int) -> None:
     path = out / split / f"{index:05d}.mp4"
     if path.is_file():
         return
     with write_atomically(path) as temporary:
-        encode(temporary, render_video(spec, split, index)[0], fps=spec.fps)
+        encode_video(temporary, render_video(spec, split, index)[0], fps=spec.fps)
 
 
-def encode(path: Path, frames: NDArray[np.uint8], *, fps: int) -> None:
-    """Write RGB frames (T, H, W, 3) as H.264 in MP4.
+def encode_video(path: Path, frames: NDArray[np.uint8], *, fps: int) -> None:
+    """Write RGB frames (T, H, W, 3) as H.264 in MP4, at `fps` frames per second.
 
-    Every P-frame refers to the frame before it only, so motion vectors are displacements per frame.
+    The stream has one reference frame and no B-frames, so that every motion vector is the motion
+    since the previous frame.
     """
     options = {"preset": "veryfast", "crf": "18", "bf": "0", "refs": "1", "g": str(GOP)}
     options |= {"sc_threshold": "0", "threads": "1"}

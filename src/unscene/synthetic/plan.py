@@ -1,8 +1,10 @@
-"""What a moving scene shows: the spec, what is drawn for every video, and its pixels.
+"""A specification -> what each generated video shows: labels, motion of the object, pixels.
 
-Convention. Points are (x, y) in pixels, x to the right, y down, and the origin is the corner (not
-the centre) of the top left pixel. Angles are radians and positive is clockwise on the screen. The
-frame is a torus for the object: what leaves on one side comes in on the other.
+Convention
+----------
+Points are (x, y) in pixels, x to the right, y down; the origin is the corner (not the center) of
+the top left pixel. Angles are in radians and positive is clockwise on the screen. The frame is a
+torus for the object: it leaves on one side and enters on the opposite one.
 """
 
 from __future__ import annotations
@@ -15,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unscene.errors import UnsceneError
-from unscene.synthetic import draw as art
+from unscene.synthetic import draw
 from unscene.synthetic.draw import Floats
 
 Split = Literal["train", "seen", "unseen"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 COLUMNS = ("path", "label", "motion", "scene", "shape", "texture", "size", "speed")
 
-# Direction (x, y) of translation, sense of rotation, sense of zoom: exactly one is not zero.
+# Direction (x, y) of translation, direction of rotation, direction of zoom: one is not zero.
 MOTIONS: dict[str, tuple[int, int, int, int]] = {
     "left": (-1, 0, 0, 0),
     "right": (1, 0, 0, 0),
@@ -33,10 +35,10 @@ MOTIONS: dict[str, tuple[int, int, int, int]] = {
     "grow": (0, 0, 0, 1),
     "shrink": (0, 0, 0, -1),
 }
-ZOOM = (0.75, 1.7)  # size on screen / nominal size; every motion draws from this whole range
+ZOOM = (0.75, 1.7)  # size on screen / nominal size, the same range for every motion
 JITTER = math.radians(12)  # largest deviation of a translation from its axis
-# Share of the rim speed that growing takes: at the full speed the saw-tooth would restart every
-# three frames and no window would show a steady growth.
+# An object grows at this share of the rim speed. At full speed it would start again every three
+# frames, and no clip would show steady growth.
 ZOOM_SHARE = 0.2
 
 
@@ -45,34 +47,38 @@ class MovingScenes:
     """What to generate.
 
     Args:
-        train_videos: videos in the training split, >= 1. Motions take turns in every split, so
-            each has the same count when the number of motions divides this.
-        seen_videos: test videos in the scenes of training, >= 0.
-        unseen_videos: test videos in new scenes, >= 0.
-        size: height and width of a frame in px, even, 32–512.
+        train_videos: number of training videos, >= 1. Motions take turns in every split, so all
+            have the same number of videos if this is a multiple of the number of motions.
+        seen_videos: number of test videos in training scenes, >= 0.
+        unseen_videos: number of test videos in new scenes, >= 0.
+        size: height and width of a frame in px, even, 32 to 512.
         frames: frames per video, >= 2.
-        fps: frames per second, 1–120; whole. Speeds are per frame and do not depend on it.
-        motions: the classes, without repetition.
+        fps: frames per second, a whole number from 1 to 120. Speeds are per frame and do not depend
+            on it.
+        motions: the classes, each named once.
         scenes: number of training scenes, >= 1, numbered from 0.
         unseen_scenes: number of new scenes in the unseen split, >= 1, numbered after those.
-        correlation: probability, 0–1, that a training video plays in the scene tied to its motion
-            (index of the motion % scenes); otherwise its scene is uniformly random.
+        correlation: probability, 0 to 1, that a training video has the scene tied to its motion
+            (index of the motion modulo `scenes`); otherwise its scene is uniformly random.
         object_size: range of the nominal size (longest diameter) of an object in px, >= 6 and at
             most size / 2. On screen an object has 0.75 to 1.7 times its nominal size.
         speed: range of the speed in px/frame, above 0 and at most a third of the smallest object.
-            An object that spins moves its rim at this speed, one that grows at a fifth of it.
-        shapes: of objects, without repetition.
-        textures: of objects, without repetition.
+            The rim of a spinning object moves at this speed, that of a growing object at a fifth.
+        shapes: of objects, each named once.
+        textures: of objects, each named once.
         shake: standard deviation of the camera's position in px, 0 to size / 8.
-        distractor: whether a second object stands still in the scene.
-        smooth: distance between the hills of a background, in sides of a frame, 0.05–2.
+        distractor: add a second object that stands still in the scene.
+        smooth: distance between the light spots of a background, in frame widths, 0.05 to 2.
         backgrounds: kinds of pattern; scenes take turns.
-        one_palette: all scenes have the same colours, and only their layout tells them apart.
-        fixed_camera: all videos of a scene show the same piece of it, as a fixed camera would;
-            otherwise each shows a piece of its own.
-        own_place: every video has a place of its own and its scene is a kind of place, as no two
-            gyms are the same; otherwise all videos of a scene show one and the same place.
-        seed: >= 0; the same spec gives the same videos, another seed other scenes and videos.
+        one_palette: all scenes have the same colors and differ in their layout only.
+        fixed_camera: all videos of a scene show the same part of it, as with a fixed camera;
+            otherwise each shows another part.
+        own_place: every video has a background of its own, and its scene is a kind of background
+            (like gyms, which all differ); otherwise all videos of a scene share one background.
+        seed: >= 0; the same specification gives the same videos.
+
+    Raises:
+        UnsceneError: a value is out of range.
     """
 
     train_videos: int = 400
@@ -87,12 +93,12 @@ class MovingScenes:
     correlation: float = 0.9
     object_size: tuple[float, float] = (20.0, 30.0)
     speed: tuple[float, float] = (2.0, 4.0)
-    shapes: tuple[str, ...] = art.SHAPES
-    textures: tuple[str, ...] = art.TEXTURES
+    shapes: tuple[str, ...] = draw.SHAPES
+    textures: tuple[str, ...] = draw.TEXTURES
     shake: float = 0.0
     distractor: bool = False
     smooth: float = 0.35
-    backgrounds: tuple[str, ...] = art.BACKGROUNDS
+    backgrounds: tuple[str, ...] = draw.BACKGROUNDS
     one_palette: bool = False
     fixed_camera: bool = False
     own_place: bool = False
@@ -111,16 +117,16 @@ class MovingScenes:
             ("fps", self.fps in range(1, 121), "be a whole number from 1 to 120, such as 25"),
             ("motions", known, f"name at least one of {', '.join(MOTIONS)}"),
             ("motions", len(set(self.motions)) == len(self.motions), "name each motion only once"),
-            ("shapes", _names(self.shapes, art.SHAPES), f"name some of {', '.join(art.SHAPES)}"),
+            ("shapes", _names(self.shapes, draw.SHAPES), f"name some of {', '.join(draw.SHAPES)}"),
             (
                 "textures",
-                _names(self.textures, art.TEXTURES),
-                f"name some of {', '.join(art.TEXTURES)}",
+                _names(self.textures, draw.TEXTURES),
+                f"name some of {', '.join(draw.TEXTURES)}",
             ),
             (
                 "backgrounds",
-                _names(self.backgrounds, art.BACKGROUNDS),
-                f"name some of {', '.join(art.BACKGROUNDS)}",
+                _names(self.backgrounds, draw.BACKGROUNDS),
+                f"name some of {', '.join(draw.BACKGROUNDS)}",
             ),
             ("scenes", self.scenes >= 1, "be at least 1"),
             ("unseen_scenes", self.unseen_scenes >= 1, "be at least 1"),
@@ -154,16 +160,16 @@ def _names(given: tuple[str, ...], known: tuple[str, ...]) -> bool:
     return bool(given) and set(given) <= set(known) and len(set(given)) == len(given)
 
 
-class Truth(NamedTuple):
-    """What the object and the camera do, frame by frame. T is the number of frames."""
+class GroundTruth(NamedTuple):
+    """Positions of the object and the camera in each of T frames."""
 
-    centre: Floats  # (T, 2) px on screen, wrapped into [0, size)
+    center: Floats  # (T, 2) px on screen, wrapped into [0, size)
     angle: Floats  # (T,) rad, clockwise, not wrapped
     scale: Floats  # (T,) size on screen / nominal size, within ZOOM
     camera: Floats  # (T, 2) px by which the whole picture is displaced; zero without shake
 
 
-def move(
+def draw_motion(
     motion: str,
     rng: np.random.Generator,
     *,
@@ -172,9 +178,18 @@ def move(
     object_size: float,
     speed: float,
     shake: float,
-) -> Truth:
-    """Draw one course. Position, angle and scale are uniform (scale: in log) on their closed loops
-    at every moment, whatever the motion, so no single frame tells anything about it."""
+) -> GroundTruth:
+    """Draw the positions of object and camera in one video.
+
+    At every moment, position, angle and scale (in log) are uniformly distributed for all motions,
+    so a single frame contains no information on the motion.
+
+    Args:
+        size: of a frame, in px.
+        object_size: nominal size of the object, in px.
+        speed: in px/frame.
+        shake: standard deviation of the camera's position, in px.
+    """
     dx, dy, spin, zoom = MOTIONS[motion]
     t = np.arange(frames)
     start, phase = rng.uniform(0, size, 2), rng.uniform()
@@ -185,8 +200,8 @@ def move(
     low, high = np.log(ZOOM)
     phase = (phase + zoom * ZOOM_SHARE * rim / (high - low) * t) % 1.0
     camera = _shake(rng, frames, shake)
-    return Truth(
-        centre=((start + velocity * t[:, None] + camera) % size).astype(np.float32),
+    return GroundTruth(
+        center=((start + velocity * t[:, None] + camera) % size).astype(np.float32),
         angle=(angle + spin * rim * t).astype(np.float32),
         scale=np.exp(low + (high - low) * phase).astype(np.float32),
         camera=camera.astype(np.float32),
@@ -194,8 +209,10 @@ def move(
 
 
 def _shake(rng: np.random.Generator, frames: int, shake: float) -> NDArray[np.float64]:
-    """A hand-held camera: a random walk pulled back to the middle, standard deviation `shake` px,
-    never farther than 3 × shake."""
+    """Draw the positions of a hand-held camera: a random walk that is pulled back to the middle.
+
+    Its standard deviation is `shake` px; it never goes farther than 3 * shake.
+    """
     keep = 0.7
     steps = rng.normal(size=(frames, 2)) * math.sqrt(1 - keep**2)
     walk = np.empty_like(steps)
@@ -208,14 +225,14 @@ def _shake(rng: np.random.Generator, frames: int, shake: float) -> NDArray[np.fl
 
 @dataclass(frozen=True)
 class _Plan:
-    """Everything drawn for one video before a pixel is."""
+    """All random choices for one video except its pixels."""
 
     labels: dict[str, str | int | float]
-    truth: Truth
-    art_seed: int
+    truth: GroundTruth
+    pixel_seed: int
 
 
-def _plan(spec: MovingScenes, split: Split, index: int) -> _Plan:
+def _draw_plan(spec: MovingScenes, split: Split, index: int) -> _Plan:
     rng = np.random.default_rng([spec.seed, SPLITS.index(split), index])
     motion_index = index % len(spec.motions)
     tied, first = rng.uniform() < spec.correlation, 0
@@ -227,8 +244,8 @@ def _plan(spec: MovingScenes, split: Split, index: int) -> _Plan:
         scene = motion_index % spec.scenes
     motion, size = spec.motions[motion_index], float(rng.uniform(*spec.object_size))
     shape, texture = str(rng.choice(spec.shapes)), str(rng.choice(spec.textures))
-    speed, art_seed = float(rng.uniform(*spec.speed)), int(rng.integers(2**63))
-    truth = move(
+    speed, pixel_seed = float(rng.uniform(*spec.speed)), int(rng.integers(2**63))
+    truth = draw_motion(
         motion,
         rng,
         frames=spec.frames,
@@ -239,58 +256,70 @@ def _plan(spec: MovingScenes, split: Split, index: int) -> _Plan:
     )
     values = (f"{split}/{index:05d}.mp4", motion, motion, scene, shape, texture)
     numbers = (round(size, 3), round(speed, 4))
-    return _Plan(dict(zip(COLUMNS, values + numbers, strict=True)), truth, art_seed)
+    return _Plan(dict(zip(COLUMNS, values + numbers, strict=True)), truth, pixel_seed)
 
 
-def video_labels(spec: MovingScenes, split: Split, index: int) -> dict[str, str | int | float]:
-    """The CSV row of one video, by column; size in px (nominal), speed in px/frame."""
-    return _plan(spec, split, index).labels
+def get_labels(spec: MovingScenes, split: Split, index: int) -> dict[str, str | int | float]:
+    """Get the CSV row of one video, by column; size in px (nominal), speed in px/frame.
+
+    >>> labels = get_labels(MovingScenes(), "train", 0)
+    >>> labels["path"], labels["motion"]
+    ('train/00000.mp4', 'left')
+    """
+    return _draw_plan(spec, split, index).labels
 
 
-def video_truth(spec: MovingScenes, split: Split, index: int) -> Truth:
-    """Where the object and the camera are in every frame of one video."""
-    return _plan(spec, split, index).truth
+def get_truth(spec: MovingScenes, split: Split, index: int) -> GroundTruth:
+    """Get the positions of the object and the camera in every frame of one video."""
+    return _draw_plan(spec, split, index).truth
 
 
 def render_video(
     spec: MovingScenes, split: Split, index: int
 ) -> tuple[NDArray[np.uint8], dict[str, str | int | float]]:
-    """Draw one video: RGB pixels (T, H, W, 3) before encoding, and its labels. Depends on nothing
-    but the arguments."""
-    plan, S = _plan(spec, split, index), spec.size
-    rng = np.random.default_rng(plan.art_seed)
+    """Draw one video; the result depends on the arguments only.
+
+    Returns:
+        RGB pixels uint8 (T, H, W, 3) before encoding, and the labels as from `get_labels`.
+    """
+    plan, S = _draw_plan(spec, split, index), spec.size
+    rng = np.random.default_rng(plan.pixel_seed)
     scene = int(plan.labels["scene"])
-    picture = art.background(
+    picture = draw.draw_background(
         spec.seed,
         scene,
         S,
         spec.smooth,
         spec.backgrounds,
         spec.one_palette,
-        plan.art_seed if spec.own_place else None,
+        plan.pixel_seed if spec.own_place else None,
     )
     side = S + 2 * (math.ceil(3 * spec.shake) + 1)
-    x, y = rng.integers(0, art.CANVAS * S - side, 2)
+    x, y = rng.integers(0, draw.CANVAS * S - side, 2)
     if spec.fixed_camera:
-        x = y = (art.CANVAS * S - side) // 2
+        x = y = (draw.CANVAS * S - side) // 2
     piece = picture[y : y + side, x : x + side] * np.float32(rng.uniform(0.93, 1.07))
-    frames = art.look(np.minimum(piece, 255), plan.truth.camera, S)
-    image = art.sprite(str(plan.labels["shape"]), str(plan.labels["texture"]), rng)
+    frames = draw.show_through_camera(np.minimum(piece, 255), plan.truth.camera, S)
+    image = draw.draw_sprite(str(plan.labels["shape"]), str(plan.labels["texture"]), rng)
     if spec.distractor:
-        _stand(spec, frames, plan.truth, rng)
+        _paint_distractor(spec, frames, plan.truth, rng)
     sizes = plan.truth.scale * np.float32(plan.labels["size"])
-    art.paint(frames, image, plan.truth.centre, plan.truth.angle, sizes)
-    frames += 0.5  # nothing leaves 0-255: rounding needs no clipping
+    draw.paint_object(frames, image, plan.truth.center, plan.truth.angle, sizes)
+    frames += 0.5  # for rounding; values stay within 0-255, so nothing needs clipping
     return frames.astype(np.uint8), plan.labels
 
 
-def _stand(spec: MovingScenes, frames: art.Floats, truth: Truth, rng: np.random.Generator) -> None:
-    """Paint an object that keeps its place in the scene, away from where the other one starts."""
+def _paint_distractor(
+    spec: MovingScenes, frames: draw.Floats, truth: GroundTruth, rng: np.random.Generator
+) -> None:
+    """Paint an object that stands still in the scene, away from the start of the moving one."""
     shape, texture = str(rng.choice(spec.shapes)), str(rng.choice(spec.textures))
     away, side = spec.size * rng.uniform(0.35, 0.5), rng.uniform(0, 2 * math.pi)
     apart = np.array([math.cos(side), math.sin(side)]) * away
-    place = truth.centre[0] - truth.camera[0] + apart + truth.camera
+    position = truth.center[0] - truth.camera[0] + apart + truth.camera
     size = rng.uniform(*spec.object_size) * math.exp(rng.uniform(*np.log(ZOOM)))
     turn = rng.uniform(0, 2 * math.pi)
     angle, sizes = np.full_like(truth.angle, turn), np.full_like(truth.scale, size)
-    art.paint(frames, art.sprite(shape, texture, rng), place % spec.size, angle, sizes)
+    draw.paint_object(
+        frames, draw.draw_sprite(shape, texture, rng), position % spec.size, angle, sizes
+    )
