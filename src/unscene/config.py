@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import yaml
 
 from unscene.errors import UnsceneError
-from unscene.files import write_text
+from unscene.files import expand_home, write_text
 
 CONFIG = "config.yaml"
 Config = TypeVar("Config")
@@ -209,7 +209,8 @@ def config_of_flags(
     """Return the configuration that a command line asks for, and whether it resumes a run.
 
     Args:
-        values: of the flags, --config and --resume among them; None means not given.
+        values: of the flags, --config and --resume among them; None means not given. A leading ~ in
+            paths is expanded.
         out: folder of the run where none is given.
         build, flat: of this kind of configuration, from flat names and back.
 
@@ -217,6 +218,10 @@ def config_of_flags(
         UnsceneError: what `build` raises, or there is no run to resume.
     """
     given = {key: value for key, value in values.items() if value is not None}
+    for name in ("config", "out", "encoder"):
+        # Nothing else changes: ./r3d18 is a folder, r3d18 an architecture.
+        if str(given.get(name, "")).startswith("~"):
+            given[name] = str(expand_home(given[name]))
     resume, file = given.pop("resume"), given.pop("config", None)
     if file is not None:
         given = read_config(Path(file)) | given

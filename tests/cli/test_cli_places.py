@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from unscene.cli import expand_paths
 from unscene.cli.main import main
 from unscene.files import expand_home
 from unscene.synthetic.generate import ScenesReport
@@ -104,7 +103,6 @@ def test_places_that_are_no_home(home: Path) -> None:
     assert expand_home("~nobody-is-called-so/x") == Path("~nobody-is-called-so/x")
     assert expand_home("a/~/b") == Path("a/~/b")
     assert expand_home("~") == home
-    assert expand_paths({"out": None, "lr": 1.0}, "out", "config") == {"out": None, "lr": 1.0}
 
 
 def test_results_look_at_names_before_they_write(home: Path, capsys: Captured) -> None:

@@ -8,10 +8,6 @@ exceptions are `pretrain` and `views`, whose flags are the settings of the chose
 
 from __future__ import annotations
 
-from typing import Any
-
-from unscene.files import expand_home
-
 DATA = (
     "folder of videos, folder of class folders, CSV (path,label[,start,end]), or an official list "
     "such as ucf101-1-train:FOLDER"
@@ -27,10 +23,3 @@ ENCODER = (
 )
 DEVICE = "auto, cpu, cuda, cuda:1 ..."
 WORKERS = "processes that read videos; 0: this one"
-
-
-def expand_paths(values: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Return the values of flags, with ~ expanded in those of `names` that were given."""
-    given = {name: str(values[name]) for name in names if values.get(name) is not None}
-    # Nothing else changes: ./r3d18 is a folder, r3d18 an encoder's name.
-    return values | {k: str(expand_home(v)) if v.startswith("~") else v for k, v in given.items()}

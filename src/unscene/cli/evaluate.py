@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
-from unscene.cli import DATA, DEVICE, ENCODER, WORKERS, expand_paths
+from unscene.cli import DATA, DEVICE, ENCODER, WORKERS
 from unscene.cli.help import add_groups, command_parser, field_defaults, plain
 from unscene.files import expand_home
 
@@ -125,7 +125,6 @@ def _finetune(values: dict[str, Any]) -> list[Any]:
     from unscene.config import config_of_flags
     from unscene.evaluate.finetuning.config import FinetuneConfig, build, flat
 
-    values = expand_paths(values, "config", "out", "encoder")
     config, resume = config_of_flags(values, FinetuneConfig.out, build, flat)
     from unscene.evaluate.finetuning.run import finetune
 

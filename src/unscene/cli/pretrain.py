@@ -8,7 +8,7 @@ from typing import get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
-from unscene.cli import DATA, ENCODERS, expand_paths
+from unscene.cli import DATA, ENCODERS
 from unscene.cli.help import (
     add_all_settings,
     add_groups,
@@ -60,9 +60,7 @@ def _add_run_flags(parser: ArgumentParser, defaults: dict[str, str], texts: dict
 
 
 def run(values: Namespace) -> int:
-    config, resume = config_of_flags(
-        expand_paths(values.as_dict(), "config", "out", "encoder"), RunConfig.out, build, flat
-    )
+    config, resume = config_of_flags(values.as_dict(), RunConfig.out, build, flat)
     entry = find_method(config.method)
     given = {*setting_names(), *(field.name for field in fields(entry.settings))}
     check_read(entry, sorted(name for name in given if values.get(name) is not None))
