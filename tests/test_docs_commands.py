@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache, partial
@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+import unscene
 from documented import PAGES, ROOT, Step, read_steps, spans, steps
 from official_footage import write_official_sets
 from unscene.cli.main import main
@@ -55,6 +56,15 @@ SMALL = {
 }
 SMALL_MOTION = "--side_encoders narrow"
 PREDICT_MOTION = {("--method", "cmd"), ("--method", "unscene")}
+# The same for functions of `unscene` in blocks of Python.
+SMALL_CALLS: dict[str, dict[str, Any]] = {
+    "pretrain": {
+        **{"max_steps": 2, "batch_size": 4, "frames": 4, "stride": 1, "size": 32},
+        **{"workers": 0, "accelerator": "cpu"},
+    },
+    "audit": {"videos": 8, "workers": 0, "device": "cpu"},
+    "embed": {"clips_per_video": 1, "workers": 0, "device": "cpu"},
+}
 # A command by its first words -> where it runs. Checked here: target, file or folder exist.
 ELSEWHERE = {
     "unscene demo": "make demo runs it, and tests/demo with a few steps",
@@ -168,6 +178,16 @@ def shrunk(words: list[str]) -> list[str]:
     return typed
 
 
+def shrunk_call(function: Callable[..., Any], changes: dict[str, Any]) -> Callable[..., Any]:
+    """A function of `unscene` that runs with small settings, whatever it is called with."""
+
+    def call(*given: Any, **named: Any) -> Any:
+        motion = {"side_encoders": "narrow"} if named.get("method") in ("cmd", "unscene") else {}
+        return function(*given, **named | changes | motion)
+
+    return call
+
+
 def small(name: str, stem: str = "", in_channels: int = 3) -> Any:
     """A tiny network under the name of a large one."""
     from unscene.encoders import create_encoder
@@ -206,6 +226,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     for name in registry.known_encoders():
         if name != "r3d-narrow":
             monkeypatch.setitem(registry._ENCODERS, name, partial(small, name))
+    for name, changes in SMALL_CALLS.items():
+        monkeypatch.setattr(unscene, name, shrunk_call(getattr(unscene, name), changes))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path
@@ -224,19 +246,23 @@ def build():
 """
 
 
-def bring_encoders(words: list[str], anew: bool) -> None:
-    """Write what stands behind --encoder: modules, and, where a page does not start at the
-    beginning, the saved encoders that it takes for granted."""
-    for flag, value in pairwise(words):
-        if flag != "--encoder":
-            continue
-        value = value.rpartition("=")[2]
+def named_encoders(step: Step) -> list[str]:
+    """The encoders that a command or code takes as given."""
+    if step.python:
+        return re.findall(r"""load_encoder\(["'](runs/[^"']+)""", step.text)
+    return [value.rpartition("=")[2] for flag, value in pairwise(step.words) if flag == "--encoder"]
+
+
+def bring_encoders(step: Step) -> None:
+    """Write what a step takes as its encoders: modules and, where a page does not start at the
+    beginning, saved encoders."""
+    for value in named_encoders(step):
         module, colon, function = value.partition(":")
         if colon and module != "hf":
             file = Path(*module.split(".")).with_suffix(".py")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(MODEL.replace("build", function))
-        elif "/" in value and not anew and not Path(value).exists():
+        elif "/" in value and step.page != "README.md" and not Path(value).exists():
             from unscene.encoders import save_encoder
 
             save_encoder(small("r3d18"), Path(value))
@@ -255,11 +281,10 @@ def test_the_commands_of_a_page_run_in_its_order(
         assert step.python or step.words[0] == "unscene", f"{step}: neither run nor in ELSEWHERE"
         with ExitStack() as stack:
             stack.callback(capsys.readouterr)
+            bring_encoders(step)
             if step.python:
-                code = re.sub(r"max_steps=\d+", "max_steps=2", step.text)
-                exec(compile(code, str(step), "exec"), names)
+                exec(compile(step.text, str(step), "exec"), names)
                 continue
-            bring_encoders(step.words, anew=page == "README.md")
             status = main(shrunk(step.words))
             allowed = status == 0 or FAILS_ON_PURPOSE.get(status, "?") in step.words
             assert allowed, f"{step}: exit status {status}\n{capsys.readouterr().err[-2000:]}"

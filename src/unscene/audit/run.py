@@ -40,7 +40,7 @@ def audit(
     data: str | Catalog,
     encoders: Sequence[str | VideoEncoder | ResolvedEncoder],
     *,
-    out: Path | None = None,
+    out: str | Path | None = None,
     overwrite: bool = False,
     label: str | None = None,
     measures: Sequence[str] | None = None,
@@ -84,8 +84,9 @@ def audit(
             raise UnsceneError(f"{name} {value}: must be at least 1")
     if not encoders:
         raise UnsceneError("nothing to audit: name a model with --encoder")
-    if out is not None:
-        _check_free(out, overwrite)
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        _check_free(folder, overwrite)
     names = list(known_measures()) if measures is None else list(measures)
     kinds = find_measures(names)
     where = pick_device(device)
@@ -111,11 +112,11 @@ def audit(
         "device": str(where),
     }
     found = Audit(_describe(footage, failures), configuration, models)
-    if out is not None:
+    if folder is not None:
         # Rendered before anything is written: an error leaves no half results.
         page = render(found, heading, extra_sections, {kind.name: kind for kind in kinds})
-        write_json(out / "audit.json", found)
-        write_text(out / "report.html", page)
+        write_json(folder / "audit.json", found)
+        write_text(folder / "report.html", page)
     return found
 
 
