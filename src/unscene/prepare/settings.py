@@ -62,8 +62,11 @@ class TranscodeSettings:
         return max(2, width // 2 * 2), max(2, height // 2 * 2)
 
     def encoder_options(self) -> dict[str, str]:
-        """Options of FFmpeg's encoder: one reference frame and no B-frames, so that every motion
-        vector is the motion since the previous frame."""
+        """Options of FFmpeg's encoder.
+
+        With one reference frame and no B-frames, every motion vector is the motion since the
+        previous frame.
+        """
         options = {"bf": "0", "refs": "1", "g": str(self.gop), "threads": "1"}
         if self.codec == "h264":
             # x264's default motion search (hexagon) is kept (experiments/vectors.py): wider ones
