@@ -55,7 +55,7 @@ def averaged_frames(clip: Tensor) -> Tensor:
 
 
 def looks(clip: Tensor) -> Tensor:
-    """The colours of what moves, in no order: blind to how it moves, and to where."""
+    """The colors of what moves, in no order: blind to how it moves, and to where."""
     change = (clip - clip.contiguous().median(dim=2, keepdim=True).values).norm(dim=1, keepdim=True)
     weight = F.relu(change - 0.15)
     total = weight.sum(dim=(2, 3, 4)) + 1e-6
@@ -129,7 +129,7 @@ def scenes(
 _READ: dict[tuple[str, int, int, int, str], list[Batch]] = {}
 
 
-def ask(
+def run_control(
     function: Function, footage: Footage, names: Sequence[str] = ("swap", "time"), **clip: int
 ) -> dict[str, Measured]:
     """What measures find about a control; footage is decoded once for all of a session."""

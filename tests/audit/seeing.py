@@ -36,8 +36,8 @@ class Known(VideoEncoder):
         return [self.maps(clip_BCTHW)]
 
 
-def _length(colours: Tensor) -> Tensor:
-    return colours.square().sum(dim=1, keepdim=True).sqrt()
+def _length(colors: Tensor) -> Tensor:
+    return colors.square().sum(dim=1, keepdim=True).sqrt()
 
 
 def motion(clip: Tensor) -> Tensor:
@@ -94,18 +94,18 @@ def measured(measure: Measure, footage: Footage, extractor: FeatureExtractor) ->
     return replace(measure.compute(), forwards=extractor.forwards)
 
 
-_ASKED: dict[tuple[Any, ...], Measured] = {}
+_RESULTS: dict[tuple[Any, ...], Measured] = {}
 
 
-def asked(
+def measure_once(
     kind: Callable[[FeatureExtractor, Footage], Measure], maps: Maps, footage: Footage, **known: int
 ) -> Measured:
     """What a measure finds about an encoder with known maps, once for all tests of a session."""
     key = (kind, maps, footage.catalog.source, *known.items())
-    if key not in _ASKED:
+    if key not in _RESULTS:
         extractor = FeatureExtractor(Known(maps, **known))
-        _ASKED[key] = measured(kind(extractor, footage), footage, extractor)
-    return _ASKED[key]
+        _RESULTS[key] = measured(kind(extractor, footage), footage, extractor)
+    return _RESULTS[key]
 
 
 _KEPT: dict[tuple[str, int, int, int], list[Batch]] = {}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import controls
 import pytest
-from controls import ask
+from controls import run_control
 
 from unscene.audit.footage import Footage
 from unscene.audit.result import Measured
@@ -17,18 +17,18 @@ pytestmark = pytest.mark.slow
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 
-_ASKED: dict[str, dict[str, Measured]] = {}
+_RESULTS: dict[str, dict[str, Measured]] = {}
 
 
 @pytest.fixture
 def found(request: pytest.FixtureRequest, places: Footage) -> dict[str, Measured]:
     """All about one control, asked once."""
     function = request.param
-    if function.__name__ not in _ASKED:
+    if function.__name__ not in _RESULTS:
         labelled = function in (controls.place, controls.flow, controls.hashed)
         names = ("swap", "time", "reliance") if labelled else ("swap", "time")
-        _ASKED[function.__name__] = ask(function, places, names)
-    return _ASKED[function.__name__]
+        _RESULTS[function.__name__] = run_control(function, places, names)
+    return _RESULTS[function.__name__]
 
 
 def altered(found: dict[str, Measured], name: str) -> tuple[float, float]:
@@ -121,14 +121,14 @@ def test_the_order_holds_over_seeds_and_sizes(
     functions = (controls.place, controls.hashed, controls.flow)
     for name, metric in (("swap", "motion_share"), ("time", "motion")):
         place, chance, flow = (
-            ask(function, footage, [name], size=clip)[name].scores[metric].value
+            run_control(function, footage, [name], size=clip)[name].scores[metric].value
             for function in functions
         )
         assert place < 0.15 < chance < 0.85 < flow
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_trained_encoders_stand_where_they_were_found(seed: int) -> None:
+def test_trained_encoders_keep_their_scores(seed: int) -> None:
     """The rows of experiments/audit_controls.py: too long to train here, and docs rest on them."""
     rows = read_rows(EXPERIMENTS / "rows" / "audit_controls.jsonl.gz")
     said = {

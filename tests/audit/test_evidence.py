@@ -54,7 +54,7 @@ def segments(videos: Sequence[Video], folder: Path) -> Catalog:
     )
 
 
-def asked(encoder: VideoEncoder, footage: Footage, name: str) -> tuple[Measured, list[int]]:
+def run_measure(encoder: VideoEncoder, footage: Footage, name: str) -> tuple[Measured, list[int]]:
     """What a measure found, and the files that it took down."""
     measure = known_measures()[name](FeatureExtractor(encoder), footage)
     for batch in footage.batches(encoder.spec):
@@ -70,17 +70,17 @@ def test_segments_of_a_file_are_no_evidence_of_their_own(places: Footage, tmp_pa
     assert footage.files.tolist() == [k // 3 for k in range(24)]
     assert Footage(places.catalog).files.tolist() == list(range(len(places.videos)))
     for name in ("swap", "time"):
-        found, files = asked(Control(controls.looks), footage, name)
+        found, files = run_measure(Control(controls.looks), footage, name)
         assert len(files) == 24
         assert set(files) == set(range(8))
         assert {score.n for score in found.scores.values()} == {8}
         for row in found.details.get("altered", {}).values():
             assert row["n"] == 8
-    found, _ = asked(Control(controls.averaged_frames), footage, "swap")
+    found, _ = run_measure(Control(controls.averaged_frames), footage, "swap")
     order = torch.full((8,), 0.5, dtype=torch.float64).numpy()
     assert found.scores["order"] == share(order, footage.files[::3])  # as wide as of 8 files
     for name in ("where", "adversarial"):
-        found, files = asked(Known(motion, size=48), footage, name)
+        found, files = run_measure(Known(motion, size=48), footage, name)
         assert found.scores
         assert set(files) == set(range(8))
 
@@ -93,7 +93,9 @@ def test_a_file_that_is_named_thrice_is_one(places: Footage, tmp_path: Path) -> 
         rows += [f"{video.path},,,", f"{k}.mp4,,,", f"{k}.mp4,,0,1.28"]
     once = Footage(replace(places.catalog, videos=places.videos[:8]))
     thrice = Footage(listed(tmp_path, rows))
-    one, three = (asked(Known(brightness, size=48), f, "where")[0].scores for f in (once, thrice))
+    one, three = (
+        run_measure(Known(brightness, size=48), f, "where")[0].scores for f in (once, thrice)
+    )
     for name in ("auc", "gain", "share"):
         assert three[name].value == pytest.approx(one[name].value, abs=0.02)
         assert three[name].ci95 == pytest.approx(one[name].ci95, abs=0.02)

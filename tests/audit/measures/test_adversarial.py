@@ -8,7 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from seeing import Known, Maps, asked, constant, edges, layout, measured, motion, no_maps, traffic
+from seeing import (
+    Known,
+    Maps,
+    constant,
+    edges,
+    layout,
+    measure_once,
+    measured,
+    motion,
+    no_maps,
+    traffic,
+)
 
 from media import texture, write
 from unscene.audit.extractor import FeatureExtractor
@@ -23,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 
 def stills(maps: Maps, footage: Footage) -> Measured:
-    return asked(Adversarial, maps, footage)
+    return measure_once(Adversarial, maps, footage)
 
 
 # -- the clips -------------------------------------------------------------------------------------

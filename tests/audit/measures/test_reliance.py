@@ -31,7 +31,7 @@ def table(count: int, label: str | None = "label", *, files: int | None = None) 
     return Footage(Catalog("table", tuple(videos)), label=label)
 
 
-def told(footage: Footage, normal: Tensor, static: Tensor) -> Measured:
+def compute_from(footage: Footage, normal: Tensor, static: Tensor) -> Measured:
     """What is found if these are the features of normal and static clips."""
     reliance = Reliance(FeatureExtractor(Control(controls.constant)), footage)
     reliance.sums = {"normal": normal, "static": static}
@@ -48,7 +48,7 @@ def readable(count: int, noise: float) -> Tensor:
 
 def test_classes_that_static_clips_teach_as_well_gain_nothing() -> None:
     features = readable(60, 0.1)
-    found = told(table(60), features, features)
+    found = compute_from(table(60), features, features)
     assert found.scores["classes_below_5_percent"].value == 1
     assert found.scores["gain"].value == 0
     assert found.scores["accuracy_normal"].value == found.scores["accuracy_static"].value == 1
@@ -57,7 +57,7 @@ def test_classes_that_static_clips_teach_as_well_gain_nothing() -> None:
 
 def test_classes_that_only_motion_teaches_gain() -> None:
     noise = torch.randn(60, 3, generator=torch.Generator().manual_seed(1))
-    found = told(table(60), readable(60, 0.1), noise)
+    found = compute_from(table(60), readable(60, 0.1), noise)
     assert found.scores["accuracy_normal"].value == 1
     static = found.scores["accuracy_static"].value
     assert static < 0.7
@@ -74,7 +74,7 @@ def test_classes_that_only_motion_teaches_gain() -> None:
 def test_the_classifier_of_static_clips_is_asked_normal_ones() -> None:
     """Static features that are right, but lie elsewhere, teach nothing about normal ones."""
     features = readable(60, 0.05)
-    found = told(table(60), features, features[:, [1, 2, 0]])
+    found = compute_from(table(60), features, features[:, [1, 2, 0]])
     assert found.scores["accuracy_static"].value == 0
     assert "gain" not in found.scores  # from nothing to something has no number
     assert found.scores["classes_below_5_percent"].value == 0
@@ -83,7 +83,7 @@ def test_the_classifier_of_static_clips_is_asked_normal_ones() -> None:
 
 def test_noise_is_called_so() -> None:
     one, two = torch.randn(2, 60, 8, generator=torch.Generator().manual_seed(0))
-    found = told(table(60), one, two)
+    found = compute_from(table(60), one, two)
     assert "what classes gain is noise" in found.absent
     assert found.scores
 
@@ -93,7 +93,7 @@ def test_segments_of_a_file_are_tested_together() -> None:
     files = 8
     features = torch.eye(files).repeat(3, 1)
     footage = table(3 * files, files=files)
-    found = told(footage, features, features)
+    found = compute_from(footage, features, features)
     assert found.scores["accuracy_normal"].value <= 0.5
     names = np.array([video.label for video in footage.videos])
     folds = _folds(names, footage.files, [video.path for video in footage.videos], 0)
@@ -110,7 +110,7 @@ def test_segments_of_a_file_are_one_piece_of_evidence(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Reliance, "_test", known)
     one, three = (
-        told(table(count, files=24), torch.ones(count, 2), torch.zeros(count, 2))
+        compute_from(table(count, files=24), torch.ones(count, 2), torch.zeros(count, 2))
         for count in (24, 72)
     )
     assert set(one.scores) == set(three.scores)
@@ -130,7 +130,7 @@ def labelled(*files: str) -> Footage:
 def test_files_of_several_classes_are_spread(seed: int) -> None:
     footage = replace(labelled("AAB", "A", "A", "A", "BA", "A", "A", "A"), seed=seed)
     features = torch.randn(len(footage.videos), 4, generator=torch.Generator().manual_seed(seed))
-    found = told(footage, features, features)
+    found = compute_from(footage, features, features)
     assert set(found.details["classes"]) == {"A", "B"}
     assert found.details["left_out"]["no other part has the class"] == 0
 
@@ -139,7 +139,7 @@ def test_a_class_in_one_part_only_is_left_out() -> None:
     """Of three files that share three classes, two share a part, and with it a class."""
     footage = labelled("AB", "BC", "CA", "D", "D", "D", "D", "D", "D")
     features = torch.randn(len(footage.videos), 4, generator=torch.Generator().manual_seed(0))
-    found = told(footage, features, features)
+    found = compute_from(footage, features, features)
     assert found.details["left_out"] == {
         "classes with a single file": 0,
         "no other part has the class": 2,
@@ -169,7 +169,7 @@ def test_what_is_left_out() -> None:
     odd = [Video("/odd.mp4", "jump"), Video("/none.mp4", None)]
     catalog = replace(footage.catalog, videos=(*footage.videos, *odd))
     features = torch.cat([readable(30, 0.1), torch.zeros(2, 3)])
-    found = told(replace(footage, catalog=catalog), features, features)
+    found = compute_from(replace(footage, catalog=catalog), features, features)
     assert found.details["left_out"] == {
         "classes with a single file": 1,
         "no other part has the class": 0,
@@ -188,7 +188,7 @@ def test_what_is_left_out() -> None:
 )
 def test_absent(footage: Footage, reason: str) -> None:
     features = torch.zeros(len(footage.videos), 2)
-    found = told(footage, features, features)
+    found = compute_from(footage, features, features)
     assert reason in found.absent
     assert not found.scores
 

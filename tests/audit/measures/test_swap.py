@@ -10,7 +10,7 @@ import controls
 import numpy as np
 import pytest
 import torch
-from controls import Control, ask
+from controls import Control, run_control
 
 from media import pan, texture, write
 from unscene.audit.extractor import FeatureExtractor
@@ -61,11 +61,11 @@ def test_neither_a_file_nor_a_place_lends_to_itself(places: Footage, tmp_path: P
     extractor = FeatureExtractor(Control(controls.constant))
     (batch,) = footage.batches(extractor.spec)
     lent = find_donors(extractor, batch, footage)
-    lenders = {
+    donors = {
         int(i): int(batch.index[j]) for i, j in zip(batch.index, lent.donor, strict=True) if j >= 0
     }
-    assert set(lenders) == {0, 1, 2, 3}
-    for taker, lender in lenders.items():
+    assert set(donors) == {0, 1, 2, 3}
+    for taker, lender in donors.items():
         assert (taker < 2) != (lender < 2)
     shutil.rmtree(tmp_path)
     tmp_path.mkdir()
@@ -99,11 +99,11 @@ def test_shares_are_counted_as_they_are_described(places: Footage) -> None:
         means = [np.mean(np.array(values)[videos == video]) for video in set(videos.tolist())]
         assert found.scores[name].value == pytest.approx(np.mean(means))
         assert found.scores[name].n == len(means)
-    told = {name: count / len(follows) for name, count in nearest.items()}
-    assert found.details["nearest"] == pytest.approx(told)
+    shares = {name: count / len(follows) for name, count in nearest.items()}
+    assert found.details["nearest"] == pytest.approx(shares)
 
 
-def test_shuffled_views_are_the_same_for_all_who_ask(places: Footage) -> None:
+def test_shuffled_views_are_the_same_for_all_measures(places: Footage) -> None:
     watchers = [FeatureExtractor(Control(controls.constant)) for _ in range(2)]
     batch = next(iter(places.batches(watchers[0].spec)))
     one, two = (shuffle_frames(extractor, batch, places) for extractor in watchers)
@@ -135,7 +135,7 @@ def test_two_frames_have_no_order_worth_a_name(places: Footage) -> None:
 
 def test_order_has_no_chance(places: Footage) -> None:
     """Untrained networks have more than a half: it is no more than what the blind have."""
-    found = ask(controls.flow, places, ["swap"])["swap"].scores
+    found = run_control(controls.flow, places, ["swap"])["swap"].scores
     assert {name: one.chance for name, one in found.items()} == {"motion_share": 0.5, "order": None}
 
 
@@ -156,7 +156,7 @@ def test_clips_of_one_video_are_one_piece_of_evidence() -> None:
 
 
 def test_batches_of_encoded_clips_change_nothing(places: Footage) -> None:
-    found = ask(controls.flow, some(places, 10), ["swap"])["swap"]
+    found = run_control(controls.flow, some(places, 10), ["swap"])["swap"]
     encoder = Control(controls.flow)
     swap = Swap(FeatureExtractor(encoder, batch_size=3), some(places, 10))
     for batch in swap.footage.batches(encoder.spec):

@@ -10,7 +10,7 @@ import controls
 import numpy as np
 import pytest
 import torch
-from controls import Control, ask
+from controls import Control, run_control
 from torch import Tensor
 
 from media import pan, texture, write
@@ -36,10 +36,10 @@ def measure(function: Callable[[Tensor], Tensor], footage: Footage, **clip: int)
 
 @pytest.fixture(scope="module")
 def flow(places: Footage) -> Measured:
-    return ask(controls.flow, places, ["time"])["time"]
+    return run_control(controls.flow, places, ["time"])["time"]
 
 
-def test_what_is_told(flow: Measured, places: Footage) -> None:
+def test_what_is_reported(flow: Measured, places: Footage) -> None:
     altered, pairs = flow.details["altered"], flow.details["pairs"]
     assert tuple(altered) == (*MOTION, *SCENE)
     assert {row["side"] for row in altered.values()} == {"motion", "scene"}
@@ -60,12 +60,12 @@ def test_the_decoupling_score_is_that_of_its_pairs(flow: Measured) -> None:
     """evaluate.decouple asks whether the scene's alteration is nearer: the same comparison."""
     pairs = flow.details["pairs"]
     for name, wanted in (("untrained", UNTRAINED), ("trained", TRAINED)):
-        told = [pairs[f"{n}>{p}"] for p, n in (pair.split(">") for pair in wanted)]
-        assert flow.scores[f"decoupling_{name}"].value == pytest.approx(np.mean(told))
+        shares = [pairs[f"{n}>{p}"] for p, n in (pair.split(">") for pair in wanted)]
+        assert flow.scores[f"decoupling_{name}"].value == pytest.approx(np.mean(shares))
 
 
 def test_the_decoupling_score_is_near_that_of_evaluate(places: Footage) -> None:
-    """Other draws, other lenders, the same question."""
+    """Other draws, other donors, the same question."""
     videos = places.videos[:8]
     ours = measure(controls.looks, Footage(first(places, 8)))
     theirs = decouple(Control(controls.looks), videos)

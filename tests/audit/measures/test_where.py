@@ -13,10 +13,10 @@ import torch
 from seeing import (
     Known,
     Maps,
-    asked,
     brightness,
     constant,
     edges,
+    measure_once,
     measured,
     motion,
     no_maps,
@@ -48,7 +48,7 @@ from unscene.synthetic.generate import MovingScenes, generate
 
 
 def where(maps: Maps, footage: Footage, size: int = 64) -> Measured:
-    return asked(Saliency, maps, footage, size=size)
+    return measure_once(Saliency, maps, footage, size=size)
 
 
 # -- the scores ----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from seeing import Known, asked, edges, measured, motion, no_maps
+from seeing import Known, edges, measure_once, measured, motion, no_maps
 
 from unscene.audit.extractor import FeatureExtractor
 from unscene.audit.footage import Footage
@@ -125,7 +125,7 @@ def seen(scenes: Footage) -> Audit:
     """Two encoders with known maps, through the real measures."""
     models = []
     for name, maps, value in (("follows", motion, 0.9), ("stares", edges, 0.2)):
-        found = [asked(kind, maps, scenes) for kind in (Saliency, Response, Adversarial)]
+        found = [measure_once(kind, maps, scenes) for kind in (Saliency, Response, Adversarial)]
         models.append(model(name, value, swap(value, 0.8), time(value), reliance(0.5), *found))
     return audit(*models)
 
