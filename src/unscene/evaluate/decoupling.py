@@ -4,7 +4,7 @@ Every clip is encoded three times: as it is (the anchor a), with the same motion
 scene (p), and with another motion in the same scene (n). The score of a pair of perturbations is
 the share of clips for which cos(a, p) > cos(a, n); a tie counts as half.
 
-    scene side      trained    warp, colour, crop             used in DSM's positives
+    scene side      trained    warp, color, crop              used in DSM's positives
                     untrained  background, overlay
     motion side     trained    shift, flow                    used in DSM's negatives
                     untrained  reversed, frozen, shuffled

@@ -13,7 +13,7 @@
                  shuffled    frames in random order
 
 What is equal in all of them: every view except crop and shift shows the anchor's frames in the
-anchor's crop. Reversed, frozen and shuffled have exactly its pixels. Warp, crop, colour, shift and
+anchor's crop. Reversed, frozen and shuffled have exactly its pixels. Warp, crop, color, shift and
 flow are rendered as it is, interpolated once. Background and overlay are blends of rendered views,
 and their foreign part has no noise. Each of these differences makes the scene side harder.
 """

@@ -147,7 +147,7 @@ class MotionPrediction(nn.Module):
             self.register_load_state_dict_pre_hook(_add_missing_buffers)
 
     def features(self, motion_BCTHW: Tensor) -> Tensor:
-        """Motion windows -> their features at every position, (B, N, dim), normalised."""
+        """Motion windows -> their features at every position, (B, N, dim), normalized."""
         maps = self.motion_encoder.forward_maps(motion_BCTHW).flatten(2).mT
         features: Tensor = self.key(maps)
         return features
@@ -205,7 +205,7 @@ def position_nce(
     """InfoNCE of every position against all positions of many windows (methods.md 3.3).
 
     Args:
-        query: predicted features (B, N, D), normalised.
+        query: predicted features (B, N, D), normalized.
         true: features of the true motion (B, N, D).
         others: of H other moments of the same videos (B, H, N, D), or None.
         mask: bool (B, world B), from `same_sample_mask`: nothing of another sample of the same

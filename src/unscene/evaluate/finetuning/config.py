@@ -9,7 +9,7 @@ This file imports no torch, so that the command line answers at once.
                    batch as in its pre-training (methods.md 1.5). The paper names no dropout and no
                    augmentation; those of the authors' code stand in.
     official-code  the authors' ft.sh for HMDB51 and its defaults: SGD 0.001, times 0.3 at six
-                   epochs, batches of 4, 64 neighbouring frames of 224 px. It picks the epoch that
+                   epochs, batches of 4, 64 neighboring frames of 224 px. It picks the epoch that
                    is best on the TEST list; here a part of the training set picks.
 """
 
