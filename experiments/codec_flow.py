@@ -1,13 +1,13 @@
-"""Is the codec's motion good enough to scale flow with? Against known motion, DIS, and the clock.
+"""Are motion vectors good enough for flow scaling? Compared with known motion, DIS, and the clock.
 
-Moving scenes: every pixel's motion between two sampled frames is known (the object moves, turns or
-grows as a whole; the background stands still). Error is the distance between the ends of the two
-vectors, in pixels of a 112 x 112 frame, averaged over moving pixels (the object's) and over still
-ones. "held" means that an I-frame, which has no vectors, moves as the frame after it does; "still"
-claims that nothing moves.
-Real files, as they are and as `unscene prepare` writes them: the distance to DIS medium, and what
-is left of the difference of two frames once the earlier one is moved along the flow (luma).
-Milliseconds a clip: the codec's are what reading with vectors costs more, plus making flow of them.
+Generated footage: every pixel's motion between two sampled frames is known (the object moves, turns
+or grows as a whole; the background is still). The error is the distance between the ends of the two
+vectors, in pixels of a 112 x 112 frame, averaged over moving pixels (the object) and over still
+ones. "held": I-frames, which have no vectors, take the motion of the next frame. "still" predicts
+no motion at all.
+Real files, as they are and as `unscene prepare` writes them: the distance to DIS (medium), and what
+remains of the difference of two frames after the earlier one is warped along the flow (luma).
+Milliseconds per clip: for motion vectors, the extra cost of reading them plus making flow of them.
 
     python experiments/codec_flow.py            # rows in rows/codec_flow.jsonl.gz and a table
 """

@@ -1,5 +1,5 @@
-"""docs/correlation.png: recall@1 of motion and scene, against how much the scene told about the
-motion in training."""
+"""docs/correlation.png: recall@1 of motion and scene over the share of training videos whose
+scene determines the motion."""
 
 from __future__ import annotations
 

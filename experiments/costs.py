@@ -1,5 +1,5 @@
-"""What each method costs on moving scenes: CPU seconds a step, clips a second, memory, and seconds
-to a given score.
+"""Cost of each method on generated footage: CPU seconds per step, clips per second, memory, and
+seconds to a given score.
 
     python experiments/costs.py --work runs/moving_scenes     # footage and settings are that run's
 
@@ -69,7 +69,7 @@ def costs(method: str, work: Path) -> list[Row]:
         found["cpu_seconds_to_recall_0.5"] = Score(enough, (below, enough), 1)
     print(method, {name: round(cell.value, 3) for name, cell in found.items()}, flush=True)
     return [
-        Row(method, "moving scenes", "train", "none", name, *_told(cell), _SEED, 0.0, "r3d-narrow")
+        Row(method, "moving scenes", "train", "none", name, *_parts(cell), _SEED, 0.0, "r3d-narrow")
         for name, cell in found.items()
     ]
 
@@ -127,7 +127,7 @@ def steps_to_goal(method: str) -> tuple[int, int] | None:
     return max((s for s in reached if s < min(enough)), default=0), min(enough)
 
 
-def _told(cell: Score) -> tuple[float, tuple[float, float], int]:
+def _parts(cell: Score) -> tuple[float, tuple[float, float], int]:
     return cell.value, cell.ci95, cell.n
 
 

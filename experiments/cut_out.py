@@ -1,11 +1,11 @@
-"""What moves, cut out: by change against the clip's own scene (`background_swap`), or by motion?
+"""Which mask of what moves is better: change relative to the clip's own scene, or motion?
 
-unscene lays what moves in a clip over another video's scene. The issue that asked for it thought of
-cutting along the codec's vectors; `background_swap` cuts where a frame differs from the median of
-its clip. Moving scenes know which pixels are the object, so that each mask can be held against the
-truth: intersection over union, mean over frames and videos. A mask by motion is where the field is
-longer than a threshold; the thresholds are tried, and the best of them over all seeds stands.
-"codec" is the vectors of H.264 files as `prepare` writes them, "dis" is DIS fast.
+`unscene` pastes what moves in a clip onto the scene of another video. `background_swap` cuts it out
+where a frame differs from the median of its clip; one could also cut along motion vectors. On
+generated footage the pixels of the object are known, so each mask can be compared with the truth:
+intersection over union, mean over frames and videos. A mask by motion is where vectors are longer
+than a threshold. Several thresholds are tried, and the best over all seeds is kept. "codec" uses
+the motion vectors of H.264 files as `prepare` writes them, "dis" uses DIS (fast).
 
     python experiments/cut_out.py            # rows in rows/cut_out.jsonl.gz and a table
 """

@@ -1,8 +1,8 @@
-"""ARID: six actions in the dark, learnt from a few labels a class, asked in other places.
+"""ARID: six actions in the dark, trained with few labels per class, evaluated in other places.
 
-The encoders of real_scenes.py (trained here if they are not there) are fine-tuned on 1, 5 and 25
-labelled videos of each class, all on the same ones and for as many steps, and asked for the actions
-of arid6/test. `random` begins from nothing: with all 150 labels, what labels alone reach.
+The encoders of real_scenes.py (trained first if they do not exist) are fine-tuned on 1, 5 and 25
+labeled videos of each class, all on the same videos and for the same number of steps, and evaluated
+on arid6/test. `random` starts from an untrained encoder: what the labels alone achieve.
 
     python experiments/few_labels.py --pretrain moving-scenes --stride 4 --footage brightened
 
@@ -34,9 +34,9 @@ def main() -> None:
     parser.add_argument("--labels", type=int, nargs="+", default=[1, 5, 25])
     args, tables = begin(parser)
     known, training = rows_in(args.out), training_of(args)
-    told = {"pretrain": args.pretrain, "stride": args.stride, "note": note_of(args)}
+    about = {"pretrain": args.pretrain, "stride": args.stride, "note": note_of(args)}
     for seed, method, labels in product(args.seeds, args.methods, args.labels):
-        if not training.done(known, method, seed, clips=args.clips, labels=labels, **told):
+        if not training.done(known, method, seed, clips=args.clips, labels=labels, **about):
             encoder = encoder_of(method, seed, args, tables)
             rows = _rows(encoder, tables, labels, seed, args)
             append(args.out, rows, method)
@@ -53,10 +53,10 @@ def _rows(
     shared = {name: SETTINGS[name] for name in ("batch_size", "short_side", "workers")}
     train, test = tables["arid6-train"], tables["arid6-test"]
     with TemporaryDirectory(dir=args.work) as folder:
-        save_encoder(encoder, Path(folder, "begun"))
+        save_encoder(encoder, Path(folder, "pretrained"))
         config = build(
             shared
-            | {"data": test.source, "train": train.source, "encoder": f"{folder}/begun"}
+            | {"data": test.source, "train": train.source, "encoder": f"{folder}/pretrained"}
             | {"out": f"{folder}/run", "labels": labels, "validation": 0.0, "seed": seed}
             | {"max_steps": STEPS, "min_steps": STEPS, "clips": args.clips}
             | {"accelerator": "cpu", "devices": 1}

@@ -1,4 +1,4 @@
-"""Moving scenes as the demo generates them, and the encoders that methods train on them."""
+"""Generated footage as in the demo, and the encoders that methods train on it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STEPS = 600  # the demo makes fewer
 def scenes(
     work: Path, correlation: float, seed: int, name: str = "", changes: dict[str, Any] | None = None
 ) -> dict[str, Catalog]:
-    """The splits "train", "seen" and "unseen"; generated if they are not in `work` yet.
+    """The splits "train", "seen" and "unseen"; they are generated if they are not in `work`.
 
     Args:
         name: of the changes, in the name of the folder.

@@ -1,10 +1,9 @@
-"""Moving scenes, biased in training, independent in the test: does motion get learnt, or the scene?
+"""Generated footage, biased in training and unbiased in the test: what do methods learn?
 
-Every method trains for the same number of steps on the same footage without labels; `moco-time`
-for as many as fit into DSM's time, `triplet-time` into that of unscene-nce, twice unscene's (CPU
-seconds). Motion is read on scenes that training never showed, the scene on scenes that it did
-("leakage"). `supervised` learns the biased motion labels instead, in as many steps: how much of the
-scene do labels take in?
+Every method trains for the same number of steps on the same footage without labels; `moco-time` for
+as many CPU seconds as DSM, `triplet-time` for as many as unscene-nce, twice those of unscene. The
+motion is evaluated in new scenes, the scene in training scenes ("leakage"). `supervised` trains
+with the biased motion labels instead, for as many steps: how much of the scene do labels let in?
 
     python experiments/moving_scenes.py --seeds 0 1 2 --correlations 0.9
     python experiments/moving_scenes.py --methods random moco dsm --correlations 0 0.5 1

@@ -1,9 +1,9 @@
-"""What unscene does with real footage: reads it, shows it, trains on it, measures it.
+"""Real footage from end to end: reading, preview, training, evaluation.
 
-Of every folder: its account, a picture of its views, retrieval with a random encoder, a short DSM
-pre-training, retrieval again. 200 steps on a CPU teach little: this shows that real files go all
-the way through and how fast, not how good the method is. Of `codecs`: what can be read.
-Only retrieval has an interval; of the other numbers `ci95` repeats the value.
+For every folder: how many videos can be used, a picture of its views, retrieval with an untrained
+encoder, a short DSM pre-training, retrieval again. 200 steps on a CPU teach little: this shows that
+real files work and how fast, not how good the method is. For `codecs`: which files can be read.
+Only retrieval has an interval; for other numbers `ci95` repeats the value.
 
     python experiments/real_input.py            # rows in rows/real_input.jsonl.gz and a table
 """

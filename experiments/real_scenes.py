@@ -1,15 +1,16 @@
-"""Real footage, other scenes: is an action found again where it was never filmed?
+"""Real footage: is an action recognized in places where it was never filmed?
 
-Pre-trained without labels on arid6/train and the other real folders together (`--pretrain all`; of
-these unscene and CMD pass over what is shorter than clip and future: `--pretrain long` is the
-rest), on the folder that is asked about alone, or on generated footage (`--pretrain moving-scenes`:
-the encoders of moving_scenes.py, from the folder `--scenes`); or on generated footage first and
-then on real (`--begun`, by the same method); then
+Encoders are pre-trained without labels on arid6/train and the other real folders together
+(`--pretrain all`; `unscene` and CMD skip videos that are shorter than clip and future; `--pretrain
+long` are the others), on one of the evaluated folders only, or on generated footage (`--pretrain
+moving-scenes`: the encoders of moving_scenes.py, from the folder `--scenes`). With `--begun` they
+are pre-trained on generated footage first and on real footage after that, by the same method.
 
     arid6            six actions in the dark. Test videos, filmed in other places, are searched for
-                     among the training videos and probed; and each training video among those of
-                     *other scenes* (leave one scene out), which gives more videos to score.
-    tabletennis8     forehand or backhand, learnt on one side of the table, asked on the other.
+                     among the training videos and classified by a probe; and each training video
+                     is searched for among those of *other scenes* (leave one scene out), which
+                     gives more videos to score.
+    tabletennis8     forehand or backhand, trained on one side of the table, tested on the other.
 
     python experiments/real_scenes.py --seeds 0 1 2       # rows in rows/real_scenes.jsonl.gz
     python experiments/real_scenes.py --pretrain arid6-train --stride 4 --steps 200
@@ -17,10 +18,9 @@ then on real (`--begun`, by the same method); then
     python experiments/real_scenes.py --pretrain arid6-train --stride 4 --steps 600 \
         --footage brightened
 
-`--footage` says what is read, in training and in the evaluation: the files as they are, or what
-`unscene prepare` makes of them, as they are lit or brightened.
-What stands in the file already is not run again; `--note` keeps other settings apart. Labels are
-read in the evaluation only.
+`--footage` selects what is read, in training and in the evaluation: the files as they are, or the
+output of `unscene prepare`, with or without brightening. What is in the file of rows is not run
+again; `--note` keeps other settings apart. Labels are read in the evaluation only.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ GENERATED = "moving-scenes"
 def main() -> None:
     args, tables = begin(real_flags("real_scenes", __doc__))
     known, training = rows_in(args.out), training_of(args)
-    told = {"pretrain": args.pretrain, "stride": args.stride, "note": note_of(args)}
+    about = {"pretrain": args.pretrain, "stride": args.stride, "note": note_of(args)}
     for seed, method in product(args.seeds, args.methods):
-        if training.done(known, method, seed, clips=args.clips, **told):
+        if training.done(known, method, seed, clips=args.clips, **about):
             continue
         encoder = encoder_of(method, seed, args, tables)
         rows = _rows(encoder, tables, seed, args)
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def begin(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, dict[str, Catalog]]:
-    """The flags and the tables; ends the experiment, saying so, where there is no footage."""
+    """The flags and the tables. Ends the experiment with a message if there is no footage."""
     args = parser.parse_args()
     if not footage_here():
         raise SystemExit
@@ -82,7 +82,7 @@ def begin(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, dict[str
 def encoder_of(
     method: str, seed: int, args: argparse.Namespace, tables: dict[str, Catalog]
 ) -> VideoEncoder:
-    """Trained as the flags say; its clips have their stride."""
+    """The encoder that the flags ask for; its clips have the stride of the flags."""
     training = training_of(args)
     if args.pretrain == GENERATED:
         encoder = biased(method, seed, args.scenes)
@@ -95,12 +95,12 @@ def encoder_of(
 
 
 def training_of(args: argparse.Namespace) -> Training:
-    """What the flags say that encoders are trained with."""
+    """The training of the encoders that the flags ask for."""
     if args.pretrain == GENERATED:
         given_too = {"changes": args.changes != "{}", "steps": args.steps is not None}
         for name, given in (given_too | {"begun": args.begun}).items():
             if given:
-                raise SystemExit(f"--{name}: moving_scenes.py trains those encoders, and has it")
+                raise SystemExit(f"--{name}: use it with moving_scenes.py, which trains them")
         return generated(args.scenes, "0.9-")
     settings = SETTINGS | {"stride": args.stride, "max_steps": args.steps or STEPS}
     name = f"{args.pretrain}-{args.stride}-{note_of(args)}"
@@ -108,9 +108,9 @@ def training_of(args: argparse.Namespace) -> Training:
 
 
 def note_of(args: argparse.Namespace) -> str:
-    """Names in the rows what is not as it was at first."""
-    told = args.note or ("" if args.footage == "original" else args.footage)
-    return f"{told}, begun on {GENERATED}" if args.begun else told
+    """The note of the rows: what is different from the first runs."""
+    note = args.note or ("" if args.footage == "original" else args.footage)
+    return f"{note}, begun on {GENERATED}" if args.begun else note
 
 
 def _rows(
@@ -123,7 +123,7 @@ def _rows(
     def fingerprint(name: str, *sides: Features) -> str:
         return "+".join(replace(tables[name], videos=side.videos).fingerprint() for side in sides)
 
-    # With the fingerprints of the queries and, if they are others, of the gallery.
+    # With the fingerprints of the queries and, where it is different, of the gallery.
     measured: list[tuple[str, str, str, str, dict[str, Score]]] = []
     if args.pretrain != "tabletennis8":
         train, test = features("arid6-train"), features("arid6-test")
@@ -173,7 +173,7 @@ def _of(features: Features, column: str, value: str) -> Features:
 
 
 def real_flags(name: str, text: str | None) -> argparse.ArgumentParser:
-    """The flags that say which encoder is asked about which footage."""
+    """The flags that choose the encoder and the footage it is evaluated on."""
     parser = flags(name, text, methods=METHODS)
     parser.set_defaults(methods=["random", "moco", "dsm"])
     parser.add_argument(
@@ -181,7 +181,7 @@ def real_flags(name: str, text: str | None) -> argparse.ArgumentParser:
         choices=["all", "long", "arid6-train", "tabletennis8", GENERATED],
         default="all",
     )
-    parser.add_argument("--begun", action="store_true", help=f"begin with those of {GENERATED}")
+    parser.add_argument("--begun", action="store_true", help=f"continue those of {GENERATED}")
     parser.add_argument("--scenes", type=Path, default=Path("runs", "moving_scenes"))
     parser.add_argument("--stride", type=int, default=2)
     parser.add_argument("--clips", type=int, default=4)

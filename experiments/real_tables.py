@@ -26,8 +26,8 @@ def catalogs(footage: Lit, work: Path) -> dict[str, Catalog]:
     frames enough for every method.
 
     Args:
-        footage: the files as they are, or what `unscene prepare` makes of them in `work`, as they
-            are lit or brightened.
+        footage: the files as they are, or the output of `unscene prepare` in `work`, with or
+            without brightening.
     """
     work.mkdir(parents=True, exist_ok=True)
     place = DATA if footage == "original" else _prepared(work / footage, footage == "brightened")

@@ -1,4 +1,4 @@
-"""Can the motions of moving scenes be learnt at all? A supervised encoder as the ceiling.
+"""Can the motions of generated footage be learned at all? A supervised encoder as the ceiling.
 
 r3d-narrow with a linear classifier, cross entropy, trained on footage whose motion and scene are
 independent, tested on scenes that training never showed. Every video is decoded once and windows
@@ -76,7 +76,7 @@ def main() -> None:
         out = Path(args.footage or temporary) / f"scenes-{args.seed}"
         generate(out, spec, workers=1)
         train, unseen = (open_catalog(out / f"{split}.csv") for split in ("train", "unseen"))
-        learnt = CachedClips(
+        training = CachedClips(
             train.videos, RandomClipSampler(args.frames, args.stride), seed=args.seed
         ).fill()
         tested = CachedClips(
@@ -92,7 +92,7 @@ def main() -> None:
         args.size, short_side=args.short_side, jitter=(args.jitter,) * 3 + (args.hue,)
     )
     began = time.perf_counter()
-    _train(encoder, classifier, learnt, train, basic, args)
+    _train(encoder, classifier, training, train, basic, args)
     seconds = time.perf_counter() - began
     hits = _hits(encoder, classifier, tested, unseen, basic, args.clips)
     row = Row(

@@ -1,7 +1,8 @@
-"""What experiments share: encoders, each trained once for a seed and found again; flags; rows.
+"""Shared by the experiments: encoders, each trained once per seed and then reused; flags; rows.
 
-What is found must be of the settings that are asked for: else it ends with what differs, and how to
-go on. Settings that the code got after a run was made count as if it had been given their defaults.
+An encoder or row that exists must have the settings that are asked for. Otherwise the experiment
+ends with a message that lists the differences and the remedy. A setting that is newer than a run
+counts as if the run had its default.
 """
 
 from __future__ import annotations
@@ -100,12 +101,12 @@ _TIMES = {
 
 @dataclass(frozen=True)
 class Training:
-    """What all methods of an experiment share.
+    """The training that all methods of an experiment share.
 
     Attributes:
         work: folder of the runs.
-        name: of the data and settings, in the names of the runs.
-        settings: as `train.config.build` takes them.
+        name: of the data and settings, as a part of the names of the runs.
+        settings: for `train.config.build`.
     """
 
     work: Path
@@ -113,9 +114,10 @@ class Training:
     settings: dict[str, Any]
 
     def encoder(self, method: str, videos: Catalog, seed: int) -> VideoEncoder:
-        """The encoder that a method trains on the videos; from its folder if it did already.
+        """Train an encoder with a method, or load it if it is already trained.
 
-        Raises SystemExit if it did with other settings.
+        Raises:
+            SystemExit: it was trained with other settings.
         """
         if method == "random":
             torch.manual_seed(seed)
@@ -132,9 +134,10 @@ class Training:
         return load_encoder(run)
 
     def supervised(self, videos: Catalog, test: Catalog, label: str, seed: int) -> VideoEncoder:
-        """The encoder that learns the labels of the videos, everything trained from nothing.
+        """Train an encoder with labels from scratch, or load it if it is already trained.
 
-        Raises SystemExit if it did with other settings.
+        Raises:
+            SystemExit: it was trained with other settings.
         """
         run = self.folder("supervised", seed)
         given = self._labelled(test.source, seed) | {"train": videos.source, "label": label}
@@ -153,20 +156,22 @@ class Training:
         clips: int | None = None,
         **test: Any,
     ) -> bool:
-        """Whether the rows hold those of a method already.
+        """Whether there are rows of a method already.
 
-        What a row does not say (the videos that it was trained on, say) passes for the same.
+        What a row does not say (such as the training videos) counts as the same.
 
         Args:
-            clips: windows a video that are asked for.
-            test: further settings of the test, which tell rows apart.
+            rows: of the experiment.
+            method, seed: of the encoder.
+            clips: clips per video.
+            test: further settings of the test that rows must have.
 
         Raises:
-            SystemExit: they do, of an encoder of other settings.
+            SystemExit: there are, of an encoder with other settings.
         """
         named = [row for row in rows if (row["method"], row["seed"]) == (method, seed)]
         found = [r for r in named if all(r["test"].get(k) == v for k, v in test.items())]
-        differing = [self._told(row) for row in found]
+        differing = [self._compare(row) for row in found]
         for row, names in zip(found, differing, strict=True):
             if clips not in (None, row["views"]):
                 names["clips"] = row["views"], clips
@@ -174,42 +179,42 @@ class Training:
             _end_if(differing[0], f"{method}, seed {seed}: there are rows")
         return bool(found)
 
-    def _told(self, row: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-        """How the encoder of a row differs from what is asked for."""
+    def _compare(self, row: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """Settings in which the encoder of a row differs from what is asked for."""
         method, seed, config = row["method"], row["seed"], row["config"]
         if method == "random":
             clip = {name: row["test"][name] for name in ("frames", "size")}
             now = {name: self.settings[name] for name in ("encoder", *clip)}
             return _unequal(clip | {"encoder": row["encoder"]}, now)
-        if method not in METHODS:  # by labels: its settings are whole
-            places = {name: config[name] for name in ("train", "label")}
-            return _differing(config, self._labelled(config["data"], seed) | places)
+        if method not in METHODS:  # trained with labels: its settings are complete
+            videos = {name: config[name] for name in ("train", "label")}
+            return _differing(config, self._labelled(config["data"], seed) | videos)
         given = self.given(method, "rows do not say", seed)
-        said = {"encoder": row["encoder"]} | config.get("pretrained", config)
-        said["max_steps"] = row["steps"]
-        return _differing({k: v for k, v in given.items() if k in OWN} | said, given)
+        known = {"encoder": row["encoder"]} | config.get("pretrained", config)
+        known["max_steps"] = row["steps"]
+        return _differing({k: v for k, v in given.items() if k in OWN} | known, given)
 
     def given(self, method: str, data: str, seed: int) -> dict[str, Any]:
-        """The run of a method, as `train.config.build` takes it."""
+        """Settings of the run of a method, for `train.config.build`."""
         name, changes = METHODS[method]
         run = {"data": data, "out": str(self.folder(method, seed)), "method": name, "seed": seed}
         steps = round(self.settings["max_steps"] * _TIMES.get(method, 1))
         return self.settings | changes | run | {"max_steps": steps}
 
     def _labelled(self, data: str, seed: int) -> dict[str, Any]:
-        """The run that learns labels, as `finetune_config.build` takes it, but its videos."""
+        """Settings of the run with labels, for `finetuning.config.build`, without its videos."""
         names = {field.name for field in fields(FinetuneConfig)}
         shared = {name: value for name, value in self.settings.items() if name in names}
         given = {"batch_size": resolve("dsm", "default").batch_size, "validation": 0} | shared
         return given | {"data": data, "out": str(self.folder("supervised", seed)), "seed": seed}
 
     def folder(self, method: str, seed: int) -> Path:
-        """Of the run of a method."""
+        """Folder of the run of a method."""
         return self.work / f"{method}-{self.name}-{seed}"
 
 
 def _finished(run: Path) -> bool:
-    """Whether there is such a run; what was cut off half way is removed."""
+    """Whether there is such a run. One that was interrupted is removed."""
     if (run / SUMMARY).exists():
         return True
     shutil.rmtree(run, ignore_errors=True)
@@ -217,11 +222,11 @@ def _finished(run: Path) -> bool:
 
 
 def _differing(saved: dict[str, Any], given: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """By name, what a run was made with and what is asked for, where they are not the same.
+    """Settings in which a run differs from what is asked for: (before, now) by name.
 
     Args:
-        saved, given: both for pre-training or both for learning labels. Folders may have moved,
-            and a queue that is left open is fitted to the videos.
+        saved, given: both for pre-training or both for training with labels. Folders may have
+            moved, and a queue of length 0 is fitted to the videos.
     """
 
     def resolved(values: dict[str, Any]) -> dict[str, Any]:
@@ -248,23 +253,23 @@ def _end_if(differing: dict[str, tuple[Any, Any]], what: str) -> None:
         table = "\n".join(f"  {k}: was {was!r}, now {now!r}" for k, (was, now) in differing.items())
         raise SystemExit(
             f"{what} with other settings:\n{table}\n"
-            "Ask for those, or name these with --note, which keeps runs and rows apart"
+            "Use the earlier ones, or name these with --note, which keeps runs and rows apart"
         )
 
 
 def rows_in(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file; none if there is none yet."""
+    """The rows of a file, or none if it does not exist yet."""
     return read_rows(path) if path.exists() else []
 
 
 def append(path: Path, rows: list[Row], method: str | None = None) -> None:
-    """Add rows to a file, under the name of their method in the experiment if it has one."""
+    """Append rows to a file, with the name that their method has in the experiment."""
     named = rows if method is None else [replace(row, method=method) for row in rows]
     append_rows(path, named)
 
 
 def flags(name: str, text: str | None, *, methods: Iterable[str]) -> argparse.ArgumentParser:
-    """The flags that experiments share; `text` begins with what the experiment is."""
+    """The flags that experiments share; the first line of `text` says what the experiment is."""
     parser = argparse.ArgumentParser(description=(text or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--methods", nargs="+", choices=list(methods), default=list(methods))
@@ -278,7 +283,7 @@ def flags(name: str, text: str | None, *, methods: Iterable[str]) -> argparse.Ar
 
 
 def footage_here() -> bool:
-    """Whether there is real footage; says so if there is none."""
+    """Whether there is real footage. Prints a message if there is none."""
     if not DATA.is_dir():
-        print(f"{DATA}: no real footage here (UNSCENE_DATA names its place); nothing to do")
+        print(f"{DATA}: no real footage here (UNSCENE_DATA sets the folder); nothing to do")
     return DATA.is_dir()

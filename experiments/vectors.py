@@ -1,21 +1,21 @@
-"""How should an encoder search for its vectors, so that they are motion?
+"""How should a video encoder search for motion vectors, so that they follow the motion?
 
-An encoder looks for what is cheap to code. `unscene prepare` leaves x264 its hexagon; here this and
-other searches write the same videos, and what their vectors say is held against
+A video encoder looks for what is cheap to code. `unscene prepare` uses hexagon search of x264. Here
+the same videos are written with this and other searches, and their vectors are compared with
 
     moving scenes    the known motion (codec_flow.py), with and without noise as of dark footage
-    real files       DIS medium between frames of the original, on a grid twice as fine: finer than
-                     anything that reads the small file
-    pans             fine grain that moves by 4 to 24 pixels a frame: which vectors say so?
+    real files       DIS (medium) between frames of the original, on a grid twice as fine: finer
+                     than anything that reads the small file
+    pans             fine grain that moves by 4 to 24 pixels per frame: which vectors are right?
 
-DIS fast, as DSM would compute it from the small file, stands beside them. Distances are in pixels
-of a 112 x 112 frame, means over videos, on what moves and on what stands still. Videos differ far
-more than searches, so that these are compared video by video as well: "of_hexagon" is the distance
-as a share of that of `prepare`'s own search, the geometric mean over videos.
+DIS (fast), as DSM would compute it from the small file, is shown as well. Distances are in pixels
+of a 112 x 112 frame, means over videos, on what moves and on what is still. Videos differ far more
+than searches, so searches are also compared video by video: "of_hexagon" is the distance divided by
+that of the search of `prepare`, the geometric mean over videos.
 
     python experiments/vectors.py                         # rows in rows/vectors.jsonl.gz
 
-What stands in the file already is not run again.
+What is in the file is not run again.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from unscene.video.clip import Clip
 from unscene.video.decode import read_clips
 from unscene.video.sampling import Request, clip_offsets
 
-# What x264 is told beyond what `prepare` tells it ("hexagon").
+# Options of x264 on top of those of `prepare` ("hexagon").
 SEARCHES: dict[str, dict[str, str]] = {
     "hexagon": {},
     "diamond": {"motion-est": "dia"},
@@ -57,10 +57,10 @@ SEARCHES: dict[str, dict[str, str]] = {
     "hexagon, preset medium": {"preset": "medium"},
 }
 SPEEDS = (4, 8, 12, 16, 24)  # of pans, pixels a frame
-NOISE = 8.0  # standard deviation in grey levels
+NOISE = 8.0  # standard deviation in gray levels
 FOLDERS = ("ucf101_pool", "hmdb51_pool", "tabletennis8", "arid6")
 OFFSETS = {1: clip_offsets(12, 1), 4: clip_offsets(5, 4)}
-# What moves and what stands still between frames 1 and 4 apart, in pixels.
+# Thresholds of what moves and what is still between frames 1 and 4 apart, in pixels.
 MOVING, STILL = {1: 0.5, 4: 1.0}, {1: 0.1, 4: 0.25}
 LEAST = 1e-3  # pixels; where nothing at all moves, distances may be 0
 Errors = dict[tuple[str, int, str], list[float]]  # by method, stride and part, one of each video
@@ -137,7 +137,7 @@ def pans(work: Path, videos: int = 8) -> Iterator[Row]:
     """How many vectors of a pan are right; a block without one is not."""
     source, target = work / "source.mkv", work / "target.mp4"
     recipe = TranscodeSettings(short_side=0)
-    told, offsets = recipe.encoder_options(), OFFSETS[1]
+    options, offsets = recipe.encoder_options(), OFFSETS[1]
     for speed, (name, further) in product(SPEEDS, SEARCHES.items()):
         right = []
         for seed in range(videos):
@@ -146,7 +146,7 @@ def pans(work: Path, videos: int = 8) -> Iterator[Row]:
             wide = blurred.clip(0, 255).astype(np.uint8)[..., None].repeat(3, axis=2)
             frames = [wide[:, speed * t :][:, :176] for t in range(len(offsets) + 1)]
             _write(source, np.stack(frames), 25)
-            with patch.object(TranscodeSettings, "encoder_options", return_value=told | further):
+            with patch.object(TranscodeSettings, "encoder_options", return_value=options | further):
                 transcode(source, target, recipe)
             motion = _clip(target, 0.0, offsets, vectors=True).motion
             assert motion is not None
@@ -168,10 +168,10 @@ def _found(
     source: Path, work: Path, at: float, recipe: TranscodeSettings
 ) -> Iterator[tuple[str, int, Flow]]:
     """Name, stride and flow in pixels of every search, of DIS fast and of claiming stillness."""
-    told = recipe.encoder_options()
+    options = recipe.encoder_options()
     target = work / "target.mp4"
     for name, further in SEARCHES.items():
-        with patch.object(TranscodeSettings, "encoder_options", return_value=told | further):
+        with patch.object(TranscodeSettings, "encoder_options", return_value=options | further):
             transcode(source, target, recipe)
         for stride, offsets in OFFSETS.items():
             clip = _clip(target, at, offsets, vectors=True)
@@ -209,7 +209,7 @@ def _write(path: Path, frames: np.ndarray, fps: int) -> None:
 
 
 def rows_of(errors: Errors, data: str, metric: str, seed: int) -> Iterator[Row]:
-    """Means over videos; those of the strides are told apart by their test."""
+    """Means over videos. Rows of different strides differ in their `test`."""
     for (name, stride, part), values in errors.items():
         found = score(np.array(values), shares=False)
         yield Row(
