@@ -72,6 +72,7 @@ ELSEWHERE = {
     "pip install": "make does it, from the same checkout",
     ". .venv/bin/activate": "of the shell",
     "python experiments/": "takes real footage or hours; mypy checks experiments/",
+    "python examples/": "tests/test_examples.py runs them",
     "git": "fetches from elsewhere",
     "def factory():": "needs torchvision; tests/encoders/test_foreign_real.py does this",
 }
