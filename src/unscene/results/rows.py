@@ -17,12 +17,11 @@ its own "config" and "run".
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from hashlib import sha256
@@ -414,9 +413,15 @@ def _read(path: Path) -> str:
 def _locked(path: Path) -> Iterator[None]:
     """Keep other processes from changing files of rows in the same folder at the same time."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # on Windows, where folders cannot be locked
+        yield
+        return
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        with suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
         yield
     finally:
         os.close(folder)
