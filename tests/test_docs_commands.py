@@ -70,6 +70,7 @@ ELSEWHERE = {
     "unscene demo": "make demo runs it, and tests/demo with a few steps",
     "make": "runs these tests (make test) or tools of .venv; `make demo` is the demo",
     "pip install": "make does it, from the same checkout",
+    "pip wheel": "builds the wheel of the same checkout",
     ". .venv/bin/activate": "of the shell",
     "python experiments/": "takes real footage or hours; mypy checks experiments/",
     "python examples/": "tests/test_examples.py runs them",
