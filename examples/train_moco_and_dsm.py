@@ -4,7 +4,7 @@ It shows how clips are sampled, how DSM's views are made, what the loss is, and 
 evaluated by retrieval. `unscene.pretrain` does the same, and saves, resumes and uses GPUs.
 
 By default it generates footage in which the scene gives away the motion in 90 % of the training
-videos. It takes about five minutes on two idle CPU cores; `--steps 20` shows that it runs.
+videos. It takes about three minutes on two idle CPU cores; `--steps 20` shows that it runs.
 
     python examples/train_moco_and_dsm.py [--data VIDEOS]    # class folders, or a CSV with labels
 """
