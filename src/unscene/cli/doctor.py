@@ -15,7 +15,7 @@ from unscene import __version__
 HELP = "show versions, devices and codecs, and what is missing"
 _NEEDED = (
     "torch", "lightning", "av", "numpy", "jsonargparse", "opencv-python-headless", "numba",
-    "safetensors", "scikit-learn", "matplotlib", "tensorboard", "tqdm", "PyYAML",
+    "safetensors", "scikit-learn", "scipy", "matplotlib", "jinja2", "tensorboard", "tqdm", "PyYAML",
 )  # fmt: skip
 _MODULES = {"opencv-python-headless": "cv2", "scikit-learn": "sklearn", "PyYAML": "yaml"}
 _DECODERS = ("h264", "hevc", "mpeg4", "mpeg2video", "vp8", "vp9", "libdav1d", "av1")
