@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -277,6 +278,22 @@ def test_scenes(tmp_path: Path, capsys: Captured) -> None:
     assert main([*line, "--object_size", "[8, 10]", "--speed", "[1, 2]"]) == 0
     assert "1 videos" in capsys.readouterr().out
     assert (tmp_path / "s" / "train" / "00000.mp4").is_file()
+
+
+def test_scenes_prints_commands_that_fit_its_videos(tmp_path: Path, capsys: Captured) -> None:
+    """The default clip spans 61 frames, a generated video has 40."""
+    out = tmp_path / "my scenes"
+    line = ["scenes", str(out), "--train_videos", "2", "--seen_videos", "0", "--unseen_videos", "0"]
+    assert main([*line, "--workers", "1"]) == 0
+    _, views, pretrain = capsys.readouterr().out.splitlines()
+    words = shlex.split(views.removeprefix("look at them: unscene "))
+    assert words[:2] == ["views", str(out / "train.csv")]
+    assert main([*words, "--out", str(tmp_path / "views.png")]) == 0
+    assert "shorter" not in capsys.readouterr().err
+    encoder, steps = ["--encoder", "r3d-narrow"], ["--max_steps", "500"]
+    assert shlex.split(pretrain)[3:] == [
+        *("unscene", "pretrain", words[1], *encoder, *words[2:], *steps)
+    ]
 
 
 @pytest.mark.filterwarnings("ignore")  # it imports every package there is

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from jsonargparse import ArgumentParser, Namespace
 
 from unscene.files import expand_home
@@ -27,5 +29,11 @@ def run(values: Namespace) -> None:
     from unscene.synthetic.generate import MovingScenes, generate
 
     spec = {k: v for k, v in values.as_dict().items() if k not in ("out", "workers")}
-    report = generate(expand_home(values.out), MovingScenes(**spec), workers=values.workers)
+    scenes = MovingScenes(**spec)
+    report = generate(expand_home(values.out), scenes, workers=values.workers)
     print(f"{report.videos} videos in {report.out}: train.csv, seen.csv, unseen.csv")
+    # The default clip is larger and longer than these videos.
+    clip = f"--size {min(scenes.size, 36)} --frames 8 --stride 2"
+    train = shlex.quote(str(report.train))
+    print(f"look at them: unscene views {train} {clip}")
+    print(f"train on them: unscene pretrain {train} --encoder r3d-narrow {clip} --max_steps 500")
