@@ -10,6 +10,7 @@ from typing import Any
 
 import controls
 import pytest
+import torch
 from controls import Control
 
 from media import pan, write
@@ -22,6 +23,7 @@ from unscene.audit.run import audit
 from unscene.audit.verdict import judge
 from unscene.cli.main import main
 from unscene.encoders import EncoderSpec
+from unscene.encoders.foreign import adapt
 from unscene.encoders.resolving import ResolvedEncoder
 from unscene.errors import UnsceneError
 from unscene.results.statistics import Score
@@ -51,6 +53,22 @@ def work(places: Footage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     (tmp_path / "auditmodels.py").write_text(_MODELS)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_one_encoder_and_one_measure_need_no_list(work: Path) -> None:
+    """A torch module is taken as it is; nn.Sequential could be mistaken for a list."""
+    module = torch.nn.Sequential(torch.nn.Conv3d(3, 4, 3), torch.nn.ReLU())
+    options = {"frames": 8, "stride": 2, "size": 36}
+    for encoders in ((module, options), adapt(module, **options), [(module, options)]):
+        found = audit("videos", encoders, measures="swap", videos=2)
+        assert [model.spec.dim for model in found.models] == [4]
+        assert [one.name for one in found.models[0].measures] == ["swap"]
+    with pytest.raises(UnsceneError, match="'r3d180': no such file or folder"):
+        audit("videos", "r3d180")
+    with pytest.raises(UnsceneError, match="unknown measure 'swaps'; did you mean swap"):
+        audit("videos", module, measures="swaps")
+    with pytest.raises(UnsceneError, match="nothing to audit"):
+        audit("videos", [])
 
 
 @pytest.mark.slow

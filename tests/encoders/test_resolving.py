@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,6 +17,7 @@ from unscene.encoders import create_encoder, load_encoder, save_encoder
 from unscene.encoders.foreign import adapt
 from unscene.encoders.resolving import names_new_encoder, resolve_encoder
 from unscene.errors import UnsceneError
+from unscene.evaluate.embed import embed
 
 
 def test_resolving_pretrained_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +81,9 @@ def test_resolving_a_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "def plain():\n    return lambda x: x.mean(dim=(2, 3, 4))\n"
         "def chosen():\n    return plain(), {'frames': 3, 'size': 20, 'name': 'mine'}\n"
         "def wrong():\n    return 1, 2, 3\n"
+        "def misspelled():\n    return plain(), {'frame': 3}\n"
+        "def sized(width):\n    return plain()\n"
+        "def broken():\n    raise RuntimeError('weights.pt is not here')\n"
     )
     monkeypatch.chdir(tmp_path)
     before = list(sys.path)
@@ -88,11 +93,34 @@ def test_resolving_a_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (resolved.name, resolved.encoder.spec.frames) == ("plain", 16)
     spec = resolve_encoder("mymodels:chosen").encoder.spec
     assert (spec.frames, spec.size, spec.name) == (3, 20, "mine")
-    with pytest.raises(UnsceneError, match="returned a tuple"):
-        resolve_encoder("mymodels:wrong")
+    for function, message in (
+        ("wrong", r"'mymodels:wrong': a tuple must be \(model, options"),
+        ("misspelled", r"option 'frame'; did you mean frames\?"),
+        ("sized", r"'mymodels:sized': needs arguments \(.*'width'\); write a function without"),
+        ("broken", r"'mymodels:broken': the function failed: RuntimeError: weights.pt is not here"),
+        ("nn", r"'mymodels:nn': is not a function; write a function without arguments"),
+    ):
+        with pytest.raises(UnsceneError, match=message):
+            resolve_encoder(f"mymodels:{function}")
     for text in ("mymodels:nothing", "nosuchmodule:factory", ":x"):
         with pytest.raises(UnsceneError, match=r"package\.module:factory"):
             resolve_encoder(text)
+
+
+def test_a_model_in_memory_is_adapted() -> None:
+    model = torch.nn.Conv3d(3, 8, 3)
+    resolved = resolve_encoder(model)
+    assert resolved.note == "Conv3d passed in from Python"
+    assert load_encoder(model).dim == 8
+    encoder = load_encoder((model, {"frames": 4, "size": 20, "name": "small"}))
+    assert (encoder.spec.name, encoder.spec.frames) == ("small", 4)
+    clips_BTHWC = np.zeros((2, 4, 24, 24, 3), np.uint8)
+    assert embed(clips_BTHWC, (model, {"frames": 4, "size": 20})).values.shape == (2, 8)
+    for nonsense in (3, None, [model]):
+        with pytest.raises(UnsceneError, match="is not a model"):
+            load_encoder(nonsense)
+    with pytest.raises(UnsceneError, match=r"only encoders of unscene .* can be saved"):
+        resolve_encoder(model, to_train=True)
 
 
 @pytest.mark.parametrize("text", ["r3d180", "no/such/folder"])

@@ -9,12 +9,14 @@ end, each whole or not at all: an audit that fails or is stopped leaves nothing 
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -29,7 +31,6 @@ from unscene.data.catalog import Catalog, Skipped
 from unscene.data.listing import check_videos, list_videos, require_columns
 from unscene.data.loading import Batch
 from unscene.device import pick_device
-from unscene.encoders import VideoEncoder
 from unscene.encoders.resolving import ResolvedEncoder, resolve_encoder
 from unscene.errors import UnsceneError
 from unscene.files import write_text
@@ -38,12 +39,12 @@ from unscene.progress import count_progress, progress_bar
 
 def audit(
     data: str | Catalog,
-    encoders: Sequence[str | VideoEncoder | ResolvedEncoder],
+    encoders: object,
     *,
     out: str | Path | None = None,
     overwrite: bool = False,
     label: str | None = None,
-    measures: Sequence[str] | None = None,
+    measures: str | Sequence[str] | None = None,
     videos: int | None = None,
     clips: int = 1,
     seed: int = 0,
@@ -57,12 +58,14 @@ def audit(
 
     Args:
         data: a folder, class folders, a CSV or an official list; or a checked catalog.
-        encoders: texts as `--encoder` takes them, or encoders, whose mode and device are restored.
+        encoders: a list of texts as `--encoder` takes them, or of models (see `load_encoder`), or
+            one of them alone. The mode and the device of a `VideoEncoder` are restored; other
+            models are left in evaluation mode.
         out: folder for audit.json and report.html; None to write nothing.
         overwrite: replace the results of an earlier audit in that folder.
         label: column of the classes. None: "label" if videos have one, else no classes.
-        measures: names of measures, or "package.module:Class" for subclasses of
-            `measures.base.Measure` outside of this package; None: all of the package.
+        measures: one name or several: a measure of the package, or "package.module:Class" for a
+            subclass of `measures.base.Measure` elsewhere; None: all of the package.
         videos: audit at most this many, chosen by the seed; None: all.
         clips: uniformly spaced clips per video.
         seed: of everything random.
@@ -82,16 +85,19 @@ def audit(
     for name, value in (("videos", videos), ("clips", clips)):
         if value is not None and value < 1:
             raise UnsceneError(f"{name} {value}: must be at least 1")
-    if not encoders:
+    listed = _list_encoders(encoders)
+    if not listed:
         raise UnsceneError("nothing to audit: name a model with --encoder")
     folder = None if out is None else Path(out)
     if folder is not None:
         _check_free(folder, overwrite)
+    if isinstance(measures, str):
+        measures = [measures]
     names = list(known_measures()) if measures is None else list(measures)
     kinds = find_measures(names)
     where = pick_device(device)
     # Models before videos: a mistyped name should show at once.
-    resolved = _with_unique_names([resolve_encoder(encoder, seed=seed) for encoder in encoders])
+    resolved = _with_unique_names([resolve_encoder(encoder, seed=seed) for encoder in listed])
     catalog = _catalog(data, videos, seed)
     footage = Footage(catalog, _label(catalog, label), clips, seed, workers, batch_size)
     with preserve_state([model.encoder for model in resolved]):
@@ -197,6 +203,17 @@ def _check_free(out: Path, overwrite: bool) -> None:
             raise UnsceneError(
                 f"{path}: is there already; pass --overwrite to replace it, or another --out"
             )
+
+
+def _list_encoders(encoders: object) -> list[object]:
+    """One encoder or several, as a list. Modules (also nn.Sequential) are one encoder."""
+    with_options = (
+        isinstance(encoders, tuple) and len(encoders) == 2 and isinstance(encoders[1], Mapping)
+    )
+    several = isinstance(encoders, Iterable) and not isinstance(encoders, str | os.PathLike)
+    if with_options or callable(encoders) or not several:
+        return [encoders]
+    return list(cast("Iterable[object]", encoders))
 
 
 def _with_unique_names(resolved: Sequence[ResolvedEncoder]) -> list[ResolvedEncoder]:

@@ -6,12 +6,16 @@
     package.module:factory     what the function returns, see `foreign.adapt`
     NAME=...                   any of these with another name in tables and reports
 
+From Python, a model itself will do: a `VideoEncoder`, or whatever `foreign.adapt` takes.
+
 The same text means the same model in every command. The name of an architecture always means the
 architecture: write ./r3d18 for a saved encoder in a folder called r3d18.
 """
 
 from __future__ import annotations
 
+import inspect
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,7 +29,7 @@ from unscene.encoders.foreign import adapt
 from unscene.encoders.registry import create_encoder, known_encoders, unknown_encoder
 from unscene.encoders.transformers_models import load_pretrained
 from unscene.encoders.weights import check_can_be_saved, read_encoder
-from unscene.errors import UnsceneError
+from unscene.errors import UnsceneError, check_known
 from unscene.files import expand_home
 from unscene.imports import import_from_here
 
@@ -51,12 +55,13 @@ class ResolvedEncoder:
     path: Path | None = None
 
 
-def load_encoder(encoder: str | Path, *, seed: int = 0) -> VideoEncoder:
-    """Load any encoder by the text that `--encoder` takes, or by a path.
+def load_encoder(encoder: object, *, seed: int = 0) -> VideoEncoder:
+    """Load any encoder: by the text that `--encoder` takes, by a path, or from a torch module.
 
     Args:
         encoder: a saved run, the name of an architecture, "hf:FOLDER" or "package.module:factory".
-            A `pathlib.Path` always means a saved encoder.
+            A `pathlib.Path` always means a saved encoder. Or a model: a torch module, or
+            (model, options of `foreign.adapt`).
         seed: initializes the weights of an untrained architecture.
 
     Returns:
@@ -73,7 +78,7 @@ def load_encoder(encoder: str | Path, *, seed: int = 0) -> VideoEncoder:
 
 
 def resolve_encoder(
-    encoder: str | Path | VideoEncoder | ResolvedEncoder,
+    encoder: object,
     *,
     seed: int | None = 0,
     options: Mapping[str, Any] | None = None,
@@ -83,7 +88,8 @@ def resolve_encoder(
 
     Args:
         encoder: text in one of the forms above; a `pathlib.Path`, which always means a saved
-            encoder; or an encoder, which keeps its mode and its device.
+            encoder; a `VideoEncoder` or `ResolvedEncoder`, which keeps its mode and its device; or
+            any other model, alone or as (model, options), see `foreign.adapt`.
         seed: initializes the weights of an untrained architecture. The state of torch's global
             generator stays as it is. None: draw from that generator instead.
         options: keyword arguments of an untrained architecture, see `create_encoder`.
@@ -99,9 +105,15 @@ def resolve_encoder(
     elif isinstance(encoder, VideoEncoder):
         history = str(encoder.spec.trained_on.get("method", "")) or "passed in from Python"
         resolved = ResolvedEncoder(encoder, encoder.spec.name, history)
-    else:
-        resolved = _resolve(encoder, seed, dict(options or {}), to_train)
+    elif isinstance(encoder, str | os.PathLike):
+        text = encoder if isinstance(encoder, str) else Path(encoder)
+        resolved = _resolve(text, seed, dict(options or {}), to_train)
         resolved.encoder.train(to_train)
+    else:
+        model, adapted = _adapt(encoder, "model")
+        resolved = ResolvedEncoder(
+            adapted, adapted.spec.name, f"{type(model).__name__} passed in from Python"
+        )
     if to_train:
         check_can_be_saved(resolved.encoder)
     return resolved
@@ -196,16 +208,44 @@ def _made(text: str) -> ResolvedEncoder:
         factory = getattr(import_from_here(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise UnsceneError(f"encoder {text!r}: {error}; write package.module:factory") from error
-    made: Any = factory()
+    made, encoder = _adapt(_call(factory, text), f"encoder {text!r}", name=function)
+    return ResolvedEncoder(encoder, function, f"{type(made).__name__}, made by {text}")
+
+
+def _call(factory: Any, text: str) -> object:
+    """Call a factory of `--encoder package.module:factory`.
+
+    Raises:
+        UnsceneError: it needs arguments, or it fails.
+    """
+    remedy = "write a function without arguments that returns the model"
+    if not callable(factory):
+        raise UnsceneError(f"encoder {text!r}: is not a function; {remedy}")
+    try:
+        inspect.signature(factory).bind()
+    except TypeError as error:
+        raise UnsceneError(f"encoder {text!r}: needs arguments ({error}); {remedy}") from error
+    except ValueError:  # a built-in without a signature
+        pass
+    try:
+        return factory()
+    except UnsceneError:
+        raise
+    except Exception as error:
+        raise UnsceneError(
+            f"encoder {text!r}: the function failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _adapt(made: object, what: str, **defaults: Any) -> tuple[object, VideoEncoder]:
+    """A model, or (model, options of `adapt`), as the model itself and an encoder."""
     options: Mapping[str, Any] = {}
     if isinstance(made, tuple):
         if len(made) != 2 or not isinstance(made[1], Mapping):
-            raise UnsceneError(
-                f"encoder {text!r}: returned a tuple; return a model, or (model, options of adapt)"
-            )
+            raise UnsceneError(f"{what}: a tuple must be (model, options of foreign.adapt)")
         made, options = made
-    encoder = adapt(made, **{"name": function} | dict(options))
-    return ResolvedEncoder(encoder, function, f"{type(made).__name__}, made by {text}")
+        check_known(f"{what}: option", options, list(inspect.signature(adapt).parameters)[1:])
+    return made, adapt(made, **(defaults | dict(options)))
 
 
 def _pretrained(name: str) -> ResolvedEncoder:

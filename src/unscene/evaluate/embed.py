@@ -11,7 +11,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
-from pathlib import Path
 from typing import Any, TypeGuard, cast
 
 import numpy as np
@@ -89,7 +88,7 @@ class Embeddings:
 
 def embed(
     videos: Files | Arrays,
-    encoder: str | Path | VideoEncoder,
+    encoder: object,
     *,
     clips_per_video: int = 10,
     batch_size: int = 16,
@@ -104,8 +103,9 @@ def embed(
             (N, T, H, W, 3), or a list of N of them of shape (T, H, W, 3), whose H and W may differ.
             T is `encoder.spec.frames`; the frames of a clip are `encoder.spec.stride` frames of the
             video apart.
-        encoder: an encoder, a saved run, the name of an architecture (untrained), "hf:FOLDER" or
-            "package.module:factory", as `--encoder` on the command line.
+        encoder: a saved run, the name of an architecture (untrained), "hf:FOLDER" or
+            "package.module:factory", as `--encoder` on the command line; or a model, see
+            `load_encoder`.
         clips_per_video: the feature of a file is the mean over so many uniformly spaced clips. An
             array is one clip.
         batch_size: number of clips encoded at once.
