@@ -69,45 +69,64 @@ def wrong_arrows(source: Path) -> list[str]:
     return wrong
 
 
+def file_of(module: str, source: Path) -> Path | None:
+    """The file of a module or package of this package."""
+    below = source.joinpath(*module.split(".")[1:])
+    for path in (below.with_suffix(".py"), below / "__init__.py"):
+        if module.startswith("unscene") and path.exists():
+            return path
+    return None
+
+
 def imported_files(path: Path, source: Path) -> set[Path]:
-    """Files of this package that a file imports, anywhere in it, for type checking only too."""
-    found: set[Path] = set()
+    """Files of this package that a file imports, anywhere in it, for type checking only too.
+
+    `from package import name` is an import of the file `package/name.py`, if there is one, and else
+    of `package/__init__.py`.
+    """
+    found: set[Path | None] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            found |= {file_of(alias.name, source) for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
-            names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for name in names:
-            below = Path(*name.split(".")[1:])
-            if name.startswith("unscene.") and source.joinpath(below).with_suffix(".py").exists():
-                found.add(source.joinpath(below).with_suffix(".py"))
-    return found - {path}
+            for alias in node.names:
+                found.add(file_of(f"{module}.{alias.name}", source) or file_of(module, source))
+    # The root holds the version and, for type checking, the public face.
+    return {one for one in found if one is not None} - {path, source / "__init__.py"}
 
 
-def mutual_imports(source: Path) -> list[str]:
+def circles(source: Path) -> list[str]:
+    """Files that import themselves through others: pairs and longer circles."""
     imports = {path: imported_files(path, source) for path in source.rglob("*.py")}
-    return [
-        f"{path.relative_to(source)} and {other.relative_to(source)}"
-        for path, others in sorted(imports.items())
-        for other in sorted(others)
-        if path < other and path in imports[other]
-    ]
+    found = []
+    for path in sorted(imports):
+        reached, left = set[Path](), list(imports[path])
+        while left:
+            one = left.pop()
+            if one not in reached:
+                reached.add(one)
+                left += imports[one]
+        if path in reached:
+            found.append(str(path.relative_to(source)))
+    return found
 
 
-def test_no_two_files_import_each_other() -> None:
-    assert mutual_imports(SOURCE) == []
+def test_no_files_import_each_other() -> None:
+    assert circles(SOURCE) == []
 
 
-def test_a_planted_mutual_import_is_caught(tmp_path: Path) -> None:
+def test_a_planted_circle_is_caught(tmp_path: Path) -> None:
     (tmp_path / "video").mkdir()
+    (tmp_path / "video" / "__init__.py").write_text("from unscene.video.c import y\n")
     (tmp_path / "video" / "a.py").write_text("from unscene.video.b import x\n")
     (tmp_path / "video" / "b.py").write_text(
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from unscene.video import a\n"
     )
-    assert mutual_imports(tmp_path) == ["video/a.py and video/b.py"]
+    (tmp_path / "video" / "c.py").write_text("from unscene.video import a\n")
+    assert circles(tmp_path) == ["video/a.py", "video/b.py"]
+    (tmp_path / "video" / "c.py").write_text("from unscene.video import y\n")
+    assert circles(tmp_path) == [f"video/{name}.py" for name in ("__init__", "a", "b", "c")]
 
 
 def test_no_arrow_runs_the_other_way() -> None:

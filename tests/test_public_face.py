@@ -62,6 +62,7 @@ def test_mistakes_are_refused(moving: ScenesReport, tmp_path: Path) -> None:
     for changes, said in (
         ({"warp": True}, "--warp changes nothing in moco"),
         ({"tempurature": 1.0}, "did you mean temperature"),
+        ({"max_step": 3}, "did you mean max_steps"),
         ({"method": "mocco"}, "did you mean moco"),
     ):
         with pytest.raises(unscene.UnsceneError, match=said):

@@ -8,9 +8,9 @@ from typing import Any
 
 from unscene.config import CONFIG, continue_config, read_config
 from unscene.data.catalog import Catalog
-from unscene.errors import UnsceneError
+from unscene.errors import UnsceneError, check_known
 from unscene.evaluate import monitor
-from unscene.methods.registry import check_read, find_method
+from unscene.methods.registry import check_read, find_method, setting_names
 from unscene.train.callbacks import Report
 from unscene.train.config import OWN, RunConfig, build, flat
 from unscene.train.pretrain import Outcome
@@ -64,7 +64,9 @@ def pretrain(
         "encoder": fspath(encoder),
         "out": fspath(out),
     }
-    check_read(find_method(method), (name for name in settings if name not in OWN))
+    entry = find_method(method)
+    check_known("setting", settings, {*OWN, *entry.settings.names(), *setting_names()})
+    check_read(entry, (name for name in settings if name not in OWN))
     config = build(given)
     if resume:
         saved = Path(config.out) / CONFIG

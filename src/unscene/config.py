@@ -72,7 +72,7 @@ class OptimizerSettings:
         for name, hint in get_type_hints(type(self)).items():
             if get_origin(hint) is Literal:
                 known = get_args(hint)
-                require(self, (name,), known.__contains__, f"must be {kind_of(hint)}")
+                require(self, (name,), known.__contains__, f"must be {describe_type(hint)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +233,7 @@ def config_of_flags(
     return continue_config(build, flat, read_config(saved), given), True
 
 
-def typed(owner: type, values: Mapping[str, Any]) -> dict[str, Any]:
+def convert_values(owner: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """Convert values from a file to the types of a dataclass's fields: YAML reads 1e-3 as text.
 
     Raises:
@@ -271,11 +271,11 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
         elif not isinstance(value, get_origin(hint) or hint) or hint in (int, float):
             raise ValueError
     except (TypeError, ValueError):
-        raise UnsceneError(f"{name} {value!r}: must be {kind_of(hint)}") from None
+        raise UnsceneError(f"{name} {value!r}: must be {describe_type(hint)}") from None
     return value
 
 
-def kind_of(hint: Any) -> str:
+def describe_type(hint: Any) -> str:
     """Say in words what a type hint takes."""
     if get_origin(hint) is Literal:
         return f"one of {', '.join(map(str, get_args(hint)))}"

@@ -54,7 +54,7 @@ def batch(model: CMD, index: tuple[int, ...] = INDEX) -> Batch:
     if model.settings.tasks != "motion":
         clips["key"] = pixels(2, 1)
     source = model.settings.motion_from
-    for seed, name in enumerate(model.windows, 3):
+    for seed, name in enumerate(model.motion_names, 3):
         clips[name] = (
             moving_only(seed) if source == "vectors" else pixels(seed, 5, source == "flow")
         )

@@ -15,7 +15,7 @@ from unscene.data.listing import open_catalog
 from unscene.encoders import create_encoder
 from unscene.errors import UnsceneError
 from unscene.methods.cmd import CMDNetwork
-from unscene.methods.motion_prediction import position_nce, two_scales
+from unscene.methods.motion_prediction import combine_scales, position_nce
 from unscene.methods.predictor import NormHead
 from unscene.methods.registry import resolve
 from unscene.preview.run import preview
@@ -97,7 +97,7 @@ def test_the_context_loss_is_info_nce_of_clips_and_key_frames() -> None:
 def test_the_l2_loss_is_the_share_of_the_mean_vectors_that_is_missed() -> None:
     model = method(tasks="motion", motion_loss="l2").eval()
     data = batch(model)
-    assert model.windows == ("motion",)
+    assert model.motion_names == ("motion",)
     assert run(model, data).loss.item() == pytest.approx(1.0)  # it begins by predicting nothing
     torch.nn.init.normal_(model.embedder.motion.values.weight)
     result = run(model, data)
@@ -197,7 +197,9 @@ def test_two_scales_are_the_coarse_map_and_the_fine_ones_time_steps(scales: str)
 def test_a_clip_too_short_for_two_steps_repeats_its_last() -> None:
     encoder = create_encoder("r3d-narrow", width=8).eval()
     fine, coarse = torch.randn(1, 16, 1, 4, 4), torch.zeros(1, 32, 1, 2, 2)
-    torch.testing.assert_close(two_scales(encoder, [fine, coarse]), torch.cat([fine, fine], dim=1))
+    torch.testing.assert_close(
+        combine_scales(encoder, [fine, coarse]), torch.cat([fine, fine], dim=1)
+    )
 
 
 def test_the_transformer_knows_a_future_position_by_its_query_alone() -> None:

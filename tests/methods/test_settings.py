@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from unscene.config import as_plain, typed
+from unscene.config import as_plain, convert_values
 from unscene.errors import UnsceneError
 from unscene.methods import dsm
 from unscene.methods.registry import keep_read, resolve
@@ -134,7 +134,7 @@ def test_a_value_of_another_kind_is_named(field: str, value: object, words: str)
 
 
 def test_numbers_that_yaml_reads_as_text_are_numbers() -> None:
-    assert typed(dsm.Settings, {"lr": "1e-3", "queue": 64.0}) == {"lr": 1e-3, "queue": 64}
+    assert convert_values(dsm.Settings, {"lr": "1e-3", "queue": 64.0}) == {"lr": 1e-3, "queue": 64}
 
 
 def test_flow_scaling_of_one_frame_is_refused() -> None:

@@ -16,7 +16,7 @@ from unscene.errors import UnsceneError
 from unscene.methods.registry import resolve
 from unscene.train import engine
 from unscene.train.module import PretrainModule
-from unscene.train.optimizer import create_optimizer, step_generator
+from unscene.train.optimizer import create_optimizer, make_step_generator
 from unscene.train.pretrain import pretrain
 
 Make = Callable[..., Any]
@@ -68,7 +68,7 @@ def test_settings_of_a_run_reach_its_trainer(
 def test_every_step_and_process_draws_by_itself() -> None:
     def drawn(step: int, process: int, seed: int = 0) -> float:
         module: Any = SimpleNamespace(global_step=step, global_rank=process)
-        return torch.rand((), generator=step_generator(module, seed)).item()
+        return torch.rand((), generator=make_step_generator(module, seed)).item()
 
     cases = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]
     assert len({drawn(*case) for case in cases}) == len(cases)

@@ -18,7 +18,7 @@ from unscene.encoders import load_encoder
 from unscene.errors import UnsceneError
 from unscene.methods.registry import resolve
 from unscene.synthetic.generate import ScenesReport
-from unscene.train.optimizer import lr_factor
+from unscene.train.optimizer import compute_lr_factor
 from unscene.train.pretrain import pretrain
 
 pytestmark = pytest.mark.slow
@@ -155,11 +155,13 @@ def test_nothing_of_lightning_is_said(
 
 def test_learning_rate_schedules() -> None:
     step = resolve("dsm", "paper")
-    values = [lr_factor(step, at, 2000, 10) for at in (0, 799, 800, 1199, 1200, 1600, 1999)]
+    values = [compute_lr_factor(step, at, 2000, 10) for at in (0, 799, 800, 1199, 1200, 1600, 1999)]
     assert values == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.001, 0.001])
     cosine = resolve("dsm", "default", {"warmup": 0.0})
-    assert [lr_factor(cosine, at, 100, 10) for at in (0, 50, 100)] == pytest.approx([1, 0.5, 0])
+    assert [compute_lr_factor(cosine, at, 100, 10) for at in (0, 50, 100)] == pytest.approx(
+        [1, 0.5, 0]
+    )
     warm = resolve("dsm", "default", {"schedule": "constant", "warmup": 0.1})
-    values = [lr_factor(warm, at, 100, 10) for at in (0, 4, 9, 10, 99)]
+    values = [compute_lr_factor(warm, at, 100, 10) for at in (0, 4, 9, 10, 99)]
     assert values == pytest.approx([0.1, 0.5, 1, 1, 1])
-    assert lr_factor(resolve("dsm", "default", {"warmup": 0.5}), 0, 1, 1) > 0
+    assert compute_lr_factor(resolve("dsm", "default", {"warmup": 0.5}), 0, 1, 1) > 0

@@ -55,19 +55,24 @@ from unscene.data.catalog import Video
 from unscene.data.loading import Batch
 from unscene.encoders import VideoEncoder, create_encoder
 from unscene.methods.base import Method, Network, StepResult
-from unscene.methods.contrastive import gather_with_gradient, info_nce, rank1, same_sample_mask
+from unscene.methods.contrastive import (
+    compute_rank1,
+    gather_with_gradient,
+    info_nce,
+    same_sample_mask,
+)
 from unscene.methods.motion_prediction import (
     MotionPrediction,
     MotionSettings,
-    flow_of,
-    future_windows,
-    map_shape,
-    motion_caption,
-    motion_view,
+    combine_scales,
+    compute_map_shape,
+    describe_motion,
+    explain_refusal,
+    make_future_sampler,
+    make_motion_view,
+    motion_transforms,
+    name_motion_clips,
     reads_vectors,
-    refusal,
-    two_scales,
-    windows_of,
 )
 from unscene.methods.predictor import NormHead
 from unscene.methods.settings import OURS
@@ -142,7 +147,7 @@ class CMDNetwork(Network):
 
     def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
         super().__init__(encoder)
-        shape = map_shape(encoder, settings.frames, settings.size, settings.scales)
+        shape = compute_map_shape(encoder, settings.frames, settings.size, settings.scales)
         self.scales = settings.scales
         if settings.tasks != "motion":
             self.context = ContextMatching(shape[0], settings)
@@ -151,7 +156,7 @@ class CMDNetwork(Network):
 
     def clip_maps(self, clip_BCTHW: Tensor) -> Tensor:
         """Clips -> (B, C, T', H', W') of two scales."""
-        return two_scales(self.encoder, self.encoder.forward_stages(clip_BCTHW), self.scales)
+        return combine_scales(self.encoder, self.encoder.forward_stages(clip_BCTHW), self.scales)
 
 
 class CMD(Method):
@@ -164,22 +169,22 @@ class CMD(Method):
         return CMDNetwork(encoder, self.settings)
 
     @property
-    def windows(self) -> tuple[str, ...]:
+    def motion_names(self) -> tuple[str, ...]:
         """Names of the motion clips, the true one first."""
-        return () if self.settings.tasks == "context" else windows_of(self.settings)
+        return () if self.settings.tasks == "context" else name_motion_clips(self.settings)
 
     def sampler(self) -> FutureClipSampler:
         s = self.settings
         context = None if s.tasks == "motion" else s.context_from
-        return future_windows(s, context=context, motion=s.tasks != "context")
+        return make_future_sampler(s, context=context, motion=s.tasks != "context")
 
     def transforms(self) -> dict[str, Callable[[Clip], Clip]]:
-        return flow_of(self.windows, self.settings)
+        return motion_transforms(self.motion_names, self.settings)
 
     def refuses(self, video: Video) -> str | None:
         s = self.settings
         vectors = s.tasks != "context" and reads_vectors(s)
-        return refusal(video, self.sampler().least, vectors=vectors)
+        return explain_refusal(video, self.sampler().least, vectors=vectors)
 
     def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         s, clip = self.settings, batch.clips["clip"]
@@ -188,16 +193,16 @@ class CMD(Method):
         if s.tasks != "motion":
             key = batch.clips["key"]
             views["key"] = make_view(key, self.basic.draw(key.sizes, generator), size=s.size)
-        for name in self.windows:
-            if name != self.windows[0]:
+        for name in self.motion_names:
+            if name != self.motion_names[0]:
                 # Other moments are cropped and flipped by themselves, as with the authors.
                 params = self.basic.draw(clip.sizes, generator)
-            views[name] = motion_view(batch, name, params, s)
+            views[name] = make_motion_view(batch, name, params, s)
         return views
 
     def captions(self) -> dict[str, str]:
         key = "a key frame, to be matched with its clip"
-        return {"anchor": "the clip", "key": key, "motion": motion_caption(self.settings)}
+        return {"anchor": "the clip", "key": key, "motion": describe_motion(self.settings)}
 
     def aim(self) -> str:
         tasks = {"motion": "predicts the motion", "context": "matches the clip with its key frame"}
@@ -218,9 +223,9 @@ class CMD(Method):
             context = info_nce(query, key, keys, temperature=tau, mask=mask)
             losses.append(weights[0] * context)
             metrics["context"] = context.detach()
-            metrics["context_rank1"] = rank1(query, key, keys, mask)
-        if self.windows:
-            windows = [views[name] for name in self.windows]
+            metrics["context_rank1"] = compute_rank1(query, key, keys, mask)
+        if self.motion_names:
+            windows = [views[name] for name in self.motion_names]
             loss, found = self.embedder.motion(maps, windows, mask)
             losses.append(weights[1] * loss)
             metrics |= found

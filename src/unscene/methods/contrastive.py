@@ -139,7 +139,9 @@ class MomentumEncoder(nn.Module):
 
 
 @torch.no_grad()
-def similarities(anchor: Tensor, positive: Tensor, negative: Tensor | None) -> dict[str, Tensor]:
+def measure_similarities(
+    anchor: Tensor, positive: Tensor, negative: Tensor | None
+) -> dict[str, Tensor]:
     """Mean cosines, and how often the positive is nearer than the negative of the same video.
 
     Features are (B, D), L2-normalized. The results are for the log; they have no gradient.
@@ -153,7 +155,9 @@ def similarities(anchor: Tensor, positive: Tensor, negative: Tensor | None) -> d
 
 
 @torch.no_grad()
-def rank1(anchor: Tensor, positive: Tensor, others: Tensor, mask: Tensor | None = None) -> Tensor:
+def compute_rank1(
+    anchor: Tensor, positive: Tensor, others: Tensor, mask: Tensor | None = None
+) -> Tensor:
     """How often the positive is nearer than every other video's feature that is not masked."""
     similarity = anchor @ others.T
     if mask is not None:
@@ -198,7 +202,7 @@ def gather(features: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def mean_of_all(value: Tensor) -> Tensor:
+def average_over_processes(value: Tensor) -> Tensor:
     """The mean of a scalar over all processes, without gradient."""
     return gather(value.detach()[None]).mean()
 

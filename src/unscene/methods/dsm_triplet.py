@@ -26,7 +26,7 @@ from unscene.data.loading import Batch
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.methods.base import Embedder, StepResult
-from unscene.methods.contrastive import similarities, triplet
+from unscene.methods.contrastive import measure_similarities, triplet
 from unscene.methods.moco import OFFICIAL_CODE
 from unscene.methods.settings import OURS
 from unscene.methods.triplet_views import DISTURBED, DisturbanceSettings, TripletViews
@@ -78,4 +78,4 @@ class DSMTriplet(TripletViews):
         # One pass for all three, so that batch norm treats them alike.
         a, p, n = self.embedder(torch.cat(list(views.values()))).chunk(3)
         loss = triplet(a, p, n, margin=self.settings.margin)
-        return StepResult(loss, similarities(a, p, n))
+        return StepResult(loss, measure_similarities(a, p, n))

@@ -50,9 +50,9 @@ from unscene.errors import UnsceneError
 from unscene.methods.base import Method, Network, StepResult
 from unscene.methods.contrastive import (
     Head,
+    compute_rank1,
     gather_with_gradient,
     info_nce,
-    rank1,
     same_sample_mask,
 )
 from unscene.methods.settings import OURS, CommonSettings
@@ -268,4 +268,4 @@ class HDC(Method):
         tau = self.settings.temperature
         forth = info_nce(a, b, every_b, temperature=tau, mask=mask)
         back = info_nce(b, a, every_a, temperature=tau, mask=mask)
-        return (forth + back) / 2, rank1(a.mean(0), b.mean(0), every_b.mean(0), mask)
+        return (forth + back) / 2, compute_rank1(a.mean(0), b.mean(0), every_b.mean(0), mask)

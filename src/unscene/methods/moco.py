@@ -27,10 +27,10 @@ from unscene.methods.base import Embedder, Method, StepResult
 from unscene.methods.contrastive import (
     MomentumEncoder,
     Queue,
+    compute_rank1,
     gather,
     info_nce,
-    rank1,
-    similarities,
+    measure_similarities,
 )
 from unscene.methods.settings import OURS, CommonSettings
 from unscene.video.sampling import ClipSampler, RandomClipSampler
@@ -51,9 +51,9 @@ class Settings(CommonSettings):
             most 4096. A queue that holds earlier keys of the videos it is compared with makes
             false negatives of them.
         queue_of: whose features fill the queue: "anchor" (DSM) or "key" (MoCo).
-        batch_negatives: use the keys of the batch's other videos as negatives too. They are as old
-            as the positive and come from the same forward pass. Features of the queue are and do
-            not, and an anchor can tell them from its positive by that alone.
+        batch_negatives: use the keys of the batch's other videos as negatives too. They come from
+            the same weights and forward pass as the positive. Features in the queue do not, so the
+            network can tell those from the positive by that alone.
     """
 
     head: Literal["linear", "mlp"] = "linear"
@@ -138,8 +138,8 @@ class MoCo(Method):
             negative=negative,
             mask=mask,
         )
-        metrics = similarities(anchor, keys["positive"], negative)
-        metrics["rank1"] = rank1(anchor, keys["positive"], candidates, mask)
+        metrics = measure_similarities(anchor, keys["positive"], negative)
+        metrics["rank1"] = compute_rank1(anchor, keys["positive"], candidates, mask)
         incoming = anchor if self.settings.queue_of == "anchor" else keys["positive"]
         self._incoming = incoming.detach()
         return StepResult(loss, metrics)

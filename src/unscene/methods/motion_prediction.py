@@ -27,7 +27,7 @@ from unscene.data.loading import Batch
 from unscene.device import fp32_context
 from unscene.encoders import VideoEncoder, create_encoder
 from unscene.encoders.resnet3d import ResNet3D
-from unscene.methods.contrastive import gather_with_gradient, mean_of_all, rank
+from unscene.methods.contrastive import average_over_processes, gather_with_gradient, rank
 from unscene.methods.predictor import (
     HEADS,
     LinearPredictor,
@@ -114,7 +114,7 @@ class MotionPrediction(nn.Module):
     """Predictor, motion encoder and heads; the encoder of clips is the caller's.
 
     Args:
-        shape: (C, T', H', W') of the clips' maps of two scales, from `map_shape`.
+        shape: (C, T', H', W') of the clips' maps of two scales, from `compute_map_shape`.
         settings: resolved; `size` and `motion_frames` decide how many positions there are.
 
     Attributes:
@@ -126,7 +126,7 @@ class MotionPrediction(nn.Module):
         self.settings = s = settings
         channels, *tokens = shape
         motion_encoder = _motion_encoder(s)
-        of_motion, *positions = map_shape(motion_encoder, s.motion_frames, s.size)
+        of_motion, *positions = compute_map_shape(motion_encoder, s.motion_frames, s.size)
         self.tokens, self.positions = tuple(tokens), tuple(positions)
         kind = TransformerPredictor if s.predictor == "transformer" else LinearPredictor
         self.predictor = kind(channels, s.predictor_dim, self.tokens, self.positions)
@@ -158,7 +158,7 @@ class MotionPrediction(nn.Module):
         """Return the loss of predicting `windows[0]`, and numbers to log.
 
         Args:
-            maps_BCTHW: of the clips, from `two_scales`.
+            maps_BCTHW: of the clips, from `combine_scales`.
             windows: motion clips (B, C, F, H, W): the true one, then those of other moments.
             mask: bool (B, world B), from `same_sample_mask`.
         """
@@ -184,7 +184,7 @@ class MotionPrediction(nn.Module):
         moves in the batch. Without that floor, an error of the usual size would be many times the
         batch's motion, and a few such batches would dominate a training on calm footage.
         """
-        moved = mean_of_all(target.square().mean())
+        moved = average_over_processes(target.square().mean())
         if self.training:
             self.batches += 1
             self.usual += (moved - self.usual) / self.batches.clamp(max=_MEMORY)
@@ -233,7 +233,7 @@ def position_nce(
     return loss, found
 
 
-def two_scales(encoder: VideoEncoder, stages: list[Tensor], scales: str = "sum") -> Tensor:
+def combine_scales(encoder: VideoEncoder, stages: list[Tensor], scales: str = "sum") -> Tensor:
     """An encoder's maps (`forward_stages`) -> what the predictor reads, (B, C, T', H', W').
 
     Args:
@@ -253,23 +253,23 @@ def two_scales(encoder: VideoEncoder, stages: list[Tensor], scales: str = "sum")
     return whole + steps if scales == "sum" else torch.cat([whole, steps], dim=1)
 
 
-def map_shape(
+def compute_map_shape(
     encoder: VideoEncoder, frames: int, size: int, scales: str | None = None
 ) -> tuple[int, ...]:
     """(C, T', H', W') of an encoder's last map, or of two scales, without computing them."""
     shadow = copy.deepcopy(encoder).to("meta")
     clip = torch.empty(2, encoder.spec.channels, frames, size, size, device="meta")
     stages = shadow.forward_stages(clip)
-    return tuple((two_scales(shadow, stages, scales) if scales else stages[-1]).shape[1:])
+    return tuple((combine_scales(shadow, stages, scales) if scales else stages[-1]).shape[1:])
 
 
-def windows_of(settings: MotionSettings) -> tuple[str, ...]:
+def name_motion_clips(settings: MotionSettings) -> tuple[str, ...]:
     """Names of the motion clips, the true one first."""
     others = settings.motion_negatives if settings.motion_loss == "nce" else 0
     return ("motion", *(f"other{k}" for k in range(others)))
 
 
-def future_windows(
+def make_future_sampler(
     settings: MotionSettings,
     *,
     context: Literal["key", "any"] | None = None,
@@ -285,7 +285,7 @@ def future_windows(
         s.stride,
         motion_frames=s.motion_frames,
         gap=s.motion_gap if s.motion_at == "future" else None,
-        others=len(windows_of(s)) - 1,
+        others=len(name_motion_clips(s)) - 1,
         reach=s.motion_reach,
         key_only=context == "key",
         context=context is not None,
@@ -297,7 +297,7 @@ def future_windows(
     )
 
 
-def motion_caption(settings: MotionSettings) -> str:
+def describe_motion(settings: MotionSettings) -> str:
     """Say which motion is predicted, for the picture of `unscene views`."""
     s = settings
     when = {"future": f"{s.motion_gap} frames after", "present": "at the end of"}[s.motion_at]
@@ -309,7 +309,7 @@ def reads_vectors(settings: MotionSettings) -> bool:
     return settings.motion_from in _READ_AS
 
 
-def refusal(video: Video, least: int, *, vectors: bool) -> str | None:
+def explain_refusal(video: Video, least: int, *, vectors: bool) -> str | None:
     """Why a video has no motion to predict: shorter than `least` frames, or without vectors."""
     assert video.info is not None
     if video.frames < least:
@@ -319,14 +319,16 @@ def refusal(video: Video, least: int, *, vectors: bool) -> str | None:
     return None
 
 
-def flow_of(windows: Iterable[str], settings: MotionSettings) -> dict[str, Callable[[Clip], Clip]]:
+def motion_transforms(
+    windows: Iterable[str], settings: MotionSettings
+) -> dict[str, Callable[[Clip], Clip]]:
     """What a worker adds to motion clips: optical flow, where that is the motion."""
     if settings.motion_from != "flow":
         return {}
     return dict.fromkeys(windows, make_flow_transform(settings.size))
 
 
-def motion_view(
+def make_motion_view(
     batch: Batch, name: str, params: ViewParameters, settings: MotionSettings
 ) -> Tensor:
     """A motion clip as the clip's view crops and flips it.

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from unscene.config import RENAMED, typed
+from unscene.config import RENAMED, convert_values
 from unscene.errors import UnsceneError, check_known, describe_unknown
 from unscene.imports import import_from_here
 from unscene.methods.settings import CommonSettings
@@ -157,8 +157,7 @@ def resolve(
         others = {name for other in known_methods() for name in find_method(other).presets}
         if preset in others:
             raise UnsceneError(
-                f"{method} has no preset {preset!r}, its authors having published none. It has: "
-                f"{', '.join(entry.presets)}"
+                f"{method} has no preset {preset!r}; it has: {', '.join(entry.presets)}"
             )
         check_known("preset", [preset], entry.presets)
     given = {
@@ -167,7 +166,7 @@ def resolve(
         if value is not None
     }
     check_read(entry, given)
-    return replace(entry.settings(**entry.presets[preset]), **typed(entry.settings, given))
+    return replace(entry.settings(**entry.presets[preset]), **convert_values(entry.settings, given))
 
 
 def check_read(entry: MethodEntry, names: Iterable[str]) -> None:

@@ -113,9 +113,9 @@ class TripletViews(Method):
         return "shifted" if self.settings.shift else "clip"
 
     def sampler(self) -> ClipSampler:
-        return self.windows()
+        return self.clip_sampler()
 
-    def windows(self) -> RandomClipSampler:
+    def clip_sampler(self) -> RandomClipSampler:
         """The clip, and the same clip shifted in time."""
         s = self.settings
         vectors = s.flow_scaling and s.flow != "dis"

@@ -41,20 +41,20 @@ from unscene.data.loading import Batch
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.methods.base import StepResult
-from unscene.methods.contrastive import same_sample_mask, similarities, triplet
+from unscene.methods.contrastive import measure_similarities, same_sample_mask, triplet
 from unscene.methods.hdc import StageEmbedder, StageSettings
 from unscene.methods.motion_prediction import (
     MotionPrediction,
     MotionSettings,
-    flow_of,
-    future_windows,
-    map_shape,
-    motion_caption,
-    motion_view,
+    combine_scales,
+    compute_map_shape,
+    describe_motion,
+    explain_refusal,
+    make_future_sampler,
+    make_motion_view,
+    motion_transforms,
+    name_motion_clips,
     reads_vectors,
-    refusal,
-    two_scales,
-    windows_of,
 )
 from unscene.methods.settings import OURS
 from unscene.methods.triplet_views import DISTURBED, DisturbanceSettings, TripletViews
@@ -110,7 +110,7 @@ class UnsceneNetwork(StageEmbedder):
     def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
         super().__init__(encoder, settings, (_CONTRAST,))
         if settings.prediction_weight:
-            shape = map_shape(encoder, settings.frames, settings.size, settings.scales)
+            shape = compute_map_shape(encoder, settings.frames, settings.size, settings.scales)
             self.motion = MotionPrediction(shape, settings)
 
 
@@ -133,31 +133,31 @@ class Unscene(TripletViews):
         return UnsceneNetwork(encoder, self.settings)
 
     def sampler(self) -> ClipSampler:
-        s, plain = self.settings, self.windows()
+        s, plain = self.settings, self.clip_sampler()
         if not s.prediction_weight:
             return plain
-        return future_windows(s, shift=plain.shift, loops=plain.loops, vectors=plain.motion)
+        return make_future_sampler(s, shift=plain.shift, loops=plain.loops, vectors=plain.motion)
 
     def transforms(self) -> dict[str, Callable[[Clip], Clip]]:
-        return super().transforms() | flow_of(self._motion_names, self.settings)
+        return super().transforms() | motion_transforms(self.motion_names, self.settings)
 
     def refuses(self, video: Video) -> str | None:
         sampler = self.sampler()
         least = sampler.least if isinstance(sampler, FutureClipSampler) else 0
         vectors = bool(least) and reads_vectors(self.settings)
-        return super().refuses(video) or refusal(video, least, vectors=vectors)
+        return super().refuses(video) or explain_refusal(video, least, vectors=vectors)
 
     @property
-    def _motion_names(self) -> tuple[str, ...]:
+    def motion_names(self) -> tuple[str, ...]:
         """Names of the motion clips, the true one first."""
-        return windows_of(self.settings) if self.settings.prediction_weight else ()
+        return name_motion_clips(self.settings) if self.settings.prediction_weight else ()
 
     def _further_views(self, batch: Batch, params: ViewParameters) -> dict[str, Tensor]:
         s = self.settings
-        return {name: motion_view(batch, name, params, s) for name in self._motion_names}
+        return {name: make_motion_view(batch, name, params, s) for name in self.motion_names}
 
     def captions(self) -> dict[str, str]:
-        return super().captions() | {"motion": motion_caption(self.settings)}
+        return super().captions() | {"motion": describe_motion(self.settings)}
 
     def aim(self) -> str:
         if not self.settings.prediction_weight:
@@ -173,11 +173,11 @@ class Unscene(TripletViews):
         maps = self.embedder.encoder.forward_stages(stacked)
         loss, metrics = self._triplets(maps)
         if self.settings.prediction_weight:
-            windows = [views[name] for name in self._motion_names]
+            windows = [views[name] for name in self.motion_names]
             count = len(views["anchor"])
             mask = same_sample_mask(batch.index.to(stacked.device), needs_others=False)
             anchor_maps = [m[:count] for m in maps]
-            clips = two_scales(self.embedder.encoder, anchor_maps, self.settings.scales)
+            clips = combine_scales(self.embedder.encoder, anchor_maps, self.settings.scales)
             prediction, found = self.embedder.motion(clips, windows, mask)
             loss = loss + self.settings.prediction_weight * prediction
             metrics |= found
@@ -194,6 +194,6 @@ class Unscene(TripletViews):
             a, p, n = embedded[:, 0].chunk(3)
             losses.append(triplet(a, p, n, margin=s.margin))
             if stage == deepest:
-                metrics = similarities(a, p, n)
+                metrics = measure_similarities(a, p, n)
         total = (torch.stack(losses) * (weights / weights.sum()).to(losses[0])).sum()
         return total, metrics

@@ -22,7 +22,7 @@ from unscene.encoders import create_encoder
 from unscene.errors import UnsceneError
 from unscene.files import write_atomically
 from unscene.methods.base import Method
-from unscene.methods.motion_prediction import MotionSettings, windows_of
+from unscene.methods.motion_prediction import MotionSettings, name_motion_clips
 from unscene.methods.registry import create_method, find_method, resolve
 from unscene.methods.settings import CommonSettings
 from unscene.preview import page, tiles
@@ -110,7 +110,7 @@ def _sheets(
     drawn = method.views(batch, torch.Generator().manual_seed(seed))
     flows = _flows(batch, drawn, method.settings)
     settings = method.settings  # motion is no picture; it is drawn as flow
-    motion = windows_of(settings) if isinstance(settings, MotionSettings) else ()
+    motion = name_motion_clips(settings) if isinstance(settings, MotionSettings) else ()
     drawn = {name: view for name, view in drawn.items() if name not in motion}
     paper = Batch({k: tiles.draw_graph_paper(clip) for k, clip in batch.clips.items()}, batch.index)
     ruled = large.views(paper, torch.Generator().manual_seed(seed))

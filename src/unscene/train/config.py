@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from unscene.config import RENAMED, RunOptions, as_plain, typed
+from unscene.config import RENAMED, RunOptions, as_plain, convert_values
 from unscene.errors import UnsceneError, check_known
 from unscene.methods.registry import keep_read, resolve, setting_names
 from unscene.methods.settings import CommonSettings
@@ -56,7 +56,7 @@ def build(given: dict[str, Any]) -> RunConfig:
         8
     """
     given = {RENAMED.get(k, k): value for k, value in given.items() if value is not None}
-    own = typed(RunConfig, {key: value for key, value in given.items() if key in OWN})
+    own = convert_values(RunConfig, {key: value for key, value in given.items() if key in OWN})
     if not own.get("data"):
         raise UnsceneError("no DATA: give a folder of videos, class folders or a CSV")
     rest = {key: value for key, value in given.items() if key not in OWN}

@@ -91,7 +91,7 @@ class Metrics(Logger):
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_lightning() -> Iterator[None]:
     """Lightning's notes (devices, tips, limits reached) and the warnings in `_KNOWN` unsaid."""
     log = logging.getLogger("lightning.pytorch")
     before = log.level

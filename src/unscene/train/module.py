@@ -12,7 +12,7 @@ from unscene.data.catalog import Skipped, Video
 from unscene.data.loading import Batch, StepBatches, make_loader
 from unscene.methods.base import Method
 from unscene.methods.settings import CommonSettings
-from unscene.train.optimizer import check_finite, create_optimizer, step_generator
+from unscene.train.optimizer import check_finite_loss, create_optimizer, make_step_generator
 
 
 class PretrainModule(L.LightningModule):
@@ -66,8 +66,8 @@ class PretrainModule(L.LightningModule):
         )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        result = self.method(batch, step_generator(self, self.seed))
-        check_finite(result.loss, self, self.settings.lr, "a higher --temperature")
+        result = self.method(batch, make_step_generator(self, self.seed))
+        check_finite_loss(result.loss, self, self.settings.lr, "a higher --temperature")
         for failure in batch.failures:
             self.failures.setdefault(failure.path, failure)
         self.log_dict({"loss": result.loss.detach(), **result.metrics}, batch_size=len(batch))

@@ -45,7 +45,8 @@ def create_optimizer(
     else:
         optimizer = torch.optim.AdamW(parameters, lr=s.lr, weight_decay=s.weight_decay)
     scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: lr_factor(s, step, total, epoch_steps, drop_factor=drop_factor)
+        optimizer,
+        lambda step: compute_lr_factor(s, step, total, epoch_steps, drop_factor=drop_factor),
     )
     return {
         "optimizer": optimizer,
@@ -53,7 +54,7 @@ def create_optimizer(
     }
 
 
-def lr_factor(
+def compute_lr_factor(
     settings: OptimizerSettings,
     step: int,
     total: int,
@@ -71,13 +72,13 @@ def lr_factor(
     return rise
 
 
-def step_generator(module: L.LightningModule, seed: int) -> torch.Generator:
+def make_step_generator(module: L.LightningModule, seed: int) -> torch.Generator:
     """Return a generator for this step and process, so that resuming needs no generator state."""
     entropy = np.random.SeedSequence([seed, module.global_step, module.global_rank])
     return torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
 
 
-def check_finite(loss: Tensor, module: L.LightningModule, lr: float, *remedies: str) -> None:
+def check_finite_loss(loss: Tensor, module: L.LightningModule, lr: float, *remedies: str) -> None:
     """Raise UnsceneError if the loss is not finite; it says at which step and what to try.
 
     Args:

@@ -1,11 +1,11 @@
 """Everything that is checked before a training starts, in pre-training and fine-tuning alike.
 
 In this order, so that a mistake shows before the next, slower step: the folder and the number of
-processes (`begin`), the encoder and its clips (`initial_encoder`, `check_clips`), the videos that a
-method can learn from (`find_compatible_videos`, `describe_pitfalls`), and whether a resumed run has
-the videos (`check_videos`) and networks (`check_networks`) that it started with. Which videos make
-up a batch follows from the list of all videos and from how many processes share the batch: with a
-file more, or a device more, every later batch and the last step are different.
+processes (`begin`), the encoder and its clips (`make_initial_encoder`, `check_clips`), the videos
+that a method can learn from (`find_compatible_videos`, `describe_pitfalls`), and whether a resumed
+run has the videos (`check_same_videos`) and networks (`check_networks`) that it started with. Which
+videos make up a batch follows from the list of all videos and from how many processes share the
+batch: with a file more, or a device more, every later batch and the last step are different.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def open_initial_encoder(name: str, options: dict[str, Any]) -> VideoEncoder:
     return encoder
 
 
-def initial_encoder(config: RunConfig, resume: bool) -> VideoEncoder:
+def make_initial_encoder(config: RunConfig, resume: bool) -> VideoEncoder:
     """Return the encoder of a pre-training before its first step, or for its checkpoint to fill.
 
     Its `spec.trained_on` is the history before this run: empty for a new encoder, else "encoder"
@@ -252,7 +252,7 @@ def identify_videos(catalog: Catalog) -> Tensor:
     return torch.tensor(numbers, dtype=torch.long)
 
 
-def check_videos(checkpoint: Path, catalog: Catalog) -> None:
+def check_same_videos(checkpoint: Path, catalog: Catalog) -> None:
     """Raise UnsceneError unless a checkpoint was trained on these videos, in this order."""
     now = identify_videos(catalog)
     before = open_checkpoint(checkpoint).get(VIDEOS, now)

@@ -34,7 +34,7 @@ from unscene.progress import format_duration
 from unscene.train import engine
 from unscene.train.callbacks import Progress, Report, Saver, StopOnSignal, write_summary
 from unscene.train.config import RunConfig, build, flat
-from unscene.train.metrics import quiet
+from unscene.train.metrics import silence_lightning
 from unscene.train.module import PretrainModule
 from unscene.train.monitor import Measure, Monitor
 from unscene.train.preflight import (
@@ -42,11 +42,11 @@ from unscene.train.preflight import (
     Start,
     begin,
     check_networks,
-    check_videos,
+    check_same_videos,
     describe_pitfalls,
     find_compatible_videos,
     identify_videos,
-    initial_encoder,
+    make_initial_encoder,
 )
 
 SUMMARY = "summary.json"
@@ -99,14 +99,16 @@ def pretrain(
             --monitor knn, a loss that is not finite, a full disk.
     """
     start = begin(config, resume=resume)
-    encoder = initial_encoder(config, resume)  # before any file is opened: can it take these clips?
+    encoder = make_initial_encoder(
+        config, resume
+    )  # before any file is opened: can it take these clips?
     history = encoder.spec.trained_on
     catalog = catalog or open_catalog(config.data)
     method, catalog = _create_method(config, encoder, catalog, resume)
     config = replace(config, settings=method.settings)
     _print_pitfalls(config, start, catalog, method)
     if start.checkpoint is not None:
-        check_videos(start.checkpoint, catalog)
+        check_same_videos(start.checkpoint, catalog)
     if monitor is not None and config.monitor == "knn":
         _check_labels(catalog)
     module = PretrainModule(
@@ -136,7 +138,7 @@ def _fit(
 ) -> tuple[L.Trainer, Progress, Monitor | None]:
     """Train to the end or the first Ctrl-C."""
     stop, watch = StopOnSignal(), None
-    with stop.listening(), quiet(), engine.torch_threads(config.threads):
+    with stop.listening(), silence_lightning(), engine.torch_threads(config.threads):
         progress = Progress(module.total_steps, report)
         callbacks: list[L.Callback] = [stop, progress, _saver(config, module, catalog, history)]
         if measure is not None:
@@ -200,7 +202,7 @@ def _create_method(
     catalog = find_compatible_videos(catalog, method)
     after = config.settings.fit(len(catalog))
     if after != before:
-        method = create_method(config.method, initial_encoder(config, resume), after)
+        method = create_method(config.method, make_initial_encoder(config, resume), after)
     return method, catalog
 
 

@@ -13,7 +13,7 @@ from finetunings import Make, films
 from unscene.errors import UnsceneError
 from unscene.evaluate.finetuning.config import build
 from unscene.evaluate.finetuning.run import finetune
-from unscene.train.optimizer import lr_factor
+from unscene.train.optimizer import compute_lr_factor
 
 
 def test_mistakes_in_the_data_are_reported_before_the_first_step(
@@ -77,13 +77,15 @@ def test_the_presets_are_those_of_the_paper_and_of_the_code() -> None:
     )
     assert (paper.epochs, paper.batch_size, paper.clips) == (45, 128, 10)
     factors = [
-        lr_factor(paper, step, 450, 10, drop_factor=paper.drop_factor) for step in (0, 99, 100, 449)
+        compute_lr_factor(paper, step, 450, 10, drop_factor=paper.drop_factor)
+        for step in (0, 99, 100, 449)
     ]
     assert factors == pytest.approx([1, 1, 0.1, 1e-4])
     code = build(given | {"preset": "official-code", "batch_size": 8})
     assert (code.lr, code.frames, code.batch_size) == (0.001, 64, 8)
     factors = [
-        lr_factor(code, step, 450, 10, drop_factor=code.drop_factor) for step in (99, 100, 449)
+        compute_lr_factor(code, step, 450, 10, drop_factor=code.drop_factor)
+        for step in (99, 100, 449)
     ]
     assert factors == pytest.approx([1, 0.3, 0.3**6])
 

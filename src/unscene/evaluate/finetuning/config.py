@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from unscene.config import OptimizerSettings, RunOptions, as_plain, require, typed
+from unscene.config import OptimizerSettings, RunOptions, as_plain, convert_values, require
 from unscene.errors import UnsceneError, check_known
 
 
@@ -125,7 +125,7 @@ def build(given: dict[str, Any]) -> FinetuneConfig:
         if not given.get(name):
             raise UnsceneError(text)
     labels = _labels(given.pop("labels", None))
-    values = typed(FinetuneConfig, given)
+    values = convert_values(FinetuneConfig, given)
     preset = PRESETS[values.get("preset", "default")]
     return FinetuneConfig(**(preset | values), labels=labels)
 

@@ -17,7 +17,7 @@ from unscene.errors import UnsceneError
 from unscene.evaluate.features import Features, extract
 from unscene.evaluate.finetuning.classifier import Classifier
 from unscene.evaluate.finetuning.config import FinetuneConfig
-from unscene.train.optimizer import check_finite, create_optimizer, step_generator
+from unscene.train.optimizer import check_finite_loss, create_optimizer, make_step_generator
 from unscene.video.sampling import RandomClipSampler
 from unscene.views.augment import BasicAugmentation, make_view
 
@@ -88,7 +88,7 @@ class FinetuneModule(L.LightningModule):
         return make_loader(dataset, batches, workers=self.config.workers, pin_memory=pin)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        generator = step_generator(self, self.config.seed)
+        generator = make_step_generator(self, self.config.seed)
         clip = batch.clips["clip"]
         view = make_view(
             clip, self.basic.draw(clip.sizes, generator), size=self.classifier.spec.size
@@ -96,7 +96,7 @@ class FinetuneModule(L.LightningModule):
         logits = self.classifier.logits(view, generator).float()
         targets = self.targets[batch.index]
         loss = F.cross_entropy(logits, targets)
-        check_finite(loss, self, self.config.lr)
+        check_finite_loss(loss, self, self.config.lr)
         for failure in batch.failures:
             self.failures.setdefault(failure.path, failure)
         hits = (logits.argmax(dim=1) == targets).float().mean()

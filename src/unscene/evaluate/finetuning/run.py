@@ -39,7 +39,7 @@ from unscene.progress import count_progress, format_duration
 from unscene.results.rows import Row, build_rows, training_settings
 from unscene.train import engine
 from unscene.train.callbacks import Checkpoints, Progress, Report, StopOnSignal
-from unscene.train.metrics import quiet
+from unscene.train.metrics import silence_lightning
 from unscene.train.preflight import Start, begin, check_clips, check_networks, open_initial_encoder
 
 _SAVE_AT_LEAST = 50  # steps between checkpoints, where epochs are shorter
@@ -133,7 +133,7 @@ def _fit(
     stop, progress = StopOnSignal(), Progress(module.total_steps, report, "fine-tuning")
     best = BestWeights.of(module, data.validation)
     saver = Checkpoints(Path(config.out), config.save_every or max(best.every, _SAVE_AT_LEAST))
-    with stop.listening(), quiet(), engine.torch_threads(config.threads):
+    with stop.listening(), silence_lightning(), engine.torch_threads(config.threads):
         # Validation runs before the checkpoint that holds its outcome, and before the progress bar
         # measures how long a step waits for data.
         callbacks = [stop, best, progress, saver]
