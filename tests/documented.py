@@ -1,4 +1,4 @@
-"""What the pages of documentation tell people to type: commands, flags and Python."""
+"""The commands, flags and Python code on the pages of the documentation."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Step:
 
 
 def steps(page: str) -> list[Step]:
-    """What a page tells people to type, in its order."""
+    """The steps of a page, in order."""
     return list(read_steps(page, (ROOT / page).read_text(encoding="utf-8")))
 
 

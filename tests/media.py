@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 PAN = {"bf": "0", "refs": "1", "g": "12", "sc_threshold": "0"}  # vectors are motion per frame
-TURNS = {  # rows of a tkhd matrix that tell a player to turn the picture, 16.16 fixed point
+TURNS = {  # rows of a tkhd matrix that make a player turn the picture, 16.16 fixed point
     90: (0, 0x10000, 0, -0x10000, 0, 0),
     180: (-0x10000, 0, 0, 0, -0x10000, 0),
     270: (0, -0x10000, 0, 0x10000, 0, 0),
@@ -52,7 +52,7 @@ def drift(frames: int, size: tuple[int, int] = (32, 64)) -> Iterator[np.ndarray]
 
 
 def picture(luma: np.ndarray, pix_fmt: str = "yuv420p") -> av.VideoFrame:
-    """A grey picture, with a little colour in yuv420p and yuv444p so that swapped planes show."""
+    """A gray picture, with a little color in yuv420p and yuv444p so that swapped planes show."""
     height, width = luma.shape
     frame = av.VideoFrame(width, height, "yuv420p" if pix_fmt != "gray" else "gray")
     for plane, values in zip(frame.planes, (luma, 90, 170), strict=False):
@@ -150,7 +150,7 @@ def turn(path: Path, degrees: int) -> Path:
 
 @dataclass(frozen=True)
 class Plain:
-    """A whole video, decoded from the beginning: what every window must agree with."""
+    """A whole video, decoded from the start, to compare every window with."""
 
     y: np.ndarray
     u: np.ndarray

@@ -1,4 +1,4 @@
-"""What people really give: each mistake is told in a line, with the file and what to do."""
+"""Mistakes in the input: each is reported in one line that names the file and the remedy."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_all_files_bad(flags: Flags, tmp_path: Path, good: Path, capsys: Capture
         assert text in said
 
 
-def test_bad_files_among_good_ones_are_skipped_and_told(
+def test_bad_files_among_good_ones_are_skipped_and_reported(
     flags: Flags, tmp_path: Path, good: Path, capsys: Captured
 ) -> None:
     bad_files(tmp_path / "data", good)
@@ -136,7 +136,7 @@ def test_unknown_names(flags: Flags, tmp_path: Path, capsys: Captured) -> None:
     assert not out.exists()
 
 
-def test_a_size_that_the_encoder_cannot_take_is_told_before_any_video_is_opened(
+def test_a_size_that_the_encoder_cannot_take_is_refused_before_any_video_is_opened(
     flags: Flags, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("unscene.train.pretrain.open_catalog", None)

@@ -1,8 +1,8 @@
 """Every command of README, CONTRIBUTING and docs/ is accepted by its parser, and runs.
 
 The pages are read (`documented.py`), so that a new command is tested as soon as it is written. It
-runs in a folder with tiny footage, small networks and few steps: `PATHS` says what stands for its
-paths, `SMALL` which flags are added. What is not run here stands in `ELSEWHERE`, with the reason.
+runs in a folder with tiny footage, small networks and few steps: `PATHS` says what replaces its
+paths, `SMALL` which flags are added. `ELSEWHERE` lists what is not run here, with the reason.
 """
 
 from __future__ import annotations
@@ -256,8 +256,8 @@ def named_encoders(step: Step) -> list[str]:
 
 
 def bring_encoders(step: Step) -> None:
-    """Write what a step takes as its encoders: modules and, where a page does not start at the
-    beginning, saved encoders."""
+    """Write what a step takes as its encoders: modules and, where a page does not train one
+    first, saved encoders."""
     for value in named_encoders(step):
         module, colon, function = value.partition(":")
         if colon and module != "hf":

@@ -1,4 +1,4 @@
-"""Encoders of which it is known by construction what they see, and footage to ask them about."""
+"""Encoders whose behavior is known by construction, and footage to evaluate them on."""
 
 from __future__ import annotations
 

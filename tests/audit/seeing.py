@@ -42,7 +42,7 @@ def _length(colors: Tensor) -> Tensor:
 
 def motion(clip: Tensor) -> Tensor:
     """How much a pixel differs from what it mostly is, more than compression makes it: blind to
-    what stands still."""
+    what does not move."""
     scene = clip.contiguous().median(dim=2, keepdim=True).values
     return (_length(clip - scene) - 0.15).clamp(min=0)
 

@@ -22,11 +22,11 @@ _RESULTS: dict[str, dict[str, Measured]] = {}
 
 @pytest.fixture
 def found(request: pytest.FixtureRequest, places: Footage) -> dict[str, Measured]:
-    """All about one control, asked once."""
+    """All about one control, computed once."""
     function = request.param
     if function.__name__ not in _RESULTS:
-        labelled = function in (controls.place, controls.flow, controls.hashed)
-        names = ("swap", "time", "reliance") if labelled else ("swap", "time")
+        labeled = function in (controls.place, controls.flow, controls.hashed)
+        names = ("swap", "time", "reliance") if labeled else ("swap", "time")
         _RESULTS[function.__name__] = run_control(function, places, names)
     return _RESULTS[function.__name__]
 

@@ -265,7 +265,7 @@ def measured(name: str, **scores: Score) -> Measured:
         ({"motion_share": score(0.6, 0.4, 0.7), "order": score(0.9, 0.8, 1)}, "Neither", 0.6),
         ({"motion_share": score(0.55, 0.4, 0.7), "order": score(0.5, 0.4, 0.6)}, "Neither", 0.5),
         ({"motion_share": score(0.9, 0.8, 1)}, "It watches the m", 0.9),
-        # The share alone tells the scene, whichever of the two is weaker.
+        # The share alone means the scene, whichever of the two is weaker.
         (
             {"motion_share": score(0.3, 0.24, 0.37), "order": score(0.2, 0.15, 0.26)},
             "It watches the s",
@@ -280,7 +280,7 @@ def measured(name: str, **scores: Score) -> Measured:
     ],
 )
 def test_the_verdict_is_the_weaker_share(swap: dict[str, Score], begins: str, value: float) -> None:
-    """And its heading has the colour of its words."""
+    """And its heading has the color of its words."""
     found = judge([measured("time", motion=score(0.3, 0.2, 0.4)), measured("swap", **swap)])
     assert found.sentence.startswith(begins)
     assert (found.value, found.measure) == (value, "swap")

@@ -263,9 +263,9 @@ def test_linked_class_folders_are_read_once(tmp_path: Path, clip: Path) -> None:
     assert [(v.label, Path(v.path).name) for v in catalog.videos] == [
         *(("Sit", "b.mp4"), ("Run", "a.mp4"))
     ]
-    told = {os.path.relpath(s.path, data): s.reason for s in catalog.skipped}
-    assert set(told) == {"Again", "Sit/round"}
-    assert all("already read" in reason for reason in told.values())
+    reasons = {os.path.relpath(s.path, data): s.reason for s in catalog.skipped}
+    assert set(reasons) == {"Again", "Sit/round"}
+    assert all("already read" in reason for reason in reasons.values())
 
 
 def test_a_csv_as_people_write_it(

@@ -74,7 +74,7 @@ def test_kinetics_without_times_in_the_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", ["zZ9-_xyz012_000120_000130", "Zz9__xyz012_000120_000130"])
-def test_identifiers_are_told_apart_to_the_letter(tmp_path: Path, other: str) -> None:
+def test_identifiers_are_compared_to_the_letter(tmp_path: Path, other: str) -> None:
     root = kinetics(tmp_path)
     (root / "yoga" / K_VIDEOS[1]).rename(root / "yoga" / f"{other}.mp4")
     assert names(list_videos(f"kinetics-train:{root}")) == [K_VIDEOS[0]]

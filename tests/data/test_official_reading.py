@@ -25,33 +25,33 @@ from unscene.data.listing import list_videos, open_catalog
 from unscene.errors import UnsceneError
 
 
-def test_every_folder_is_read_once_no_file_is_asked_for_and_frames_are_left_alone(
+def test_every_folder_is_read_once_no_file_is_opened_and_frames_are_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = kinetics(tmp_path, folders=[f"train/{label}" for label in K_FOLDERS])
     touch(root, ["rawframes_train/yoga/Zz9-_xyz012/img_00001.jpg", "val/yoga/x.mp4", ".git/a.mp4"])
     (root / "videos").symlink_to(root)  # a circle must end
     read: Counter[str] = Counter()
-    asked: list[str] = []
+    looked_up: list[str] = []
     scandir, stat = os.scandir, os.stat
 
     def counting(path: str) -> object:
         read[os.path.relpath(path, root)] += 1
         return scandir(path)
 
-    def asking(path: object, **options: bool) -> os.stat_result:
-        asked.append(str(path))
+    def recording(path: object, **options: bool) -> os.stat_result:
+        looked_up.append(str(path))
         return stat(path, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "scandir", counting)
-    monkeypatch.setattr(os, "stat", asking)
+    monkeypatch.setattr(os, "stat", recording)
     assert len(list_videos(f"kinetics-train:{root}")) == 2
     monkeypatch.undo()
     del read["."]  # is also searched for the list
     within = {name: count for name, count in read.items() if not name.startswith("videos")}
     assert within == dict.fromkeys(["train", *(f"train/{label}" for label in K_FOLDERS)], 1)
     assert len(read) < 20
-    assert not [path for path in asked if path.endswith(".mp4")]
+    assert not [path for path in looked_up if path.endswith(".mp4")]
 
 
 def test_a_link_to_a_folder_is_followed(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_bytes_are_refused() -> None:
 @pytest.mark.parametrize("name", BUILT)
 def test_gradient_reaches_every_weight(name: str) -> None:
     encoder = built(name).train()
-    # Twice the minimum, so that batch norm has more than two values to tell apart.
+    # Twice the minimum, so that batch norm has more than two values to normalize.
     _, h, w = encoder.minimum
     feature = encoder(random_clip(encoder, 8, 2 * h, 2 * w))
     direction = torch.randn(feature.shape, generator=torch.Generator().manual_seed(2))

@@ -28,11 +28,11 @@ def views(path: Path, luma: list[np.ndarray]) -> list[dict[str, Tensor]]:
 
 def likeness(one: Tensor, other: Tensor) -> float:
     """The correlation of the brightness of two pictures."""
-    grey = torch.stack([picture.mean(dim=1).flatten() for picture in (one, other)])
-    return float(torch.corrcoef(grey)[0, 1])
+    gray = torch.stack([picture.mean(dim=1).flatten() for picture in (one, other)])
+    return float(torch.corrcoef(gray)[0, 1])
 
 
-def test_colour_keeps_every_edge_in_its_place_and_crop_does_not(tmp_path: Path) -> None:
+def test_color_keeps_every_edge_in_its_place_and_crop_does_not(tmp_path: Path) -> None:
     """A checkerboard that is pushed to the right."""
     rows, columns = np.mgrid[:64, :64] // 4
     board = (70 + 60 * ((rows + columns) % 2)).astype(np.uint8)
@@ -42,10 +42,10 @@ def test_colour_keeps_every_edge_in_its_place_and_crop_does_not(tmp_path: Path) 
         assert (view["anchor"] - view["colour"]).abs().mean() > 0.01
 
 
-def test_crop_keeps_every_colour_and_colour_does_not(tmp_path: Path) -> None:
+def test_crop_keeps_every_color_and_color_does_not(tmp_path: Path) -> None:
     """A wall of one color, on which the light changes."""
     wall = [np.full((64, 64), 80 + 6 * t, np.uint8) for t in range(12)]
     for view in views(tmp_path / "a.mp4", wall):
-        anchor, colour, crop = (view[k].mean((0, 3, 4)) for k in ("anchor", "colour", "crop"))
+        anchor, color, crop = (view[k].mean((0, 3, 4)) for k in ("anchor", "colour", "crop"))
         torch.testing.assert_close(crop, anchor, atol=0.01, rtol=0)
-        assert (colour - anchor).abs().max() > 0.02
+        assert (color - anchor).abs().max() > 0.02

@@ -46,7 +46,7 @@ def test_a_class_never_seen_counts_as_missed() -> None:
 
 
 def test_what_is_chosen_comes_from_the_training_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test set of shuffled labels changes no choice; a training set that asks for it does."""
+    """A test set of shuffled labels changes no choice; a training set does."""
     labels = [f"c{i % 2}" for i in range(60)]
     values = noise(60)
     for i in range(60):

@@ -149,7 +149,7 @@ def test_a_batch_of_one_video_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("loss", ["nce", "l2"])
-def test_motion_alone_can_be_learnt_from_one_video(loss: str) -> None:
+def test_motion_alone_can_be_learned_from_one_video(loss: str) -> None:
     model = method(tasks="motion", motion_loss=loss)
     assert torch.isfinite(run(model, batch(model, (3, 3, 3, 3))).loss)
 

@@ -1,4 +1,4 @@
-"""Losses against loops, the queue's order, the momentum twin's formula."""
+"""Losses against loops, the queue's order, the formula of the momentum encoder."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_info_nce_is_equation_7(with_negative: bool, tau: float) -> None:
         torch.testing.assert_close(n.grad, sn.grad)
 
 
-def test_info_nce_leaves_out_what_is_hidden() -> None:
+def test_info_nce_leaves_out_what_is_masked() -> None:
     a, p, q, n = (unit(4, 5, seed=s) for s in (1, 2, 3, 4))
     hidden = torch.eye(4, dtype=torch.bool)
     loss = info_nce(a, p, q, temperature=0.1, negative=n, mask=hidden)
@@ -145,35 +145,38 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
 
 
-def test_twin_moves_by_the_formula_and_has_no_gradient() -> None:
+def test_momentum_encoder_moves_by_the_formula_and_has_no_gradient() -> None:
     original = network()
-    twin = MomentumEncoder(original)
-    before = copy.deepcopy(twin.network)
+    momentum_encoder = MomentumEncoder(original)
+    before = copy.deepcopy(momentum_encoder.network)
     with torch.no_grad():
         for parameter in original.parameters():
             parameter.add_(torch.randn_like(parameter))
-    twin.follow(original, 0.9)
+    momentum_encoder.follow(original, 0.9)
     for new, old, theirs in zip(
-        twin.network.parameters(), before.parameters(), original.parameters(), strict=True
+        momentum_encoder.network.parameters(),
+        before.parameters(),
+        original.parameters(),
+        strict=True,
     ):
         torch.testing.assert_close(new, 0.9 * old + 0.1 * theirs)
         assert not new.requires_grad
         assert new.data_ptr() != theirs.data_ptr()
     inputs = torch.randn(5, 3, requires_grad=True)
-    assert not twin(inputs).requires_grad
+    assert not momentum_encoder(inputs).requires_grad
 
 
 @pytest.mark.parametrize("momentum", [0.0, 1.0])
-def test_twin_at_the_ends_of_momentum(momentum: float) -> None:
+def test_momentum_encoder_at_the_ends_of_momentum(momentum: float) -> None:
     original = network()
-    twin = MomentumEncoder(original)
-    first = [p.clone() for p in twin.network.parameters()]
+    momentum_encoder = MomentumEncoder(original)
+    first = [p.clone() for p in momentum_encoder.network.parameters()]
     with torch.no_grad():
         for parameter in original.parameters():
             parameter.add_(1)
-    twin.follow(original, momentum)
+    momentum_encoder.follow(original, momentum)
     want = list(original.parameters()) if momentum == 0 else first
-    for new, expected in zip(twin.network.parameters(), want, strict=True):
+    for new, expected in zip(momentum_encoder.network.parameters(), want, strict=True):
         torch.testing.assert_close(new, expected)
 
 

@@ -86,7 +86,7 @@ def test_what_is_logged_is_of_the_deepest_stage_that_learns(
     contrast = HDC._contrast
 
     def watching(self: HDC, *sides: Tensor) -> tuple[Tensor, Tensor]:
-        found.append(torch.tensor(float(len(found))))  # told apart
+        found.append(torch.tensor(float(len(found))))  # distinct
         return contrast(self, *sides)[0], found[-1]
 
     monkeypatch.setattr(HDC, "_contrast", watching)

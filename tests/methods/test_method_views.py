@@ -68,13 +68,13 @@ def test_the_negative_is_made_of_the_shifted_clip() -> None:
     assert got["negative"].mean() > got["positive"].mean() + 1
 
 
-def test_codec_vectors_are_asked_for_only_by_flow_scaling() -> None:
+def test_codec_vectors_are_read_only_for_flow_scaling() -> None:
     assert method("dsm", flow="codec").sampler().motion == ("shifted",)
     assert method("dsm", flow="auto").sampler().motion == ("shifted",)
     assert method("dsm", flow="dis").sampler().motion == ()
     assert method("dsm", flow="auto").vectors().keys() == {"shifted"}
     assert method("unscene", flow="auto", motion_from="vectors+residual").vectors().keys() == {
-        "shifted"  # not the motion that is to be foretold
+        "shifted"  # not the motion that is to be predicted
     }
     assert method("dsm", flow="codec").vectors() == {}
     assert method("dsm", flow="codec", shift=False).sampler().motion == ("clip",)
@@ -207,7 +207,7 @@ def test_more_stages_than_the_encoder_has_are_refused() -> None:
             method(name, stages=3)
 
 
-def test_a_queue_left_open_is_told_when_it_is_used() -> None:
+def test_a_queue_of_open_length_is_an_error_when_it_is_used() -> None:
     model = method("moco", queue=0)
     model(batch(clip=clips(1)), torch.Generator())
     with pytest.raises(UnsceneError, match=r"Settings\.fit"):

@@ -1,8 +1,8 @@
 """A training step on a device that is not the CPU: no tensor of the CPU meets one of the device.
 
 The device is torch's "meta": it works out shapes and holds no numbers, and as a GPU does, it
-refuses to compute with what lies on the CPU. What a step asks its device for, and would wait for on
-a GPU, is answered here (`ANSWERS`); a question that is not expected fails, as "meta" cannot answer.
+refuses to compute with what lies on the CPU. Values that a step reads back from its device,
+which makes it wait on a GPU, are supplied here (`ANSWERS`); any other read fails, as on "meta".
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def frame_sizes(tensor: Tensor) -> Tensor:
 ANSWERS: dict[Callable[..., Any], Callable[[Tensor], Any]] = {
     Tensor.cpu: frame_sizes,
     # (B, B) says which videos of a batch are the same one: not all of them are. Else, yes.
-    Tensor.all: lambda asked: torch.tensor(asked.shape != (B, B)),
+    Tensor.all: lambda same: torch.tensor(same.shape != (B, B)),
     Tensor.__int__: lambda strides: 1,
     Tensor.__float__: lambda shrinkage: 1.0,
     torch.nonzero: lambda blurred: torch.nonzero(torch.ones(blurred.shape)),
@@ -47,7 +47,7 @@ ANSWERS: dict[Callable[..., Any], Callable[[Tensor], Any]] = {
 
 
 class Answering(TorchFunctionMode):
-    """Where the device is asked for a number."""
+    """Supplies the values that a step reads back from the device."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -59,7 +59,7 @@ class Answering(TorchFunctionMode):
 
 
 def batch(before: int) -> Batch:
-    """Every window that any method asks for, those of motion with frames before their F."""
+    """Every window that any method reads, those of motion with frames before their F."""
     clips = {name: noise(0, B, T, SIDE) for name in ("clip", "shifted", "second", "key")}
     for name in ("motion", "other0", "other1", "other2"):
         window = noise(0, B, before + F, SIDE)

@@ -37,7 +37,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 
 
 class Watched:
-    """Settings that note what is asked of them."""
+    """Settings that record which of them are read."""
 
     def __init__(self, settings: CommonSettings) -> None:
         self.settings, self.read = settings, set[str]()

@@ -107,7 +107,7 @@ def test_a_clip_keeps_its_scene_where_it_must(moving: ScenesReport) -> None:
     assert not torch.equal(swap_background(anchor, torch.arange(4), every), anchor)
 
 
-def test_videos_that_cannot_be_foretold_are_refused(moving: ScenesReport) -> None:
+def test_videos_whose_motion_cannot_be_predicted_are_refused(moving: ScenesReport) -> None:
     video = open_catalog(str(moving.train)).videos[0]
     assert video.info is not None
     vp9 = replace(video, info=replace(video.info, codec="vp9", vectors=False))
@@ -134,7 +134,7 @@ def test_what_it_cannot_be_without() -> None:
         method(other_scene=1.5)
 
 
-def test_what_is_foretold_may_be_computed_flow(moving: ScenesReport) -> None:
+def test_the_predicted_motion_may_be_computed_flow(moving: ScenesReport) -> None:
     """Where something moves, it says what the codec's vectors say."""
     shown = []
     for source in ("vectors", "flow"):

@@ -27,23 +27,26 @@ from unscene.views.background_swap import swap_background
     ("name", "others"), [("moco", ["positive"]), ("dsm", ["positive", "negative"])]
 )
 def test_moco_and_dsm_while_training(name: str, others: list[str]) -> None:
-    """Equation 7: the keys of one pass through the twin, the negative among the candidates."""
+    """Equation 7: all keys in one pass of the momentum encoder, the negative among them."""
     model = method(name, temperature=0.3, batch_negatives=False).train()
     assert isinstance(model, MoCo)
     data = batch()
     shown = views(model, data)
-    embedder, twin = copy.deepcopy(model.embedder), copy.deepcopy(model.momentum_encoder)
+    embedder, momentum_encoder = (
+        copy.deepcopy(model.embedder),
+        copy.deepcopy(model.momentum_encoder),
+    )
     queue = model.queue.features.clone()
     found = model.loss(data, shown).loss
     anchor = embedder(shown["anchor"])
-    keys = twin(torch.cat([shown[other] for other in others])).chunk(len(others))
+    keys = momentum_encoder(torch.cat([shown[other] for other in others])).chunk(len(others))
     near = [(anchor * key).sum(dim=1, keepdim=True) for key in keys]
     logits = torch.cat([*near, anchor @ queue.T], dim=1) / 0.3
     torch.testing.assert_close(found, F.cross_entropy(logits, torch.zeros(B, dtype=torch.long)))
 
 
-def test_the_twin_follows_by_its_momentum() -> None:
-    """Parameters only: what batch norm has seen stays the twin's own."""
+def test_the_momentum_encoder_follows_by_its_momentum() -> None:
+    """Parameters only: what batch norm has seen stays its own."""
     model = method("moco", key_momentum=0.9).train()
     assert isinstance(model, MoCo)
     data = batch()
@@ -71,16 +74,18 @@ def test_a_queue_begins_with_features_of_length_one() -> None:
     torch.testing.assert_close(Queue(5, 3).features.norm(dim=1), torch.ones(5))
 
 
-def test_a_twin_without_momentum_is_its_original() -> None:
+def test_a_momentum_encoder_without_momentum_equals_its_original() -> None:
     original = nn.Linear(3, 2)
-    twin = MomentumEncoder(nn.Linear(3, 2))
-    twin.follow(original, 0.0)
-    torch.testing.assert_close(twin(torch.ones(1, 3)), original(torch.ones(1, 3)).detach())
+    momentum_encoder = MomentumEncoder(nn.Linear(3, 2))
+    momentum_encoder.follow(original, 0.0)
+    torch.testing.assert_close(
+        momentum_encoder(torch.ones(1, 3)), original(torch.ones(1, 3)).detach()
+    )
 
 
 @pytest.mark.parametrize("name", ["dsm-triplet", "hdc", "unscene"])
 def test_all_views_pass_together(name: str) -> None:
-    """Apart, batch norm would take away what tells one kind of view from another."""
+    """Apart, batch norm would take away the difference between kinds of views."""
     weights = {} if name == "dsm-triplet" else {"stage_weights": (0.5, 1.0)}
     model = method(name, **weights).train()
     passes: list[int] = []
@@ -125,12 +130,12 @@ def unscene(**changes: Any) -> Unscene:
     model = method("unscene", stages=2, stage_weights=(0.5, 3.0, 1.0), **changes).eval()
     assert isinstance(model, Unscene)
     torch.manual_seed(1)
-    nn.init.normal_(model.embedder.motion.values.weight)  # nothing is foretold at first
+    nn.init.normal_(model.embedder.motion.values.weight)  # nothing is predicted at first
     return model
 
 
 def test_what_unscene_adds_up() -> None:
-    """Triplets of the last two stages, weighed 3 to 1, and a share of what is not foretold."""
+    """Triplets of the last two stages, weighted 3 to 1, and the error of the predicted motion."""
     model = unscene(prediction_weight=0.3, margin=0.2)
     data = batch()
     shown = views(model, data)
@@ -163,13 +168,13 @@ def test_unscene_foretells_from_the_anchor() -> None:
 
 
 def test_dsm_draws_as_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[str, Any] = {}
+    passed: dict[str, Any] = {}
 
     def recorded(name: str) -> Any:
         drawn = getattr(dsm_file, name)
 
         def draw(*values: Any, **named: Any) -> Tensor:
-            asked[name] = named
+            passed[name] = named
             result: Tensor = drawn(*values, **named)
             return result
 
@@ -178,8 +183,8 @@ def test_dsm_draws_as_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("draw_phi", "draw_offsets"):
         monkeypatch.setattr(dsm_file, name, recorded(name))
     views(method("dsm", flow_max=3.0, warp_reach=0.1, warp_points=4), batch())
-    assert asked["draw_phi"] == {"maximum": 3.0}
-    assert asked["draw_offsets"] == {"points": 4, "reach": 0.1}
+    assert passed["draw_phi"] == {"maximum": 3.0}
+    assert passed["draw_offsets"] == {"points": 4, "reach": 0.1}
 
 
 def test_half_of_the_positives_get_another_scene(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +248,7 @@ def test_what_is_projected_begins_small() -> None:
 
 
 def test_positions_are_known_to_queries_and_keys_only() -> None:
-    """Without them the decoder cannot know where what it sees stands; they are never a value."""
+    """Without them the decoder cannot know the position of a value; they are never a value."""
     made = predictor().eval()
     maps = torch.randn(2, 6, 2, 2, 2)
     turned = maps.flatten(2)[:, :, torch.randperm(8)].view_as(maps)

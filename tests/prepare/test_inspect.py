@@ -59,7 +59,7 @@ def test_the_light_is_measured(
     assert found.dark == dark
 
 
-def test_the_light_of_other_pictures_is_not_told(tmp_path: Path) -> None:
+def test_the_light_of_other_pictures_is_not_measured(tmp_path: Path) -> None:
     path = media.write(tmp_path / "a.mkv", media.drift(3), pix_fmt="yuv420p10le")
     assert (inspect(path).light, inspect(path).dark) == (None, False)
     assert (inspect(tmp_path / "none.mp4").light) is None

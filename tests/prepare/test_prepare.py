@@ -346,7 +346,7 @@ def test_the_command_tells_what_it_found_and_did(
     assert "nothing to do (4 already done)" in said
 
 
-def test_dark_files_are_told_and_can_be_brightened(
+def test_dark_files_are_reported_and_can_be_brightened(
     tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     night = tmp_path / "night"

@@ -61,7 +61,7 @@ def test_two_processes_do_the_same(data: Path, out: Path, tmp_path: Path) -> Non
 
 
 def decoded(path: Path) -> tuple[list[int | None], np.ndarray]:
-    """Presentation times and grey pictures."""
+    """Presentation times and gray pictures."""
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
     pictures = [frame.to_ndarray(format="gray").astype(np.float32) for frame in frames]

@@ -47,10 +47,10 @@ def test_seeds_are_one_line_wherever_their_footage_and_their_files_lie() -> None
     assert counted(rows) == {"": 3}
 
 
-def test_settings_and_steps_are_told_apart_by_what_differs() -> None:
+def test_settings_and_steps_are_distinguished_by_what_differs() -> None:
     short, long = {"warp": True, "lr": 0.1}, {"warp": False, "lr": 0.1}
     rows = [row(0, steps=100, config=short), row(1, steps=900, config=long)]
-    assert counted(rows) == {"steps 100": 1, "steps 900": 1}  # the warp tells no more
+    assert counted(rows) == {"steps 100": 1, "steps 900": 1}  # the warp adds nothing
     rows += [row(2, steps=900, config=short)]
     assert counted(rows) == {
         "steps 100, warp true": 1,
@@ -59,7 +59,7 @@ def test_settings_and_steps_are_told_apart_by_what_differs() -> None:
     }
 
 
-def test_labels_of_fine_tunings_and_their_encoders_are_told_apart() -> None:
+def test_labels_of_fine_tunings_and_their_encoders_are_distinguished() -> None:
     rows = [
         row(seed, config={"labels": labels, "pretrained": {"lr": lr}, "out": f"{labels}-{lr}"})
         for seed in range(2)
@@ -97,7 +97,7 @@ def test_seeds_of_what_was_trained_further_are_seeds() -> None:
     }
 
 
-def test_options_are_told_apart_from_none() -> None:
+def test_options_are_distinguished_from_none() -> None:
     rows = [row(0, config={"encoder_options": o}) for o in ({}, {"width": 16})]
     assert list(group_seeds(rows)) == ["encoder_options none", "encoder_options width 16"]
 
@@ -188,7 +188,7 @@ def test_shares_stay_shares() -> None:
 @pytest.mark.parametrize("spread", [0.0, 0.1])
 @pytest.mark.parametrize("shared", [True, False])
 def test_nineteen_of_twenty_intervals_hold_the_truth(shared: bool, spread: float) -> None:
-    """Three seeds asked about 96 videos; without a spread, and with shared videos, they agree
+    """Three seeds evaluated on 96 videos; without a spread, and with shared videos, they agree
     about every one."""
     rng, held, repeats = np.random.default_rng(0), 0, 200
     for _ in range(repeats):

@@ -68,7 +68,7 @@ def test_a_table_for_each_setting_and_its_title_tells_them_apart(tmp_path: Path)
         shown(rows, tmp_path, ("top1",))
 
 
-def test_encoders_are_told_apart_where_there_are_several(tmp_path: Path) -> None:
+def test_encoders_are_distinguished_where_there_are_several(tmp_path: Path) -> None:
     (table,) = shown([row("dsm", 0.4), row("dsm", 0.2, encoder="c3d")], tmp_path)
     assert list(table.lines) == ["dsm, r3d18", "dsm, c3d"]
 

@@ -1,4 +1,4 @@
-"""Moving scenes as they are drawn: the motion is as labelled, and nothing else moves."""
+"""Moving scenes as they are drawn: the motion is as labeled, and nothing else moves."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ def test_pixels_change_where_the_object_is_and_nowhere_else(index: int) -> None:
 
 
 def ring(frames: np.ndarray, truth, labels) -> np.ndarray:
-    """Brightness round the object's centre in the object's own coordinates: (T, samples)."""
+    """Brightness round the object's center in the object's own coordinates: (T, samples)."""
     turns = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     out = []
-    for frame, centre, angle, scale in zip(
+    for frame, center, angle, scale in zip(
         frames, truth.center, truth.angle, truth.scale, strict=True
     ):
         r = 0.3 * scale * labels["size"]
-        xy = centre + r * np.stack([np.cos(turns + angle), np.sin(turns + angle)], -1)
+        xy = center + r * np.stack([np.cos(turns + angle), np.sin(turns + angle)], -1)
         i = np.floor(xy).astype(int) % frame.shape[0]
         out.append(luma(frame[i[:, 1], i[:, 0]] / 255.0))
     return np.array(out)
@@ -111,12 +111,12 @@ def test_the_drawn_object_turns_and_grows_as_the_truth_says() -> None:
 
 def test_scenes_differ_more_between_than_within() -> None:
     spec = MovingScenes(frames=2, correlation=0)
-    colours: dict[int, list[np.ndarray]] = {}
+    colors: dict[int, list[np.ndarray]] = {}
     for i in range(120):
         frames, labels = render_video(spec, "seen", i)
-        colours.setdefault(labels["scene"], []).append(frames[0].reshape(-1, 3).mean(0))
-    means = np.array([np.mean(c, 0) for c in colours.values()])
-    within = np.mean([np.std(c, 0).mean() for c in colours.values()])
+        colors.setdefault(labels["scene"], []).append(frames[0].reshape(-1, 3).mean(0))
+    means = np.array([np.mean(c, 0) for c in colors.values()])
+    within = np.mean([np.std(c, 0).mean() for c in colors.values()])
     assert means.std(0).mean() > 2 * within
 
 
@@ -167,7 +167,7 @@ def test_with_a_place_of_its_own_no_two_videos_of_a_scene_look_alike() -> None:
     shared = MovingScenes(frames=2, scenes=1, fixed_camera=True, motions=("left",))
 
     def apart(spec: MovingScenes) -> float:
-        """Median distance of neighbouring videos, in levels: the object covers less than half."""
+        """Median distance of neighboring videos, in levels: the object covers less than half."""
         frames = [render_video(spec, "train", i)[0][0].astype(int) for i in range(8)]
         return float(np.median([np.median(np.abs(a - b)) for a, b in pairwise(frames)]))
 

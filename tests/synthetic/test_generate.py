@@ -1,4 +1,4 @@
-"""Moving scenes: the labels are true, balanced and as correlated as asked, the files are files."""
+"""Moving scenes: labels are true, balanced and correlated as requested, and files are complete."""
 
 from __future__ import annotations
 

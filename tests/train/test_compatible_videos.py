@@ -1,4 +1,4 @@
-"""What is told of the videos before a training."""
+"""What is reported about the videos before a training."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_videos_that_are_shorter_than_a_clip(catalog: Catalog, method: Make) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "told"),
+    ("name", "given", "reported"),
     [
         ("cmd", {}, True),
         ("cmd", {"motion_from": "flow"}, False),
@@ -79,7 +79,7 @@ def test_videos_that_are_shorter_than_a_clip(catalog: Catalog, method: Make) -> 
     ],
 )
 def test_vectors_that_are_no_measure_of_motion(
-    catalog: Catalog, method: Make, name: str, given: dict[str, Any], told: bool
+    catalog: Catalog, method: Make, name: str, given: dict[str, Any], reported: bool
 ) -> None:
     learner = method(2, 1, name, **given)
     assert describe_pitfalls(catalog, learner, together=8) == []
@@ -89,20 +89,20 @@ def test_vectors_that_are_no_measure_of_motion(
     crossed = replace(catalog.videos[3], info=replace(info, exact=False))
     some = replace(catalog, videos=(*catalog.videos[:3], crossed, *catalog.videos[4:]))
     said = describe_pitfalls(some, learner, together=8)
-    assert len(said) == told
-    if told:
+    assert len(said) == reported
+    if reported:
         assert "the motion vectors of 1 of 8 videos may not point to the previous frame" in said[0]
         assert crossed.path in said[0]
         assert "`unscene prepare`" in said[0]
 
 
-def test_they_are_told_before_the_training(
+def test_they_are_reported_before_the_training(
     tiny: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pretrain(tiny(tmp_path, max_steps=1, batch_size=9, stride=4), report=silent)
-    told = capsys.readouterr().err
-    assert "a batch of 9 clips shows some of the 8 videos" in told
-    assert "8 of 8 videos are shorter than the 13 frames" in told
+    printed = capsys.readouterr().err
+    assert "a batch of 9 clips shows some of the 8 videos" in printed
+    assert "8 of 8 videos are shorter than the 13 frames" in printed
 
 
 def test_and_under_the_views(
@@ -110,6 +110,6 @@ def test_and_under_the_views(
 ) -> None:
     window = {"size": 32, "frames": 4, "stride": 4}
     preview(str(moving.train), tmp_path / "v.png", method="moco", overrides=window, videos=1)
-    told = capsys.readouterr().err
-    assert "8 of 8 videos are shorter than the 13 frames" in told
-    assert "batch" not in told
+    printed = capsys.readouterr().err
+    assert "8 of 8 videos are shorter than the 13 frames" in printed
+    assert "batch" not in printed

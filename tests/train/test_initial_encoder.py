@@ -47,9 +47,9 @@ def test_it_begins_with_the_weights(tiny: Make, tmp_path: Path, first: Path) -> 
     assert len(weights) > 5
     for name in weights:
         torch.testing.assert_close(after[name], before[name], atol=1e-6, rtol=0)
-    twin = checkpoint(tmp_path / "run")["state_dict"]
-    name = next(n for n in twin if "momentum_encoder.network" in n and n.endswith(weights[0]))
-    torch.testing.assert_close(twin[name].contiguous(), before[weights[0]], atol=1e-6, rtol=0)
+    state = checkpoint(tmp_path / "run")["state_dict"]
+    name = next(n for n in state if "momentum_encoder.network" in n and n.endswith(weights[0]))
+    torch.testing.assert_close(state[name].contiguous(), before[weights[0]], atol=1e-6, rtol=0)
 
 
 def test_the_history_is_kept(tiny: Make, tmp_path: Path, first: Path) -> None:

@@ -47,11 +47,11 @@ def test_scores_are_logged_and_training_is_the_same(
     assert rows
     for row in rows:
         assert all(0 <= float(row[name]) <= 1 for name in names)
-    told = json.loads((watched.out / "summary.json").read_text())["monitor"]
-    assert set(told) == names | {"seconds"}
-    assert told[min(names)] == pytest.approx(float(rows[-1][min(names)]))
-    assert told["seconds"] > 0
-    assert f"{min(names)} {told[min(names)]:.2f}" in watched.account
+    summary = json.loads((watched.out / "summary.json").read_text())["monitor"]
+    assert set(summary) == names | {"seconds"}
+    assert summary[min(names)] == pytest.approx(float(rows[-1][min(names)]))
+    assert summary["seconds"] > 0
+    assert f"{min(names)} {summary[min(names)]:.2f}" in watched.account
     assert "monitor" not in plain.account
     encoders = [(run.out / "encoder.safetensors").read_bytes() for run in (plain, watched)]
     assert encoders[0] == encoders[1]
@@ -97,10 +97,10 @@ def test_it_keeps_to_its_share(tmp_path: Path, tiny: Tiny, monkeypatch: pytest.M
     """A clock that only the steps (1 s each) and the measuring (0.5 s a video) move."""
     clock = [0.0]
     monkeypatch.setattr(file.time, "perf_counter", lambda: clock[0])
-    asked: list[tuple[float, int]] = []
+    measured: list[tuple[float, int]] = []
 
     def measure(encoder: VideoEncoder, videos: int, device: torch.device) -> dict[str, float]:
-        asked.append((clock[0], videos))
+        measured.append((clock[0], videos))
         clock[0] += 0.5 * videos
         return {"score": float(videos)}
 
@@ -115,19 +115,19 @@ def test_it_keeps_to_its_share(tmp_path: Path, tiny: Tiny, monkeypatch: pytest.M
         clock[0] += 1.0
         watch.on_train_batch_end(machine, module, None, None, 0)
         assert watch.spent <= 0.05 * clock[0]
-        assert not asked or asked[0][0] == 20.0  # when the share is as long as a step
-        assert watch.latest == ({"score": 10.0} if len(asked) > 1 else {})  # nor is it a score
-    assert [videos for _, videos in asked[:2]] == [2, 10]
+        assert not measured or measured[0][0] == 20.0  # when the share is as long as a step
+        assert watch.latest == ({"score": 10.0} if len(measured) > 1 else {})  # nor is it a score
+    assert [videos for _, videos in measured[:2]] == [2, 10]
     assert watch.spent > 0.04 * clock[0]
 
 
 def test_a_pilot_that_stands_still_does_not_end_it(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked: list[int] = []
+    measured: list[int] = []
 
     def measure(encoder: VideoEncoder, videos: int, device: torch.device) -> dict[str, float]:
-        asked.append(videos)
+        measured.append(videos)
         if videos < 4:
             raise UnsceneError("nothing moves")
         return {"score": 0.25}
@@ -135,7 +135,7 @@ def test_a_pilot_that_stands_still_does_not_end_it(
     monkeypatch.setattr(pretrain_file, "Monitor", Eager)
     config = tiny(tmp_path, max_steps=6)
     assert "score 0.25" in pretrain(config, report=silent, monitor=lambda *_: measure).account
-    assert asked[:3] == [2, 4, 4]
+    assert measured[:3] == [2, 4, 4]
     assert "no monitoring" not in capsys.readouterr().out
 
 

@@ -1,4 +1,4 @@
-"""That what is set reaches the optimiser, and that every step draws anew."""
+"""That what is set reaches the optimizer, and that every step draws anew."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Make = Callable[..., Any]
         ),
     ],
 )
-def test_settings_reach_the_optimiser(
+def test_settings_reach_the_optimizer(
     given: dict[str, Any], kind: type[torch.optim.Optimizer], wanted: dict[str, Any]
 ) -> None:
     settings = resolve("moco", "paper", given | {"nesterov": True})

@@ -106,7 +106,7 @@ def test_a_cut_file_gives_what_is_left_of_it(tmp_path: Path, read: Read, suffix:
                 continue
             readable += 1
             assert len(clip) == 4
-        if share >= 0.7:  # the beginning is unharmed
+        if share >= 0.7:  # the start is unharmed
             np.testing.assert_array_equal(read(path).y[0].numpy(), plain.y[0])
             assert probe(path).width == 96
     assert readable >= 9
@@ -185,7 +185,7 @@ def test_pictures_whose_key_frame_is_missing_are_damage(
             packet.dts = packet.dts if packet.dts is None else packet.dts - packet.duration * 5
             packet.stream = copy
             out.mux(packet)
-    clip = read(path)  # FFmpeg would draw them over grey
+    clip = read(path)  # FFmpeg would draw them over gray
     assert_frames(clip, media.decode(whole), [20])
     found = inspect(path)
     assert (found.damaged, found.verdict) == (15, "needs transcoding")

@@ -89,12 +89,12 @@ def test_mpeg_4_is_not_shown_without_its_key_frame(
 ) -> None:
     path = media.write(tmp_path / name, media.drift(120, (64, 96)), "mpeg4", options={"g": "50"})
     plain = media.decode(path)
-    for first in (0, 20, 45, 60, 97, 110):  # its decoder draws over grey, and says nothing
+    for first in (0, 20, 45, 60, 97, 110):  # its decoder draws over gray, and says nothing
         assert_frames(read(path, first / 25, (0, 3)), plain, (first, first + 3))
 
 
 @pytest.mark.parametrize("offsets", [range(0, 16, 4), range(0, 200, 7), (12,), (100, 101)])
-def test_past_the_end_a_window_goes_on_at_the_beginning(
+def test_past_the_end_a_window_continues_at_the_start(
     short: Path, read: Read, assert_frames: Callable[..., None], offsets: range
 ) -> None:
     plain = media.decode(short)
@@ -103,7 +103,7 @@ def test_past_the_end_a_window_goes_on_at_the_beginning(
         assert_frames(clip, plain, [(first + offset) % N for offset in offsets])
 
 
-def test_a_window_beyond_the_end_is_the_one_at_the_beginning(
+def test_a_window_beyond_the_end_is_the_one_at_the_start(
     short: Path, assert_frames: Callable[..., None]
 ) -> None:
     plain = media.decode(short)
@@ -161,7 +161,7 @@ def test_the_key_frame_is_the_last_one_at_or_before_the_window(
 
 
 @pytest.mark.parametrize(("wanted", "key"), [(0, 0), (7, 0), (8, 10), (13, 10), (18, 20)])
-def test_the_key_frame_may_be_asked_for_at_another_offset(
+def test_the_key_frame_may_be_read_at_another_offset(
     short: Path, assert_frames: Callable[..., None], wanted: int, key: int
 ) -> None:
     plain = media.decode(short)

@@ -123,9 +123,9 @@ def test_range_and_matrix_flags_are_reported_and_luma_is_untouched(
 @pytest.mark.parametrize("pix_fmt", ["bgr0", "rgb24"])
 def test_rgb_becomes_limited_bt601(tmp_path: Path, read: Read, pix_fmt: str) -> None:
     codec, suffix = ("ffv1", "mkv") if pix_fmt == "bgr0" else ("png", "mov")
-    colours = {"red": (255, 0, 0), "white": (255, 255, 255), "black": (0, 0, 0)}
+    colors = {"red": (255, 0, 0), "white": (255, 255, 255), "black": (0, 0, 0)}
     wanted = {"red": (81, 90, 240), "white": (235, 128, 128), "black": (16, 128, 128)}
-    for name, rgb in colours.items():
+    for name, rgb in colors.items():
         path = tmp_path / f"{name}.{suffix}"
         with av.open(str(path), "w") as out:
             stream = out.add_stream(codec, rate=25)
@@ -154,7 +154,7 @@ def test_greyscale_has_neutral_chroma(
 ) -> None:
     options = {"x265-params": "log-level=none"} if codec == "libx265" else {}
     path = media.write(
-        tmp_path / "grey.mkv", media.drift(2), codec, pix_fmt=pix_fmt, options=options
+        tmp_path / "gray.mkv", media.drift(2), codec, pix_fmt=pix_fmt, options=options
     )
     clip = read(path)
     assert (clip.u == 128).all()
@@ -196,7 +196,7 @@ def test_a_display_matrix_turns_pictures_upright(tmp_path: Path, read: Read, deg
 def test_grey_of_a_codec_that_says_its_range_is_believed(
     tmp_path: Path, read: Read, pix_fmt: str, tag: int | None, short_side: int | None
 ) -> None:
-    path = tmp_path / "grey.mkv"
+    path = tmp_path / "gray.mkv"
     level = 60 * (4 if pix_fmt == "gray10le" else 1)
     with av.open(str(path), "w") as out:
         stream = out.add_stream("ffv1", rate=25)

@@ -1,4 +1,4 @@
-"""What a picture's numbers mean and which way it is up: one answer, whoever asks."""
+"""What a picture's numbers mean and which way it is up: the same answer in every place."""
 
 from __future__ import annotations
 
@@ -128,8 +128,10 @@ def test_reader_transcoder_and_check_see_the_same_light(
     for side in (0, 32):
         transcode(path, out, TranscodeSettings(side, quality=1))
         assert light(read(out)) == pytest.approx(seen, abs=0.005)
-    told = inspect(path).light
-    assert told is None if pix_fmt in ("gray10le", "ya8") else told == pytest.approx(seen, abs=5e-3)
+    light = inspect(path).light
+    assert (
+        light is None if pix_fmt in ("gray10le", "ya8") else light == pytest.approx(seen, abs=5e-3)
+    )
 
 
 def test_the_matrix_of_streams_that_name_none_goes_by_height() -> None:

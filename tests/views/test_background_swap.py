@@ -58,12 +58,12 @@ def pan(step: float, noise: float = 0.0, frames: int = 8) -> Tensor:
 
 def test_objects_are_carried_and_their_scenes_are_not() -> None:
     view, scene = scenes(), segment_motion(scenes().roll(1, 0), std=PLAIN).scene
-    parted = segment_motion(view, std=PLAIN)
-    result = paste_motion(view, parted.mask, scene)
+    segmentation = segment_motion(view, std=PLAIN)
+    result = paste_motion(view, segmentation.mask, scene)
     carried, spared = [], []
     for i in range(len(view)):
         taken = cover(i)
-        mask = parted.mask[i, 0]
+        mask = segmentation.mask[i, 0]
         carried.append(float(mask[taken > 0.9].mean()))
         # 6 px from any trace of the object
         near = torch.nn.functional.max_pool2d(taken[:, None], 13, stride=1, padding=6)[:, 0]
@@ -72,55 +72,57 @@ def test_objects_are_carried_and_their_scenes_are_not() -> None:
         object_ = (taken > 0.9) & (mask > 0.99)
         assert object_.sum() > 50
         torch.testing.assert_close(result[i][:, object_], view[i][:, object_], rtol=0, atol=0.01)
-        elsewhere = mask == 0
+        outside = mask == 0
         foreign = scene[i].expand_as(view[i])
-        assert torch.equal(result[i][:, elsewhere], foreign[:, elsewhere])
+        assert torch.equal(result[i][:, outside], foreign[:, outside])
     assert np.mean(carried) > 0.98
     assert min(carried) > 0.85  # small things that grow or shrink on the spot are the hardest
     assert np.mean(spared) > 0.97
-    assert bool(parted.fixed.all())
-    assert (parted.share < 0.35).all()
-    assert (parted.share > 0.01).all()
+    assert bool(segmentation.fixed.all())
+    assert (segmentation.share < 0.35).all()
+    assert (segmentation.share > 0.01).all()
 
 
 def test_over_itself_a_clip_is_itself() -> None:
     view = scenes(count=4)
-    parted = segment_motion(view, std=PLAIN)
-    assert torch.equal(paste_motion(view, parted.mask, view), view)
+    segmentation = segment_motion(view, std=PLAIN)
+    assert torch.equal(paste_motion(view, segmentation.mask, view), view)
     # Over its own still scene it lacks no more than what passes for noise.
-    own = paste_motion(view, parted.mask, parted.scene)
+    own = paste_motion(view, segmentation.mask, segmentation.scene)
     assert (own - view).norm(dim=1).mean() < 0.01
-    ones, zeros = torch.ones_like(parted.mask), torch.zeros_like(parted.mask)
-    assert torch.equal(paste_motion(view, ones, parted.scene), view)
-    assert torch.equal(paste_motion(view, zeros, parted.scene), parted.scene.expand_as(view))
+    ones, zeros = torch.ones_like(segmentation.mask), torch.zeros_like(segmentation.mask)
+    assert torch.equal(paste_motion(view, ones, segmentation.scene), view)
+    assert torch.equal(
+        paste_motion(view, zeros, segmentation.scene), segmentation.scene.expand_as(view)
+    )
 
 
 def test_a_still_clip_has_nothing_to_give() -> None:
     view = pan(0)
-    parted = segment_motion(view, std=PLAIN)
-    assert parted.mask.shape == (1, 1, 8, 112, 112)
-    assert parted.mask.abs().max() == 0
-    assert parted.share.tolist() == [0]
-    assert parted.fixed.tolist() == [True]
-    assert torch.equal(parted.scene, view[:, :, :1])
+    segmentation = segment_motion(view, std=PLAIN)
+    assert segmentation.mask.shape == (1, 1, 8, 112, 112)
+    assert segmentation.mask.abs().max() == 0
+    assert segmentation.share.tolist() == [0]
+    assert segmentation.fixed.tolist() == [True]
+    assert torch.equal(segmentation.scene, view[:, :, :1])
     repeated = segment_motion(view[:, :, :1].expand_as(view), std=PLAIN)
-    assert torch.equal(repeated.scene, parted.scene)
+    assert torch.equal(repeated.scene, segmentation.scene)
     assert repeated.mask.abs().max() == 0
 
 
 @pytest.mark.parametrize("noise", [0.003, 0.02, 0.08])
 def test_noise_does_not_move(noise: float) -> None:
-    parted = segment_motion(pan(0, noise, frames=16), std=PLAIN)
-    assert float(parted.share) < 2e-4
-    assert parted.fixed.tolist() == [noise < 0.08]  # heavy noise hides whether edges stay
+    segmentation = segment_motion(pan(0, noise, frames=16), std=PLAIN)
+    assert float(segmentation.share) < 2e-4
+    assert segmentation.fixed.tolist() == [noise < 0.08]  # heavy noise hides whether edges stay
 
 
 @pytest.mark.parametrize("step", [1.0, 2.5, 8.0])
 def test_a_moving_camera_is_detected(step: float) -> None:
     view = pan(step, 0.003)
-    parted = segment_motion(view, std=PLAIN)
-    assert parted.fixed.tolist() == [False]
-    assert torch.equal(parted.scene, view[:, :, 4:5])  # a frame, not the blur of a median
+    segmentation = segment_motion(view, std=PLAIN)
+    assert segmentation.fixed.tolist() == [False]
+    assert torch.equal(segmentation.scene, view[:, :, 4:5])  # a frame, not the blur of a median
 
 
 def test_a_large_thing_before_a_fixed_camera() -> None:
@@ -129,9 +131,9 @@ def test_a_large_thing_before_a_fixed_camera() -> None:
     for t in range(16):
         left = 20 + 2 * min(t, 16 - t)
         view[:, :, t, 20:90, left : left + 50] = 1 - thing
-    parted = segment_motion(view, std=PLAIN)
-    assert parted.fixed.tolist() == [True]
-    assert 0.1 < float(parted.share) < 0.5
+    segmentation = segment_motion(view, std=PLAIN)
+    assert segmentation.fixed.tolist() == [True]
+    assert 0.1 < float(segmentation.share) < 0.5
 
 
 def test_a_pause_is_bridged_and_the_ends_are_not_blurred() -> None:
@@ -174,10 +176,10 @@ def test_where_most_of_the_picture_changes_the_camera_counts_as_moving() -> None
     for width, fixed in ((45, True), (70, False)):
         view = pan(0, frames=16)
         view[..., :width] = torch.linspace(0.2, 0.8, 16).view(16, 1, 1)
-        parted = segment_motion(view, std=PLAIN)
-        assert float(parted.share) == pytest.approx(width / 112 * 15 / 16, abs=0.05)
-        assert parted.fixed.tolist() == [fixed]
-        assert torch.equal(parted.scene, view[:, :, 8:9]) != fixed
+        segmentation = segment_motion(view, std=PLAIN)
+        assert float(segmentation.share) == pytest.approx(width / 112 * 15 / 16, abs=0.05)
+        assert segmentation.fixed.tolist() == [fixed]
+        assert torch.equal(segmentation.scene, view[:, :, 8:9]) != fixed
 
 
 @pytest.mark.parametrize(("step", "fixed"), [(0.3, True), (0.75, False), (1.0, False)])
@@ -214,16 +216,16 @@ def test_distances_grow_with_the_view(size: int) -> None:
 
 def test_elsewhere_is_over_the_scene_of_the_clip_before() -> None:
     view = torch.cat([scenes(count=3), pan(3.0)[..., 24:88, 24:88], scenes(4, 1)])
-    parted = segment_motion(view, std=PLAIN)
-    assert parted.fixed.tolist() == [True, True, True, False, True]
+    segmentation = segment_motion(view, std=PLAIN)
+    assert segmentation.fixed.tolist() == [True, True, True, False, True]
     index, every = torch.tensor([0, 0, 1, 2, 3]), torch.ones(5, dtype=torch.bool)
     found = swap_background(view, index, every, std=PLAIN)
     # Clip 1 has a neighbor of its own video, clip 3 a camera that moves (but a frame to lend).
     for i, before in enumerate((4, None, 1, None, 3)):
         expected = view[i : i + 1]
         if before is not None:
-            ground = parted.scene[before : before + 1]
-            expected = paste_motion(expected, parted.mask[i : i + 1], ground)
+            ground = segmentation.scene[before : before + 1]
+            expected = paste_motion(expected, segmentation.mask[i : i + 1], ground)
             assert (expected - view[i]).abs().mean() > 0.05
         torch.testing.assert_close(found[i : i + 1], expected)
     some = torch.tensor([False, True, True, True, False])

@@ -253,7 +253,7 @@ def test_sizes_that_are_too_large_read_no_other_memory(
 
 
 @pytest.mark.parametrize("large", [0, 1 << 30])
-def test_planes_may_be_views_and_maps_may_be_learnt(
+def test_planes_may_be_views_and_maps_may_be_learned(
     noise: Batch, planes: Tensor, large: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sample, "_LARGE", large)

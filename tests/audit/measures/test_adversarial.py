@@ -1,4 +1,4 @@
-"""Still things over moving clips: who is drawn to them, and whose feature moves."""
+"""Static distractors over moving clips: which models they attract, and whose features move."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from unscene.results.statistics import interval
 pytestmark = pytest.mark.slow
 
 
-def stills(maps: Maps, footage: Footage) -> Measured:
+def measure_distractors(maps: Maps, footage: Footage) -> Measured:
     return measure_once(Adversarial, maps, footage)
 
 
@@ -82,7 +82,7 @@ def test_ratio_of_means() -> None:
 
 
 def test_a_map_of_motion_is_not_drawn_to_a_still_thing(scenes: Footage) -> None:
-    found = stills(motion, scenes)
+    found = measure_distractors(motion, scenes)
     scores = found.scores
     assert abs(scores["drawn"].value) < 0.03
     assert scores["paste_share"].value < 0.5 * found.scores["paste_share"].chance
@@ -93,15 +93,15 @@ def test_a_map_of_motion_is_not_drawn_to_a_still_thing(scenes: Footage) -> None:
 
 
 def test_a_map_of_looks_is_drawn_to_it(scenes: Footage) -> None:
-    found = stills(edges, scenes).scores
+    found = measure_distractors(edges, scenes).scores
     assert found["drawn"].ci95[0] > 0.05
     assert found["paste_share"].value > found["paste_area"].value
     assert found["static_response"].value == pytest.approx(1, abs=0.1)
-    assert found["drawn"].ci95[0] > stills(motion, scenes).scores["drawn"].ci95[1]
+    assert found["drawn"].ci95[0] > measure_distractors(motion, scenes).scores["drawn"].ci95[1]
 
 
 def test_a_constant_map_is_at_chance(scenes: Footage) -> None:
-    found = stills(constant, scenes)
+    found = measure_distractors(constant, scenes)
     assert found.scores["drawn"].value == 0
     assert found.scores["paste"].value == 0.5
     assert found.scores["paste_share"].value == pytest.approx(found.scores["paste_share"].chance)
@@ -113,7 +113,10 @@ def test_a_constant_map_is_at_chance(scenes: Footage) -> None:
 def test_features_of_motion_move_when_it_stops_and_those_of_the_scene_do_not(
     scenes: Footage,
 ) -> None:
-    moving, scene = stills(traffic, scenes).scores, stills(layout, scenes).scores
+    moving, scene = (
+        measure_distractors(traffic, scenes).scores,
+        measure_distractors(layout, scenes).scores,
+    )
     assert moving["static_moved"].ci95[0] > 1  # further than by showing another video
     assert scene["static_moved"].ci95[1] < 0.2
     assert moving["noise_moved"].ci95[1] < scene["noise_moved"].ci95[0]
@@ -121,7 +124,7 @@ def test_features_of_motion_move_when_it_stops_and_those_of_the_scene_do_not(
 
 
 def test_what_it_reports_is_complete(scenes: Footage) -> None:
-    found = stills(motion, scenes)
+    found = measure_distractors(motion, scenes)
     assert next(iter(found.scores)) == "drawn"
     assert found.forwards == 16 * 8  # anchor and frozen: feature and map; paste and noise: both
     names = {
@@ -154,6 +157,6 @@ def test_without_maps_the_features_are_still_measured(scenes: Footage) -> None:
 def test_still_footage_cannot_be_altered(tmp_path: Path) -> None:
     for name in "ab":
         write(tmp_path / f"{name}.mp4", [texture(64, 64, seed=ord(name))] * 20)
-    found = stills(motion, Footage(open_catalog(tmp_path), batch_size=2))
+    found = measure_distractors(motion, Footage(open_catalog(tmp_path), batch_size=2))
     assert found.absent == "no clip could be altered (nothing moves in 2)"
     assert not found.scores

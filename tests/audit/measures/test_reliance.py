@@ -71,8 +71,8 @@ def test_classes_that_only_motion_teaches_gain() -> None:
     assert np.mean([row["static"] for row in classes.values()]) == pytest.approx(static)
 
 
-def test_the_classifier_of_static_clips_is_asked_normal_ones() -> None:
-    """Static features that are right, but lie elsewhere, teach nothing about normal ones."""
+def test_the_classifier_of_static_clips_is_tested_on_normal_ones() -> None:
+    """Static features that are right, but at other values, teach nothing about normal ones."""
     features = readable(60, 0.05)
     found = compute_from(table(60), features, features[:, [1, 2, 0]])
     assert found.scores["accuracy_static"].value == 0
@@ -89,7 +89,7 @@ def test_noise_is_called_so() -> None:
 
 
 def test_segments_of_a_file_are_tested_together() -> None:
-    """Features that tell files, not classes: each file of 3 segments holds all three classes."""
+    """Features of files, not of classes: each file of 3 segments holds all three classes."""
     files = 8
     features = torch.eye(files).repeat(3, 1)
     footage = table(3 * files, files=files)
@@ -105,7 +105,7 @@ def test_segments_of_a_file_are_tested_together() -> None:
 def test_segments_of_a_file_are_one_piece_of_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
     hits = np.random.default_rng(0).integers(0, 2, (2, 24)).astype(float)
 
-    def known(self: Reliance, known: Any, asked: Any, names: Any, files: Any, folds: Any) -> Any:
+    def known(self: Reliance, known: Any, tested: Any, names: Any, files: Any, folds: Any) -> Any:
         return hits[int(known[0, 0])][files]
 
     monkeypatch.setattr(Reliance, "_test", known)
@@ -119,16 +119,16 @@ def test_segments_of_a_file_are_one_piece_of_evidence(monkeypatch: pytest.Monkey
         assert three.scores[name].ci95 == pytest.approx(score.ci95)
 
 
-def labelled(*files: str) -> Footage:
+def labeled(*files: str) -> Footage:
     """A segment for every letter, of the class that it names."""
     videos = [Video(f"/{k}.mp4", label) for k, labels in enumerate(files) for label in labels]
-    return Footage(Catalog("labelled", tuple(videos)), label="label")
+    return Footage(Catalog("labeled", tuple(videos)), label="label")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(40))
 def test_files_of_several_classes_are_spread(seed: int) -> None:
-    footage = replace(labelled("AAB", "A", "A", "A", "BA", "A", "A", "A"), seed=seed)
+    footage = replace(labeled("AAB", "A", "A", "A", "BA", "A", "A", "A"), seed=seed)
     features = torch.randn(len(footage.videos), 4, generator=torch.Generator().manual_seed(seed))
     found = compute_from(footage, features, features)
     assert set(found.details["classes"]) == {"A", "B"}
@@ -137,7 +137,7 @@ def test_files_of_several_classes_are_spread(seed: int) -> None:
 
 def test_a_class_in_one_part_only_is_left_out() -> None:
     """Of three files that share three classes, two share a part, and with it a class."""
-    footage = labelled("AB", "BC", "CA", "D", "D", "D", "D", "D", "D")
+    footage = labeled("AB", "BC", "CA", "D", "D", "D", "D", "D", "D")
     features = torch.randn(len(footage.videos), 4, generator=torch.Generator().manual_seed(0))
     found = compute_from(footage, features, features)
     assert found.details["left_out"] == {

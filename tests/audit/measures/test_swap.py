@@ -1,4 +1,4 @@
-"""The measure "swap": who lends to whom, and whose neighbour what comes out is."""
+"""The measure "swap": how donors are paired, and which donor the swapped clip is nearer to."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ def measure(function: controls.Function, footage: Footage, **clip: int) -> tuple
     return swap, swap.compute()
 
 
-def test_every_clip_gives_once_and_lends_once(places: Footage) -> None:
+def test_every_clip_is_each_donor_once(places: Footage) -> None:
     extractor = FeatureExtractor(Control(controls.constant))
     for batch in places.batches(extractor.spec):
-        lent = find_donors(extractor, batch, places)
-        assert lent.moving.all()
-        assert lent.donor.tolist() == [*range(1, len(batch)), 0]
-        views = swap_backgrounds(extractor, batch, lent)
-        anchor, parted = extractor.center(batch), extractor.segment(batch)
-        for view, row in zip(views, lent.swapped.tolist(), strict=True):
-            mask = parted.mask[row, 0]
+        pairs = find_donors(extractor, batch, places)
+        assert pairs.moving.all()
+        assert pairs.donor.tolist() == [*range(1, len(batch)), 0]
+        views = swap_backgrounds(extractor, batch, pairs)
+        anchor, segmentation = extractor.center(batch), extractor.segment(batch)
+        for view, row in zip(views, pairs.swapped.tolist(), strict=True):
+            mask = segmentation.mask[row, 0]
             own = (view - anchor[row]).abs().amax(dim=0)
-            foreign = (view - parted.scene[lent.donor[row]]).abs().amax(dim=0)
+            foreign = (view - segmentation.scene[pairs.donor[row]]).abs().amax(dim=0)
             assert own[mask > 0.999].max() < 1e-3
             assert foreign[mask == 0].max() < 1e-5
 
 
-def test_neither_a_file_nor_a_place_lends_to_itself(places: Footage, tmp_path: Path) -> None:
+def test_neither_a_file_nor_a_place_is_its_own_donor(places: Footage, tmp_path: Path) -> None:
     first, second = (places.videos[i].path for i in (0, 1))
     for name, path in (("a", first), ("b", first), ("c", second)):
         shutil.copy(path, tmp_path / f"{name}.mp4")
@@ -60,13 +60,13 @@ def test_neither_a_file_nor_a_place_lends_to_itself(places: Footage, tmp_path: P
     footage = Footage(open_catalog(tmp_path / "list.csv"))
     extractor = FeatureExtractor(Control(controls.constant))
     (batch,) = footage.batches(extractor.spec)
-    lent = find_donors(extractor, batch, footage)
+    pairs = find_donors(extractor, batch, footage)
     donors = {
-        int(i): int(batch.index[j]) for i, j in zip(batch.index, lent.donor, strict=True) if j >= 0
+        int(i): int(batch.index[j]) for i, j in zip(batch.index, pairs.donor, strict=True) if j >= 0
     }
     assert set(donors) == {0, 1, 2, 3}
-    for taker, lender in donors.items():
-        assert (taker < 2) != (lender < 2)
+    for motion, background in donors.items():
+        assert (motion < 2) != (background < 2)
     shutil.rmtree(tmp_path)
     tmp_path.mkdir()
     for name in "ab":

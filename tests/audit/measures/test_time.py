@@ -1,4 +1,4 @@
-"""The measure "time": what is altered, how far is told, and what cannot be shown."""
+"""The measure "time": what is altered, how far features move, and what cannot be shown."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_what_is_reported(flow: Measured, places: Footage) -> None:
 
 
 def test_the_decoupling_score_is_that_of_its_pairs(flow: Measured) -> None:
-    """evaluate.decouple asks whether the scene's alteration is nearer: the same comparison."""
+    """evaluate.decouple makes the same comparison: is the altered scene nearer?."""
     pairs = flow.details["pairs"]
     for name, wanted in (("untrained", UNTRAINED), ("trained", TRAINED)):
         shares = [pairs[f"{n}>{p}"] for p, n in (pair.split(">") for pair in wanted)]
@@ -155,7 +155,7 @@ def test_what_videos_cannot_show_is_counted(tmp_path: Path) -> None:
         "fast: video too short": 1,
         "shift: video too short": 1,
     }
-    # Seven files are too few for an interval: what only they can show is not told.
+    # Seven files are too few for an interval: what only they can show is not reported.
     shown = {*MOTION, *SCENE} - {"fast", "shift", "background"}
     assert {name: row["n"] for name, row in found.details["altered"].items()} == dict.fromkeys(
         shown, 8

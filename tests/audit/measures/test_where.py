@@ -150,7 +150,7 @@ def test_maps_that_know_nothing_are_at_chance(scenes: Footage) -> None:
 
 
 def test_a_map_of_looks_gains_nothing_from_motion(scenes: Footage) -> None:
-    """It finds the thing, as things stand out; the yardstick says that motion has no part in it."""
+    """It finds the object in a still frame, too; `frozen` shows that motion plays no part."""
     found = where(edges, scenes).scores
     assert found["auc"].ci95[0] > 0.55
     assert abs(found["gain"].value) < 0.05

@@ -97,5 +97,5 @@ def test_a_cell_is_as_dark_as_its_share(tmp_path: Path) -> None:
     assert all_[miss].sum() < 10
     assert all_[hit].min() == 255
     assert 10 < three[hit].sum() < three[miss].sum() < 3 * 255
-    grey = none[int(none.shape[0] * 0.3), hit[1]]  # rows of classes that no video has
-    assert 220 < grey.min() < 250
+    gray = none[int(none.shape[0] * 0.3), hit[1]]  # rows of classes that no video has
+    assert 220 < gray.min() < 250
