@@ -77,7 +77,7 @@ class OptimizerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Where and on what a training runs; shared by pre-training and fine-tuning.
+    """Where and how a training runs.
 
     Attributes:
         data: folder of videos, class folders, or CSV.

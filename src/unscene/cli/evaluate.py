@@ -8,7 +8,13 @@ from typing import Any, get_type_hints
 from jsonargparse import ArgumentParser, Namespace
 
 from unscene.cli import DATA, DEVICE, ENCODER, WORKERS
-from unscene.cli.help import add_groups, command_parser, field_defaults, plain
+from unscene.cli.help import (
+    add_class_groups,
+    add_first_group,
+    command_parser,
+    field_defaults,
+    plain,
+)
 from unscene.files import expand_home
 
 HELP = "evaluate an encoder: retrieval, probes, fine-tuning, decoupling score"
@@ -20,21 +26,11 @@ _PROTOCOLS = {
     "decouple": "decoupling score, without labels: is the same motion nearer than the same scene?",
 }
 
-_GROUPS = {  # flags of fine-tuning
-    "to start with": (
-        *("train", "encoder", "out", "label", "labels", "preset", "epochs", "batch_size", "lr"),
-        *("seed", "workers"),
-    ),
-    "the run": (
-        *("validation", "min_steps", "max_steps", "save_every", "threads", "precision"),
-        *("devices", "accelerator", "sync_batchnorm", "encoder_options"),
-    ),
-    "clips": ("frames", "stride", "size", "short_side", "clips", "augmentation"),
-    "optimizer": (
-        *("optimizer", "momentum", "nesterov", "weight_decay", "clip_gradient", "dropout"),
-        *("schedule", "drops", "drop_factor", "warmup"),
-    ),
-}
+# Flags of a fine-tuning that most people need; the others follow in groups.
+_FIRST = (
+    *("train", "encoder", "out", "label", "labels", "preset", "epochs", "batch_size", "lr"),
+    *("seed", "workers"),
+)
 
 
 def flags(parser: ArgumentParser) -> None:
@@ -118,7 +114,9 @@ def _finetune_flags(parser: ArgumentParser) -> None:
     hints, texts = get_type_hints(FinetuneConfig), describe(FinetuneConfig)
     usual = field_defaults(FinetuneConfig)
     usual |= {name: f"default: {plain(value)}" for name, value in PRESETS["default"].items()}
-    add_groups(parser, _GROUPS, hints, texts, usual)
+    add_first_group(parser, _FIRST, hints, texts, usual)
+    rest = [name for name in hints if name not in (*_FIRST, "data")]
+    add_class_groups(parser, FinetuneConfig, rest, usual)
 
 
 def _finetune(values: dict[str, Any]) -> list[Any]:

@@ -46,32 +46,43 @@ def add_flag(parser: _Flags, name: str, hint: Any, text: str) -> None:
     )
 
 
-def add_groups(
+def add_first_group(
     parser: ArgumentParser,
-    groups: Mapping[str, Sequence[str]],
+    names: Sequence[str],
     hints: Mapping[str, Any],
     texts: Mapping[str, str],
     defaults: Mapping[str, str],
 ) -> None:
-    """Flags of fields under titles, and --config and --resume under the first.
+    """Add --config, --resume and the flags that most people need.
 
     Args:
-        groups: names of fields by title.
-        hints, texts: types and descriptions of all fields; a field in backquotes is another flag.
-        defaults: what is said of those that are not given, in brackets.
+        names: of the fields.
+        hints, texts: types and descriptions of fields; a field in backquotes is another flag.
+        defaults: what is said of fields that are not given, in brackets.
     """
-    for number, (title, names) in enumerate(groups.items()):
-        group = parser.add_argument_group(title)
-        if not number:
-            group.add_argument(
-                "--config", type=str | None, metavar="FILE", help="a config.yaml; flags win over it"
-            )
-            group.add_argument(
-                "--resume",
-                action="store_true",
-                help="continue the run in --out from its last checkpoint",
-            )
-        add_fields(group, names, hints, texts, defaults)
+    group = parser.add_argument_group("to start with")
+    group.add_argument(
+        "--config", type=str | None, metavar="FILE", help="a config.yaml; flags win over it"
+    )
+    group.add_argument(
+        "--resume", action="store_true", help="continue the run in --out from its last checkpoint"
+    )
+    add_fields(group, names, hints, texts, defaults)
+
+
+def add_class_groups(
+    parser: ArgumentParser, owner: type, names: Iterable[str], defaults: Mapping[str, str]
+) -> None:
+    """Add flags for fields of a dataclass, in a group for each class that declares some."""
+    left = list(names)
+    hints, texts = get_type_hints(owner), describe(owner)
+    for base in owner.__mro__:
+        own = [name for name in left if name in vars(base).get("__annotations__", {})]
+        if own and is_dataclass(base):
+            title = (base.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+            group = parser.add_argument_group(title[:1].lower() + title[1:])
+            add_fields(group, own, hints, texts, defaults)
+            left = [name for name in left if name not in own]
 
 
 def add_fields(
@@ -81,7 +92,7 @@ def add_fields(
     texts: Mapping[str, str],
     defaults: Mapping[str, str],
 ) -> None:
-    """Flags of fields, as `add_groups` has them."""
+    """Add flags of fields; the arguments are those of `add_first_group`."""
     for name in names:
         shown = f" ({defaults[name]})" if name in defaults else ""
         text = re.sub(r"`(\w+)`", r"--\1", texts[name]).rstrip(".")
@@ -146,17 +157,10 @@ def add_method_flags(
         others: settings of other methods that the command takes.
         skip: settings that have a flag already.
     """
-    left = dict.fromkeys(name for name in names if name not in set(skip))
+    shown = [name for name in names if name not in set(skip)]
     usual = entry.settings(**entry.presets["default"])
-    hints, texts = get_type_hints(entry.settings), describe(entry.settings)
-    defaults = {name: f"default: {plain(getattr(usual, name))}" for name in left}
-    for base in entry.settings.__mro__:
-        own = [name for name in left if is_dataclass(base) and name in vars(base)]
-        if own:
-            title = (base.__doc__ or "").strip().partition("\n")[0].rstrip(".")
-            group = parser.add_argument_group(title[:1].lower() + title[1:])
-            add_fields(group, own, hints, texts, defaults)
-            left = dict.fromkeys(name for name in left if name not in own)
+    defaults = {name: f"default: {plain(getattr(usual, name))}" for name in shown}
+    add_class_groups(parser, entry.settings, shown, defaults)
     for name in sorted({*others}.difference(entry.settings.names(), skip)):
         parser.add_argument(f"--{name}", help=SUPPRESS)
 

@@ -11,7 +11,8 @@ from jsonargparse import ArgumentParser, Namespace
 from unscene.cli import DATA, ENCODERS
 from unscene.cli.help import (
     add_all_settings,
-    add_groups,
+    add_fields,
+    add_first_group,
     add_method_flags,
     chosen_method,
     describe_methods,
@@ -54,9 +55,10 @@ def flags(parser: ArgumentParser, arguments: Sequence[str]) -> None:
 
 
 def _add_run_flags(parser: ArgumentParser, defaults: dict[str, str], texts: dict[str, str]) -> None:
-    groups = {"to start with": _FIRST, "the run": _RUN}
     hints = get_type_hints(RunConfig) | get_type_hints(OptimizerSettings)
-    add_groups(parser, groups, hints, describe(OptimizerSettings) | texts, defaults)
+    texts = describe(OptimizerSettings) | texts
+    add_first_group(parser, _FIRST, hints, texts, defaults)
+    add_fields(parser.add_argument_group("the run"), _RUN, hints, texts, defaults)
 
 
 def run(values: Namespace) -> int:

@@ -24,7 +24,7 @@ from unscene.errors import UnsceneError, check_known
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig(RunOptions, OptimizerSettings):
-    """Everything that decides what a fine-tuning does.
+    """Labels, clips and classifier of a fine-tuning.
 
     Attributes:
         data: the test videos: folder of class folders, or CSV.
