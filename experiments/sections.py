@@ -111,11 +111,12 @@ class Section:
 SECTIONS = (
     Section(
         BIASED,
-        "1,000 generated training videos, each in a scene of its own; in nine of ten the scene "
-        "determines the motion. All methods train for 600 steps. The motion is evaluated on 800 "
-        "videos in new scenes (chance 0.125) and should be recognized. The scene is evaluated on "
-        "160 videos in training scenes; this number says how much of the scene the features keep. "
-        "`supervised` is trained with the motion labels of the training videos.",
+        "1,000 generated training videos. Each has a background of its own, and its scene is one "
+        "of eight kinds of background. In nine of ten videos, the scene determines the motion. All "
+        "methods train for 600 steps. The motion is evaluated on 800 videos in new scenes (chance "
+        "0.125) and should be recognized. The scene is evaluated on 160 videos in training scenes: "
+        "how much of the scene do the features keep? `supervised` is trained with the motion "
+        "labels of the training videos.",
         ("moving_scenes.jsonl.gz",),
         ("retrieval_r1", "probe_top1"),
         SYSTEMS,
@@ -191,8 +192,8 @@ SECTIONS = (
     ),
     Section(
         "Fewer steps and other settings",
-        "The same footage. `75-steps`, `150-steps`: instead of 600, each with its own learning "
-        "rate schedule. `default-sgd`: SGD with learning rate 0.05 instead of AdamW. "
+        "Footage as in the first section. `75-steps`, `150-steps`: instead of 600, each with its "
+        "own learning rate schedule. `default-sgd`: SGD with learning rate 0.05 instead of AdamW. "
         "`default-linear`: the paper's head of one layer. `tau1`: the paper's temperature of 1. "
         "`basic-anchor`: only the anchor of the three views is augmented, as in the paper. "
         "`128-px`: footage twice as wide, with everything in it twice as large and as fast, and "
@@ -217,9 +218,9 @@ SECTIONS = (
     ),
     Section(
         "The audit on real footage",
-        "The same measures on the 150 training videos of ARID, brightened, for encoders that were "
-        "trained on generated footage only, at the stride of their training (2) and at 4 "
-        "(experiments/audit_real.py).",
+        "The measures of the previous section on the 150 training videos of ARID, brightened, for "
+        "encoders that were trained on generated footage only, at the stride of their training (2) "
+        "and at 4 (experiments/audit_real.py).",
         ("audit_real.jsonl.gz",),
         ("audit/verdict", "audit/swap/motion_share", "audit/swap/order", "audit/time/motion"),
     ),
@@ -248,15 +249,17 @@ SECTIONS = (
         "that DSM would compute (experiments/vectors.py; its rows have pixels). On generated "
         "footage, without noise and with noise of 8 gray levels, the reference is the known "
         "motion. On real files, shrunk to 128 pixels, it is DIS (medium) of the original on a grid "
-        "twice as fine. Tables are about what moves and about what is still.",
+        "twice as fine. The label of a table says whether it is about moving or about still "
+        "pixels.",
         ("vectors.jsonl.gz",),
         ("of_hexagon",),
         where={"stride": (1, 4)},
         across="stride",
     ),
     Section(
-        "The same on panning texture",
-        "Share of correct vectors where everything moves by 4 to 24 pixels per frame.",
+        "How a video encoder should search when the camera pans",
+        "Share of correct motion vectors, for the same search settings, on a texture that moves by "
+        "4 to 24 pixels per frame.",
         ("vectors.jsonl.gz",),
         ("vectors_right",),
         where={"speed": (4, 8, 12, 16, 24)},
@@ -280,10 +283,10 @@ SECTIONS = (
         where=_GENERATED,
     ),
     Section(
-        "The same encoders, fine-tuned with few labels",
-        "Fine-tuned for 100 steps on 1, 5 and 25 labeled videos of each of the six classes of ARID "
-        "(25: all of them) and evaluated in other places; `random` starts from an untrained "
-        "encoder.",
+        "Trained on generated footage, fine-tuned with few labels",
+        "The encoders of the first section, fine-tuned for 100 steps on 1, 5 and 25 labeled videos "
+        "of each of the six classes of ARID (25: all of them) and evaluated in other places; "
+        "`random` starts from an untrained encoder.",
         ("few_labels.jsonl.gz",),
         ("finetune_top1",),
         SYSTEMS,
@@ -303,8 +306,8 @@ SECTIONS = (
     ),
     Section(
         "Pre-trained on real footage, fine-tuned with few labels",
-        "Those encoders, fine-tuned on 1, 5 and 25 labeled videos of each class, as above (of "
-        "`all`, `unscene` uses the videos of `long`).",
+        "The encoders of the previous section, fine-tuned on 1, 5 and 25 labeled videos of each "
+        "class, as above (of `all`, `unscene` uses the videos of `long`).",
         ("few_labels.jsonl.gz",),
         ("finetune_top1",),
         REAL,

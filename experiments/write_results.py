@@ -27,8 +27,12 @@ number is typed. What was tried, and what did not work, is in the lab notebook,
 [experiments/LOG.md](../experiments/LOG.md).
 
 All encoders are r3d-narrow, trained on two CPU cores for the same number of steps, without labels
-unless the text says otherwise. `random` is the untrained encoder; it is in every table that has a
-row of it.
+unless the text says otherwise. `random` is the untrained encoder; it is in every table for which it
+was evaluated.
+
+**How to read the title of a table.** It names the footage, the split and the label. "Moving scenes"
+is generated footage (`unscene scenes`); its split `seen` holds new videos in the training scenes,
+`unseen` videos in new scenes. ARID and table tennis are real footage.
 
 **How to read a cell.** 0.802 [0.734, 0.871] is the mean over seeds with its 95 % confidence
 interval; the last column has the number of test videos and of seeds.
