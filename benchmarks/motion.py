@@ -1,6 +1,6 @@
 """Motion as data: files to block fields without pixels, and block fields to maps of a view.
 
-mv-extractor is asked where $UNSCENE_MVEXTRACTOR names a Python that has it (it must not share an
+mv-extractor is measured if $UNSCENE_MVEXTRACTOR names a Python that has it (it must not share an
 environment with this library: it brings its own FFmpeg and OpenCV).
 """
 
@@ -55,9 +55,9 @@ def everything(frames: int) -> Request:
     return Request(0.0, {"motion": tuple(range(frames))}, motion_only=("motion",))
 
 
-def _reading(asked: dict[str, Request]) -> Callable[[], None]:
+def _reading(requests: dict[str, Request]) -> Callable[[], None]:
     def all_of_them() -> None:
-        for path, request in asked.items():
+        for path, request in requests.items():
             read_clips(path, request)
 
     return all_of_them

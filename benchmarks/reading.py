@@ -85,7 +85,7 @@ def prepared(paths: list[str], recipe: TranscodeSettings) -> Iterator[list[str]]
 
 
 def _flow(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
-    """What DSM reads of a prepared video: the clip and its shifted twin, with flow."""
+    """What DSM reads of a prepared video: the clip and the shifted clip, with flow."""
     with prepared(paths, TranscodeSettings()) as made:
         videos = open_catalog(Path(made[0]).parent).videos
         method = {

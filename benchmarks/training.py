@@ -26,7 +26,7 @@ WORKERS, BATCH = 2, 4
 
 
 class Watch:
-    """Seconds of every step, and of its encoders (embedder and twin forward, backward)."""
+    """Seconds of every step, and of its encoders (forward of both, backward)."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[float, float]] = []
@@ -103,7 +103,7 @@ def run(options: Options) -> Iterator[Row]:
     )
     yield Row(
         name="training.step",
-        what="a DSM step outside its encoders (views, loss, optimiser, twin, queue)",
+        what="a DSM step outside its encoders (views, loss, optimizer, momentum encoder, queue)",
         ours=rest,
         alternative=whole,
         against="the whole step",

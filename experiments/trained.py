@@ -1,6 +1,6 @@
 """Shared by the experiments: encoders, each trained once per seed and then reused; flags; rows.
 
-An encoder or row that exists must have the settings that are asked for. Otherwise the experiment
+An encoder or row that exists must have the requested settings. Otherwise the experiment
 ends with a message that lists the differences and the remedy. A setting that is newer than a run
 counts as if the run had its default.
 """
@@ -180,7 +180,7 @@ class Training:
         return bool(found)
 
     def _compare(self, row: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-        """Settings in which the encoder of a row differs from what is asked for."""
+        """Settings in which the encoder of a row differs from the requested one."""
         method, seed, config = row["method"], row["seed"], row["config"]
         if method == "random":
             clip = {name: row["test"][name] for name in ("frames", "size")}
@@ -222,7 +222,7 @@ def _finished(run: Path) -> bool:
 
 
 def _differing(saved: dict[str, Any], given: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Settings in which a run differs from what is asked for: (before, now) by name.
+    """Settings in which a run differs from the requested one: (before, now) by name.
 
     Args:
         saved, given: both for pre-training or both for training with labels. Folders may have

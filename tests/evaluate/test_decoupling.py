@@ -111,7 +111,7 @@ def by_scene(catalog: Catalog) -> Decoupling:
     return decouple(Known(scene_only), catalog.videos)
 
 
-def test_an_encoder_that_ignores_order_never_tells_backwards(catalog: Catalog) -> None:
+def test_an_encoder_that_ignores_order_never_detects_reversal(catalog: Catalog) -> None:
     found = decouple(Known(order_blind), catalog.videos)
     for scene in SCENE:
         for motion in ("reversed", "shuffled"):
@@ -196,7 +196,7 @@ def test_numbers_depend_on_the_seed_and_on_nothing_else(
         assert not torch.equal(views[0][name], views[1][name])
 
 
-def test_segments_of_a_file_count_once_and_lend_each_other_nothing(
+def test_segments_of_a_file_count_once_and_are_no_donors_of_each_other(
     network: VideoEncoder, tmp_path: Path
 ) -> None:
     write(tmp_path / "a.mp4", pan(40, (48, 48), (2, 0)))

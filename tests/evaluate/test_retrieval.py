@@ -35,12 +35,12 @@ def data(count: int, seed: int, owner: list[int] | None = None) -> Features:
     )
 
 
-def brute_force(query: Tensor, gallery: Tensor, k: int, hidden: Tensor) -> list[list[int]]:
+def brute_force(query: Tensor, gallery: Tensor, k: int, mask: Tensor) -> list[list[int]]:
     found = []
     for i, q in enumerate(query.double()):
         scores = [(torch.dot(q, g) / q.norm() / g.norm()).item() for g in gallery.double()]
         order = sorted(range(len(gallery)), key=lambda j: -scores[j])
-        found.append(([j for j in order if not hidden[i, j]] + [-1] * k)[:k])
+        found.append(([j for j in order if not mask[i, j]] + [-1] * k)[:k])
     return found
 
 
@@ -53,10 +53,10 @@ def test_nearest_is_brute_force_whatever_the_chunks(
     monkeypatch.setattr(file, "_CELLS", cells)
     query, gallery = data(9, 2).values, data(20, 1).values
     numbers = torch.arange(9) % 4, torch.arange(20) % 4
-    hidden = (numbers[0][:, None] == numbers[1][None]) & apart
+    mask = (numbers[0][:, None] == numbers[1][None]) & apart
     for k in (1, 5, 19):
         found = find_neighbors(query, gallery, k, groups=numbers if apart else None)
-        assert found.tolist() == brute_force(query, gallery, k, hidden)
+        assert found.tolist() == brute_force(query, gallery, k, mask)
 
 
 @pytest.mark.parametrize("cells", [1, 70, 2**23])
@@ -96,9 +96,9 @@ def test_leave_one_out_never_finds_another_clip_of_the_same_sample_mask() -> Non
     scores = retrieve(clips, clips, ks=(1, 5, 6, 7))
     assert "retrieval_r6" in scores  # 10 less the four clips of video 2
     assert "retrieval_r7" not in scores
-    hidden = torch.tensor(owner)[:, None] == torch.tensor(owner)[None]
+    mask = torch.tensor(owner)[:, None] == torch.tensor(owner)[None]
     labels = clips.labels("label")
-    first = brute_force(clips.values, clips.values, 1, hidden)
+    first = brute_force(clips.values, clips.values, 1, mask)
     want = np.mean([labels[i] == labels[row[0]] for i, row in enumerate(first)])
     assert scores["retrieval_r1"].value == pytest.approx(want)
 

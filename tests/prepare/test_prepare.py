@@ -324,7 +324,7 @@ def test_the_estimate_of_a_segment_knows_how_many_frames_it_has(tmp_path: Path, 
     assert needs.frames == pytest.approx(go(tmp_path / "list.csv", out).frames, abs=1)
 
 
-def test_the_command_tells_what_it_found_and_did(
+def test_the_command_reports_what_it_found_and_did(
     data: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["prepare", str(data), "--check", "--workers", "0", "--csv", f"{out}.csv"]) == 0

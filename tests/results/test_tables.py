@@ -46,7 +46,7 @@ def test_one_seed_shows_its_own_interval(tmp_path: Path) -> None:
     )
 
 
-def test_a_table_for_each_setting_and_its_title_tells_them_apart(tmp_path: Path) -> None:
+def test_a_table_for_each_setting_and_its_title_distinguishes_them(tmp_path: Path) -> None:
     rows = [
         row("moco", 0.3, test={"correlation": 0.5, "gallery": 4}),
         row("moco", 0.2, test={"correlation": 0.9, "gallery": 5}),

@@ -220,7 +220,7 @@ def test_elsewhere_is_over_the_scene_of_the_clip_before() -> None:
     assert segmentation.fixed.tolist() == [True, True, True, False, True]
     index, every = torch.tensor([0, 0, 1, 2, 3]), torch.ones(5, dtype=torch.bool)
     found = swap_background(view, index, every, std=PLAIN)
-    # Clip 1 has a neighbor of its own video, clip 3 a camera that moves (but a frame to lend).
+    # Clip 1 has a neighbor of its own video, clip 3 a moving camera (but it can be a donor).
     for i, before in enumerate((4, None, 1, None, 3)):
         expected = view[i : i + 1]
         if before is not None:

@@ -201,7 +201,7 @@ def test_still_footage_has_no_motion_to_look_at(tmp_path: Path) -> None:
     assert found.details["left_out"] == {"nothing moves": 2}
 
 
-def test_before_a_moving_camera_flow_tells_what_moves(tmp_path: Path) -> None:
+def test_before_a_moving_camera_flow_shows_what_moves(tmp_path: Path) -> None:
     """A picture pans to the left, a patch on it moves to the right."""
     ground, patch = texture(64, 160), 255 - texture(20, 20, seed=1)
     frames = []
