@@ -1,9 +1,12 @@
-"""What stops a command comes while its fork server is still starting."""
+"""Worker processes when their command is stopped: while it starts, or without warning."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +51,54 @@ def test_a_signal_to_a_fork_server_that_starts(name: str) -> None:
     assert worked == "worked"
     number = heard.split()[-1]
     assert heard == f"heard {number} of {number}"  # once, by the calling process alone
+
+
+_ENDING = """
+import os, signal
+from multiprocessing import forkserver
+from unscene.data.catalog import Skipped
+from unscene.data.loading import Item, SequentialBatches, make_loader
+from unscene.data.processes import run_in_processes
+
+class Empty:
+    def __getitem__(self, key):
+        return Item({}, 0, (Skipped(str(os.getpid()), "shows who reads"),))
+
+def number(job):
+    return os.getpid()
+
+if __name__ == "__main__":
+    batches = iter(make_loader(Empty(), SequentialBatches([9], 1), workers=2))
+    reading = {next(batches).failures[0].path for _ in range(4)}
+    preparing = run_in_processes(number, range(100), 2)
+    working = {next(preparing)[1].result() for _ in range(4)}
+    print(forkserver._forkserver._forkserver_pid, *reading, *working, flush=True)
+    {end}
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", "preparing.close()"])
+def test_workers_end_with_their_command(end: str, tmp_path: Path) -> None:
+    """The loader's ignore Ctrl-C and SIGTERM, so nothing else would end them."""
+    script = tmp_path / "killed.py"
+    script.write_text(_ENDING.replace("{end}", end))
+    with (tmp_path / "out").open("w+") as out:  # a pipe would stay open as long as they live
+        subprocess.run([sys.executable, script], stdout=out, timeout=60, check=False)
+        out.seek(0)
+        left = set(out.read().split())
+    assert len(left) >= 4
+    deadline = time.monotonic() + 20
+    while (left := {one for one in left if _is_alive(one)}) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for one in left:
+        os.kill(int(one), 9)
+    assert left == set()
+
+
+def _is_alive(process: str) -> bool:
+    try:
+        state = Path("/proc", process, "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"  # ended, though nobody has asked for its status yet

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from unscene.data.catalog import Skipped, Video
-from unscene.data.processes import start_fork_server
+from unscene.data.processes import end_with_parent, start_fork_server
 from unscene.errors import UnsceneError, VideoError
 from unscene.video.clip import Clip, ClipBatch
 from unscene.video.decode import read_clips
@@ -251,5 +251,6 @@ def _start_worker(worker: int) -> None:
     All processes of a command get the signals; the training process saves its step and then stops.
     """
     torch.set_num_threads(1)
+    end_with_parent()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, signal.SIG_IGN)

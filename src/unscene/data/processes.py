@@ -6,6 +6,7 @@ the calling process (OpenCV, torch) do not survive a fork.
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import signal
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from typing import TypeVar
 
@@ -118,6 +120,33 @@ def should_stop() -> bool:
     return _stop is not None and _stop.is_set()
 
 
+def end_with_parent() -> None:
+    """Let this worker process end when the process that started it has died, however it died.
+
+    A worker's parent in the operating system is the fork server, and that lives as long as its
+    workers do. Without this, both would outlive a command that was killed.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
+
+
+def _kill_workers() -> None:
+    # At exit multiprocessing sends SIGTERM to its daemons and waits for them without end, but
+    # those of a loader ignore it.
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
+
+
+atexit.register(_kill_workers)  # runs before that of multiprocessing, which registered earlier
+
+
+def _exit_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
 def _describe_crash(jobs: list[Job]) -> str:
     names = "\n".join(f"  {job}" for job in jobs)
     return (
@@ -133,6 +162,7 @@ def _start_worker(stop: Event, abandon: bool) -> None:
     """
     global _stop
     _stop = stop
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if abandon:
