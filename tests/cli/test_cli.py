@@ -12,6 +12,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -115,9 +117,6 @@ def test_a_wrong_value_is_one_line(line: list[str], said: str, capsys: Captured)
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("audit x --encoder a --measures swap", "--measures 'swap': must be a list: [swap]"),
-        ("audit x --encoder a --measures swap,time", "must be a list: [swap,time]"),
-        ("audit x --encoder a --measures [swap", "must be a list, such as [one, other]"),
         ("audit x --encoder a --fail-below low", "--fail_below 'low': must be a number"),
         ("scenes x --shapes bar", "--shapes 'bar': must be a list: [bar]"),
         ("scenes x --speed 3", "--speed '3': must be a list, such as [2, 20]"),
@@ -131,6 +130,39 @@ def test_a_list_is_shown_as_it_is_typed(line: str, said: str, capsys: Captured) 
     error = capsys.readouterr().err
     assert error.endswith(f"{said}\n")
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        ("swap", ["swap"]),
+        ("swap time", ["swap", "time"]),
+        ("swap,time", ["swap", "time"]),
+        ("[swap,time]", ["swap", "time"]),
+        ("[swap, my.module:Mine]", ["swap", "my.module:Mine"]),
+        ("['swap', \"time\"]", ["swap", "time"]),
+        (None, None),
+    ],
+)
+def test_measures_as_words_or_as_a_list(
+    typed: str | None, wanted: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def audit(*_: object, **settings: Any) -> Any:
+        given.update(settings)
+        return SimpleNamespace(models=[])
+
+    monkeypatch.setattr("unscene.audit.run.audit", audit)
+    flag = [] if typed is None else ["--measures", *typed.split()]
+    assert main(["audit", "x", "--encoder", "a", *flag]) == 0
+    assert given["measures"] == wanted
+
+
+@pytest.mark.parametrize("typed", ["swao", "[swao,time]", "time swao"])
+def test_a_mistyped_measure(typed: str, capsys: Captured) -> None:
+    assert main(["audit", "x", "--encoder", "r3d-narrow", "--measures", *typed.split()]) == 1
+    assert "unknown measure 'swao'; did you mean swap? Known: swap, time" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

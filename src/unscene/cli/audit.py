@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 from jsonargparse import ArgumentParser, Namespace
@@ -35,8 +36,9 @@ def flags(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--measures",
-        type=list[str] | None,
-        help="only these, such as [swap,time]; also package.module:Class. All if left out",
+        nargs="+",
+        type=str,
+        help="only these, such as swap time; also package.module:Class. All if left out",
     )
     parser.add_argument("--videos", type=int | None, help="at most this many, chosen by the seed")
     parser.add_argument("--clips", type=int, default=1, help="clips per video")
@@ -52,6 +54,16 @@ def flags(parser: ArgumentParser) -> None:
     )
 
 
+def _split_list(words: list[str] | None) -> list[str] | None:
+    """Split what was typed as a list, [swap,time] or [swap, time], into names."""
+    if words is None:
+        return None
+    text = " ".join(words)
+    if text.startswith("[") and text.endswith("]"):
+        text = text[1:-1]
+    return [name.strip("'\"") for name in re.split(r"[,\s]+", text) if name]
+
+
 def run(values: Namespace) -> int:
     below = values.fail_below
     if below is not None and not 0 <= below <= 1:
@@ -65,7 +77,7 @@ def run(values: Namespace) -> int:
         out=out,
         overwrite=values.overwrite,
         label=values.label,
-        measures=values.measures,
+        measures=_split_list(values.measures),
         videos=values.videos,
         clips=values.clips,
         seed=values.seed,
