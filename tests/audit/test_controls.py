@@ -10,7 +10,7 @@ from controls import run_control
 
 from unscene.audit.footage import Footage
 from unscene.audit.result import Measured
-from unscene.audit.verdict import judge
+from unscene.audit.run import judge
 from unscene.results.rows import read_rows
 
 pytestmark = pytest.mark.slow

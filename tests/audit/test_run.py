@@ -19,8 +19,7 @@ from unscene.audit.measures.swap import Swap
 from unscene.audit.registry import known_measures
 from unscene.audit.report.page import render
 from unscene.audit.result import Audit, Measured, ModelAudit, Verdict
-from unscene.audit.run import audit
-from unscene.audit.verdict import judge
+from unscene.audit.run import audit, judge
 from unscene.cli.main import main
 from unscene.encoders import EncoderSpec
 from unscene.encoders.foreign import adapt

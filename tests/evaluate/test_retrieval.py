@@ -19,7 +19,7 @@ from unscene.errors import UnsceneError
 from unscene.evaluate import retrieval as file
 from unscene.evaluate.features import Features
 from unscene.evaluate.retrieval import find_neighbors, retrieve
-from unscene.results.rows import Row, read_rows, select_rows, write_rows
+from unscene.results.rows import Row, read_rows, write_rows
 
 
 def data(count: int, seed: int, owner: list[int] | None = None) -> Features:
@@ -218,7 +218,7 @@ def test_rows_round_trip(tmp_path: Path) -> None:
     read = read_rows(path)
     for row, record in zip(rows, read, strict=True):
         assert Row.from_record(record) == row
-    assert [r["value"] for r in select_rows(read, metric="probe_top1")] == [0.25, 0.5]
+    assert [r["value"] for r in read if r["metric"] == "probe_top1"] == [0.25, 0.5]
     path.write_text("not json\n")
     with pytest.raises(UnsceneError, match=r"rows\.jsonl"):
         read_rows(path)

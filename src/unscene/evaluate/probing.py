@@ -8,7 +8,7 @@ standardizes features with the mean and deviation of what it is fitted on. Neigh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,6 @@ from unscene.results.statistics import Score, score
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # C, the inverse of the penalty
 NEIGHBORS = (1, 5, 10, 20, 50)
 _VALIDATION = 0.2
-
-_Predict = Callable[[Any, NDArray[np.float32], NDArray[np.str_], NDArray[np.float32]], Any]
 
 
 @dataclass(frozen=True)

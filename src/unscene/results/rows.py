@@ -365,11 +365,6 @@ def is_row(line: Any) -> bool:
     )
 
 
-def select_rows(rows: Iterable[dict[str, Any]], **wanted: object) -> list[dict[str, Any]]:
-    """The rows whose fields have the wanted values."""
-    return [row for row in rows if all(row.get(k) == v for k, v in wanted.items())]
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 

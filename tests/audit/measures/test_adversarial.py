@@ -24,9 +24,8 @@ from seeing import (
 from media import texture, write
 from unscene.audit.extractor import FeatureExtractor
 from unscene.audit.footage import Footage
-from unscene.audit.measures.adversarial import Adversarial, ratio_of_means
+from unscene.audit.measures.adversarial import Adversarial, cut_out, paste, ratio_of_means
 from unscene.audit.result import Measured
-from unscene.audit.static_distractors import cut_out, paste
 from unscene.data.listing import open_catalog
 from unscene.results.statistics import interval
 

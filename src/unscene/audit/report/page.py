@@ -16,18 +16,12 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from unscene import __version__
 from unscene.audit.measures.base import Measure
 from unscene.audit.registry import known_measures
-from unscene.audit.report.charts import SHARES, Line, color, dot_chart
+from unscene.audit.report.charts import SHARES, Line, Results, color, dot_chart, table
 from unscene.audit.report.films import show_everything
-from unscene.audit.report.tables import (
-    configuration_facts,
-    data_facts,
-    left_out,
-    model_facts,
-    score_table,
-)
-from unscene.audit.report.words import ScoreWords, Tone, Words, capitalize
+from unscene.audit.report.words import ScoreWords, Tone, Words, capitalize, spell_number
 from unscene.audit.result import Audit, Finding, Measured, ModelAudit, Section
 from unscene.html.document import document, make_environment
 from unscene.html.pictures import PAUSE
@@ -70,9 +64,9 @@ def render(
             verdict_chart=_verdict_chart(audit, kinds),
             models=[_model(place, model) for place, model in enumerate(audit.models)],
             measures=[_measure(name, audit.models, kinds.get(name)) for name in names],
-            data=data_facts(audit),
+            data=_data_facts(audit),
             skipped=audit.data.get("skipped", ()),
-            configuration=configuration_facts(audit),
+            configuration=_configuration_facts(audit),
         )
     )
     style = files("unscene.audit.report").joinpath("style.css").read_text(encoding="utf-8")
@@ -150,7 +144,7 @@ def _model(place: int, model: ModelAudit) -> dict[str, Any]:
         "name": model.name,
         "color": color(place),
         "sentence": model.verdict.sentence,
-        "facts": model_facts(model),
+        "facts": _model_facts(model),
     }
 
 
@@ -180,8 +174,8 @@ def _measure(name: str, models: Sequence[ModelAudit], kind: type[Measure] | None
         "absences": [_statement(*one) for one in missing],
         "charts": charts,
         "more": more,
-        "table": score_table(words, results),
-        "left_out": left_out(results),
+        "table": _score_table(words, results),
+        "left_out": _left_out(results),
     }
 
 
@@ -201,3 +195,69 @@ def _cell(place: int, model: ModelAudit, words: Words, found: Measured | None) -
         return cell | {"answer": words.of(name, found.scores[name]).name}
     answer, tone = outcome
     return cell | {"answer": f"{_MARKS[tone]} {answer}", "tone": tone}
+
+
+def _score_table(words: Words, results: Results) -> str:
+    """Every score of a measure, one column per model; "" without scores."""
+    having = [entry for entry in results if entry[2].scores]
+    rows = []
+    for name in dict.fromkeys(name for _, _, one in having for name in one.scores):
+        found = [one.scores[name] for _, _, one in having if name in one.scores]
+        spoken, chance = words.of(name, found[0]), found[0].chance
+        counts = sorted({one.n for one in found})
+        cells = [
+            "" if chance is None else spell_number(chance, spoken.kind),
+            *(spoken.text(one.scores[name]) if name in one.scores else "–" for _, _, one in having),
+            f"{counts[0]}–{counts[-1]}" if len(counts) > 1 else f"{counts[0]}",
+        ]
+        rows.append((spoken.name, spoken.note, cells))
+    models = [(color(place), model) for place, model, _ in having]
+    return table([("", "score"), ("", "chance"), *models, ("", "n")], rows, kind="numbers")
+
+
+def _left_out(results: Results) -> list[str]:
+    """Why clips or videos were left out, once where it is the same for all models."""
+    by_reason: dict[tuple[str, int], list[str]] = {}
+    for _, model, one in results:
+        for reason, count in one.details.get("left_out", {}).items():
+            if count:
+                by_reason.setdefault((reason, count), []).append(model)
+    return [
+        f"{reason}: {count}" + ("" if len(models) == len(results) else f", for {', '.join(models)}")
+        for (reason, count), models in by_reason.items()
+    ]
+
+
+def _model_facts(model: ModelAudit) -> dict[str, str]:
+    """What a model is and what it was shown, by heading."""
+    spec = model.spec
+    return {
+        "what it is": model.note,
+        "trained": "yes" if model.trained else "no: its weights are random",
+        "input": f"{spec.frames} frames, stride {spec.stride}, {spec.size} px",
+        "feature": f"{spec.dim} dimensions",
+        "clips encoded": str(model.forwards),
+        "seconds": f"{model.seconds:.0f}",
+    }
+
+
+def _data_facts(audit: Audit) -> dict[str, str]:
+    """What data was audited, by heading."""
+    return _facts({k: v for k, v in audit.data.items() if k != "skipped"})
+
+
+def _configuration_facts(audit: Audit) -> dict[str, str]:
+    """The configuration, by heading."""
+    return _facts({**audit.configuration, "unscene": __version__})
+
+
+def _facts(facts: Mapping[str, Any]) -> dict[str, str]:
+    return {str(key).replace("_", " "): _plain(value) for key, value in facts.items()}
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_plain, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

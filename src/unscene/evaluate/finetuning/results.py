@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unscene.data.catalog import Skipped
-from unscene.errors import UnsceneError
 from unscene.evaluate.features import Features
 from unscene.evaluate.finetuning.data import FinetuneData
 from unscene.files import write_atomically, write_text
@@ -167,17 +166,6 @@ def write_confusion(path: Path, confusion: Confusion) -> None:
     for name, row in zip(confusion.names, confusion.counts.tolist(), strict=True):
         writer.writerow([name, *row])
     write_text(path, text.getvalue())
-
-
-def read_confusion(path: Path) -> Confusion:
-    """Read a CSV of `write_confusion`. Raises UnsceneError if the file is not one."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            head, *rows = list(csv.reader(file))
-        counts = np.array([[int(cell) for cell in row[1:]] for row in rows], dtype=np.int64)
-        return Confusion(tuple(head[1:]), counts)
-    except (OSError, ValueError) as error:
-        raise UnsceneError(f"{path}: cannot be read as a confusion matrix ({error})") from error
 
 
 def draw_confusion(path: Path, confusion: Confusion, heading: str = "") -> None:
