@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import pydoc
 import re
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 
 import unscene
 from tiny_runs import TINY
+from unscene.audit.run import audit as run_audit
 from unscene.synthetic.generate import ScenesReport
 
 
@@ -30,6 +33,18 @@ def test_every_public_name_is_there_and_described() -> None:
 def test_importing_it_loads_nothing_heavy() -> None:
     code = "import sys, unscene; sys.exit(any(m in sys.modules for m in ('torch', 'av', 'numpy')))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_help_on_audit_shows_the_function() -> None:
+    """The name is that of a package, which can be called."""
+    code = "import sys, unscene; unscene.audit; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+    assert inspect.signature(unscene.audit) == inspect.signature(run_audit)
+    page = pydoc.plain(pydoc.render_doc(unscene.audit))
+    assert "Audit video models: do they watch the motion or the scene?" in page
+    assert re.search(r"unscene\.audit\(\s+data: .*,\s+encoders: .*,\s+\*,\s+out: .*= None,", page)
+    assert "encoders: a list of texts" in page
+    assert "no such measure" in page
 
 
 def small(**changes: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Sequence
 from functools import cache
 
-from unscene.audit import measures as folder
+import unscene.audit.measures as folder
 from unscene.audit.measures.base import Measure
 from unscene.errors import UnsceneError, describe_unknown
 from unscene.imports import import_from_here

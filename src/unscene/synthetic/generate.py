@@ -101,6 +101,12 @@ def generate(
 
     Raises:
         UnsceneError: the folder holds other footage or other files, or `workers` is below 1.
+
+    >>> videos = {"train_videos": 8, "seen_videos": 4, "unseen_videos": 4}
+    >>> small = MovingScenes(**videos, size=32, frames=26, object_size=(8, 12), speed=(1, 2))
+    >>> report = generate(Path("footage"), small)
+    >>> report.videos, report.train.as_posix()
+    (16, 'footage/train.csv')
     """
     if workers < 1:
         raise UnsceneError(f"workers = {workers}; it must be at least 1")
