@@ -18,7 +18,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import forkserver, resource_tracker
-from multiprocessing.context import BaseContext
+from multiprocessing.context import BaseContext, ForkServerContext, ForkServerProcess
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from typing import TypeVar
@@ -29,6 +29,14 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 _stop: Event | None = None  # set in worker processes only
+
+
+class Worker(ForkServerProcess):
+    """A worker process of this package, as opposed to those of the program that uses it."""
+
+
+class _WorkerContext(ForkServerContext):
+    Process = Worker
 
 
 def run_in_processes(
@@ -87,7 +95,7 @@ def start_fork_server(module: str) -> BaseContext:
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
+    context = _WorkerContext()
     context.set_forkserver_preload(["unscene.data.ignore_signals", module])
     with _block_signals():
         forkserver.ensure_running()
@@ -135,7 +143,7 @@ def _kill_workers() -> None:
     # At exit multiprocessing sends SIGTERM to its daemons and waits for them without end, but
     # those of a loader ignore it.
     for process in multiprocessing.active_children():
-        if process.daemon:
+        if process.daemon and isinstance(process, Worker):
             process.kill()
 
 
