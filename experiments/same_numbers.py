@@ -4,7 +4,7 @@
     python experiments/same_numbers.py compare BEFORE AFTER
 
 `record` works on generated footage in a temporary folder, and only through the command line, so
-that it runs on any layout of the package. PYTHONPATH=OTHER/src names another than the installed one.
+that it runs on any layout of the package. PYTHONPATH=OTHER/src names other code than the installed.
 It keeps digests of footage and trained weights, the logged metrics of a few steps of every method
 and preset (and of flags that take other paths through the code), the rows of every protocol, and
 audits. Times, versions and paths are left out, and so is --monitor, which depends on the clock.
