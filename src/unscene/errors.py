@@ -28,6 +28,16 @@ class VideoError(UnsceneError):
         return type(self), (self.path, self.reason)
 
 
+def check_at_least(least: int, **values: int | None) -> None:
+    """Raise UnsceneError for the first of the values that is below `least`; None is not checked.
+
+    >>> check_at_least(1, clips=10, batch_size=16)
+    """
+    for name, value in values.items():
+        if value is not None and value < least:
+            raise UnsceneError(f"{name} {value}: must be at least {least}")
+
+
 def check_known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
     """Raise UnsceneError for the first name that is not known.
 

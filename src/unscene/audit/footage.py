@@ -28,7 +28,7 @@ from torch.utils.data import Sampler
 from unscene.data.catalog import Catalog, Video, number_files
 from unscene.data.loading import Batch, ClipDataset, make_loader
 from unscene.encoders import EncoderSpec
-from unscene.errors import UnsceneError
+from unscene.errors import UnsceneError, check_at_least
 from unscene.evaluate.decoupling_views import ShiftedClipSampler
 from unscene.motion.flow import add_flow
 from unscene.video.sampling import Request
@@ -61,9 +61,9 @@ class Footage:
     short_side: int | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("clips", 1), ("batch_size", 2), ("workers", 0)):
-            if getattr(self, name) < least:
-                raise UnsceneError(f"{name} {getattr(self, name)}: must be at least {least}")
+        check_at_least(1, clips=self.clips)
+        check_at_least(2, batch_size=self.batch_size)
+        check_at_least(0, workers=self.workers)
 
     def __len__(self) -> int:
         """Number of batches."""

@@ -31,7 +31,7 @@ from unscene.data.listing import check_videos, list_videos, require_columns
 from unscene.data.loading import Batch
 from unscene.device import pick_device
 from unscene.encoders.resolving import ResolvedEncoder, resolve_encoder
-from unscene.errors import UnsceneError
+from unscene.errors import UnsceneError, check_at_least
 from unscene.files import write_text
 from unscene.progress import count_progress, progress_bar
 
@@ -81,9 +81,7 @@ def audit(
         UnsceneError: no usable video, a model that cannot be loaded or run, no such label column,
             no such measure, or `out` holds an earlier audit.
     """
-    for name, value in (("videos", videos), ("clips", clips)):
-        if value is not None and value < 1:
-            raise UnsceneError(f"{name} {value}: must be at least 1")
+    check_at_least(1, videos=videos, clips=clips)
     listed = _list_encoders(encoders)
     if not listed:
         raise UnsceneError("nothing to audit: name a model with --encoder")

@@ -12,11 +12,6 @@ DATA = (
     "folder of videos, folder of class folders, CSV (path,label[,start,end]), or an official list "
     "such as ucf101-1-train:FOLDER"
 )
-# The names of encoders.registry, which imports torch; a test holds them together.
-ENCODERS = (
-    *("c3d", "i3d", "r2d-narrow", "r2d10", "r2d18", "r2plus1d10", "r2plus1d18", "r2plus1d26"),
-    *("r3d-narrow", "r3d10", "r3d18", "r3d26", "r3d34", "s3dg"),
-)
 ENCODER = (
     "saved run, name of an architecture (untrained), hf:FOLDER or package.module:factory; "
     "NAME=... names it in the results"

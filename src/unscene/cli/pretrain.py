@@ -8,7 +8,7 @@ from typing import get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
-from unscene.cli import DATA, ENCODERS
+from unscene.cli import DATA
 from unscene.cli.help import (
     add_all_settings,
     add_fields,
@@ -39,10 +39,12 @@ def flags(parser: ArgumentParser, arguments: Sequence[str]) -> None:
         return
     name = chosen_method(arguments)
     entry = find_method(name)
+    from unscene.encoders import known_encoders  # the method has imported torch already
+
     texts = describe(RunConfig) | {
         "method": f"one of {describe_methods()}",
         "preset": f"where settings that are not given come from: {', '.join(entry.presets)}",
-        "encoder": f"architecture to train: one of {', '.join(ENCODERS)}, or a saved encoder, "
+        "encoder": f"architecture to train: one of {', '.join(known_encoders())}, or a saved encoder, "
         "which is trained further",
     }
     parser.epilog = f"Settings are those of {name}; --method X --help shows the settings of X."

@@ -37,7 +37,7 @@ from torch import Tensor
 from unscene.data.catalog import Catalog, Skipped, Video, number_files
 from unscene.data.loading import SequentialBatches, make_loader
 from unscene.encoders import EncoderSpec, VideoEncoder
-from unscene.errors import UnsceneError
+from unscene.errors import UnsceneError, check_at_least
 from unscene.evaluate.decoupling_views import MOTION, SCENE, PerturbationFactory
 from unscene.results.rows import Row, build_rows
 from unscene.results.statistics import Score, bootstrap, ratio, score, share, sum_by_cluster
@@ -103,9 +103,7 @@ def decouple(
         UnsceneError: the encoder takes fewer than 3 frames, its features are not finite, no video
             can be read, or nothing moves in any of them.
     """
-    for name, value in (("clips", clips), ("batch_size", batch_size)):
-        if value < 1:
-            raise UnsceneError(f"{name} {value}: must be at least 1")
+    check_at_least(1, clips=clips, batch_size=batch_size)
     factory = PerturbationFactory(videos, encoder.spec, seed, device)
     order = SequentialBatches([clips] * len(videos), 1)
     batches = make_loader(factory.make_dataset(clips), order, workers=workers)

@@ -22,7 +22,7 @@ from unscene.data.catalog import Catalog, Skipped, Video
 from unscene.data.listing import check_videos, open_catalog, report_skipped
 from unscene.device import pick_device
 from unscene.encoders import VideoEncoder, resolve_encoder
-from unscene.errors import UnsceneError
+from unscene.errors import UnsceneError, check_at_least
 from unscene.evaluate.features import Features, center_view, extract
 from unscene.files import expand_home
 from unscene.progress import count_progress
@@ -127,13 +127,8 @@ def embed(
     >>> embeddings.values.dtype
     dtype('float32')
     """
-    for name, value, least in (
-        ("clips_per_video", clips_per_video, 1),
-        ("batch_size", batch_size, 1),
-        ("workers", workers, 0),
-    ):
-        if value < least:
-            raise UnsceneError(f"{name} {value}: must be at least {least}")
+    check_at_least(1, clips_per_video=clips_per_video, batch_size=batch_size)
+    check_at_least(0, workers=workers)
     model = resolve_encoder(encoder).encoder
     where = pick_device(device)
     if _are_arrays(videos):

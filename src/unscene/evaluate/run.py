@@ -16,7 +16,7 @@ from unscene.data.listing import open_catalog, report_skipped, require_columns
 from unscene.device import pick_device
 from unscene.encoders import EncoderSpec, VideoEncoder, resolve_encoder
 from unscene.encoders.foreign import ForeignEncoder
-from unscene.errors import UnsceneError
+from unscene.errors import UnsceneError, check_at_least
 from unscene.evaluate.decoupling import decouple, make_decoupling_rows
 from unscene.evaluate.features import Features, Mode, extract
 from unscene.evaluate.overlap import find_overlap
@@ -83,7 +83,8 @@ def evaluate(
     Source: DSM paper (Wang et al., AAAI 2021), section 4.4, for "retrieve".
     """
     _check_protocol(protocol, mode, train)
-    _check_numbers(clips, batch_size, workers, short_side)
+    check_at_least(1, clips=clips, batch_size=batch_size)
+    check_at_least(0, workers=workers, short_side=short_side)
     if out is not None:
         check_rows_file(out)
     model, spec, name = _resolve(encoder)
@@ -155,7 +156,8 @@ def evaluate_decoupling(
             holds something other than rows.
         OSError: `out` cannot be written.
     """
-    _check_numbers(clips, batch_size, workers)
+    check_at_least(1, clips=clips, batch_size=batch_size)
+    check_at_least(0, workers=workers)
     if out is not None:
         check_rows_file(out)
     model, spec, name = _resolve(encoder)
@@ -228,14 +230,3 @@ def _check_protocol(protocol: str, mode: str, train: str | None) -> None:
         raise UnsceneError(f"mode {mode!r}: must be one of {', '.join(get_args(Mode))}")
     if protocol == "probe" and mode == "clip":
         raise UnsceneError("a probe uses one feature per video: leave out --mode clip")
-
-
-def _check_numbers(clips: int, batch_size: int, workers: int, short_side: int = 0) -> None:
-    for name, value, least in (
-        ("clips", clips, 1),
-        ("batch_size", batch_size, 1),
-        ("workers", workers, 0),
-        ("short_side", short_side, 0),
-    ):
-        if value < least:
-            raise UnsceneError(f"{name} {value}: must be at least {least}")

@@ -19,7 +19,7 @@ from unscene.data.catalog import Catalog, Video
 from unscene.data.listing import open_catalog
 from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
-from unscene.errors import UnsceneError
+from unscene.errors import UnsceneError, check_at_least
 from unscene.files import write_atomically
 from unscene.methods.base import Method
 from unscene.methods.motion_prediction import MotionSettings, name_motion_clips
@@ -59,8 +59,7 @@ def preview(
         UnsceneError: no usable video, unknown names, settings that the method does not read,
             `videos` below 1, or `out` does not end in .png.
     """
-    if videos < 1:
-        raise UnsceneError(f"videos {videos}: must be at least 1")
+    check_at_least(1, videos=videos)
     if out.suffix.lower() != ".png":
         raise UnsceneError(f"{out}: the picture is a PNG; give a name that ends in .png")
     settings = resolve(method, preset, overrides)

@@ -23,7 +23,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from unscene.errors import UnsceneError
+from unscene.errors import UnsceneError, check_at_least
 
 
 @dataclass(frozen=True)
@@ -408,6 +408,4 @@ def clip_offsets(frames: int, stride: int) -> tuple[int, ...]:
 
 def check_clip(frames: int, stride: int) -> None:
     """Raise UnsceneError unless both are at least 1."""
-    for name, value in (("frames", frames), ("stride", stride)):
-        if value < 1:
-            raise UnsceneError(f"{name} {value}: must be at least 1")
+    check_at_least(1, frames=frames, stride=stride)
