@@ -1,11 +1,13 @@
 """What version 0.1 saved, before the layout of today, can still be used.
 
 version_0.1/ was written by commit 3ba873c: an encoder with the features of a fixed clip, the
-configuration and checkpoint of a DSM run that was stopped, and a fine-tuned classifier.
+configuration and checkpoint of a DSM run that was stopped, and a fine-tuned classifier with its
+checkpoint.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from unscene.config import read_config
 from unscene.data.catalog import Video
 from unscene.encoders import create_encoder, load_encoder
 from unscene.evaluate.finetuning.classifier import load_classifier
+from unscene.evaluate.finetuning.config import FinetuneConfig
+from unscene.evaluate.finetuning.module import BestWeights, FinetuneModule
 from unscene.methods.registry import create_method
 from unscene.train.config import build
 from unscene.train.module import PretrainModule
@@ -49,6 +53,24 @@ def test_a_checkpoint_fits_the_networks_of_now() -> None:
     assert len(saved) == len(now)
     for name, value in saved.items():
         assert torch.equal(now[name.replace(".twin.", ".momentum_encoder.")], value)
+
+
+def test_a_checkpoint_of_a_fine_tuning_fits_the_networks_of_now() -> None:
+    """What is now its classifier and the linear layer in it had other names."""
+    checkpoint = OLD / "finetuned" / "last.ckpt"
+    kept = load_classifier(OLD / "finetuned")
+    config = FinetuneConfig(data="test", train="train", encoder="e", batch_size=2)
+    videos = tuple(Video(f"/{number}.mp4", label) for number, label in enumerate(kept.names))
+    module = FinetuneModule(copy.deepcopy(kept), videos, config, 1, "")
+    check_networks(checkpoint, module)
+    saved = open_checkpoint(checkpoint)
+    last = saved["state_dict"]["recogniser.classifier.weight"]
+    assert torch.equal(module.classifier.linear.weight, last)
+    best = BestWeights(videos, 1, 1)
+    best.load_state_dict(saved["callbacks"][best.state_key])
+    assert best.best is not None
+    module.classifier.load_state_dict(best.best)
+    assert torch.equal(module.classifier.linear.weight, kept.linear.weight)
 
 
 def test_a_classifier_loads() -> None:

@@ -47,7 +47,7 @@ def assert_same_run(one: Path, other: Path) -> None:
     a, b = checkpoint(one), checkpoint(other)
     assert a["global_step"] == b["global_step"]
     assert all(torch.equal(v, b["state_dict"][k]) for k, v in a["state_dict"].items())
-    ours, theirs = (c["callbacks"]["BestWeights"] for c in (a, b))
+    ours, theirs = (c["callbacks"]["Choice"] for c in (a, b))
     assert (ours["step"], ours["scores"]) == (theirs["step"], theirs["scores"])
     for name in ("encoder.safetensors", "classifier.safetensors", "confusion.csv"):
         assert (one / name).read_bytes() == (other / name).read_bytes()
@@ -83,7 +83,7 @@ def test_the_best_weights_survive_a_stop(
     config = make(tmp_path, **LONG)
     with pytest.raises(KeyboardInterrupt):
         finetune(config, report=at(2, interrupt))
-    saved = checkpoint(tmp_path)["callbacks"]["BestWeights"]["best"]
+    saved = checkpoint(tmp_path)["callbacks"]["Choice"]["best"]
     (row,) = finetune(config, resume=True, report=silent)
     assert row.test["chosen_step"] == 1
     assert all(

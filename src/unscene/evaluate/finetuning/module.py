@@ -66,6 +66,7 @@ class FinetuneModule(L.LightningModule):
         self.epoch_steps = batches.epoch_steps  # in which every video is seen once
         steps = max(config.epochs * self.epoch_steps, config.min_steps)
         self.total_steps = config.max_steps or steps
+        self.register_load_state_dict_pre_hook(_rename_old_weights)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         spec = self.classifier.spec
@@ -123,6 +124,24 @@ class FinetuneModule(L.LightningModule):
             )
 
 
+def _rename_old_weights(
+    module: FinetuneModule, weights: dict[str, Tensor], prefix: str, *_: object
+) -> None:
+    """Checkpoints of version 0.1 call the classifier "recogniser" and its layer "classifier"."""
+    for name in [name for name in weights if name.startswith(f"{prefix}recogniser.")]:
+        weights[f"{prefix}classifier." + name.removeprefix(f"{prefix}recogniser.")] = weights.pop(
+            name
+        )
+    _rename_linear_layer(weights, f"{prefix}classifier.classifier.")
+
+
+def _rename_linear_layer(weights: dict[str, Tensor], old: str) -> None:
+    for name in [name for name in weights if name.startswith(old)]:
+        weights[old.removesuffix("classifier.") + "linear." + name.removeprefix(old)] = weights.pop(
+            name
+        )
+
+
 class BestWeights(L.Callback):
     """Scores the validation videos during training, and keeps the weights with the best score.
 
@@ -154,12 +173,19 @@ class BestWeights(L.Callback):
         total, epoch = module.total_steps, module.epoch_steps
         return cls(videos, epoch * -(-total // (epoch * _VALIDATIONS)), total)
 
+    @property
+    def state_key(self) -> str:
+        """Its name in checkpoints, which is that of version 0.1."""
+        return "Choice"
+
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "step": self.step, "scores": self.scores}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.step = state_dict["best"], state_dict["step"]
         self.scores = state_dict["scores"]
+        if self.best is not None:
+            _rename_linear_layer(self.best, "classifier.")
 
     def on_train_batch_end(
         self,
