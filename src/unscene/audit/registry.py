@@ -6,8 +6,9 @@ import importlib
 import pkgutil
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
-import unscene.audit.measures as folder
+from unscene.audit.measures import base
 from unscene.audit.measures.base import Measure
 from unscene.errors import UnsceneError, describe_unknown
 from unscene.imports import import_from_here
@@ -17,9 +18,9 @@ from unscene.imports import import_from_here
 def known_measures() -> dict[str, type[Measure]]:
     """The measures of the package by name, in the order of the report."""
     found = []
-    for module in pkgutil.iter_modules(folder.__path__):
+    for module in pkgutil.iter_modules([str(Path(base.__file__).parent)]):
         if module.name != "base":
-            found += _own_measures(f"{folder.__name__}.{module.name}")
+            found += _own_measures(f"{base.__package__}.{module.name}")
     return {kind.name: kind for kind in sorted(found, key=lambda kind: kind.order)}
 
 
