@@ -187,17 +187,24 @@ def check_read(entry: MethodEntry, names: Iterable[str]) -> None:
         )
 
 
-def keep_read(method: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def keep_read(
+    method: str, values: Mapping[str, Any], further: Iterable[str] = ()
+) -> dict[str, Any]:
     """Leave out the settings that other methods read and this one does not.
 
     A file that was written for another method, or by an earlier version, holds such settings.
+
+    Args:
+        method: a name, or package.module:Class.
+        values: settings by name.
+        further: names that are no settings of methods, for the hint about a mistyped name.
 
     Raises:
         UnsceneError: a setting that no method reads.
     """
     entry = find_method(method)
-    known = {name for other in known_methods() for name in find_method(other).settings.names()}
-    check_known("setting", values, known | {*entry.settings.names()})
+    known = setting_names().union(entry.settings.names())
+    check_known("setting", values, [*further, *sorted(known)])
     return {name: value for name, value in values.items() if entry.reads(name)}
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from unscene.config import RENAMED, RunOptions, as_plain, convert_values
-from unscene.errors import UnsceneError, check_known
-from unscene.methods.registry import keep_read, resolve, setting_names
+from unscene.errors import UnsceneError
+from unscene.methods.registry import keep_read, resolve
 from unscene.methods.settings import CommonSettings
 
 
@@ -61,9 +61,8 @@ def build(given: dict[str, Any]) -> RunConfig:
         raise UnsceneError("no DATA: give a folder of videos, class folders or a CSV")
     rest = {key: value for key, value in given.items() if key not in OWN}
     method = own.get("method", RunConfig.method)
-    if ":" not in method:
-        check_known("setting", rest, [*OWN, *sorted(setting_names())])
-    settings = resolve(method, own.get("preset", RunConfig.preset), keep_read(method, rest))
+    read = keep_read(method, rest, OWN)
+    settings = resolve(method, own.get("preset", RunConfig.preset), read)
     return RunConfig(**own, settings=settings)
 
 
