@@ -175,6 +175,32 @@ def test_rows_that_cannot_be_used_are_skipped_with_their_reason(tmp_path: Path, 
     assert any(s.path.endswith("v.csv:8") for s in catalog.skipped)  # where the row is
 
 
+def test_a_line_that_is_no_row_is_skipped_by_its_number_and_takes_no_other_with_it(
+    tmp_path: Path,
+) -> None:
+    lines = {
+        "a.mp4,run": None,
+        "my run, 1.mp4,run": "has more cells than the 2 columns",
+        '"b.mp4,run': 'opens a quote (")',
+        "c.mp4,walk": None,
+        'd.mp4,"jump': 'opens a quote (")',
+        "": None,
+        '"e.mp4","sit"': None,
+        "f.mp4,sit,,": None,  # a spreadsheet's empty columns
+        "g.mp4," + "x" * 200_000: "cannot be read as CSV",
+        "h.mp4": None,  # without a label
+    }
+    table = write_csv(tmp_path / "v.csv", "\r\n".join(["path,label", *lines]))
+    catalog = list_videos(table)
+    assert [(Path(v.path).name, v.label) for v in catalog.videos] == [
+        *(("a.mp4", "run"), ("c.mp4", "walk"), ("e.mp4", "sit"), ("f.mp4", "sit")),
+        ("h.mp4", None),
+    ]
+    wanted = {f"{table}:{n}": why for n, why in enumerate(lines.values(), start=2) if why}
+    assert {s.path for s in catalog.skipped} == set(wanted)
+    assert all(wanted[s.path] in s.reason for s in catalog.skipped)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -185,6 +211,9 @@ def test_rows_that_cannot_be_used_are_skipped_with_their_reason(tmp_path: Path, 
         ("path,label\n,x\n,y\n", "0 videos used, 2 skipped"),
         ("path,label\ngone.mp4,x\n", "no video can be used, of 1 found"),
         ("path,label\n".encode("utf-16"), "must name the columns"),
+        ("path,label, label\na.mp4,x,y\n", "names label more than once"),
+        ('path,"label\na.mp4,x\n', "its first line opens a quote"),
+        ('path,label\n"a.mp4,x\nb.mp4,"y\n', "no row can be used.*opens a quote"),
     ],
 )
 def test_a_csv_that_will_not_do_says_why(tmp_path: Path, text: str | bytes, message: str) -> None:

@@ -128,10 +128,11 @@ def test_two_lists_in_one_place_are_a_question(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("videos/a.mp4 0\n", r"must name label,youtube_id,.*; found videos/a\.mp4 0"),
-        ("", "must name label,youtube_id,.*; found nothing"),
+        ("videos/a.mp4 0\n", r"must name the columns label,youtube_id,.*; found videos/a\.mp4 0"),
+        ("", "must name the columns label,youtube_id,.*; found nothing"),
         (HEADER + '"' + "x" * 200_000, "cannot be read as CSV"),
         (HEADER, r"train\.csv lists no video of this split"),
+        ("label,youtube_id,label\n", "names label more than once"),
         (HEADER + ",,,,,\nyoga\n", "none of its 2 listed videos is in .*0 videos used, 2 skipped"),
     ],
 )
@@ -139,3 +140,14 @@ def test_a_csv_that_is_none_of_kinetics(tmp_path: Path, text: str, message: str)
     write(kinetics(tmp_path) / "train.csv", text)
     with pytest.raises(UnsceneError, match=f"(?s){message}"):
         list_videos(f"kinetics-train:{tmp_path}")
+
+
+def test_a_line_that_is_no_row_is_skipped_by_its_number(tmp_path: Path) -> None:
+    root = kinetics(tmp_path)
+    first, *rest = K_TRAIN.splitlines()
+    write(root / "train.csv", "\n".join([first, '"open quote,0,0,1,train', *rest, "a,b,,,,,x"]))
+    catalog = list_videos(f"kinetics-train:{root}")
+    assert names(catalog) == list(K_VIDEOS)
+    reasons = {s.path.rpartition(":")[2]: s.reason for s in catalog.skipped if "csv:" in s.path}
+    assert "opens a quote" in reasons["2"]
+    assert "more cells than" in reasons[str(len(rest) + 3)]

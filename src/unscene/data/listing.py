@@ -8,7 +8,6 @@ ucf101-1-train:/data/UCF101  official split  UCF101, HMDB51 or Kinetics: see off
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import sys
@@ -18,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unscene.data.catalog import SUFFIXES, Catalog, Skipped, Video
+from unscene.data.csv_table import read_csv
 from unscene.data.official import list_official
 from unscene.errors import UnsceneError, VideoError
 from unscene.files import expand_home
@@ -134,25 +134,16 @@ def _unreadable(error: OSError) -> Skipped:
 
 
 def _list_csv(path: Path) -> Catalog:
-    try:
-        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)  # a, "b, c", d
-            header = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = header
-            if "path" not in header:
-                raise UnsceneError(
-                    f"{path}: its first line must name the columns path,label[,start,end]; "
-                    f"found {','.join(header) or 'nothing'}"
-                )
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, csv.Error) as error:
-        raise UnsceneError(f"{path}: cannot be read as CSV ({error})") from error
+    table = read_csv(path, "path", "path,label[,start,end]")
     videos: list[Video] = []
-    skipped: list[Skipped] = []
-    for line, row in rows:
+    skipped = list(table.skipped)
+    for line, row in table.rows:
         outcome = _csv_row(path, line, row)
-        (videos if isinstance(outcome, Video) else skipped).append(outcome)  # type: ignore[arg-type]
-    if not rows:
+        if isinstance(outcome, Video):
+            videos.append(outcome)
+        else:
+            skipped.append(outcome)
+    if not videos and not skipped:
         raise UnsceneError(f"{path}: no row can be used: there is none below its first line")
     if not videos:
         account = Catalog("", (), tuple(skipped)).summary()
@@ -161,8 +152,7 @@ def _list_csv(path: Path) -> Catalog:
 
 
 def _csv_row(path: Path, line: int, row: dict[str, str]) -> Video | Skipped:
-    row = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
-    name = row.get("path", "")
+    name = row["path"]
     if not name:
         return Skipped(f"{path}:{line}", "row without a path")
     home = name.startswith("~/")
@@ -174,7 +164,7 @@ def _csv_row(path: Path, line: int, row: dict[str, str]) -> Video | Skipped:
     if start < 0 or (end is not None and end <= start):
         return Skipped(file, "its segment is empty: end must be after start, start at least 0")
     used = {"path", "label", "start", "end"}
-    columns = {key: value for key, value in row.items() if key and key not in used and value}
+    columns = {key: value for key, value in row.items() if key not in used and value}
     return Video(file, row.get("label") or None, start, end, columns)
 
 

@@ -22,7 +22,6 @@ reported; videos that are not listed are ignored.
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections import defaultdict
@@ -33,6 +32,7 @@ from pathlib import Path
 
 from unscene import files
 from unscene.data.catalog import SUFFIXES, Catalog, Skipped, Video
+from unscene.data.csv_table import read_csv
 from unscene.errors import UnsceneError
 
 _SPLIT = re.compile(r"(ucf101|hmdb51)-[123]-(train|test)|kinetics-(train|val|test)")
@@ -163,15 +163,9 @@ def _kinetics(given: Path, part: str) -> _Listing:
     )
     listing = _Listing(file.name, root, f"{containers}|compress|replacement.*", loose=False)
     columns = ("label", "youtube_id", "time_start", "time_end", "split")
-    try:
-        reader = csv.DictReader(_read(file).split("\n"), restval="")
-        reader.fieldnames = header = [name.strip() for name in reader.fieldnames or ()]
-        rows = [[row.get(column, "").strip() for column in columns] for row in reader]
-    except csv.Error as error:
-        raise UnsceneError(f"{file}: cannot be read as CSV ({error})") from error
-    if "youtube_id" not in header:
-        found = ",".join(header) or "nothing"
-        raise UnsceneError(f"{file}: its first line must name {','.join(columns)}; found {found}")
+    table = read_csv(file, "youtube_id", ",".join(columns))
+    listing.skipped.extend(table.skipped)
+    rows = ([row.get(column, "") for column in columns] for _, row in table.rows)
     for label, video, *times, split in rows:
         stem = "_".join([video, *(time.partition(".")[0].zfill(6) for time in times)])
         wanted = _PART.get(split.lower(), part) == part
