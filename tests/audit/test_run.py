@@ -85,6 +85,7 @@ def test_the_command(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["configuration"]["seed"] == 0
     narrow, pixels = found["models"]
     assert (narrow["name"], pixels["name"]) == ("narrow", "px")
+    assert (narrow["trained"], pixels["trained"]) == (None, None)  # nothing says so
     for model in (narrow, pixels):
         measures = {measured["name"]: measured for measured in model["measures"]}
         assert list(measures) == list(known_measures())

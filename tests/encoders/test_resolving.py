@@ -28,7 +28,7 @@ def test_resolving_pretrained_models(tmp_path: Path, monkeypatch: pytest.MonkeyP
     resolved = resolve_encoder(f"hf:{tmp_path / 'mae'}")
     with torch.no_grad():
         assert torch.allclose(resolved.encoder(clips()), adapt(model)(clips()), atol=1e-6)
-    assert (resolved.name, resolved.trained) == ("mae", True)
+    assert (resolved.name, resolved.trained) == ("mae", None)
     assert resolved.encoder.spec.mean == pytest.approx((0.1, 0.2, 0.3))
     with pytest.raises(UnsceneError, match=r"hf:.*nothing"):
         resolve_encoder(f"hf:{tmp_path / 'nothing'}")
@@ -64,11 +64,13 @@ def test_resolving_one_of_ours(tmp_path: Path) -> None:
         assert torch.equal(one, two)
     save_encoder(first.encoder, tmp_path / "saved")
     resolved = resolve_encoder(str(tmp_path / "saved"))
-    assert (resolved.name, resolved.trained) == ("saved", False)
+    assert (resolved.name, resolved.trained) == ("saved", None)  # its weights may be anyone's
+    assert resolve_encoder(resolved.encoder).trained is None
     first.encoder.spec.trained_on.update({"method": "dsm", "steps": 7, "seed": 1})
     save_encoder(first.encoder, tmp_path / "saved")
     resolved = resolve_encoder(f"mine={tmp_path / 'saved'}")
     assert (resolved.name, resolved.trained) == ("mine", True)
+    assert resolve_encoder(resolved.encoder).trained is True
     assert "dsm, 7 steps, seed 1" in resolved.note
     clip = clips(size=36)
     expected = load_encoder(tmp_path / "saved").eval()(clip)
@@ -91,6 +93,7 @@ def test_resolving_a_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert not resolved.encoder.training
     assert sys.path == before
     assert (resolved.name, resolved.encoder.spec.frames) == ("plain", 16)
+    assert resolved.trained is None
     spec = resolve_encoder("mymodels:chosen").encoder.spec
     assert (spec.frames, spec.size, spec.name) == (3, 20, "mine")
     for function, message in (
@@ -111,6 +114,7 @@ def test_a_model_in_memory_is_adapted() -> None:
     model = torch.nn.Conv3d(3, 8, 3)
     resolved = resolve_encoder(model)
     assert resolved.note == "Conv3d passed in from Python"
+    assert resolved.trained is None
     assert load_encoder(model).dim == 8
     encoder = load_encoder((model, {"frames": 4, "size": 20, "name": "small"}))
     assert (encoder.spec.name, encoder.spec.frames) == ("small", 4)
@@ -140,7 +144,7 @@ def test_a_name_means_the_architecture_though_a_folder_is_called_so(
     assert "write ./r3d-narrow for the saved encoder" in capsys.readouterr().err
     for text in ("./r3d-narrow", "mine=./r3d-narrow", str(tmp_path / "r3d-narrow")):
         resolved = resolve_encoder(text)
-        assert (resolved.encoder.spec.name, resolved.trained) == ("r2d-narrow", False)
+        assert (resolved.encoder.spec.name, resolved.trained) == ("r2d-narrow", None)
         assert resolved.path is not None
     assert load_encoder(Path("r3d-narrow")).spec.name == "r2d-narrow"
     assert [names_new_encoder(t) for t in ("r3d-narrow", "a=r3d18", "./r3d-narrow")] == [

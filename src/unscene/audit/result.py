@@ -84,7 +84,8 @@ class ModelAudit:
         spec: of the encoder.
         verdict: the number that `--fail-below` compares.
         measures: one result per measure, in the order of the report.
-        trained: whether its weights are trained, as far as is known.
+        trained: True if unscene trained its weights, False if it has just drawn them, None if
+            that is unknown.
         forwards: clips encoded in all.
         seconds: duration of its audit.
     """
@@ -94,7 +95,7 @@ class ModelAudit:
     spec: EncoderSpec
     verdict: Verdict
     measures: list[Measured]
-    trained: bool = True
+    trained: bool | None = None
     forwards: int = 0
     seconds: float = 0.0
 

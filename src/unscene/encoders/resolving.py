@@ -44,14 +44,15 @@ class ResolvedEncoder:
         encoder: on the CPU.
         name: a short name for tables and reports.
         note: where it comes from, as a phrase.
-        trained: whether its weights are trained, as far as is known.
+        trained: True if unscene trained its weights, False if it has just drawn them. None for
+            all others: weights do not tell whether they are trained.
         path: what it was read from, if unscene saved it.
     """
 
     encoder: VideoEncoder
     name: str
     note: str
-    trained: bool = True
+    trained: bool | None = None
     path: Path | None = None
 
 
@@ -104,7 +105,8 @@ def resolve_encoder(
         resolved = encoder
     elif isinstance(encoder, VideoEncoder):
         history = str(encoder.spec.trained_on.get("method", "")) or "passed in from Python"
-        resolved = ResolvedEncoder(encoder, encoder.spec.name, history)
+        trained = True if encoder.spec.trained_on else None
+        resolved = ResolvedEncoder(encoder, encoder.spec.name, history, trained)
     elif isinstance(encoder, str | os.PathLike):
         text = encoder if isinstance(encoder, str) else Path(encoder)
         resolved = _resolve(text, seed, dict(options or {}), to_train)
@@ -176,13 +178,14 @@ def _saved(path: Path) -> ResolvedEncoder:
     history = encoder.spec.trained_on
     name = path.stem if path.suffix in (".safetensors", ".json") else path.resolve().name
     if not history:
-        note = f"{encoder.spec.name} from {path}, not trained"
-        return ResolvedEncoder(encoder, name, note, trained=False, path=path)
+        note = f"{encoder.spec.name} from {path}, not trained by unscene"
+        return ResolvedEncoder(encoder, name, note, path=path)
     facts = [f"{encoder.spec.name} trained by {history.get('method', 'an unnamed method')}"]
     facts += [f"{history['steps']} steps"] if "steps" in history else []
     facts += [f"seed {history['seed']}"] if "seed" in history else []
     facts += [f"initialized from {history['began']['encoder']}"] if "began" in history else []
-    return ResolvedEncoder(encoder, name, f"{', '.join(facts)}; from {path}", path=path)
+    note = f"{', '.join(facts)}; from {path}"
+    return ResolvedEncoder(encoder, name, note, trained=True, path=path)
 
 
 def _untrained(name: str, seed: int | None, options: dict[str, Any]) -> ResolvedEncoder:

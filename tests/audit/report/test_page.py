@@ -231,6 +231,15 @@ def test_a_model_without_verdict_says_why() -> None:
     assert "No verdict. time: 2 frames." in text
 
 
+@pytest.mark.parametrize(
+    ("trained", "words"), [(True, "trainedyes"), (False, "trainedno"), (None, "trainedunknown")]
+)
+def test_only_what_is_known_of_the_training_is_said(trained: bool | None, words: str) -> None:
+    one = replace(model("a", 0.8), trained=trained)
+    assert words in Page(render(audit(one))).text
+    assert audit(one).to_json()["models"][0]["trained"] is trained
+
+
 # -- sentences -------------------------------------------------------------------------------------
 
 

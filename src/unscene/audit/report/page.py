@@ -30,6 +30,11 @@ from unscene.results.statistics import Score
 _TONES: dict[Finding, Tone] = {
     "motion": "good", "looks": "bad", "scene": "bad", "open": "open", "none": "open"
 }  # fmt: skip
+_TRAINED = {
+    True: "yes, by unscene",
+    False: "no: its weights are random",
+    None: "unknown: the model comes from outside, and weights do not tell whether they are trained",
+}
 _MARKS: dict[Tone, str] = {"good": "●", "open": "◐", "bad": "○"}  # tell tones without color too
 
 Kinds = Mapping[str, type[Measure]]
@@ -233,7 +238,7 @@ def _model_facts(model: ModelAudit) -> dict[str, str]:
     spec = model.spec
     return {
         "what it is": model.note,
-        "trained": "yes" if model.trained else "no: its weights are random",
+        "trained": _TRAINED[model.trained],
         "input": f"{spec.frames} frames, stride {spec.stride}, {spec.size} px",
         "feature": f"{spec.dim} dimensions",
         "clips encoded": str(model.forwards),
