@@ -224,7 +224,6 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         rows = rows if "label" in columns else [[*row, row[motion]] for row in rows]
         (tmp_path / name).write_text("\n".join([head, *map(",".join, rows)]) + "\n")
     write_official_sets(tmp_path / "sets", frames=26)
-    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
     for name in registry.known_encoders():
         if name != "r3d-narrow":
             monkeypatch.setitem(registry._ENCODERS, name, partial(small, name))

@@ -20,6 +20,7 @@ from unscene.errors import UnsceneError
 from unscene.files import expand_home, write_text
 
 CONFIG = "config.yaml"
+RECIPES = Path(__file__).parent / "recipes"  # one file for each row of a paper's table
 Config = TypeVar("Config")
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 # Settings that had other names in earlier versions, whose files can still be read.
@@ -140,6 +141,18 @@ def save_config(out: str, values: Mapping[str, Any], command: str) -> None:
     write_text(Path(out) / CONFIG, head + yaml.safe_dump(dict(values), sort_keys=False))
 
 
+def find_config(value: str) -> Path:
+    """The file that a value names: a recipe of the package, by its name, or a path.
+
+    >>> find_config("table1-dsm-c3d").parent == RECIPES
+    True
+    >>> find_config("./table1-dsm-c3d") == Path("table1-dsm-c3d")
+    True
+    """
+    known = {path.stem: path for path in RECIPES.glob("*.yaml")}
+    return known.get(value) or expand_home(value)
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """Names and values of a config.yaml, or of the `pretrain` part of a recipe.
 
@@ -218,13 +231,13 @@ def config_of_flags(
         UnsceneError: what `build` raises, or there is no run to resume.
     """
     given = {key: value for key, value in values.items() if value is not None}
-    for name in ("config", "out", "encoder"):
+    for name in ("out", "encoder"):
         # Nothing else changes: ./r3d18 is a folder, r3d18 an architecture.
         if str(given.get(name, "")).startswith("~"):
             given[name] = str(expand_home(given[name]))
     resume, file = given.pop("resume"), given.pop("config", None)
     if file is not None:
-        given = read_config(Path(file)) | given
+        given = read_config(find_config(file)) | given
     if not resume:
         return build(given), False
     saved = Path(given.get("out", out)) / CONFIG

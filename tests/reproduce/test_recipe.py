@@ -8,12 +8,13 @@ import pytest
 from small_recipe import file_with
 
 from unscene.cli.main import main
+from unscene.config import RECIPES
 from unscene.errors import UnsceneError
 from unscene.methods.registry import resolve
 from unscene.reproduce.recipe import Recipe, format_markdown, read_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = sorted((ROOT / "recipes").glob("*.yaml"))
+FILES = sorted(RECIPES.glob("*.yaml"))
 
 
 def test_recipes_of_cmd_are_at_the_authors_settings() -> None:
@@ -116,8 +117,7 @@ def test_mistakes_name_file_key_value_and_remedy(
 
 
 def test_a_recipe_is_a_configuration_of_pretrain(capsys: pytest.CaptureFixture[str]) -> None:
-    recipe = str(ROOT / "recipes" / "table1-dsm-c3d.yaml")
-    assert main(["pretrain", "/nowhere/at/all", "--config", recipe]) == 1
+    assert main(["pretrain", "/nowhere/at/all", "--config", "table1-dsm-c3d"]) == 1
     assert "/nowhere/at/all: does not exist" in capsys.readouterr().err
 
 
@@ -129,7 +129,7 @@ def test_markdown_keeps_the_order_of_the_papers_and_tables() -> None:
     ]
     lines = format_markdown(some).splitlines()
     assert lines[2:] == [
-        "| `recipes/a.yaml` | DSM, 1 | A | x 2.0 | |",
-        "| `recipes/b.yaml` | DSM, 2 | B | r1 1.0 | |",
-        "| `recipes/c.yaml` | CMD, 1 | C |  | |",
+        "| `a` | DSM, 1 | A | x 2.0 | |",
+        "| `b` | DSM, 2 | B | r1 1.0 | |",
+        "| `c` | CMD, 1 | C |  | |",
     ]

@@ -16,6 +16,7 @@ from small_recipe import file_with
 from official_footage import write_official_sets
 from tiny_runs import command
 from unscene.cli.main import main
+from unscene.config import RECIPES
 from unscene.encoders import VideoEncoder, create_encoder, registry
 from unscene.errors import UnsceneError
 from unscene.reproduce import run as file_of_reproduce
@@ -27,8 +28,7 @@ from unscene.train.config import RunConfig
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
-FILES = sorted((ROOT / "recipes").glob("*.yaml"))
+FILES = sorted(RECIPES.glob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_an_interruption_loses_no_number(
 def test_a_batch_is_shared_among_the_devices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = read_recipe(ROOT / "recipes" / "cmd-kinetics-c3d.yaml")
+    recipe = read_recipe(RECIPES / "cmd-kinetics-c3d.yaml")
     roots = dict.fromkeys(("ucf101", "hmdb51", "kinetics"), "/nowhere")
     given: list[int] = []
 
@@ -187,6 +187,6 @@ def test_the_mean_over_splits() -> None:
 
 
 def test_a_dataset_without_a_folder(tmp_path: Path) -> None:
-    recipe = read_recipe(ROOT / "recipes" / "table1-dsm-i3d.yaml")
+    recipe = read_recipe(RECIPES / "table1-dsm-i3d.yaml")
     with pytest.raises(UnsceneError, match="--kinetics FOLDER, --hmdb51 FOLDER"):
         reproduce(recipe, {"ucf101": "somewhere"}, tmp_path)

@@ -13,8 +13,7 @@ from typing import Any, Literal, Protocol, Union, get_args, get_origin, get_type
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-from unscene.config import CONFIG, describe, read_config
-from unscene.files import expand_home
+from unscene.config import CONFIG, describe, find_config, read_config
 from unscene.methods.registry import MethodEntry, find_method, known_methods, setting_names
 from unscene.train.config import RunConfig
 
@@ -118,7 +117,7 @@ def chosen_method(arguments: Sequence[str]) -> str:
     if given.resume:
         files.append(str(Path(given.out or RunConfig.out) / CONFIG))
     for file in files:
-        path = expand_home(file)
+        path = find_config(file)
         if path.exists():
             return str(read_config(path).get("method", RunConfig.method))
     return RunConfig.method

@@ -7,7 +7,8 @@ from typing import get_type_hints
 from jsonargparse import ArgumentParser, Namespace
 
 from unscene.cli.help import add_flag
-from unscene.config import describe
+from unscene.config import describe, find_config
+from unscene.errors import UnsceneError
 from unscene.files import expand_home
 from unscene.train.config import RunConfig
 
@@ -26,7 +27,12 @@ _HERE = {
 
 
 def flags(parser: ArgumentParser) -> None:
-    parser.add_argument("recipe", type=str, help="a file in recipes/")
+    parser.usage = "%(prog)s RECIPE [flags]"
+    parser.add_argument(
+        "recipe", nargs="?", type=str | None, help="name of a recipe, or the path of a file"
+    )
+    parser.add_argument("--list", action="store_true", help="show the names of the recipes")
+    parser.add_argument("--show", action="store_true", help="print the file of RECIPE")
     for name in ("ucf101", "hmdb51", "kinetics"):
         text = f"folder of {name}, with its videos and official lists"
         parser.add_argument(f"--{name}", type=str | None, help=text)
@@ -42,10 +48,19 @@ def flags(parser: ArgumentParser) -> None:
 
 
 def run(values: Namespace) -> None:
-    from unscene.reproduce.recipe import DATASETS, read_recipe
+    from unscene.reproduce.recipe import DATASETS, list_recipes, read_recipe
 
-    # Before torch is imported, so that a mistake shows at once.
-    recipe = read_recipe(expand_home(values.recipe))
+    if values.list:
+        for name, line in list_recipes().items():
+            print(f"{name:<26}{line}")
+        return
+    if values.recipe is None:
+        raise UnsceneError("name a RECIPE: `unscene reproduce --list` shows them")
+    file = find_config(values.recipe)
+    recipe = read_recipe(file)  # before torch is imported, so that a mistake shows at once
+    if values.show:
+        print(file.read_text(encoding="utf-8"), end="")
+        return
     from unscene.reproduce.run import average_splits, reproduce
 
     ending = "-dry" if values.dry_run else ""

@@ -1,5 +1,7 @@
 """Recipe files: a row of a paper's table, and how to reproduce it. Imports no torch.
 
+Those of the package lie in `unscene/recipes/` and have names; a path names any other.
+
     paper: dsm                  or cmd, hdc; dsm is the default
     table: 1                    of the paper
     row: DSM, C3D, pre-trained on UCF101
@@ -19,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unscene.config import read_table
-from unscene.errors import UnsceneError
+from unscene.config import RECIPES, read_table
+from unscene.errors import UnsceneError, find_nearest
 from unscene.evaluate.finetuning import config as finetune_config
 from unscene.train import config as pretrain_config
 
@@ -72,15 +74,30 @@ def name_folder(stage: dict[str, Any], split: int) -> str:
     return "-".join([stage["data"], stage["protocol"], *mode, str(split)])
 
 
-def read_recipe(path: str | Path) -> Recipe:
-    """Read and check a recipe file.
+def list_recipes() -> dict[str, str]:
+    """The names of the package's recipes, each with what it reproduces in one line.
+
+    >>> list_recipes()["table1-dsm-c3d"]
+    'DSM, table 1: DSM, C3D, pre-trained on UCF101 (ucf101 70.3, hmdb51 40.5)'
+    """
+    contents = {path.stem: read_table(path) for path in RECIPES.glob("*.yaml")}
+    lines = {}
+    for name in sorted(contents, key=lambda n: _position(contents[n].get("paper", "dsm"), n)):
+        content = contents[name]
+        paper, published = content.get("paper", "dsm").upper(), _numbers(content["published"])
+        ending = f" ({published})" if published else ""
+        lines[name] = f"{paper}, table {content['table']}: {content['row']}{ending}"
+    return lines
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read and check a recipe file; `config.find_config` finds one by its name.
 
     Raises:
         UnsceneError: the file cannot be read, a part is missing, or a value cannot be right; names
             the file, the key and the value.
     """
-    path = Path(path)
-    if not path.exists():
+    if not path.is_file():
         raise UnsceneError(_describe_missing(path))
     content = read_table(path)
     if not set(content) >= _TABLE:
@@ -124,13 +141,12 @@ def read_recipe(path: str | Path) -> Recipe:
 
 
 def _describe_missing(path: Path) -> str:
-    known = {one.stem: str(one) for one in sorted(Path("recipes").glob("*.yaml"))}
-    message = (
-        f"{path}: no such recipe; give the path of a file, such as recipes/table1-dsm-c3d.yaml"
+    close = find_nearest(path.stem, (one.stem for one in RECIPES.glob("*.yaml")))
+    hint = f"did you mean {close}? " if close else ""
+    return (
+        f"{path}: no such recipe; {hint}`unscene reproduce --list` shows the names, and the path "
+        "of a file names one of your own"
     )
-    if path.stem in known:
-        return f"{path}: no such recipe; did you mean {known[path.stem]}?"
-    return f"{message}. In recipes/ there are {', '.join(known)}" if known else message
 
 
 @dataclass(frozen=True)
@@ -205,8 +221,17 @@ def format_markdown(recipes: Sequence[Recipe]) -> str:
         "| recipe | paper, table | row | published, % | measured, % |",
         "|---|---|---|---|---|",
     ]
-    for recipe in sorted(recipes, key=lambda r: (PAPERS.index(r.paper), r.table, r.name)):
-        published = ", ".join(f"{name} {value}" for name, value in recipe.published.items())
+    for recipe in sorted(recipes, key=lambda r: (*_position(r.paper, r.name), r.table)):
         source = f"{recipe.paper.upper()}, {recipe.table}"
-        lines.append(f"| `recipes/{recipe.name}.yaml` | {source} | {recipe.row} | {published} | |")
+        published = _numbers(recipe.published)
+        lines.append(f"| `{recipe.name}` | {source} | {recipe.row} | {published} | |")
     return "\n".join(lines) + "\n"
+
+
+def _position(paper: str, name: str) -> tuple[int, str]:
+    """Sorts recipes by paper; names begin with the table."""
+    return PAPERS.index(paper), name
+
+
+def _numbers(published: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in published.items())
