@@ -3,6 +3,7 @@
 from unscene.encoders.base import EncoderSpec, VideoEncoder
 from unscene.encoders.registry import create_encoder, known_encoders
 from unscene.encoders.resolving import ResolvedEncoder, load_encoder, resolve_encoder
+from unscene.encoders.untrained import make_untrained_twin
 from unscene.encoders.weights import LoadReport, load_weights, read_spec, save_encoder
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "known_encoders",
     "load_encoder",
     "load_weights",
+    "make_untrained_twin",
     "read_spec",
     "resolve_encoder",
     "save_encoder",
