@@ -81,6 +81,33 @@ COUNTS = {
 }
 
 
+# (architecture, options) -> `num_params` of torchvision's documentation, less 512 x 400 + 400 or
+# 1024 x 400 + 400 of the classifier; the differences to Hara's and VCOP's networks are explained.
+VARIANTS = {
+    ("r3d18", (("stem", "tran"),)): 33_371_472 - 205_200,
+    ("mc3-18", ()): 11_695_440 - 205_200,
+    ("r2plus1d18", (("layout", "torchvision"),)): 31_505_325 - 205_200,
+    ("s3dg", (("gating", False),)): 8_320_048 - 410_000,
+    # Without the three projections: c / 2 x c weights and the 2 c of their norm.
+    ("r3d18", (("shortcut", "A"),)): 33_203_904 - sum(c * c // 2 + 2 * c for c in (128, 256, 512)),
+    # A stem of M = 83, blocks by the rule, and projections i -> M -> o with M = i o / (i + o).
+    ("r2plus1d10", (("layout", "vcop"),)): 83 * (3 * 49 + 2 + 3 * 64)
+    + 2 * 64
+    + sum(
+        factorized(i, o, 3) + factorized(o, o, 3) + (i != o) * factorized(i, o, 1)
+        for i, o in ((64, 64), (64, 128), (128, 256), (256, 512))
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
+def test_variants_have_the_published_number(
+    name: str, options: tuple[tuple[str, object], ...]
+) -> None:
+    counted = sum(p.numel() for p in on_meta(name, **dict(options)).parameters())
+    assert counted == VARIANTS[name, options]
+
+
 @pytest.mark.parametrize("name", COUNTS)
 def test_has_the_published_number_of_weights(name: str) -> None:
     assert sum(p.numel() for p in on_meta(name).parameters()) == COUNTS[name]

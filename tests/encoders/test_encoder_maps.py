@@ -10,7 +10,8 @@ from networks import BUILT, built, maps_of, on_meta, random_clip
 from torch import nn
 
 from unscene.encoders import create_encoder, known_encoders
-from unscene.encoders.blocks import BasicBlock, Block, Bottleneck
+from unscene.encoders.blocks import BasicBlock, Block, Bottleneck, Layout
+from unscene.encoders.i3d import SameConv3d
 from unscene.encoders.s3dg import SelfGating
 from unscene.errors import UnsceneError
 
@@ -22,6 +23,7 @@ HARA = [(64, 8, 28, 28), (128, 4, 14, 14), (256, 2, 7, 7), (512, 1, 4, 4)]
 TRAN = [(64, 16, 56, 56), (128, 8, 28, 28), (256, 4, 14, 14), (512, 2, 7, 7)]
 CMD = [(64, 16, 28, 28), (128, 8, 14, 14), (256, 4, 7, 7), (512, 2, 4, 4)]
 DEEP = [(c * 4, *rest) for c, *rest in CMD]
+HARA_DEEP = [(c * 4, *rest) for c, *rest in HARA]
 FRAMES = [(c, 16, h, w) for c, _, h, w in CMD]
 INCEPTION_MAPS = [(480, 8, 28, 28), (832, 4, 14, 14), (1024, 2, 7, 7)]
 CANONICAL = {
@@ -32,6 +34,8 @@ CANONICAL = {
     "r3d18": ((16, 112, 112), HARA),
     "r3d34": ((16, 112, 112), HARA),
     "r3d26": ((16, 112, 112), DEEP),
+    **{f"r3d{depth}": ((16, 112, 112), HARA_DEEP) for depth in (50, 101, 152, 200)},
+    "mc3-18": ((16, 112, 112), [(c, 16, h, w) for c, _, h, w in TRAN]),
     "r2plus1d26": ((16, 112, 112), DEEP),
     "r2d10": ((16, 112, 112), FRAMES),
     "r2d18": ((16, 112, 112), FRAMES),
@@ -135,6 +139,28 @@ def test_order_of_frames_changes_the_feature(name: str) -> None:
     assert (forward - backward).abs().max() > 1e-3 * forward.abs().max()
 
 
+@pytest.mark.parametrize("size", [(8, 64, 64), (9, 65, 67), (1, 32, 32), (10, 66, 96)])
+def test_same_padding_of_i3d_keeps_the_sizes(size: tuple[int, int, int]) -> None:
+    assert maps_of(on_meta("i3d", padding="same"), *size) == maps_of(on_meta("i3d"), *size)
+
+
+@pytest.mark.parametrize("size", [5, 6, 7, 8])
+@pytest.mark.parametrize(("kernel", "stride"), [(7, 2), (3, 1), (1, 1)])
+def test_same_padding_puts_the_odd_pixel_at_the_end(size: int, kernel: int, stride: int) -> None:
+    """Window k of TensorFlow's "SAME" begins at k s - floor(total / 2) of the input."""
+    outputs = -(-size // stride)
+    before = max((outputs - 1) * stride + kernel - size, 0) // 2
+    conv = SameConv3d(1, 1, (kernel, 1, 1), (stride, 1, 1), bias=False)
+    weight, signal = torch.randn(kernel), torch.randn(size)
+    with torch.no_grad():
+        conv.weight.copy_(weight.view(1, 1, -1, 1, 1))
+        found = conv(signal.view(1, 1, -1, 1, 1)).flatten()
+    for k in range(outputs):
+        places = [(k * stride - before + i, i) for i in range(kernel)]
+        wanted = sum(signal[at] * weight[i] for at, i in places if 0 <= at < size)
+        torch.testing.assert_close(found[k], wanted, rtol=1e-4, atol=1e-5)
+
+
 # -- errors --------------------------------------------------------------------------------------
 
 
@@ -215,7 +241,7 @@ def test_channels_last_memory_gives_the_same_feature() -> None:
 
 
 def test_a_block_whose_residual_is_zero_is_its_shortcut() -> None:
-    block = BasicBlock(4, 4, (1, 1, 1), "3d").eval()
+    block = BasicBlock(4, 4, (1, 1, 1), Layout("3d")).eval()
     nn.init.zeros_(block.residual[-1].weight)
     nn.init.zeros_(block.residual[-1].bias)
     x = torch.randn(2, 4, 3, 5, 5, generator=torch.Generator().manual_seed(0))

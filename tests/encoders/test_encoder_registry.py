@@ -50,6 +50,11 @@ def test_an_unknown_option_lists_the_accepted_ones() -> None:
         ("r3d-narrow", {"width": "16"}, "width must be a whole number > 0, got '16'"),
         ("r3d10", {"in_channels": True}, "in_channels must be a whole number > 0, got True"),
         ("r2plus1d10", {"stem": "wide"}, "stem must be one of .*'hara'.* got 'wide'"),
+        ("r2plus1d10", {"layout": "hara"}, "layout must be one of .*'vcop'.* got 'hara'"),
+        ("r3d10", {"shortcut": "C"}, "shortcut must be one of .*'A', 'B'.* got 'C'"),
+        ("i3d", {"padding": "valid"}, "padding must be one of .*'same'.* got 'valid'"),
+        ("s3dg", {"gating": 0}, "gating must be true or false, got 0"),
+        ("s3dg", {"norm_eps": 0.0}, "norm_eps must be a number above 0"),
     ],
 )
 def test_an_impossible_value_is_named(name: str, options: dict[str, object], message: str) -> None:
@@ -63,6 +68,11 @@ def test_an_impossible_value_is_named(name: str, options: dict[str, object], mes
         ("c3d", {}),
         ("r3d10", {"stem": "cmd", "in_channels": 2}),
         ("r3d-narrow", {"width": 4, "stages": 2, "in_channels": 1}),
+        ("r3d18", {"shortcut": "A", "stem": "tran"}),
+        ("r2plus1d10", {"layout": "vcop", "stem": "tran", "in_channels": 2}),
+        ("mc3-18", {}),
+        ("i3d", {"padding": "same"}),
+        ("s3dg", {"gating": False, "norm_eps": 1e-5}),
     ],
 )
 def test_the_spec_rebuilds_the_same_architecture(name: str, options: dict[str, object]) -> None:

@@ -4,9 +4,9 @@ CVPR 2017, section 2.4 and figure 3), and the base class that it shares with S3D
 As in the paper: 7x7x7 stem of stride 2, no pooling over time in the first two poolings, 3x3x3
 instead of Inception-v1's 5x5, batch norm and ReLU after every convolution.
 
-Deviations: padding is symmetric, whereas TensorFlow's "SAME" puts the odd pixel at the end; sizes
-are the same, ceil(n / 2) at every stride of 2. Batch norm has a learned scale, which the published
-TensorFlow models fix at 1.
+Padding is symmetric; `padding="same"` is TensorFlow's "SAME", with which the published weights were
+trained: the odd pixel comes at the end. Maps have the same sizes, ceil(n / 2) at every stride of 2.
+Batch norm has a learned scale, which the published TensorFlow models fix at 1.
 
     clip      3x16x224x224
     conv1a   64x8x112x112   pool2a 1x3x3
@@ -18,17 +18,23 @@ TensorFlow models fix at 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unscene.encoders.base import EncoderSpec, VideoEncoder
+from unscene.errors import UnsceneError
 
 # Called with (inputs, outputs, kernel, stride); kernel and stride apply to all three axes.
 Conv = Callable[[int, int, int, int], nn.Module]
 Gate = Callable[[int], nn.Module]
 Widths = tuple[int, tuple[int, int], tuple[int, int], int]
+Triple = tuple[int, int, int]
+Padding = Literal["symmetric", "same"]
 
 # Widths of the branches, Szegedy et al. 2015, table 1: 1x1 | 1x1 -> 3x3 | 1x1 -> 3x3 | pool -> 1x1.
 _MIXED: tuple[dict[str, Widths], ...] = (
@@ -49,23 +55,59 @@ _MIXED: tuple[dict[str, Widths], ...] = (
     },
 )
 _STAGE_DIMS = (480, 832, 1024)
-_BATCH_NORM_EPS = 1e-3  # as in the code of both papers; torch's default is 1e-5
+BATCH_NORM_EPS = 1e-3  # as in the code of both papers; torch's default is 1e-5
+
+
+class SameConv3d(nn.Conv3d):
+    """A convolution with TensorFlow's "SAME" padding; torch has it for a stride of 1 only."""
+
+    def forward(self, x_BCTHW: Tensor) -> Tensor:
+        return super().forward(_pad_same(x_BCTHW, self.kernel_size, self.stride))
+
+
+class SameMaxPool3d(nn.MaxPool3d):
+    """A max-pool with TensorFlow's "SAME" padding, for inputs that are not negative."""
+
+    def forward(self, x_BCTHW: Tensor) -> Tensor:
+        return super().forward(_pad_same(x_BCTHW, self.kernel_size, self.stride))  # type: ignore[arg-type]
+
+
+def _pad_same(x: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> Tensor:
+    """Pad time, height and width with zeros so that a stride of s gives ceil(n / s) positions."""
+    pads: list[int] = []
+    for size, k, s in zip(x.shape[2:], kernel, stride, strict=True):
+        total = max(k - (size % s or s), 0)
+        pads = [total // 2, total - total // 2, *pads]  # F.pad begins with the last axis
+    return F.pad(x, pads)
 
 
 def conv_unit(
     inputs: int,
     outputs: int,
-    kernel: tuple[int, int, int],
-    stride: tuple[int, int, int],
+    kernel: Triple,
+    stride: Triple,
+    *,
+    norm_eps: float = BATCH_NORM_EPS,
+    padding: Padding = "symmetric",
 ) -> nn.Sequential:
     """Make a convolution with an odd kernel that keeps the size, then batch norm and ReLU."""
+    if padding == "same":
+        conv: nn.Module = SameConv3d(inputs, outputs, kernel, stride, bias=False)
+    else:
+        t, h, w = kernel
+        conv = nn.Conv3d(inputs, outputs, kernel, stride, (t // 2, h // 2, w // 2), bias=False)
+    return nn.Sequential(conv, nn.BatchNorm3d(outputs, eps=norm_eps), nn.ReLU(inplace=True))
+
+
+def max_pool(kernel: Triple, padding: Padding) -> nn.Module:
+    """Make a max-pool that halves the axes on which its kernel is above 1."""
+    stride = tuple(min(side, 2) for side in kernel)
+    if padding == "same":
+        return SameMaxPool3d(kernel, stride)
     t, h, w = kernel
-    padding = (t // 2, h // 2, w // 2)
-    return nn.Sequential(
-        nn.Conv3d(inputs, outputs, kernel, stride, padding, bias=False),
-        nn.BatchNorm3d(outputs, eps=_BATCH_NORM_EPS),
-        nn.ReLU(inplace=True),
-    )
+    around = (t // 2 * (t % 2), h // 2 * (h % 2), w // 2 * (w % 2))
+    # ceil_mode keeps the last frame, row and column of odd sizes, like "SAME" padding.
+    return nn.MaxPool3d(kernel, stride, around, ceil_mode=h % 2 == 0)
 
 
 class InceptionBlock(nn.Module):
@@ -112,29 +154,38 @@ class Inception3D(VideoEncoder):
     which is one cell of the last map.
 
     Args:
-        name: name of the architecture, for the spec.
+        name, options: of the architecture, for the spec.
         frames: T of the spec.
         conv: makes a convolution with batch norm and ReLU.
         gate: makes the layer after conv2c and after every branch, from the number of channels.
+        padding: of the max-pools.
     """
 
-    def __init__(self, name: str, *, frames: int, conv: Conv, gate: Gate) -> None:
+    def __init__(
+        self,
+        name: str,
+        options: dict[str, Any],
+        *,
+        frames: int,
+        conv: Conv,
+        gate: Gate,
+        padding: Padding = "symmetric",
+    ) -> None:
         super().__init__(
-            EncoderSpec(name, {}, dim=1024, frames=frames, size=224),
+            EncoderSpec(name, options, dim=1024, frames=frames, size=224),
             stage_dims=_STAGE_DIMS,
             minimum=(1, 32, 32),
         )
         self.stem = nn.Sequential(
             conv(3, 64, 7, 2),
-            nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
+            max_pool((1, 3, 3), padding),
             conv(64, 64, 1, 1),
             conv(64, 192, 3, 1),
             gate(192),
-            nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
+            max_pool((1, 3, 3), padding),
         )
-        self.pool4a = nn.MaxPool3d(3, stride=2, padding=1)
-        # ceil_mode keeps the last frame, row and column of odd sizes, like "SAME" padding.
-        self.pool5a = nn.MaxPool3d(2, stride=2, ceil_mode=True)
+        self.pool4a = max_pool((3, 3, 3), padding)
+        self.pool5a = max_pool((2, 2, 2), padding)
         self.mixed3 = _stage(192, _MIXED[0], conv, gate)
         self.mixed4 = _stage(_STAGE_DIMS[0], _MIXED[1], conv, gate)
         self.mixed5 = _stage(_STAGE_DIMS[1], _MIXED[2], conv, gate)
@@ -148,15 +199,36 @@ class Inception3D(VideoEncoder):
 
 
 class I3D(Inception3D):
-    """The RGB stream of I3D without the classifier. See the header of this file."""
+    """The RGB stream of I3D without the classifier. See the header of this file.
 
-    def __init__(self) -> None:
-        super().__init__("i3d", frames=16, conv=_cubic_unit, gate=_no_gate)
+    Args:
+        padding: "symmetric", or "same" as in TensorFlow.
+
+    Raises:
+        UnsceneError: another padding.
+    """
+
+    def __init__(self, *, padding: Padding = "symmetric") -> None:
+        if padding not in get_args(Padding):
+            raise UnsceneError(
+                f"i3d: padding must be one of {list(get_args(Padding))}, got {padding!r}"
+            )
+        super().__init__(
+            "i3d",
+            {} if padding == "symmetric" else {"padding": padding},
+            frames=16,
+            conv=partial(_cubic_unit, padding=padding),
+            gate=no_gate,
+            padding=padding,
+        )
 
 
-def _cubic_unit(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Module:
-    return conv_unit(inputs, outputs, (kernel,) * 3, (stride,) * 3)
+def _cubic_unit(
+    inputs: int, outputs: int, kernel: int, stride: int, *, padding: Padding
+) -> nn.Module:
+    return conv_unit(inputs, outputs, (kernel,) * 3, (stride,) * 3, padding=padding)
 
 
-def _no_gate(channels: int) -> nn.Module:
+def no_gate(channels: int) -> nn.Module:
+    """Make a gate that lets everything pass."""
     return nn.Identity()

@@ -10,13 +10,14 @@ from typing import Any
 from unscene.encoders.base import VideoEncoder
 from unscene.encoders.c3d import C3D
 from unscene.encoders.i3d import I3D
-from unscene.encoders.resnet3d import narrow, r2d, r2plus1d, r3d
+from unscene.encoders.resnet3d import mc3, narrow, r2d, r2plus1d, r3d
 from unscene.encoders.s3dg import S3DG
 from unscene.errors import UnsceneError, find_nearest
 
 _ENCODERS: dict[str, Callable[..., VideoEncoder]] = {
     "c3d": C3D,
     "i3d": I3D,
+    "mc3-18": partial(mc3, 18),
     "r2d-narrow": partial(narrow, "2d"),
     "r2d10": partial(r2d, 10),
     "r2d18": partial(r2d, 18),
@@ -24,10 +25,7 @@ _ENCODERS: dict[str, Callable[..., VideoEncoder]] = {
     "r2plus1d18": partial(r2plus1d, 18),
     "r2plus1d26": partial(r2plus1d, 26),
     "r3d-narrow": partial(narrow, "3d"),
-    "r3d10": partial(r3d, 10),
-    "r3d18": partial(r3d, 18),
-    "r3d26": partial(r3d, 26),
-    "r3d34": partial(r3d, 34),
+    **{f"r3d{depth}": partial(r3d, depth) for depth in (10, 18, 26, 34, 50, 101, 152, 200)},
     "s3dg": S3DG,
 }
 
@@ -49,8 +47,9 @@ def create_encoder(name: str, **options: Any) -> VideoEncoder:
 
     Args:
         name: one of `known_encoders()`.
-        options: `in_channels` (all ResNets), `stem` (R3D and R(2+1)D), `width`, `stages` and
-            `pool` (narrow networks). See `unscene.encoders.resnet3d`.
+        options: `in_channels` (all ResNets), `stem` (R3D and R(2+1)D), `shortcut` (R3D), `layout`
+            (R(2+1)D), `width`, `stages` and `pool` (narrow networks): see
+            `unscene.encoders.resnet3d`. `padding` of I3D, `gating` and `norm_eps` of S3D-G.
 
     Returns:
         The encoder on the CPU, in training mode like any new module.

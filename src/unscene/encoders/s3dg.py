@@ -6,14 +6,21 @@ after each. Gating multiplies x by sigmoid(W mean(x) + b), where the mean is ove
 follows conv2c and all four branches of every block, as in the authors' TensorFlow code (the text of
 the paper mentions only the temporal convolutions). The stem is separable as in the paper (the later
 default of that code is a full 3x7x7). The paper trains on 64 frames; sizes are those of I3D.
+
+`gating=False` is S3D, the same network without gates. `norm_eps=1e-5` is the batch norm of CoCLR
+(Han et al., NeurIPS 2020), which has torch's default.
 """
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from unscene.encoders.i3d import Inception3D, conv_unit
+from unscene.encoders.i3d import BATCH_NORM_EPS, Inception3D, conv_unit, no_gate
+from unscene.errors import UnsceneError
 
 
 class SelfGating(nn.Module):
@@ -27,18 +34,42 @@ class SelfGating(nn.Module):
         return x_BCTHW * torch.sigmoid(self.weigh(x_BCTHW.mean(dim=(2, 3, 4), keepdim=True)))
 
 
-def separable_unit(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Module:
+def separable_unit(
+    inputs: int, outputs: int, kernel: int, stride: int, *, norm_eps: float = BATCH_NORM_EPS
+) -> nn.Module:
     """Make 1xkxk over space, then kx1x1 over time; a 1x1x1 convolution stays one."""
+    unit = partial(conv_unit, norm_eps=norm_eps)
     if kernel == 1:
-        return conv_unit(inputs, outputs, (1, 1, 1), (stride, stride, stride))
+        return unit(inputs, outputs, (1, 1, 1), (stride, stride, stride))
     return nn.Sequential(
-        conv_unit(inputs, outputs, (1, kernel, kernel), (1, stride, stride)),
-        conv_unit(outputs, outputs, (kernel, 1, 1), (stride, 1, 1)),
+        unit(inputs, outputs, (1, kernel, kernel), (1, stride, stride)),
+        unit(outputs, outputs, (kernel, 1, 1), (stride, 1, 1)),
     )
 
 
 class S3DG(Inception3D):
-    """S3D-G without the classifier. See the header of this file and Inception3D."""
+    """S3D-G without the classifier. See the header of this file and Inception3D.
 
-    def __init__(self) -> None:
-        super().__init__("s3dg", frames=64, conv=separable_unit, gate=SelfGating)
+    Args:
+        gating: whether there are gates; False: S3D.
+        norm_eps: what batch norm adds to the variance.
+
+    Raises:
+        UnsceneError: a value of another kind.
+    """
+
+    def __init__(self, *, gating: bool = True, norm_eps: float = BATCH_NORM_EPS) -> None:
+        if not isinstance(gating, bool):
+            raise UnsceneError(f"s3dg: gating must be true or false, got {gating!r}")
+        if not isinstance(norm_eps, float) or norm_eps <= 0:
+            raise UnsceneError(f"s3dg: norm_eps must be a number above 0, got {norm_eps!r}")
+        options: dict[str, Any] = {} if gating else {"gating": False}
+        if norm_eps != BATCH_NORM_EPS:
+            options["norm_eps"] = norm_eps
+        super().__init__(
+            "s3dg",
+            options,
+            frames=64,
+            conv=partial(separable_unit, norm_eps=norm_eps),
+            gate=SelfGating if gating else no_gate,
+        )
