@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from unscene.data.catalog import Catalog
 from unscene.data.listing import open_catalog
 from unscene.encoders import VideoEncoder, create_encoder, save_encoder
 from unscene.errors import UnsceneError
-from unscene.evaluate.features import extract
+from unscene.evaluate.features import _encode, extract
 from unscene.evaluate.run import evaluate, evaluate_decoupling
 from unscene.results.rows import read_rows
 from unscene.synthetic.generate import ScenesReport
@@ -207,6 +208,42 @@ def test_a_clip_feature_is_the_pooled_map_of_its_window(
             assert found.owner[row] == number
             row += 1
     assert row == len(found.values)
+
+
+def test_a_clip_order_feature_is_the_mean_of_max_pooled_maps(
+    encoder: VideoEncoder, catalog: Catalog
+) -> None:
+    found = extract(encoder, catalog.videos[:2], mode="clip-order", clips=3, stride=2)
+    encoder.eval()
+    basic, sampler = BasicAugmentation.none(32), UniformClipSampler(4, 2, 3)
+    for row, video in zip(found.values, catalog.videos, strict=False):
+        assert video.info is not None
+        pooled = []
+        for number in range(3):
+            rng = np.random.default_rng()  # not used
+            request = sampler.draw(video.duration, video.info.fps, rng, number)
+            clip = ClipBatch.of([read_clips(video.path, request)["clip"]])
+            view = make_view(clip, basic.center(clip.sizes), size=32)
+            with torch.no_grad():
+                (maps,) = encoder.forward_maps(view)
+            rows, columns = maps.shape[2] // 2 * 2, maps.shape[3] // 2 * 2
+            even = maps[:, :, :rows, :columns].unfold(2, 2, 2).unfold(3, 2, 2)
+            pooled.append(even.amax((-1, -2)).flatten())
+        torch.testing.assert_close(row, torch.stack(pooled).mean(0), rtol=1e-4, atol=1e-5)
+    # C3D's conv5b of 16 frames of 112 pixels.
+    monkeyed = SimpleNamespace(forward_maps=lambda view: torch.zeros(1, 512, 2, 7, 7))
+    assert _encode(monkeyed, torch.empty(0), "clip-order").shape == (1, 9216)  # type: ignore[arg-type]
+
+
+def test_another_stride_is_used_and_stands_in_the_rows(saved: Path, moving: ScenesReport) -> None:
+    """Clips of 4 frames end to end over 12: three at stride 1, one at stride 3."""
+    seen, train = str(moving.seen), str(moving.train)
+    one = evaluate("retrieve", seen, saved, train=train, mode="clip")[0]
+    three = evaluate("retrieve", seen, saved, train=train, mode="clip", stride=3)[0]
+    assert one.n == 3 * three.n
+    assert (one.test["stride"], three.test["stride"]) == (1, 3)
+    with pytest.raises(UnsceneError, match="stride -1: must be at least 0"):
+        evaluate("retrieve", seen, saved, train=train, stride=-1)
 
 
 def test_probe_with_a_training_set(saved: Path, moving: ScenesReport) -> None:

@@ -66,7 +66,8 @@ def _frozen_flags(parser: ArgumentParser, protocol: str) -> None:
             "--mode",
             type=str,
             default="video",
-            help="video: one feature per video, the mean over --clips; clip: one feature per clip",
+            help="video: one feature per video, the mean over --clips; clip: one feature per clip "
+            "(DSM); clip-order: the mean over --clips of the last feature map (Clip Order)",
         )
         parser.add_argument(
             "--apart",
@@ -80,6 +81,9 @@ def _frozen_flags(parser: ArgumentParser, protocol: str) -> None:
         )
     if protocol != "decouple":
         parser.add_argument("--label", type=str, default="label", help="column of the classes")
+        parser.add_argument(
+            "--stride", type=int, default=0, help="of the frames of a clip; 0: the encoder's"
+        )
         parser.add_argument(
             "--short_side", type=int, default=0, help="shrink larger frames while reading; 0: never"
         )

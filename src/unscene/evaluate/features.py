@@ -1,9 +1,12 @@
 """A frozen encoder and videos in, feature vectors out.
 
-mode "video"   one feature per video: the mean over uniformly spaced clips (Xu et al., "Clip Order",
-               CVPR 2019)
-mode "clip"    one feature per clip, and as many clips as fit into the video end to end: the last
-               feature map, adaptive max pooling to 2x7x7, flattened (DSM paper, section 4.4)
+mode "video"        one feature per video: the mean over uniformly spaced clips
+mode "clip"         one feature per clip, and as many clips as fit into the video end to end: the
+                    last feature map, adaptive max pooling to 2x7x7, flattened (DSM paper,
+                    section 4.4)
+mode "clip-order"   one feature per video: the last feature map, max pooling by 1x2x2, flattened
+                    (9,216 numbers for C3D at 112 pixels), the mean over uniformly spaced clips (Xu
+                    et al., "Clip Order", CVPR 2019; there with 10 clips of 16 frames at stride 1)
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from unscene.errors import UnsceneError
 from unscene.video.sampling import TiledClipSampler, UniformClipSampler
 from unscene.views.augment import BasicAugmentation, make_view
 
-Mode = Literal["video", "clip"]
+Mode = Literal["video", "clip", "clip-order"]
 POOLED = (2, 7, 7)  # T', H', W' of a feature in mode "clip"
 _ROWS = 4096  # checked at once
 _IN_MEMORY = 4 * 2**30  # bytes; larger arrays are a temporary file, mapped into memory
@@ -74,6 +77,7 @@ def extract(
     *,
     mode: Mode = "video",
     clips: int = 10,
+    stride: int = 0,
     batch_size: int = 16,
     workers: int = 0,
     device: torch.device | str = "cpu",
@@ -82,15 +86,16 @@ def extract(
 ) -> Features:
     """Extract features of videos with a frozen encoder.
 
-    Frames, stride, size and normalization are those of `encoder.spec`: short side resized, center
-    crop, no jitter. The encoder is moved to the device. It runs in evaluation mode, and returns to
+    Frames, size and normalization are those of `encoder.spec`: short side resized, center crop, no
+    jitter. The encoder is moved to the device. It runs in evaluation mode, and returns to
     its own mode afterwards.
 
     Args:
         encoder: D-dimensional features.
         videos: N videos of a checked catalog.
-        mode: "video" or "clip", see the head of this file.
-        clips: clips per video in mode "video".
+        mode: "video", "clip" or "clip-order", see the head of this file.
+        clips: clips per video in the modes with one feature per video.
+        stride: distance of the frames of a clip, in frames of the video; 0: that of `encoder.spec`.
         batch_size: number of clips encoded at once.
         workers: number of processes that read videos; 0 reads in this one.
         device: computes the features.
@@ -98,8 +103,8 @@ def extract(
         progress: called as progress(done, total) in videos.
 
     Returns:
-        Features of shape (N, D) in mode "video", (M, D * 2 * 7 * 7) for M clips in mode "clip";
-        fewer where videos cannot be read.
+        Features of shape (N, D) in mode "video", (M, D * 2 * 7 * 7) for M clips in mode "clip",
+        (N, the length of a map) in mode "clip-order"; fewer where videos cannot be read.
 
     Raises:
         UnsceneError: no video could be read, a feature is not finite, or the encoder does not take
@@ -107,9 +112,10 @@ def extract(
     """
     spec = encoder.spec
     basic = center_view(encoder)
+    stride = stride or spec.stride
     tiles, uniform = (
-        TiledClipSampler(spec.frames, spec.stride),
-        UniformClipSampler(spec.frames, spec.stride, clips),
+        TiledClipSampler(spec.frames, stride),
+        UniformClipSampler(spec.frames, stride, clips),
     )
     dataset = ClipDataset(
         videos,
@@ -118,7 +124,7 @@ def extract(
         replace_failed=False,
     )
     draws = [_tiles(tiles, video) if mode == "clip" else clips for video in videos]
-    store = _Store(draws, mean=mode == "video")
+    store = _Store(draws, mean=mode != "clip")
     ends = np.cumsum(draws)
     was_training = encoder.training
     encoder.eval().to(device)
@@ -130,8 +136,7 @@ def extract(
             if len(batch):
                 clip = batch.clips["clip"].to(device)
                 view = make_view(clip, basic.center(clip.sizes), size=spec.size)
-                found = _pooled(encoder, view) if mode == "clip" else encoder(view)
-                found = found.float().cpu()
+                found = _encode(encoder, view, mode).float().cpu()
                 _check_finite(found, [videos[i] for i in batch.index.tolist()])
                 store.add(batch.index, found)
             if progress is not None:
@@ -212,8 +217,15 @@ def _tiles(sampler: TiledClipSampler, video: Video) -> int:
     return sampler.count(video.duration, video.info.fps)
 
 
-def _pooled(encoder: VideoEncoder, view: Tensor) -> Tensor:
-    return F.adaptive_max_pool3d(encoder.forward_maps(view), POOLED).flatten(1)
+def _encode(encoder: VideoEncoder, view: Tensor, mode: Mode) -> Tensor:
+    """Features (B, D') of clips, as a mode wants them."""
+    if mode == "video":
+        return encoder(view)
+    maps = encoder.forward_maps(view)
+    if mode == "clip":
+        return F.adaptive_max_pool3d(maps, POOLED).flatten(1)
+    cells = [min(2, side) for side in maps.shape[-2:]]  # a map of one cell stays as it is
+    return F.max_pool3d(maps, (1, *cells)).flatten(1)
 
 
 def _allocate(rows: int, dim: int) -> Tensor:

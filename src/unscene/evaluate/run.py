@@ -38,6 +38,7 @@ def evaluate(
     label: str = "label",
     mode: Mode = "video",
     clips: int = 10,
+    stride: int = 0,
     apart: str | None = None,
     group: str | None = None,
     workers: int = 0,
@@ -58,9 +59,11 @@ def evaluate(
         train: the gallery, or the training set of the probe. Without it, "retrieve" searches for
             each video among the others (leave one out).
         label: column of the classes.
-        mode: "video": one feature per video, the mean over `clips` clips. "clip": one feature per
-            clip, in queries and gallery; for "retrieve" only.
-        clips: clips per video that are averaged in mode "video".
+        mode: "video": one feature per video, the mean over `clips` clips. For "retrieve" only:
+            "clip", one feature per clip, in queries and gallery; "clip-order", the mean over
+            `clips` clips of the last feature map, as in Clip Order. See `features`.
+        clips: clips per video that are averaged.
+        stride: distance of the frames of a clip, in frames of the video; 0: the encoder's.
         apart: a column; a query is never compared with videos of its own value there.
         group: a column; the probe's validation set holds whole groups of it.
         workers: number of processes that read videos.
@@ -84,7 +87,7 @@ def evaluate(
     """
     _check_protocol(protocol, mode, train)
     check_at_least(1, clips=clips, batch_size=batch_size)
-    check_at_least(0, workers=workers, short_side=short_side)
+    check_at_least(0, workers=workers, short_side=short_side, stride=stride)
     if out is not None:
         check_rows_file(out)
     model, spec, name = _resolve(encoder)
@@ -99,6 +102,7 @@ def evaluate(
         encoder=model,
         mode=mode,
         clips=clips,
+        stride=stride,
         batch_size=batch_size,
         workers=workers,
         device=where,
@@ -108,8 +112,8 @@ def evaluate(
     known = query if gallery is None else read(gallery)
     scores: Mapping[str, Score]
     settings: dict[str, object] = {"protocol": protocol, "mode": mode}
-    if short_side:
-        settings["short_side"] = short_side
+    given = {"short_side": short_side, "stride": stride}
+    settings |= {name: value for name, value in given.items() if value}
     if protocol == "probe":
         probed = probe(known, query, label, group=group)
         scores = probed.scores
@@ -189,6 +193,7 @@ def _extract_features(
     encoder: VideoEncoder,
     mode: Mode,
     clips: int,
+    stride: int,
     batch_size: int,
     workers: int,
     device: torch.device,
@@ -201,6 +206,7 @@ def _extract_features(
             catalog.videos,
             mode=mode,
             clips=clips,
+            stride=stride,
             batch_size=batch_size,
             workers=workers,
             device=device,
@@ -228,5 +234,5 @@ def _check_protocol(protocol: str, mode: str, train: str | None) -> None:
         raise UnsceneError("a probe needs training videos: pass them with --train")
     if mode not in get_args(Mode):
         raise UnsceneError(f"mode {mode!r}: must be one of {', '.join(get_args(Mode))}")
-    if protocol == "probe" and mode == "clip":
-        raise UnsceneError("a probe uses one feature per video: leave out --mode clip")
+    if protocol == "probe" and mode != "video":
+        raise UnsceneError(f"a probe uses one feature per video: leave out --mode {mode}")

@@ -31,7 +31,8 @@ PAPERS = ("dsm", "cmd", "hdc")
 PROTOCOLS = ("finetune", "retrieve")
 _TABLE = {"table", "row", "published", "evaluate"}
 _STAGE = {"protocol", "data", "splits"}  # in stages of every protocol
-_RETRIEVE = {"mode", "clips", "label", "apart", "batch_size"}  # settings of retrieval
+_RETRIEVE = {"mode", "clips", "stride", "label", "apart", "batch_size"}  # settings of retrieval
+_MODES = ("video", "clip", "clip-order")
 _SPLITS = (1, 2, 3)
 
 
@@ -197,7 +198,7 @@ class _Checks:
                 f"{self.path}: {key}: unknown setting {unknown[0]!r}; known: {known}"
             )
         else:
-            self.one_of(f"{key}: mode", given.get("mode", "video"), ("video", "clip"))
+            self.one_of(f"{key}: mode", given.get("mode", "video"), _MODES)
 
 
 def _whole(value: Any) -> bool:

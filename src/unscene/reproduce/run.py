@@ -244,7 +244,8 @@ def _retrieve(run: RecipeRun, stage: dict[str, Any], split: int, folder: Path) -
     train, test = (run.part(stage["data"], split, part) for part in ("train", "test"))
     if (folder / RESULTS).exists():
         rows = _read(folder / RESULTS)
-        now = _DEFAULTS | {"data": test, "short_side": run.options.get("short_side", 0)} | settings
+        now = _DEFAULTS | {"data": test, "short_side": run.options.get("short_side", 0)}
+        now |= {"stride": rows[0].test["stride"]} | settings  # not given: the encoder's
         check_same(now | _retrieval_settings(rows[0]), now, now)
         return rows
     return evaluate(
@@ -268,6 +269,7 @@ def _retrieval_settings(row: Row) -> dict[str, Any]:
         "mode": row.test["mode"],
         "apart": row.test["apart"],
         "short_side": row.test.get("short_side", 0),
+        "stride": row.test["stride"],
     }
     return settings | ({"clips": row.views} if row.views else {})  # mode "clip" has no number
 
