@@ -1,13 +1,14 @@
 """The results of an audit, and audit.json, the file that holds them.
 
     Measured     one measure of one model: scores, details, pictures
+    Coverage     how many of the videos a result rests on
     Verdict      motion or scene, for one model
     ModelAudit   all of one model
     Audit        all models
 
 {"format": 2, "unscene": "0.1.0", "data": {...}, "configuration": {...},
  "models": [{"name", "trained", "note", "spec", "verdict": {"value", "ci95", "n", "measure",
-             "sentence", "finding"}, "measures": [Measured without its pictures]}]}
+             "sentence", "finding", "coverage"}, "measures": [Measured without its pictures]}]}
 """
 
 from __future__ import annotations
@@ -25,7 +26,31 @@ from unscene.results.statistics import Score
 
 FORMAT = 2
 
-Finding = Literal["motion", "looks", "scene", "open", "none"]
+Finding = Literal["motion", "appearance", "scene", "open", "none"]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many of the videos a result rests on.
+
+    Attributes:
+        measured: video files that are part of the result.
+        of: video files that were read.
+        left_out: the other files, counted by reason.
+    """
+
+    measured: int
+    of: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """The counts in words.
+
+        >>> Coverage(19, 40, {"the camera moves": 21}).text()
+        '19 of 40 videos; the camera moves in 21'
+        """
+        reasons = ", ".join(f"{reason} in {count}" for reason, count in self.left_out.items())
+        return f"{self.measured} of {self.of} videos" + (f"; {reasons}" if reasons else "")
 
 
 @dataclass(frozen=True)
@@ -40,6 +65,7 @@ class Measured:
         absent: why the measure, or a part of it, does not apply; "" if all of it does.
         details: JSON types only: curves, classes, counts.
         pictures: PNG files by name, for the report.
+        coverage: how many of the videos the scores rest on; None if the measure does not count.
         forwards: clips encoded for this measure. Clips that several measures share are counted for
             the first of them.
     """
@@ -49,6 +75,7 @@ class Measured:
     absent: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
     pictures: Mapping[str, bytes] = field(default_factory=dict)
+    coverage: Coverage | None = None
     forwards: int = 0
 
 
@@ -62,8 +89,10 @@ class Verdict:
         n: number of files.
         measure: name of the measure it comes from, "" if there is none.
         sentence: the verdict in words.
-        finding: what the model watches, in a word. "open": the intervals leave it open. "looks":
-            it recognizes the moving thing by appearance, not its motion. "none": no value.
+        finding: what the model watches, in a word. "open": the intervals leave it open.
+            "appearance": it recognizes the moving object by appearance, not by its motion. "none":
+            no value.
+        coverage: how many of the videos it rests on; None if that was not counted.
     """
 
     value: float | None
@@ -72,6 +101,7 @@ class Verdict:
     measure: str
     sentence: str
     finding: Finding
+    coverage: Coverage | None = None
 
 
 @dataclass(frozen=True)

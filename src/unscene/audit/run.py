@@ -187,7 +187,7 @@ def judge(
         if one.scores:
             found = kinds[one.name].verdict(one)
             missing = "".join(f" No verdict from {reason}." for reason in reasons)
-            return replace(found, sentence=found.sentence + missing)
+            return replace(found, sentence=found.sentence + missing, coverage=one.coverage)
         reasons.append(f"{one.name}: {one.absent}")
     sentence = f"No verdict. {'; '.join(reasons) or 'Nothing measured'}."
     return Verdict(None, None, 0, "", sentence, "none")

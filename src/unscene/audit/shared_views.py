@@ -52,9 +52,13 @@ def swap_backgrounds(extractor: FeatureExtractor, batch: Batch, donors: Donors) 
     Args:
         donors: from `find_donors`, with R clips in `donors.swapped`.
     """
-    segments, rows = extractor.segment(batch), donors.swapped
-    scene = segments.scene[donors.donor[rows]]
-    return paste_motion(extractor.center(batch)[rows], segments.mask[rows], scene)
+
+    def swap() -> Tensor:
+        segments, rows = extractor.segment(batch), donors.swapped
+        scene = segments.scene[donors.donor[rows]]
+        return paste_motion(extractor.center(batch)[rows], segments.mask[rows], scene)
+
+    return extractor.keep(batch, "swapped backgrounds", swap)
 
 
 def shuffle_frames(extractor: FeatureExtractor, batch: Batch, footage: Footage) -> Tensor:

@@ -87,8 +87,9 @@ def run(values: Namespace) -> int:
     )
     failed = False
     for model in found.models:
-        print(f"{model.name}: {model.verdict.sentence}")
-        value = model.verdict.value
+        covered, value = model.verdict.coverage, model.verdict.value
+        extent = f" Evaluated on {covered.text()}." if covered is not None else ""
+        print(f"{model.name}: {model.verdict.sentence}{extent}")
         failed |= below is not None and (value is None or value < below)
     print(f"{out / 'report.html'}")
     if failed:

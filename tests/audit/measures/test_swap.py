@@ -16,7 +16,8 @@ from media import pan, texture, write
 from unscene.audit.extractor import FeatureExtractor
 from unscene.audit.footage import Footage
 from unscene.audit.measures.swap import Swap
-from unscene.audit.result import Measured
+from unscene.audit.report.films import split_film
+from unscene.audit.result import Coverage, Measured
 from unscene.audit.shared_views import find_donors, shuffle_frames, swap_backgrounds
 from unscene.data.listing import open_catalog
 from unscene.results.statistics import share
@@ -95,12 +96,34 @@ def test_shares_are_counted_as_they_are_described(places: Footage) -> None:
         nearest["motion" if best == motion else "background" if best == scene else "other"] += 1
     videos = np.array([swap.files[motion] for motion, _ in swap.donors])
     assert len(follows) > len(set(videos)) >= 8
+    assert found.coverage == Coverage(len(set(videos)), 16)  # videos, not clips
     for name, values in (("motion_share", follows), ("order", orders)):
         means = [np.mean(np.array(values)[videos == video]) for video in set(videos.tolist())]
         assert found.scores[name].value == pytest.approx(np.mean(means))
         assert found.scores[name].n == len(means)
     shares = {name: count / len(follows) for name, count in nearest.items()}
     assert found.details["nearest"] == pytest.approx(shares)
+
+
+def test_what_is_shown_of_swapped_clips_agrees_with_the_score(places: Footage) -> None:
+    """The first swapped clips of each class, with their donors, whatever the model does."""
+    swap, found = measure(controls.flow, places)
+    shown = found.details["shown"]
+    assert [entry["label"] for entry in shown] == list(dict.fromkeys(e["label"] for e in shown))
+    assert len(shown) == 4
+    files = {video.path: file for video, file in zip(places.videos, places.files, strict=True)}
+    donors = [tuple(swap.files[i] for i in pair) for pair in swap.donors]
+    follows, _, _ = swap._compare(np.array(swap.donors))
+    for entry in shown:
+        pair = files[entry["video"]], files[entry["background"]]
+        assert entry["follows"] == follows[donors.index(pair)]
+        for name in ("motion", "background", "swapped"):
+            frames = split_film(found.pictures[f"{name}-{entry['number']}.png"])
+            assert frames.shape[0] == controls.FRAMES
+    assert len(found.pictures) == 3 * len(shown)
+    html, _ = Swap.charts([(0, "mine", found)])
+    assert html.count("mine: nearer to the motion") == 4
+    assert html.count('class="film"') == 12
 
 
 def test_shuffled_views_are_the_same_for_all_measures(places: Footage) -> None:
@@ -118,13 +141,15 @@ def test_a_camera_that_moves(tmp_path: Path) -> None:
     write(tmp_path / "still.mp4", [texture(48, 48)] * 40)
     few, found = measure(controls.constant, Footage(open_catalog(tmp_path)))
     assert found.details["left_out"] == {"nothing moves": 1, "the camera moves": 3}
+    assert found.coverage == Coverage(0, 4, {"the camera moves": 3, "nothing moves": 1})
     # With so few it is not the camera's fault.
     assert found.absent == "only 4 video files in all, and an interval takes at least 8"
     few.files += range(4, 9)
+    few.reasons += ["the camera moves"] * 5
     assert few.compute().absent == (
         "only 0 video files of 9 with something to swap, and an interval takes at least 8: "
         "something must move in front of a fixed camera, in several scenes "
-        "(nothing moves in 1, the camera moves in 3)"
+        "(nothing moves in 1, the camera moves in 8)"
     )
 
 
@@ -134,7 +159,7 @@ def test_two_frames_have_no_order_worth_a_name(places: Footage) -> None:
 
 
 def test_order_has_no_chance(places: Footage) -> None:
-    """Untrained networks have more than a half: it is no more than what the blind have."""
+    """A half is what the blind have; untrained networks may have less or more."""
     found = run_control(controls.flow, places, ["swap"])["swap"].scores
     assert {name: one.chance for name, one in found.items()} == {"motion_share": 0.5, "order": None}
 

@@ -24,7 +24,7 @@ from unscene.audit.report.charts import SHARES, scale_for
 from unscene.audit.report.films import split_film
 from unscene.audit.report.page import render
 from unscene.audit.report.words import ScoreWords, spell_number
-from unscene.audit.result import Audit, Finding, Measured, ModelAudit, Section, Verdict
+from unscene.audit.result import Audit, Coverage, Finding, Measured, ModelAudit, Section, Verdict
 from unscene.audit.saliency_pictures import film
 from unscene.encoders import EncoderSpec
 from unscene.results.statistics import Score
@@ -226,6 +226,22 @@ def test_the_headline_on_one_model_is_its_verdict() -> None:
         assert f"<title>unscene audit: {headline}</title>" in text
 
 
+def covered(name: str, *counts: Any) -> ModelAudit:
+    one = model(name, 0.3)
+    return replace(one, verdict=replace(one.verdict, coverage=Coverage(*counts)))
+
+
+def test_the_headline_says_how_many_videos_it_rests_on() -> None:
+    same, other = (19, 40, {"the camera moves": 21}), (40, 40)
+    words = "Evaluated on 19 of 40 videos; the camera moves in 21."
+    for models in ([covered("a", *same)], [covered("a", *same), covered("b", *same)]):
+        page = render(audit(*models))
+        assert re.search(rf"<h1 class=\"bad\">[^<]+<small>{words}</small></h1>", page)
+    text = Page(render(audit(covered("a", *same), covered("b", *other)))).text
+    assert "a: 19 of 40 videos; the camera moves in 21. b: 40 of 40 videos." in text
+    assert "<small>" not in render(audit(model("a", 0.3)))
+
+
 def test_a_model_without_verdict_says_why() -> None:
     text = Page(render(audit(model("a", None, sentence="No verdict. time: 2 frames.")))).text
     assert "No verdict. time: 2 frames." in text
@@ -269,18 +285,61 @@ def test_sentences_turn_with_the_numbers() -> None:
 @pytest.mark.parametrize(
     ("value", "half", "words", "mark"),
     [
-        (0.2, 0.03, "is drawn to", "○ drawn to still objects"),
-        (0.02, 0.01, "is not drawn to", "● not drawn to still objects"),
-        (0.02, 0.2, "is not clearly drawn to", "◐ not clearly drawn to still objects"),
-        (-0.2, 0.05, "is not drawn to", "● not drawn to still objects"),
+        (0.2, 0.03, "is drawn to", "○ drawn to static objects"),
+        (0.02, 0.01, "is not drawn to", "◐ not drawn to static objects"),
+        (0.02, 0.2, "is not clearly drawn to", "◐ not clearly drawn to static objects"),
+        (-0.2, 0.05, "is not drawn to", "◐ not drawn to static objects"),
     ],
 )
 def test_nothing_is_settled_by_a_wide_interval(
     value: float, half: float, words: str, mark: str
 ) -> None:
     found = Measured("adversarial", {"drawn": score(value, half, chance=0.0)})
-    assert f"{words} an object that stands still" in says(found)
+    assert f"{words} a static object" in says(found)
     assert mark in Page(render(audit(model("a", 0.8, found)))).text
+
+
+def glance(*measures: Measured) -> list[str]:
+    """The answers at a glance on a model of these results, by measure."""
+    text = Page(render(audit(model("a", 0.8, *measures)))).text
+    return re.findall(r"[●◐○] [a-z, ]+[a-z]", text.partition("At a glance")[2])
+
+
+def test_no_answer_contradicts_the_scores_beside_it() -> None:
+    """Nothing speaks for the motion that a network blind to motion does as well."""
+    assert glance(where(0.8, 0.3))[0] == "● motion attracts it"
+    # What seeing the motion adds counts only for a model that looks at what moves.
+    assert glance(where(0.5, 0.3))[0] == "◐ looks at moving and still pixels alike"
+    assert glance(where(0.3, 0.3))[0] == "○ looks at what stands still"
+    assert glance(where(0.8, -0.2))[0] == "○ appearance alone attracts it"
+    for spearman, gain, answer in (
+        (0.5, 0.3, "● responds to motion"),
+        (0.5, 0.0, "◐ responds no more than to frozen clips"),
+        (0.0, 0.3, "◐ no clear response"),
+        (-0.5, 0.3, "◐ responds less, the more moves"),
+    ):
+        scores = {"spearman": score(spearman, chance=0.0), "gain": score(gain, chance=0.0)}
+        assert glance(Measured("response", scores, details={"curves": []}))[0] == answer
+    # Who is not drawn to a static object may simply be blind: freezing has to count for more.
+    for frozen, answer in ((0.9, "● not drawn to static objects, notices freezing"),
+                           (0.1, "◐ not drawn to static objects")):  # fmt: skip
+        scores = {
+            "drawn": score(0.0, 0.01, chance=0.0),
+            "static_moved": score(frozen),
+            "paste_moved": score(0.1),
+        }
+        assert glance(Measured("adversarial", scores))[0] == answer
+    # The order of frames decides between the motion and the appearance of what moves.
+    assert glance(swap(0.9, 0.8))[0] == "● follows the motion"
+    assert glance(swap(0.9, 0.5))[0] == "○ follows what moves by appearance"
+
+
+def test_measures_that_differ_are_named() -> None:
+    text = Page(render(audit(model("a", 0.8, swap(0.9, 0.8), time(0.1))))).text
+    assert "measures differ" in text
+    assert "“Does it follow the motion or the background?” for the motion" in text
+    assert "further: another motion or another scene?” for the scene or for appearance" in text
+    assert "measures differ" not in Page(render(audit(model("a", 0.8, swap(0.9, 0.8))))).text
 
 
 def test_numbers_as_text() -> None:

@@ -56,7 +56,7 @@ from unscene.audit.report.films import (
     film_row,
     shown_clips,
 )
-from unscene.audit.report.words import ScoreWords, Words, spell_number
+from unscene.audit.report.words import Outcome, ScoreWords, Words, spell_number
 from unscene.audit.result import Measured
 from unscene.audit.saliency import auc, energy, share, upsample
 from unscene.audit.saliency_pictures import film, overlay, to_frames
@@ -91,11 +91,11 @@ class Adversarial(Measure):
     name = "adversarial"
     order = 6
     words = Words(
-        "Can a still object mislead it?",
+        "Can a static distractor mislead it?",
         "Three clips are made to mislead the model: one is frozen, one has an object from another "
-        "video standing still in it, and one has a still picture of another video laid over it as "
-        "noise. A model that watches the motion is not drawn to the still object, and notices that "
-        "the clip is frozen.",
+        "video standing still in it, and one has a frame of another video laid over it as noise. A "
+        "model that watches the motion is not drawn to the static object, and its feature moves "
+        "further when the clip is frozen than when the object is pasted.",
         "The object is what moves in another video, cut out at its middle frame and pasted where "
         "the clip itself moves least (DSM paper, Figure 6). Drawn is how much more the model looks "
         "at the object than it looked at the same place before. How far the feature moves is its "
@@ -103,17 +103,17 @@ class Adversarial(Measure):
         "video.",
         {
             "drawn": ScoreWords(
-                "Drawn to the still object",
+                "Drawn to the static object",
                 "0: not at all. 0.5: before anything else.",
                 "signed",
                 0.05,
             ),
-            "paste": ScoreWords("Looks at the still object", "By chance 0.5.", "number"),
-            "paste_before": ScoreWords("Looked at the place before", kind="number"),
+            "paste": ScoreWords("Looks at the static object", "By chance 0.5.", "number"),
+            "paste_before": ScoreWords("Looked at that place before", kind="number"),
             "paste_share": ScoreWords(
-                "Saliency on the still object", "By chance, its share of the area."
+                "Saliency on the static object", "By chance, its share of the area."
             ),
-            "paste_area": ScoreWords("Area of the still object"),
+            "paste_area": ScoreWords("Area of the static object"),
             "paste_on_motion": ScoreWords("Looks at what moves, with the object", kind="number"),
             "noise_on_motion": ScoreWords("Looks at what moves, with noise", kind="number"),
             "static_response": ScoreWords(
@@ -123,17 +123,11 @@ class Adversarial(Measure):
             ),
             "static_moved": ScoreWords("Moved by freezing", "High for a model of motion.", "ratio"),
             "paste_moved": ScoreWords(
-                "Moved by the still object", "Low for a model of motion.", "ratio"
+                "Moved by the static object", "Low for a model of motion.", "ratio"
             ),
             "noise_moved": ScoreWords("Moved by noise", "Low for a model of motion.", "ratio"),
         },
         "drawn",
-        (
-            ("drawn to still objects", "bad"),
-            ("not clearly drawn to still objects", "open"),
-            ("not drawn to still objects", "good"),
-        ),
-        ("not drawn to still objects", "good"),
     )
 
     def __init__(self, extractor: FeatureExtractor, footage: Footage) -> None:
@@ -188,7 +182,7 @@ class Adversarial(Measure):
             others = ((host + step) % len(batch) for step in range(1, len(batch)))
             donor = next((i for i in others if donors[i] and files[i] != files[host]), None)
             if donor is None:
-                self.left_out["no other video has a thing to lend"] += 1
+                self.left_out["no other video has an object to paste"] += 1
             else:
                 pairs.append((host, donor))
         return pairs
@@ -296,9 +290,8 @@ class Adversarial(Measure):
     def sentence(cls, measured: Measured) -> str:
         parts = []
         if "drawn" in measured.scores:
-            drawn = "drawn to an object that stands still"
-            sure = cls.words.is_settled(measured, "drawn")
-            level = f"is {'not' if sure else 'not clearly'} {drawn}"
+            drawn = "drawn to a static object"
+            level = f"is {'not' if _is_not_drawn(measured) else 'not clearly'} {drawn}"
             parts.append(
                 cls.words.phrase(measured, "drawn", f"is {drawn}", level, f"is not {drawn}")
             )
@@ -309,13 +302,27 @@ class Adversarial(Measure):
             )
             parts.append(
                 f"freezing the clip moves its feature {static} times as far as showing another "
-                f"video does, a still object {still} times as far"
+                f"video does, a static object {still} times as far"
             )
         return "; ".join(parts) + "."
 
     @classmethod
+    def outcome(cls, measured: Measured) -> Outcome | None:
+        """Not being drawn speaks for the motion only where freezing the clip counts for more."""
+        if "drawn" not in measured.scores:
+            return None
+        if cls.words.side(measured, "drawn") > 0:
+            return Outcome("drawn to static objects", "bad", "drawn")
+        if not _is_not_drawn(measured):
+            return Outcome("not clearly drawn to static objects", "open", "drawn")
+        freezing, pasting = (measured.scores.get(f"{kind}_moved") for kind in ("static", "paste"))
+        if freezing is None or pasting is None or freezing.ci95[0] <= pasting.ci95[1]:
+            return Outcome("not drawn to static objects", "open", "drawn")
+        return Outcome("not drawn to static objects, notices freezing", "good", "drawn")
+
+    @classmethod
     def charts(cls, results: Results) -> tuple[str, str]:
-        kinds = {"static_moved": "Frozen", "paste_moved": "A still object", "noise_moved": "Noise"}
+        kinds = {"static_moved": "Frozen", "paste_moved": "A static object", "noise_moved": "Noise"}
         rows = [
             (text, {place: one.scores[name] for place, _, one in results if name in one.scores})
             for name, text in kinds.items()
@@ -324,7 +331,7 @@ class Adversarial(Measure):
         moved = grouped_dots(
             "How far it moves the feature",
             "1 is as far as showing another video. A model of motion moves far when the clip "
-            "freezes, and little for still objects and noise.",
+            "freezes, and little for static objects and noise.",
             rows,
             {place: model for place, model, _ in results},
             scale_for([end for _, values in rows for one in values.values() for end in one.ci95]),
@@ -342,7 +349,7 @@ class Adversarial(Measure):
 def _show_clip(shown: Sequence[Shown]) -> str:
     """The three altered clips, each as it is and with where each model looks."""
     _, first, entry = shown[0]
-    kinds = {"static": "frozen", "paste": "with a still object", "noise": "with a still as noise"}
+    kinds = {"static": "frozen", "paste": "with a static object", "noise": "with a frame as noise"}
     rows = []
     for kind, text in kinds.items():
         clip = Film(f"{kind}-{entry['number']}-clip.png", first, "the clip", f"the clip {text}")
@@ -357,6 +364,12 @@ def _show_clip(shown: Sequence[Shown]) -> str:
         ]
         rows.append(film_row(f"{clip_title(entry)}, {text}", [clip, *films]))
     return "".join(rows)
+
+
+def _is_not_drawn(measured: Measured) -> bool:
+    """Whether the interval leaves no room for being drawn to the object."""
+    words = Adversarial.words
+    return words.side(measured, "drawn") < 0 or words.is_settled(measured, "drawn")
 
 
 def ratio_of_means(

@@ -28,6 +28,7 @@ one batch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import ClassVar
@@ -36,8 +37,8 @@ from unscene.audit.extractor import FeatureExtractor
 from unscene.audit.footage import Footage
 from unscene.audit.report.charts import Results
 from unscene.audit.report.films import show_everything
-from unscene.audit.report.words import Words
-from unscene.audit.result import Finding, Measured, Verdict
+from unscene.audit.report.words import Outcome, Words
+from unscene.audit.result import Coverage, Finding, Measured, Verdict
 from unscene.data.loading import Batch
 from unscene.results.statistics import Score
 
@@ -48,7 +49,7 @@ FEWEST = 8
 # How the sentence of a verdict begins, by its finding.
 VERDICTS: dict[Finding, str] = {
     "motion": "It watches the motion",
-    "looks": "It follows what moves by appearance, not by its motion",
+    "appearance": "It follows what moves by appearance, not by its motion",
     "scene": "It watches the scene",
     "open": "Neither the motion nor the scene clearly prevails",
 }
@@ -90,6 +91,11 @@ class Measure(ABC):
         return ""
 
     @classmethod
+    def outcome(cls, measured: Measured) -> Outcome | None:
+        """The answer in a few words; None if the measure has none."""
+        return cls.words.outcome(measured)
+
+    @classmethod
     def charts(cls, results: Results) -> tuple[str, str]:
         """HTML of the charts of all models that have scores, and of those shown on demand."""
         return show_everything(cls.words, results), ""
@@ -114,6 +120,24 @@ def find_shortage(files: Iterable[int], which: str) -> str:
         f"only {count} video file{'s' * (count != 1)} {which}, and an interval takes at least "
         f"{FEWEST}"
     )
+
+
+def count_files(clips: Iterable[tuple[int, str]]) -> Coverage:
+    """Count the files that are measured, and why the others are not.
+
+    Args:
+        clips: the file of each clip, and the reason why it is left out or "". A file is measured
+            if one of its clips is; the reason of another file is that of most of its clips.
+
+    >>> count_files([(0, ""), (0, "nothing moves"), (1, "nothing moves")])
+    Coverage(measured=1, of=2, left_out={'nothing moves': 1})
+    """
+    reasons: dict[int, Counter[str]] = {}
+    for file, reason in clips:
+        reasons.setdefault(file, Counter())[reason] += 1
+    others = Counter(one.most_common(1)[0][0] for one in reasons.values() if not one[""])
+    measured = len(reasons) - others.total()
+    return Coverage(measured, len(reasons), dict(others.most_common()))
 
 
 def list_reasons(left_out: Mapping[str, int]) -> str:

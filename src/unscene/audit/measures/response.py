@@ -42,7 +42,7 @@ from unscene.audit.footage import Footage, make_augmentation
 from unscene.audit.measures.base import Measure, find_shortage, list_reasons, with_chance
 from unscene.audit.report.charts import Results, curves, join_charts, score_chart
 from unscene.audit.report.films import clip_title
-from unscene.audit.report.words import ScoreWords, Words
+from unscene.audit.report.words import Outcome, ScoreWords, Words
 from unscene.audit.result import Measured
 from unscene.data.catalog import Video
 from unscene.data.loading import Batch
@@ -145,11 +145,6 @@ class Response(Measure):
             "pearson": ScoreWords("Correlation (Pearson)", kind="signed"),
         },
         "gain",
-        (
-            ("responds to motion", "good"),
-            ("no more than to frozen clips", "open"),
-            ("less than to frozen clips", "bad"),
-        ),
     )
 
     def __init__(
@@ -215,6 +210,20 @@ class Response(Measure):
                 "frozen clips do better",
             )
         return text + "."
+
+    @classmethod
+    def outcome(cls, measured: Measured) -> Outcome | None:
+        """Both scores count: whoever does not respond to motion gains nothing from seeing it."""
+        if "gain" not in measured.scores:
+            return None
+        responds, gains = (cls.words.side(measured, name) for name in ("spearman", "gain"))
+        if responds <= 0:
+            text = "responds less, the more moves" if responds else "no clear response"
+            return Outcome(text, "open", "spearman")
+        if gains > 0:
+            return Outcome("responds to motion", "good", "gain")
+        text = "responds no more than to frozen clips"
+        return Outcome(text, "bad" if gains < 0 else "open", "gain")
 
     @classmethod
     def charts(cls, results: Results) -> tuple[str, str]:

@@ -21,7 +21,7 @@ scaling makes pictures that no camera takes. They are part of the decoupling sco
 (`evaluate.decoupling`), which is reported too.
 
 Verdict: the headline, where "swap" gives none. It has no chance: at 0.5 both sides move features
-equally far, and untrained networks score below that.
+equally far, and what an untrained network has depends on its architecture and on the videos.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from torch import Tensor
 
 from unscene.audit.extractor import FeatureExtractor
 from unscene.audit.footage import Footage, center_view, find_distinct, make_augmentation
-from unscene.audit.measures.base import FEWEST, VERDICTS, Measure, find_shortage
+from unscene.audit.measures.base import FEWEST, VERDICTS, Measure, count_files, find_shortage
 from unscene.audit.report.charts import (
     Results,
     grouped_dots,
@@ -91,8 +91,8 @@ class Time(Measure):
         {
             "motion": ScoreWords(
                 "Motion outweighs scene",
-                "How often a change of the motion moves the feature further. Untrained networks "
-                "score below 50 %.",
+                "How often a change of the motion moves the feature further than a change of the "
+                "scene. 50 %: equally far.",
             ),
             "decoupling_untrained": ScoreWords(
                 "Decoupling score",
@@ -114,6 +114,7 @@ class Time(Measure):
         self.files: list[int] = []  # the file of each clip
         self.cosines: list[dict[str, float]] = []
         self.left_out: Counter[str] = Counter()
+        self.reasons: list[tuple[int, str]] = []  # the file of each clip, and why it is left out
         self.batches = 0
 
     def update(self, batch: Batch) -> None:
@@ -131,6 +132,8 @@ class Time(Measure):
                     cosines[i][name] = float(cosine)
         self._count(cosines, moving)
         files = self.footage.file_of(batch).tolist()
+        stills = ["" if moves else "nothing moves" for moves in moving.tolist()]
+        self.reasons += zip(files, stills, strict=True)
         for i in torch.nonzero(moving)[:, 0].tolist():
             self.anchors.append(anchors[i].float())
             self.files.append(files[i])
@@ -158,6 +161,7 @@ class Time(Measure):
                 "pairs": self._table(files),
                 "left_out": dict(sorted(self.left_out.items())),
             },
+            coverage=count_files(self.reasons),
         )
 
     @classmethod
@@ -208,8 +212,7 @@ class Time(Measure):
         finding: Finding = "motion" if low > _EVEN else "scene" if high < _EVEN else "open"
         sentence = (
             f"{VERDICTS[finding]}: a change of the motion moves its features further than a change "
-            f"of the scene in {ScoreWords('').text(found)} of cases (50 %: equally far; untrained "
-            "networks score less)."
+            f"of the scene in {ScoreWords('').text(found)} of cases (50 %: equally far)."
         )
         return Verdict(found.value, found.ci95, found.n, cls.name, sentence, finding)
 

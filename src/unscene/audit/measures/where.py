@@ -46,7 +46,7 @@ from unscene.audit.report.films import (
     picture_strips,
     shown_clips,
 )
-from unscene.audit.report.words import ScoreWords, Words
+from unscene.audit.report.words import Outcome, ScoreWords, Words
 from unscene.audit.result import Measured
 from unscene.audit.saliency import MapScore, auc, class_cam, energy, grad_cam, share, upsample
 from unscene.audit.saliency_pictures import film, filmstrip, overlay, to_frames
@@ -127,11 +127,6 @@ class Saliency(Measure):
             ),
         },
         "gain",
-        (
-            ("motion attracts it", "good"),
-            ("appearance alone", "open"),
-            ("appearance alone", "bad"),
-        ),
     )
 
     def __init__(
@@ -282,6 +277,20 @@ class Saliency(Measure):
                 "its middle frame alone does better: it looks at appearance",
             )
         return text + "."
+
+    @classmethod
+    def outcome(cls, measured: Measured) -> Outcome | None:
+        """Both scores count: whoever does not look at what moves is not attracted by motion."""
+        if "gain" not in measured.scores:
+            return None
+        looks, gains = (cls.words.side(measured, name) for name in ("auc", "gain"))
+        if looks < 0:
+            return Outcome("looks at what stands still", "bad", "auc")
+        if looks == 0:
+            return Outcome("looks at moving and still pixels alike", "open", "auc")
+        if gains > 0:
+            return Outcome("motion attracts it", "good", "gain")
+        return Outcome("appearance alone attracts it", "bad" if gains < 0 else "open", "gain")
 
     @classmethod
     def charts(cls, results: Results) -> tuple[str, str]:

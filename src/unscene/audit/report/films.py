@@ -42,17 +42,22 @@ class Film:
     alt: str
 
 
-def shown_clips(results: Results) -> dict[str, list[Shown]]:
-    """The clips that are shown in pictures, by video, for all models that have some."""
-    clips: dict[str, list[Shown]] = {}
+def shown_clips(results: Results, *keys: str) -> dict[tuple[str, ...], list[Shown]]:
+    """The clips that are shown in pictures, for all models that have some.
+
+    Args:
+        keys: entries of "shown" that tell clips apart; "video" if left out.
+    """
+    clips: dict[tuple[str, ...], list[Shown]] = {}
     for _, model, measured in results:
         for entry in measured.details.get("shown", ()) if measured.pictures else ():
-            clips.setdefault(entry["video"], []).append((model, measured, entry))
+            key = tuple(entry[name] for name in keys or ("video",))
+            clips.setdefault(key, []).append((model, measured, entry))
     return clips
 
 
-def film_row(title: str, films: Sequence[Film]) -> str:
-    """A row of clips under a title; pictures that a model lacks are skipped."""
+def film_row(title: str, films: Sequence[Film], text: str = "") -> str:
+    """A row of clips under a title, and text below; pictures that a model lacks are skipped."""
     figures = "".join(
         f"<figure>{film(split_film(one.measured.pictures[one.picture]), f'{title}: {one.alt}')}"
         f"<figcaption>{escape(one.caption)}</figcaption></figure>"
@@ -60,7 +65,8 @@ def film_row(title: str, films: Sequence[Film]) -> str:
         if one.picture in one.measured.pictures
     )
     head = f"<h4>{escape(title)}</h4>"
-    return f'<article class="case">{head}<div class="films">{figures}</div></article>'
+    foot = f'<p class="note">{escape(text)}</p>' if text else ""
+    return f'<article class="case">{head}<div class="films">{figures}</div>{foot}</article>'
 
 
 def picture_strips(pictures: Sequence[tuple[bytes, str, str]]) -> str:

@@ -22,13 +22,13 @@ from unscene.audit.registry import known_measures
 from unscene.audit.report.charts import SHARES, Line, Results, color, dot_chart, table
 from unscene.audit.report.films import show_everything
 from unscene.audit.report.words import ScoreWords, Tone, Words, capitalize, spell_number
-from unscene.audit.result import Audit, Finding, Measured, ModelAudit, Section
+from unscene.audit.result import Audit, Finding, ModelAudit, Section
 from unscene.html.document import document, make_environment
 from unscene.html.pictures import PAUSE
 from unscene.results.statistics import Score
 
 _TONES: dict[Finding, Tone] = {
-    "motion": "good", "looks": "bad", "scene": "bad", "open": "open", "none": "open"
+    "motion": "good", "appearance": "bad", "scene": "bad", "open": "open", "none": "open"
 }  # fmt: skip
 _TRAINED = {
     True: "yes, by unscene",
@@ -65,10 +65,12 @@ def render(
             heading=heading,
             extra=extra,
             headline=headline,
+            coverage=_coverage(audit.models),
             tone=tones.pop() if len(tones) == 1 else "open",
             verdict_chart=_verdict_chart(audit, kinds),
             models=[_model(place, model) for place, model in enumerate(audit.models)],
             measures=[_measure(name, audit.models, kinds.get(name)) for name in names],
+            disagreements=_disagreements(audit.models, kinds),
             data=_data_facts(audit),
             skipped=audit.data.get("skipped", ()),
             configuration=_configuration_facts(audit),
@@ -118,6 +120,39 @@ def _headline_of_one(model: ModelAudit) -> str:
     return f"{name}: {said[0].lower()}{said[1:]}."
 
 
+def _coverage(models: Sequence[ModelAudit]) -> str:
+    """How many videos the verdicts rest on, once if it is the same for all models."""
+    covered = {
+        model.name: model.verdict.coverage.text()
+        for model in models
+        if model.verdict.coverage is not None
+    }
+    if len(covered) == len(models) and len(set(covered.values())) == 1:
+        return f"Evaluated on {next(iter(covered.values()))}."
+    return " ".join(f"{name}: {text}." for name, text in covered.items())
+
+
+def _disagreements(models: Sequence[ModelAudit], kinds: Kinds) -> list[dict[str, str]]:
+    """What to make of measures of one model of which some speak for the motion, others do not."""
+    found = []
+    for place, model in enumerate(models):
+        titles: dict[Tone, list[str]] = {"good": [], "bad": [], "open": []}
+        for one in model.measures:
+            kind = kinds.get(one.name)
+            outcome = kind.outcome(one) if kind is not None and one.scores else None
+            if kind is not None and outcome is not None:
+                titles[outcome.tone].append(f"“{kind.words.title}”")
+        if titles["good"] and titles["bad"] and model.verdict.measure in kinds:
+            rests_on = kinds[model.verdict.measure].words.title
+            text = (
+                f"measures differ, since they test different things. {' '.join(titles['good'])} "
+                f"for the motion; {' '.join(titles['bad'])} for the scene or for appearance. The "
+                f"verdict rests on “{rests_on}” alone."
+            )
+            found.append(_statement(place, model.name, text))
+    return found
+
+
 def _verdict_chart(audit: Audit, kinds: Kinds) -> str:
     shown = []
     for place, model in enumerate(audit.models):
@@ -136,7 +171,7 @@ def _verdict_chart(audit: Audit, kinds: Kinds) -> str:
 
 
 def _chance_of(model: ModelAudit, kinds: Kinds) -> float | None:
-    """The chance of the headline that a verdict rests on; untrained networks may score below it."""
+    """The chance of the headline that a verdict rests on."""
     measured = model.measured(model.verdict.measure)
     kind = kinds.get(model.verdict.measure)
     if measured is None or kind is None or kind.words.headline not in measured.scores:
@@ -174,7 +209,7 @@ def _measure(name: str, models: Sequence[ModelAudit], kind: type[Measure] | None
     return {
         "name": name,
         "words": words,
-        "cells": [_cell(p, model, words, model.measured(name)) for p, model in enumerate(models)],
+        "cells": [_cell(p, model, name, words, kind) for p, model in enumerate(models)],
         "sentences": [_statement(*one) for one in said if one[2]],
         "absences": [_statement(*one) for one in missing],
         "charts": charts,
@@ -188,18 +223,21 @@ def _statement(place: int, model: str, text: str) -> dict[str, str]:
     return {"color": color(place), "model": model, "text": text}
 
 
-def _cell(place: int, model: ModelAudit, words: Words, found: Measured | None) -> dict[str, Any]:
+def _cell(
+    place: int, model: ModelAudit, measure: str, words: Words, kind: type[Measure] | None
+) -> dict[str, Any]:
     """The answer of a measure for one model, at a glance."""
+    found = model.measured(measure)
     cell = {"color": color(place), "model": model.name, "text": "", "tone": "", "limited": False}
     if found is None or not found.scores:
         return cell
-    name = words.headline if words.headline in found.scores else next(iter(found.scores))
+    outcome = None if kind is None else kind.outcome(found)
+    first = words.headline if words.headline in found.scores else next(iter(found.scores))
+    name = first if outcome is None else outcome.score
     cell |= {"text": words.text(found, name), "limited": bool(found.absent)}
-    outcome = words.outcome(found)
     if outcome is None:
         return cell | {"answer": words.of(name, found.scores[name]).name}
-    answer, tone = outcome
-    return cell | {"answer": f"{_MARKS[tone]} {answer}", "tone": tone}
+    return cell | {"answer": f"{_MARKS[outcome.tone]} {outcome.text}", "tone": outcome.tone}
 
 
 def _score_table(words: Words, results: Results) -> str:

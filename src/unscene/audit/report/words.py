@@ -40,6 +40,22 @@ class ScoreWords:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """The answer of a measure.
+
+    Attributes:
+        text: in a few words.
+        tone: "good" speaks for the motion, "bad" for the scene or for appearance, "open" for
+            neither.
+        score: name of the score that shows it.
+    """
+
+    text: str
+    tone: Tone
+    score: str
+
+
+@dataclass(frozen=True)
 class Words:
     """A measure in words.
 
@@ -51,8 +67,6 @@ class Words:
         headline: the score that speaks most plainly for motion or scene, or "".
         outcomes: the answer if the headline is above chance, at chance, and below, each with its
             tone.
-        settled: the answer at chance if the interval leaves no room for a difference that matters;
-            None: as at chance.
         even: replaces chance for scores that have none: the value where neither side is ahead.
     """
 
@@ -62,7 +76,6 @@ class Words:
     scores: dict[str, ScoreWords] = field(default_factory=dict)
     headline: str = ""
     outcomes: tuple[tuple[str, Tone], ...] = ()
-    settled: tuple[str, Tone] | None = None
     even: float = 0.0
 
     def of(self, name: str, found: Score) -> ScoreWords:
@@ -99,13 +112,11 @@ class Words:
         said = {1: above, 0: level, -1: below}[self.side(measured, name)]
         return f"{said} ({self.text(measured, name)})"
 
-    def outcome(self, measured: Measured) -> tuple[str, Tone] | None:
+    def outcome(self, measured: Measured) -> Outcome | None:
         """The answer in a few words; None without a headline."""
         if self.headline not in measured.scores or not self.outcomes:
             return None
-        if self.settled is not None and self.is_settled(measured, self.headline):
-            return self.settled
-        return self.outcomes[1 - self.side(measured, self.headline)]
+        return Outcome(*self.outcomes[1 - self.side(measured, self.headline)], self.headline)
 
     def _chance(self, found: Score) -> float:
         return self.even if found.chance is None else found.chance
