@@ -358,10 +358,10 @@ def test_mistakes_are_reported_before_anything_is_encoded(
     for protocol in (partial(evaluate, "retrieve"), evaluate_decoupling):
         with pytest.raises(UnsceneError, match="workers -1: must be at least 0"):
             protocol(seen, saved, workers=-1)
-        with pytest.raises(IsADirectoryError):
+        with pytest.raises(UnsceneError, match="is a folder, not a file; name another place"):
             protocol(seen, saved, out=tmp_path)
         (tmp_path / "file").touch()
-        with pytest.raises(OSError, match="file"):
+        with pytest.raises(UnsceneError, match=r"rows\.jsonl: cannot be written: .*file is not a"):
             protocol(seen, saved, out=tmp_path / "file" / "rows.jsonl")
     other = tmp_path / "other.csv"
     other.write_text(f"path,label\n{open_catalog(seen).videos[0].path},down\n")
@@ -370,3 +370,15 @@ def test_mistakes_are_reported_before_anything_is_encoded(
             evaluate(name, str(other), saved, train=seen)  # type: ignore[arg-type]
     with pytest.raises(UnsceneError, match=r"encoder\.json"):
         evaluate("retrieve", seen, tmp_path / "nothing")
+    one = tmp_path / "one_class.csv"
+    paths = [video.path for video in open_catalog(seen).videos]
+    one.write_text("path,label\n" + "".join(f"{path},left\n" for path in paths))
+    with pytest.raises(UnsceneError, match="all training videos are 'left' in column 'label'"):
+        evaluate("probe", seen, saved, train=str(one))
+    for given in ({"data": str(one)}, {"data": seen, "train": str(one)}):
+        with pytest.raises(UnsceneError, match="all videos to search in are 'left'"):
+            evaluate("retrieve", encoder=saved, **given)
+    # Two segments of one file are never compared with each other.
+    one.write_text(f"path,label,start,end\n{paths[0]},left,0,0.2\n{paths[0]},up,0.2,\n")
+    with pytest.raises(UnsceneError, match=r"a gallery of 2 is too small.*of a query's own file"):
+        evaluate("retrieve", str(one), saved)

@@ -334,7 +334,7 @@ def test_the_command_reports_what_it_found_and_did(
     assert "Sit/broken.mp4   is not a video" in said
     assert len(rows(Path(f"{out}.csv"))) == 5
     assert main(["prepare", str(data), "--check", "--csv", f"{out}.csv"]) == 1
-    assert "already exists; choose another file" in capsys.readouterr().err
+    assert "is there already; pass --overwrite" in capsys.readouterr().err
     assert main(["prepare", str(data)]) == 1
     assert "name a folder OUT" in capsys.readouterr().err
     for expected in ("transcoded 4 files", "transcoded 0 files"):

@@ -177,7 +177,7 @@ def test_warp_shows_in_the_graph_paper(
 ) -> None:
     drawn = _spy(monkeypatch)
     for warp in (True, False):
-        preview(str(folder), tmp_path / "w.png", videos=1, overrides=SMALL | {"warp": warp})
+        preview(str(folder), tmp_path / f"w{warp}.png", videos=1, overrides=SMALL | {"warp": warp})
     bent, straight = (videos[0].papers["positive"] for videos, _ in drawn)
     assert np.abs(bent.astype(int) - straight).mean() > 10
     assert "warped" in drawn[0][1]["positive"]

@@ -32,8 +32,10 @@ from unscene.data.loading import Batch
 from unscene.device import pick_device
 from unscene.encoders.resolving import ResolvedEncoder, resolve_encoder
 from unscene.errors import UnsceneError, check_at_least
-from unscene.files import write_text
+from unscene.files import check_free, write_text
 from unscene.progress import count_progress, progress_bar
+
+RESULT, PAGE = "audit.json", "report.html"  # the files of an audit
 
 
 def audit(
@@ -79,7 +81,7 @@ def audit(
 
     Raises:
         UnsceneError: no usable video, a model that cannot be loaded or run, no such label column,
-            no such measure, or `out` holds an earlier audit.
+            no such measure, or `out` holds an earlier audit or cannot be written.
     """
     check_at_least(1, videos=videos, clips=clips)
     listed = _list_encoders(encoders)
@@ -87,7 +89,8 @@ def audit(
         raise UnsceneError("nothing to audit: name a model with --encoder")
     folder = None if out is None else Path(out)
     if folder is not None:
-        _check_free(folder, overwrite)
+        for name in (RESULT, PAGE):
+            check_free(folder / name, overwrite=overwrite)
     if isinstance(measures, str):
         measures = [measures]
     names = list(known_measures()) if measures is None else list(measures)
@@ -118,8 +121,8 @@ def audit(
     if folder is not None:
         # Rendered before anything is written: an error leaves no half results.
         page = render(found, heading, extra_sections, {kind.name: kind for kind in kinds})
-        write_json(folder / "audit.json", found)
-        write_text(folder / "report.html", page)
+        write_json(folder / RESULT, found)
+        write_text(folder / PAGE, page)
     return found
 
 
@@ -216,19 +219,6 @@ def _show(runs: Sequence[_Run], footage: Footage) -> dict[str, Skipped]:
         causes = "; ".join(f"{s.path}: {s.reason}" for s in list(failures.values())[:3])
         raise UnsceneError(f"none of {len(footage.videos)} videos could be read; {causes}")
     return failures
-
-
-def _check_free(out: Path, overwrite: bool) -> None:
-    """Raise now if the results could not be written at the end.
-
-    Raises:
-        UnsceneError: the folder holds an earlier audit.
-    """
-    for path in (out / "audit.json", out / "report.html"):
-        if path.exists() and not overwrite:
-            raise UnsceneError(
-                f"{path}: is there already; pass --overwrite to replace it, or another --out"
-            )
 
 
 def _list_encoders(encoders: object) -> list[object]:

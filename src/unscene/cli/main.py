@@ -22,9 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Torch threads that wait by spinning would take the cores from the reading processes. The
     # variable is read when torch is first imported, which happens later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # File names that are not UTF-8 must be printable.
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):  # file names that are not UTF-8 must be printable
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if argv is None else argv)
     wanted = next((a for a in arguments if not a.startswith("-")), "")
     completion = any(a.startswith("--print_completion") for a in arguments)

@@ -14,7 +14,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from unscene.cli import DATA
 from unscene.errors import UnsceneError
-from unscene.files import expand_home
+from unscene.files import check_free, check_writable, expand_home
 from unscene.progress import count_progress, format_duration, progress_bar
 
 if TYPE_CHECKING:
@@ -51,6 +51,9 @@ def flags(parser: ArgumentParser) -> None:
         "--csv", type=str | None, help="with --check: write a CSV with one row per file"
     )
     parser.add_argument(
+        "--overwrite", action="store_true", help="with --csv: replace the file if there is one"
+    )
+    parser.add_argument(
         "--thorough", action="store_true", help="with --check: decode all frames to find damage"
     )
     parser.add_argument(
@@ -72,18 +75,21 @@ def run(values: Namespace) -> int:
         return _check(values)
     if values.out is None:
         raise UnsceneError("name a folder OUT to write, or use --check to inspect the files only")
-    for name in ("csv", "thorough"):
+    for name in ("csv", "overwrite", "thorough"):
         if getattr(values, name):
             raise UnsceneError(f"--{name}: needs --check; OUT/prepare.csv is always written")
     from unscene.prepare import run as prepare
     from unscene.prepare.estimate import estimate
     from unscene.prepare.plan import make_plan
+    from unscene.prepare.record import RECORD
     from unscene.prepare.settings import TranscodeSettings
 
     settings = TranscodeSettings(
         **{name: values[name] for name in TranscodeSettings.__dataclass_fields__}
     )
     plan = make_plan(values.data, expand_home(values.out), settings)
+    if not values.dry_run:
+        check_writable(plan.out / RECORD)
     with count_progress("checking", len(plan.todo), "file", show=bool(plan.todo)) as checked:
         found = prepare.inspect_plan(plan, workers=values.workers, progress=checked)
     every = [*_inspect_skipped(plan.catalog), *found.values()]
@@ -121,8 +127,8 @@ def _check(values: Namespace) -> int:
             f"--check writes nothing, so leave out {values.out}; --csv writes a CSV of the results"
         )
     file = None if values.csv is None else expand_home(values.csv)
-    if file is not None and file.exists():
-        raise UnsceneError(f"{file}: already exists; choose another file for --csv")
+    if file is not None:
+        check_free(file, overwrite=values.overwrite)
     catalog = list_videos(values.data)
     paths = list(dict.fromkeys(video.path for video in catalog.videos))
     with count_progress("checking", len(paths), "file", show=bool(paths)) as progress:

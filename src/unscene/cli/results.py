@@ -12,7 +12,7 @@ from __future__ import annotations
 from jsonargparse import ArgumentParser, Namespace
 
 from unscene.errors import UnsceneError
-from unscene.files import check_writable, expand_home, write_text
+from unscene.files import check_free, expand_home, write_text
 
 HELP = "tables and plots of results"
 
@@ -50,6 +50,9 @@ def flags(parser: ArgumentParser) -> None:
         type=str | None,
         help="also draw them to this .png file; many tables take more: NAME-2.png ...",
     )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace files of tables and plots"
+    )
 
 
 def run(values: Namespace) -> None:
@@ -66,8 +69,10 @@ def run(values: Namespace) -> None:
     files = {name: expand_home(values[name]) for name in (*texts, "plot") if values[name]}
     if "plot" in files:  # before anything is written
         plots.check_plot_path(files["plot"])
+        second = files["plot"].with_stem(f"{files['plot'].stem}-2")
+        check_free(second, overwrite=values.overwrite)
     for file in files.values():
-        check_writable(file)
+        check_free(file, overwrite=values.overwrite)
     rows = tables.collect_rows(map(expand_home, values.paths))
     found = tables.rename_lines(tables.make_tables(rows, values.metrics), names)
     print(tables.format_text(found), end="")

@@ -20,7 +20,7 @@ from unscene.methods.registry import check_read, find_method, known_methods, set
 from unscene.train.config import RunConfig
 
 HELP = "picture of anchors, positives, negatives and flow"
-_OWN = ("out", "videos", "method", "preset", "seed")
+_OWN = ("out", "overwrite", "videos", "method", "preset", "seed")
 
 
 def flags(parser: ArgumentParser, arguments: Sequence[str]) -> None:
@@ -28,6 +28,7 @@ def flags(parser: ArgumentParser, arguments: Sequence[str]) -> None:
     parser.usage = "%(prog)s DATA [flags]"
     parser.add_argument("data", type=str, help=DATA)
     parser.add_argument("--out", type=str, default="views.png", help="the picture (.png)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the picture in --out")
     parser.add_argument("--videos", type=int, default=4, help="number of videos to draw")
     names_only = names_suffice(arguments, _OWN)
     name = RunConfig.method if names_only else chosen_method(arguments)
@@ -64,6 +65,7 @@ def run(values: Namespace) -> None:
     path = preview(
         values.data,
         expand_home(values.out),
+        overwrite=values.overwrite,
         videos=values.videos,
         method=values.method,
         preset=values.preset,

@@ -19,7 +19,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from unscene.audit.run import audit
+from unscene.audit.run import PAGE, RESULT, audit
 from unscene.data.catalog import Catalog
 from unscene.data.listing import open_catalog
 from unscene.demo import sections
@@ -27,6 +27,7 @@ from unscene.demo.findings import Finding, find, interval
 from unscene.encoders import ResolvedEncoder, resolve_encoder
 from unscene.evaluate.features import Features, extract
 from unscene.evaluate.labels import score_labels
+from unscene.files import check_free
 from unscene.preview.run import preview
 from unscene.progress import count_progress
 from unscene.results.rows import UNTRAINED, Row, write_rows
@@ -37,6 +38,7 @@ from unscene.train.pretrain import pretrain_once
 
 STEPS = 400
 CLIPS = 2  # per video, at test time
+ROWS, VIEWS, FOOTAGE_FOLDER = "results.jsonl", "views.png", "footage"  # names in OUT
 AUDITED = 48  # videos
 # On two cores one trains, and what it leaves of the other and of itself reads. Two threads for the
 # training were half as fast here (experiments/LOG.md).
@@ -89,10 +91,15 @@ def demo(out: Path, *, seed: int = 0) -> Path:
 
     Returns:
         The path of the report.
+
+    Raises:
+        UnsceneError: `out` cannot be written, or holds results that are not of a demo.
     """
     started = time.perf_counter()
-    _announce(1, f"generating moving scenes in {out / 'footage'}")
-    catalogs = _generate(out / "footage", seed)
+    for name in (ROWS, VIEWS, RESULT, PAGE):  # those of an earlier call are replaced
+        check_free(out / name, overwrite=(out / FOOTAGE_FOLDER).exists())
+    _announce(1, f"generating moving scenes in {out / FOOTAGE_FOLDER}")
+    catalogs = _generate(out / FOOTAGE_FOLDER, seed)
     for number, method in enumerate(METHODS, start=2):
         _announce(number, f"pre-training {TITLES[method]} for {STEPS} steps without labels")
         _train(method, out / method, catalogs["train"], seed)
@@ -100,14 +107,14 @@ def demo(out: Path, *, seed: int = 0) -> Path:
     encoders = {method: _resolve(method, out, seed) for method in TITLES}
     features = {method: _extract(one, catalogs) for method, one in encoders.items()}
     rows = _score(encoders, features, catalogs, seed)
-    write_rows(out / "results.jsonl", rows)
+    write_rows(out / ROWS, rows)
     _announce(_LAST, f"auditing the encoders on {AUDITED} videos of new scenes")
     findings = find(rows, TITLES)
     _report(out, encoders, features, catalogs, findings, seed)
     _print_table(findings)
     minutes = (time.perf_counter() - started) / 60
-    report = out / "report.html"
-    print(f"\n{minutes:.1f} minutes. Report: {report}   numbers: {out / 'results.jsonl'}")
+    report = out / PAGE
+    print(f"\n{minutes:.1f} minutes. Report: {report}   numbers: {out / ROWS}")
     return report
 
 
@@ -185,7 +192,8 @@ def _report(
     clip = {name: BUDGET[name] for name in ("frames", "stride", "size", "augmentation")}
     views = preview(
         catalogs["train"].source,
-        out / "views.png",
+        out / VIEWS,
+        overwrite=True,
         videos=2,
         method="unscene",
         overrides=clip | METHODS["unscene"],

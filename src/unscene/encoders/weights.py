@@ -25,6 +25,7 @@ from unscene.encoders.base import EncoderSpec, VideoEncoder
 from unscene.encoders.foreign import ForeignEncoder
 from unscene.encoders.registry import create_encoder, known_encoders
 from unscene.errors import UnsceneError
+from unscene.files import encode_text
 
 _STEM = "encoder"
 _CHECKSUM = "weights_sha256"
@@ -90,7 +91,7 @@ def save_encoder(encoder: VideoEncoder, path: str | Path) -> Path:
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     try:
         weights.parent.mkdir(parents=True, exist_ok=True)
-        _replace_together({weights: payload, record: text.encode()})
+        _replace_together({weights: payload, record: encode_text(text)})
     except OSError as error:
         raise UnsceneError(
             f"{weights}: the encoder could not be written ({error}); "
@@ -227,7 +228,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UnsceneError(f"{path}: no such file; pass a folder or a .safetensors file")
     try:
-        return safetensors.torch.load_file(path)
+        return safetensors.torch.load(path.read_bytes())  # load_file takes UTF-8 names only
     except (SafetensorError, OSError) as error:
         raise UnsceneError(
             f"{path}: not a complete safetensors file ({error}); copy or save it again"

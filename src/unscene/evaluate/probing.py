@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unscene.data.catalog import Video
 from unscene.errors import UnsceneError
 from unscene.evaluate.features import Features
 from unscene.results.statistics import Score, score
@@ -65,9 +66,8 @@ def probe(
     """
     for side in (train, test):
         side.check()
+    check_classes(train.videos, label)
     names = np.asarray(train.labels(label))
-    if len(set(names)) < 2:
-        raise UnsceneError("a probe needs at least two classes in its training set")
     validation = choose_validation(names, train.labels(group) if group else _segmented(train), seed)
     fitted, tested = train.values.numpy(), test.values.numpy()
     true = test.labels(label)
@@ -91,6 +91,16 @@ def probe(
         scores[metric] = score(hits, labels=true, videos=test.files().numpy())
         chosen[metric] = best
     return Probed(scores, chosen)
+
+
+def check_classes(train: Sequence[Video], label: str) -> None:
+    """Raise UnsceneError if the training videos have fewer than two classes."""
+    names = {video.value(label) for video in train}
+    if len(names) < 2:
+        raise UnsceneError(
+            f"all training videos are {', '.join(names)!r} in column {label!r}; a probe needs at "
+            "least two classes"
+        )
 
 
 def classify_by_regression(

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unscene.data.catalog import Video
 from unscene.errors import UnsceneError
 from unscene.evaluate.features import Features
 from unscene.results.statistics import Score, score
@@ -68,15 +69,7 @@ def retrieve(
     """
     for side in (query, gallery):
         side.check()
-    groups = _group_rows(query, gallery, apart)
-    candidates = _count_candidates(len(gallery.values), groups)
-    ks = [k for k in ks if k <= candidates]
-    if not ks:
-        without = "" if groups is None else f" without those of a query's own {apart or 'file'}"
-        raise UnsceneError(
-            f"a gallery of {len(gallery.values)} is too small to search in: "
-            f"{candidates} are left to compare with{without}"
-        )
+    groups, ks = _plan_search(query, gallery, ks, apart)
     classes = _number(query.labels(label), gallery.labels(label))
     hits = np.empty((len(query.values), len(ks)))
     precision = np.empty(len(query.values))
@@ -96,6 +89,47 @@ def retrieve(
         for i, k in enumerate(ks)
     }
     return scores | {"retrieval_map": score(precision, labels=labels, videos=files)}
+
+
+def check_search(
+    query: Sequence[Video], gallery: Sequence[Video], label: str, apart: str | None = None
+) -> None:
+    """Check before any feature is computed that a search can tell something.
+
+    Args:
+        query: videos to search for.
+        gallery: videos to search in; the same object as `query` to leave one out.
+        label, apart: as for `retrieve`.
+
+    Raises:
+        UnsceneError: the gallery has one class only, or a query has nothing to be compared with.
+    """
+    names = {video.value(label) for video in gallery}
+    if len(names) < 2:
+        raise UnsceneError(
+            f"all videos to search in are {names.pop()!r} in column {label!r}: whatever is found "
+            "would be right; retrieval needs at least two classes"
+        )
+    sides = {
+        id(v): Features(torch.empty(0), tuple(v), torch.arange(len(v))) for v in (query, gallery)
+    }
+    _plan_search(sides[id(query)], sides[id(gallery)], (1,), apart)
+
+
+def _plan_search(
+    query: Features, gallery: Features, ks: Sequence[int], apart: str | None
+) -> tuple[Groups | None, list[int]]:
+    """The rows that are not compared, and those of `ks` for which every query has candidates."""
+    groups = _group_rows(query, gallery, apart)
+    candidates = _count_candidates(len(gallery.owner), groups)
+    ks = [k for k in ks if k <= candidates]
+    if not ks:
+        without = "" if groups is None else f" without those of a query's own {apart or 'file'}"
+        raise UnsceneError(
+            f"a gallery of {len(gallery.owner)} is too small to search in: "
+            f"{candidates} are left to compare with{without}"
+        )
+    return groups, ks
 
 
 def compute_chance(classes: Groups, groups: Groups | None, ks: Sequence[int]) -> list[float]:

@@ -20,8 +20,8 @@ from unscene.errors import UnsceneError, check_at_least
 from unscene.evaluate.decoupling import decouple, make_decoupling_rows
 from unscene.evaluate.features import Features, Mode, extract
 from unscene.evaluate.overlap import find_overlap
-from unscene.evaluate.probing import probe
-from unscene.evaluate.retrieval import retrieve
+from unscene.evaluate.probing import check_classes, probe
+from unscene.evaluate.retrieval import check_search, retrieve
 from unscene.progress import count_progress
 from unscene.results.rows import Row, build_rows, check_rows_file, update_rows
 from unscene.results.statistics import Score
@@ -78,10 +78,9 @@ def evaluate(
         One row per metric, see `retrieve` and `probe`.
 
     Raises:
-        UnsceneError: no usable video, no such column, a probe without `train`, no class of the test
-            set in `train`, an encoder that cannot be loaded or whose features are not finite, or
-            `out` holds something other than rows.
-        OSError: `out` cannot be written.
+        UnsceneError: no usable video, no such column, a probe without `train`, too few classes or
+            videos, no class of the test set in `train`, an encoder that cannot be loaded or whose
+            features are not finite, or `out` holds something other than rows or cannot be written.
 
     Source: DSM paper (Wang et al., AAAI 2021), section 4.4, for "retrieve".
     """
@@ -95,8 +94,7 @@ def evaluate(
     # All catalogs and labels before the first feature: a mistake should show at once.
     test = require_columns(data, label, apart)
     gallery = require_columns(train, label, apart, group) if train is not None else None
-    for note in find_overlap(gallery, test, label) if gallery else ():
-        print(note, file=sys.stderr)
+    _check_videos(protocol, test, gallery, label, apart)
     read = partial(
         _extract_features,
         encoder=model,
@@ -158,7 +156,6 @@ def evaluate_decoupling(
     Raises:
         UnsceneError: no usable video, nothing moves, an encoder that cannot be loaded, or `out`
             holds something other than rows.
-        OSError: `out` cannot be written.
     """
     check_at_least(1, clips=clips, batch_size=batch_size)
     check_at_least(0, workers=workers)
@@ -225,6 +222,18 @@ def _resolve(encoder: str | Path | VideoEncoder) -> tuple[VideoEncoder, EncoderS
         spec = replace(spec, trained_on={"method": resolved.name})  # else "random"
     named = isinstance(encoder, str) and encoder.startswith(f"{resolved.name}=")
     return resolved.encoder, spec, resolved.name if named else ""
+
+
+def _check_videos(
+    protocol: str, test: Catalog, gallery: Catalog | None, label: str, apart: str | None
+) -> None:
+    """Print what both sets share; raise UnsceneError where no feature could give a score."""
+    for note in find_overlap(gallery, test, label) if gallery else ():
+        print(note, file=sys.stderr)
+    if protocol == "retrieve":
+        check_search(test.videos, (gallery or test).videos, label, apart)
+    elif gallery:
+        check_classes(gallery.videos, label)
 
 
 def _check_protocol(protocol: str, mode: str, train: str | None) -> None:

@@ -20,7 +20,7 @@ from unscene.data.listing import open_catalog
 from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
 from unscene.errors import UnsceneError, check_at_least
-from unscene.files import write_atomically
+from unscene.files import check_free, write_atomically
 from unscene.methods.base import Method
 from unscene.methods.motion_prediction import MotionSettings, name_motion_clips
 from unscene.methods.registry import create_method, find_method, resolve
@@ -37,6 +37,7 @@ def preview(
     data: str,
     out: Path,
     *,
+    overwrite: bool = False,
     videos: int = 4,
     method: str = RunConfig.method,
     preset: str = "default",
@@ -48,6 +49,7 @@ def preview(
     Args:
         data: as in every command; files that cannot be used are skipped and reported on stderr.
         out: the picture, a file name that ends in .png.
+        overwrite: replace the picture if there is one.
         videos: how many; fewer if DATA has fewer.
         method, preset, overrides: see `methods.registry.resolve`.
         seed: of clips and views.
@@ -57,11 +59,12 @@ def preview(
 
     Raises:
         UnsceneError: no usable video, unknown names, settings that the method does not read,
-            `videos` below 1, or `out` does not end in .png.
+            `videos` below 1, or `out` does not end in .png, exists or cannot be written.
     """
     check_at_least(1, videos=videos)
     if out.suffix.lower() != ".png":
         raise UnsceneError(f"{out}: the picture is a PNG; give a name that ends in .png")
+    check_free(out, overwrite=overwrite)
     settings = resolve(method, preset, overrides)
     drawn = _method(method, settings)
     catalog = find_compatible_videos(open_catalog(data), drawn)

@@ -109,7 +109,7 @@ def reproduce(
 
     Raises:
         UnsceneError: a dataset of the recipe has no folder, the devices cannot share a batch
-            equally, OUT holds rows of other settings, or an error of a stage.
+            equally, OUT holds rows of other settings or cannot be written, or an error of a stage.
     """
     missing = [name for name in recipe.needs if not roots.get(name)]
     if missing:
@@ -118,6 +118,7 @@ def reproduce(
     given = {key: value for key, value in (options or {}).items() if value is not None}
     folders = {name: str(files.expand_home(root)) for name, root in roots.items() if root}
     run = RecipeRun(recipe, folders, out, given, dry)
+    files.check_writable(out / RESULTS)
     # Check all settings before the first step: a mistake should show at once.
     pretraining = _configure_pretraining(run)
     finetunings = {

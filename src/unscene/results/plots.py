@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from unscene.errors import UnsceneError
 from unscene.files import write_atomically
+from unscene.html.fonts import make_printable
 from unscene.results.tables import Table
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class _Block:
 def _split_table(table: Table, headings: Mapping[str, str]) -> Iterator[_Block]:
     """The blocks of a table. Untrained encoders are in each of them."""
     limits = {metric: _find_limits(table, metric) for metric in table.metrics}
-    labels = {name: tuple(wrap(name, _LABEL)) or ("",) for name in table.lines}
+    labels = {name: tuple(wrap(_printable(name), _LABEL)) or ("",) for name in table.lines}
     names, lines = list(labels), sum(map(len, labels.values()))
     parts = [names]
     if lines > _MOST_LINES:
@@ -140,9 +141,9 @@ def _split_table(table: Table, headings: Mapping[str, str]) -> Iterator[_Block]:
         chosen = {name: labels[name] for name in part}
         text = f"{table.title} ({number} of {len(parts)})" if len(parts) > 1 else table.title
         for metrics in _divide(table.metrics, _MOST_METRICS):
-            named = {metric: headings.get(metric, metric) for metric in metrics}
+            named = {metric: _printable(headings.get(metric, metric)) for metric in metrics}
             block = _Block(table, (), named, chosen, limits)
-            yield replace(block, title=_fit(text, block.width))
+            yield replace(block, title=_fit(_printable(text), block.width))
 
 
 def _divide(items: Sequence[Item], most: int) -> list[list[Item]]:
@@ -159,6 +160,10 @@ def _find_limits(table: Table, metric: str) -> tuple[float, float]:
     low, high = min(values), max(values)
     space = 0.04 * (high - low) or 0.05
     return low - space, high + space
+
+
+def _printable(text: str) -> str:
+    return make_printable(text, limit=len(text))
 
 
 @cache

@@ -31,7 +31,7 @@ from typing import Any, Protocol
 
 from unscene.config import FREE, RENAMED
 from unscene.errors import UnsceneError
-from unscene.files import check_writable, write_atomically
+from unscene.files import check_writable, encode_text, write_atomically
 from unscene.results.statistics import Score
 
 Record = Mapping[str, Any]
@@ -258,7 +258,7 @@ def write_rows(path: Path, rows: Iterable[Row | Record]) -> None:
         path: a name that ends in .gz is compressed.
         rows: rows, or complete dictionaries as `read_rows` returns them.
     """
-    content = "".join(_format_lines(rows)).encode("utf-8")
+    content = encode_text("".join(_format_lines(rows)))
     with write_atomically(path) as temporary:
         # Without the time of writing, so that the same rows are the same bytes.
         temporary.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
@@ -300,8 +300,7 @@ def check_rows_file(path: Path) -> list[dict[str, Any]]:
     """Check before the work that rows can be added to a file, and return those that it holds.
 
     Raises:
-        UnsceneError: the file holds something other than rows.
-        OSError: it cannot be written.
+        UnsceneError: the file holds something other than rows, or cannot be written.
     """
     check_writable(path)
     rows = read_rows(path) if path.exists() else []

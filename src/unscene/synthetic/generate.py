@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unscene.errors import UnsceneError
-from unscene.files import write_atomically, write_text
+from unscene.files import check_writable, write_atomically, write_text
 from unscene.synthetic.plan import (
     COLUMNS,
     MOTIONS,
@@ -143,6 +143,7 @@ def _prepare_folder(out: Path, spec: MovingScenes) -> bool:
     want = _describe(spec)
     complete, partial = out / "spec.json", out / "spec.partial.json"
     held = next((path for path in (complete, partial) if path.is_file()), None)
+    check_writable(partial)
     if held is None:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UnsceneError(f"{out}: contains other files; choose a new or empty folder")

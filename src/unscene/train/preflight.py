@@ -28,11 +28,11 @@ from unscene.device import count_processes
 from unscene.encoders import VideoEncoder, create_encoder, read_spec, resolve_encoder
 from unscene.encoders.resolving import names_new_encoder
 from unscene.errors import UnsceneError
-from unscene.files import expand_home
+from unscene.files import check_writable, expand_home
 from unscene.methods.base import Method
 from unscene.train.config import RunConfig
 
-CHECKPOINT = "last.ckpt"
+CHECKPOINT, ENCODER = "last.ckpt", "encoder.safetensors"
 # In a checkpoint, beside what Lightning puts there.
 PROCESSES, VIDEOS = "processes", "videos"
 
@@ -58,13 +58,20 @@ def begin(run: RunOptions, *, resume: bool) -> Start:
     """Check the folder and the processes of a run, before anything is read.
 
     Raises:
-        UnsceneError: OUT is a file or holds another run, there is nothing or no whole checkpoint to
-            resume, another number of processes than before, or no GPU.
+        UnsceneError: OUT cannot be written, is not UTF-8, or holds another run or a saved encoder;
+            there is nothing or no whole checkpoint to resume, another number of processes than
+            before, or no GPU.
     """
     checkpoint = Path(run.out) / CHECKPOINT
     processes = count_processes(run.devices, run.accelerator)
-    if Path(run.out).is_file():
-        raise UnsceneError(f"--out {run.out}: is a file; a run is a folder, name another")
+    check_writable(Path(run.out) / CONFIG)
+    try:
+        run.out.encode()
+    except UnicodeEncodeError as error:
+        raise UnsceneError(
+            f"--out {run.out}: is not UTF-8, and neither torch nor TensorBoard take such a name; "
+            "give another --out"
+        ) from error
     if resume and not checkpoint.exists():
         raise UnsceneError(
             f"{run.out}: no {CHECKPOINT} to resume from, nothing was saved yet; start again with "
@@ -75,6 +82,11 @@ def begin(run: RunOptions, *, resume: bool) -> Start:
     elif checkpoint.exists():
         raise UnsceneError(
             f"{run.out}: already holds a run; continue it with --resume or give another --out"
+        )
+    elif (Path(run.out) / ENCODER).exists():
+        raise UnsceneError(
+            f"{run.out}: already holds an encoder ({ENCODER}), which would be replaced; give "
+            "another --out"
         )
     if run.accelerator == "gpu" and not torch.cuda.is_available():
         raise UnsceneError("--accelerator gpu: no GPU is visible here; `unscene doctor` says more")

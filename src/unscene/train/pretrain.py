@@ -214,11 +214,13 @@ def _print_pitfalls(config: RunConfig, start: Start, catalog: Catalog, method: M
 
 
 def _check_labels(catalog: Catalog) -> None:
-    if all(video.label is None for video in catalog.videos):
+    names = {video.label for video in catalog.videos} - {None}
+    if len(names) < 2:
+        found = f"all are {names.pop()!r}" if names else "no video has one"
         raise UnsceneError(
-            f"--monitor knn looks for the nearest video of the same label, and no video of "
-            f"{catalog.source} has a label: give class folders or a CSV with the column label, or "
-            "--monitor decoupling, which needs none"
+            f"--monitor knn looks for the nearest video of the same label, and in {catalog.source} "
+            f"{found}: give class folders or a CSV with the column label, of two classes at least, "
+            "or --monitor decoupling, which needs none"
         )
 
 
