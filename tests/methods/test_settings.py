@@ -44,7 +44,12 @@ def test_official_code_numbers(method: str) -> None:
     assert s.weight_decay == 1e-4
     if method != "dsm-triplet":
         assert (s.temperature, s.key_momentum) == (0.07, 0.999)
-    assert s.drops == (120, 160, 200)
+        assert (s.queue, s.queue_of, s.trained_negative) == (16384, "key", True)
+    if method != "moco":
+        assert (s.basic_on, s.warp_kind, s.warp_on) == ("all", "bumps", "anchor")
+        assert s.shift_start == "anywhere"
+    assert (s.epochs, s.drops) == (240, (120, 160, 200))
+    assert s.augmentation == "dsm-code"
     assert not getattr(s, "flow_scaling", False)
 
 

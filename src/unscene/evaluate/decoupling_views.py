@@ -1,7 +1,7 @@
 """The views of the decoupling score: the same motion in another scene, another motion in the same.
 
     scene side   warp        thin-plate warp, the same for all frames            DSM trains on it
-                 colour      the paper's strong color jitter                     DSM trains on it
+                 colour      strong color jitter                                 DSM trains on it
                  crop        another crop, rotated by up to 10 degrees           DSM trains on it
                  background  what moves, over the still scene of another video
                              (`views.background_swap`)

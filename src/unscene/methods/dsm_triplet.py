@@ -9,8 +9,9 @@ Deviations from the paper:
 - Eq. 5 is a sum over the batch; here it is the mean.
 - The default preset applies the basic augmentation to all three views and uses AdamW and a
   two-layer head. `--preset paper` does not.
-- `--preset official-code` takes the published code's numbers (weight decay, drops, no flow
-  scaling). The inter-video term of its triplet run is not reproduced.
+
+`--preset official-code` does what the authors' code does: its views (dsm.py also lists what is left
+out), a second term whose negatives are the batch's in reverse order, and a pass for each view.
 """
 
 from __future__ import annotations
@@ -29,7 +30,13 @@ from unscene.methods.base import Embedder, StepResult
 from unscene.methods.contrastive import measure_similarities, triplet
 from unscene.methods.moco import OFFICIAL_CODE
 from unscene.methods.settings import OURS
-from unscene.methods.triplet_views import DISTURBED, DisturbanceSettings, TripletViews
+from unscene.methods.triplet_views import (
+    DISTURBED,
+    OFFICIAL_VIEWS,
+    PAPER_VIEWS,
+    DisturbanceSettings,
+    TripletViews,
+)
 
 TITLE = "DSM (Triplet)"
 
@@ -41,21 +48,30 @@ class Settings(DisturbanceSettings):
     Attributes:
         head: "linear" (the DSM paper) or "mlp" (two layers, as MoCo v2).
         margin: of the triplet loss, eq. 5.
+        other_negatives: add the loss with the negatives of the batch in reverse order, those of
+            other videos (the authors' code).
+        passes: "one" for all three views, so that batch norm treats them alike, or "three" (the
+            authors' code).
     """
 
     head: Literal["linear", "mlp"] = "linear"
     margin: float = 0.5
+    other_negatives: bool = False
+    passes: Literal["one", "three"] = "one"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, ("margin",), lambda v: v >= 0, "must not be negative")
 
 
-_OFFICIAL = {name: OFFICIAL_CODE[name] for name in ("weight_decay", "drops")}
+_OFFICIAL: dict[str, Any] = {
+    **{name: OFFICIAL_CODE[name] for name in ("weight_decay", "drops", "epochs", "augmentation")},
+    **{"other_negatives": True, "passes": "three"},
+}
 PRESETS: dict[str, dict[str, Any]] = {
     "default": OURS | DISTURBED | {"head": "mlp", "basic_on": "all"},
-    "paper": DISTURBED,
-    "official-code": _OFFICIAL | DISTURBED | {"flow_scaling": False},
+    "paper": PAPER_VIEWS,
+    "official-code": _OFFICIAL | OFFICIAL_VIEWS,
 }
 
 
@@ -75,7 +91,12 @@ class DSMTriplet(TripletViews):
             raise UnsceneError("dsm-triplet needs a negative: --flow_scaling true or --shift true")
 
     def loss(self, batch: Batch, views: dict[str, Tensor]) -> StepResult:
-        # One pass for all three, so that batch norm treats them alike.
-        a, p, n = self.embedder(torch.cat(list(views.values()))).chunk(3)
-        loss = triplet(a, p, n, margin=self.settings.margin)
+        s = self.settings
+        if s.passes == "three":
+            a, p, n = (self.embedder(view) for view in views.values())
+        else:
+            a, p, n = self.embedder(torch.cat(list(views.values()))).chunk(3)
+        loss = triplet(a, p, n, margin=s.margin)
+        if s.other_negatives:
+            loss = loss + triplet(a, p, n.flip(0), margin=s.margin)
         return StepResult(loss, measure_similarities(a, p, n))

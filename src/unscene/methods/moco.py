@@ -10,12 +10,17 @@
 
 Deviations: no shuffled batch norm. It only has an effect with several processes, and the papers
 that use MoCo on video do not mention it; use SyncBN (`--sync_batchnorm`) where batches are small.
+
+`--preset official-code` does what DSM's public code does for this baseline. What it leaves out:
+there, batch norm of the momentum encoder uses running statistics that are never updated; the
+negative's video is drawn from all videos (here, the next one of the batch); weights begin otherwise
+(Xavier with gain sqrt 2, batch norm N(1, 0.02)); hue turns in HSV.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -31,6 +36,7 @@ from unscene.methods.contrastive import (
     gather,
     info_nce,
     measure_similarities,
+    same_sample_mask,
 )
 from unscene.methods.settings import OURS, CommonSettings
 from unscene.video.sampling import ClipSampler, RandomClipSampler
@@ -54,7 +60,12 @@ class Settings(CommonSettings):
         batch_negatives: use the keys of the batch's other videos as negatives too. They come from
             the same weights and forward pass as the positive. Features in the queue do not, so the
             network can tell those from the positive by that alone.
+        trained_negative: the trained network embeds the negative, with gradient, as in the DSM
+            authors' code; false: the momentum encoder does. `moco`, which has no negative of its
+            own, then takes a clip of another video as one.
     """
+
+    drawn: ClassVar[tuple[str, ...]] = ("trained_negative",)
 
     head: Literal["linear", "mlp"] = "linear"
     temperature: float = 0.07
@@ -62,6 +73,7 @@ class Settings(CommonSettings):
     queue: int = 6536
     queue_of: Literal["anchor", "key"] = "anchor"
     batch_negatives: bool = False
+    trained_negative: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -82,6 +94,11 @@ OFFICIAL_CODE: dict[str, Any] = {
     "key_momentum": 0.999,
     "weight_decay": 1e-4,
     "drops": (120, 160, 200),
+    "epochs": 240,
+    "queue": 16384,
+    "queue_of": "key",
+    "trained_negative": True,
+    "augmentation": "dsm-code",
 }
 # Temperature and queue that trained best in the trials of experiments/LOG.md; the two-layer head
 # made no difference there.
@@ -95,7 +112,7 @@ QUEUE_OURS: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {
     "default": OURS | QUEUE_OURS,
     "paper": PAPER | {"queue_of": "key"},
-    "official-code": OFFICIAL_CODE | {"queue_of": "key"},
+    "official-code": OFFICIAL_CODE,
 }
 
 
@@ -116,19 +133,30 @@ class MoCo(Method):
 
     def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         clip, size = batch.clips["clip"], self.settings.size
-        return {
+        names = ["anchor", "positive"] + ["negative"] * self.settings.trained_negative
+        views = {
             name: make_view(clip, self.basic.draw(clip.sizes, generator), size=size)
-            for name in ("anchor", "positive")
+            for name in names
         }
+        if "negative" in views:
+            same_sample_mask(batch.index)  # refuses a batch of one video
+            views["negative"] = views["negative"].roll(1, 0)  # each has the next one's clip
+        return views
+
+    def captions(self) -> dict[str, str]:
+        return super().captions() | {"negative": "a clip of another video"}
 
     def loss(self, batch: Batch, views: dict[str, Tensor]) -> StepResult:
         anchor = self.embedder(views["anchor"])
         # One pass for all keys: in a batch of negatives alone, batch norm would normalize away the
         # very thing that makes them negative.
-        others = {name: view for name, view in views.items() if name != "anchor"}
+        trained = {"anchor"} | ({"negative"} if self.settings.trained_negative else set())
+        others = {name: view for name, view in views.items() if name not in trained}
         embedded = self.momentum_encoder(torch.cat(list(others.values()))).chunk(len(others))
         keys = dict(zip(others, embedded, strict=True))
         negative = keys.get("negative")
+        if negative is None and "negative" in views:
+            negative = self.embedder(views["negative"])
         candidates, mask = self._candidates(batch, keys["positive"])
         loss = info_nce(
             anchor,

@@ -11,6 +11,8 @@ Choices that the paper leaves open:
   along its short side (`--flow auto`). Vectors are read faster but taught no more in our
   experiments (experiments/LOG.md).
 - Table 4 does not say how a positive without the warp is augmented: as MoCo's, p = b(c2).
+- What flow scaling shows of what lies outside of the frame is the repeated border in our default
+  preset. The paper speaks of a black boundary: `--flow_border black`, as in `--preset paper`.
 - `--other_scene` puts what moves in the positive over another video's scene
   (`views.background_swap`). It is ours, and off in every preset of DSM.
 """
@@ -34,14 +36,25 @@ from unscene.video.clip import Clip
 from unscene.video.sampling import ClipSampler, RandomClipSampler
 from unscene.views.augment import BasicAugmentation, ViewParameters, make_view
 from unscene.views.background_swap import swap_background
-from unscene.views.disturb import draw_offsets, draw_phi
+from unscene.views.disturb import draw_bumps, draw_offsets, draw_phi
 
 # What turns MoCo's views into DSM's.
 DISTURBED: dict[str, Any] = {"warp": True, "flow_scaling": True, "shift": True}
 _NAMES = (
-    *("basic_on", "warp", "warp_points", "warp_reach", "flow_scaling", "flow_max", "flow"),
-    *("shift", "shift_range", "shift_loops", "other_scene"),
+    *("basic_on", "warp", "warp_kind", "warp_on", "warp_points", "warp_reach"),
+    *("flow_scaling", "flow_max", "flow", "flow_border"),
+    *("shift", "shift_range", "shift_loops", "shift_start", "other_scene"),
 )
+# The paper's: it speaks of a black boundary of scaled clips.
+PAPER_VIEWS: dict[str, Any] = DISTURBED | {"flow_border": "black"}
+# What the views of DSM's public code have instead (methods.md 1.5).
+OFFICIAL_VIEWS: dict[str, Any] = DISTURBED | {
+    "basic_on": "all",
+    "warp_kind": "bumps",
+    "warp_on": "anchor",
+    "flow_scaling": False,
+    "shift_start": "anywhere",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +64,10 @@ class DisturbanceSettings(CommonSettings):
     Attributes:
         basic_on: which views get the basic augmentation: "anchor" (the paper: a = b(c1), p = s(c2),
             n = t(c3)) or "all" three.
-        warp: use the spatial local disturbance on the positive.
+        warp: use the spatial local disturbance.
+        warp_kind: "spline" (the paper), or "bumps" (the authors' code): one to three local shifts.
+        warp_on: the view that is warped: the "positive" (the paper) or the "anchor" (the authors'
+            code).
         warp_points: control points along a side of the frame; N is its square.
         warp_reach: C, reach of the offsets in normalized units (0.2 is a tenth of the frame).
         flow_scaling: scale the motion of the negative by phi(t) ~ U[0, flow_max] (eq. 3).
@@ -59,10 +75,14 @@ class DisturbanceSettings(CommonSettings):
         flow: where flow comes from: "dis" (computed in the workers), "codec" (motion vectors), or
             "auto": motion vectors if the stream has one reference and no B-frames and its blocks
             are small beside the picture, DIS otherwise.
+        flow_border: what flow scaling shows of what lies outside of the frame: "black" (the paper),
+            or "repeat", the border.
         shift: shift the negative in time (eq. 4).
         shift_range: least and most frames of the video that the negative is shifted by.
         shift_loops: a negative that is shifted past the end continues at the beginning (eq. 4), and
             jumps there; false: both clips lie where that does not happen, if there is room.
+        shift_start: "near" draws the shift from `shift_range`; "anywhere" (the authors' code) draws
+            the start of the negative independently, anywhere in the video.
         other_scene: how often what moves in the positive is pasted over another video's scene,
             0..1.
     """
@@ -71,14 +91,18 @@ class DisturbanceSettings(CommonSettings):
 
     basic_on: Literal["anchor", "all"] = "anchor"
     warp: bool = False
+    warp_kind: Literal["spline", "bumps"] = "spline"
+    warp_on: Literal["positive", "anchor"] = "positive"
     warp_points: int = 5
     warp_reach: float = 0.2
     flow_scaling: bool = False
     flow_max: float = 5.0
     flow: Literal["auto", "dis", "codec"] = "dis"
+    flow_border: Literal["repeat", "black"] = "repeat"
     shift: bool = False
     shift_range: tuple[int, int] = (2, 20)
     shift_loops: bool = True
+    shift_start: Literal["near", "anywhere"] = "near"
     other_scene: float = 0.0
 
     def __post_init__(self) -> None:
@@ -124,6 +148,7 @@ class TripletViews(Method):
             s.stride,
             shift=s.shift_range if s.shift else None,
             loops=s.shift_loops,
+            anywhere=s.shift_start == "anywhere",
             motion=(self.negative_clip,) if vectors else (),
         )
 
@@ -137,16 +162,16 @@ class TripletViews(Method):
 
     def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         s, clip = self.settings, batch.clips["clip"]
-        offsets = None
         params = self.basic.draw(clip.sizes, generator)
-        views = {"anchor": make_view(clip, params, size=s.size)}
+        warp = self._warp("anchor", len(clip), generator)
+        views = {"anchor": make_view(clip, params, size=s.size, **warp)}
         views |= self._further_views(batch, params)
         disturbed = self._crop_only() if s.basic_on == "anchor" else self.basic
         # Without the warp the positive is MoCo's, p = b(c2): a bare crop would be an easier task.
-        params = (disturbed if s.warp else self.basic).draw(clip.sizes, generator)
-        if s.warp:
-            offsets = draw_offsets(len(clip), generator, points=s.warp_points, reach=s.warp_reach)
-        views["positive"] = make_view(clip, params, size=s.size, warp_offsets=offsets)
+        warped = s.warp and s.warp_on == "positive"
+        params = (disturbed if warped else self.basic).draw(clip.sizes, generator)
+        warp = self._warp("positive", len(clip), generator)
+        views["positive"] = make_view(clip, params, size=s.size, **warp)
         if s.other_scene:
             chosen = torch.rand(len(clip), generator=generator) < s.other_scene
             views["positive"] = swap_background(
@@ -162,9 +187,20 @@ class TripletViews(Method):
         """Views that a subclass adds, with the anchor's parameters."""
         return {}
 
+    def _warp(self, view: str, batch: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """The spatial local disturbance of a view, as arguments of `make_view`."""
+        s = self.settings
+        if not s.warp or s.warp_on != view:
+            return {}
+        if s.warp_kind == "bumps":
+            return {"bumps": draw_bumps(batch, generator)}
+        drawn = draw_offsets(batch, generator, points=s.warp_points, reach=s.warp_reach)
+        return {"warp_offsets": drawn}
+
     def captions(self) -> dict[str, str]:
         s = self.settings
-        scene = ["warped scene"] if s.warp else []
+        warped = s.warp and s.warp_on == "positive"
+        scene = ["warped scene"] if warped else []
         if s.other_scene:
             scene.append("sometimes the scene of another video")
         changes = {
@@ -174,6 +210,8 @@ class TripletViews(Method):
             (False, False): "",
         }
         captions = super().captions()
+        if s.warp and not warped:
+            captions["anchor"] = "the clip, with the scene warped"
         if scene:
             captions["positive"] = f"same motion, {', '.join(scene)}"
         disturbance = changes[s.flow_scaling, s.shift]
@@ -199,6 +237,8 @@ class TripletViews(Method):
             if s.flow_scaling
             else None
         )
+        if s.flow_scaling and s.flow_border == "black":
+            params = replace(params, black_outside=True)
         return make_view(clip, params, size=s.size, phi=phi)
 
     def _crop_only(self) -> BasicAugmentation:

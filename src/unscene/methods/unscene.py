@@ -83,6 +83,9 @@ class Settings(DisturbanceSettings, StageSettings, MotionSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, ("margin", "prediction_weight"), lambda v: v >= 0, "must not be negative")
+        # The motion that is predicted is the anchor's, and only so much of a video is read.
+        require(self, ("warp_on",), "positive".__eq__, "unscene warps the positive")
+        require(self, ("shift_start",), "near".__eq__, "unscene's negative starts near")
 
 
 # Regression of the future vectors beat matching their feature at half the cost

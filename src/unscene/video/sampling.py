@@ -93,6 +93,9 @@ class RandomClipSampler:
         loops: True: the shifted clip may run past the end and wrap around, as in equation 4. False:
             the clips are placed where it does not, and tau is at most what the video has room for,
             though never below alpha1.
+        anywhere: draw the start of the shifted clip as that of the clip, anywhere in the video, and
+            not within `shift`; starts less than two frames apart are moved apart by a third of the
+            video. As in DSM's public code.
         motion: names of the clips that also need motion vectors.
 
     Raises:
@@ -110,6 +113,7 @@ class RandomClipSampler:
     stride: int = 4
     shift: tuple[int, int] | None = None
     loops: bool = True
+    anywhere: bool = False
     motion: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -126,6 +130,16 @@ class RandomClipSampler:
         room = max(0.0, duration - clip_duration(self.frames, self.stride, fps) - 1 / fps)
         clip = clip_offsets(self.frames, self.stride)
         offsets = {"clip": clip}
+        if self.shift is not None and self.anywhere:
+            first, other = where * room, rng.random() * room
+            if abs(other - first) * fps < 2:
+                other = (other + duration / 3) % duration
+            apart = int((other - first) * fps)
+            offsets = {
+                "clip": tuple(offset + max(0, -apart) for offset in clip),
+                "shifted": tuple(offset + max(0, apart) for offset in clip),
+            }
+            return Request(min(first, other), offsets, motion=self.motion)
         if self.shift is not None:
             tau = draw_shift(self.shift, rng, None if self.loops else int(room * fps + 1e-3))
             offsets["shifted"] = tuple(offset + tau for offset in clip)

@@ -25,7 +25,7 @@ from unscene.video.clip import ClipBatch
 from unscene.views import color, disturb, geometry
 from unscene.views.render import pool_from, render
 
-Preset = Literal["paper", "mild", "modern", "cmd", "none"]
+Preset = Literal["paper", "dsm-code", "mild", "modern", "cmd", "none"]
 Triple = tuple[float, float, float]
 
 
@@ -38,6 +38,8 @@ class ViewParameters:
         color: factors of the color jitter.
         blur_sigma: float32 (B,), standard deviation in pixels of the view, 0 for no blur.
         mean, std: of the normalization, for RGB in 0..1.
+        black_outside: the view is black where it shows what lies outside of the frame; False: the
+            border of the frame repeats there.
     """
 
     affine: Tensor
@@ -45,6 +47,7 @@ class ViewParameters:
     blur_sigma: Tensor
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
+    black_outside: bool = False
 
     def __len__(self) -> int:
         return len(self.affine)
@@ -76,9 +79,11 @@ class BasicAugmentation:
             motion target too, because a flip turns motion to the left into motion to the right.
         jitter: j of brightness, contrast and saturation (factors from [max(0, 1-j), 1+j]) and of
             hue (turns from [-j, j]; 0.5 is the full circle).
+        jitter_one: only one of the four factors, another one for every clip, changes it.
         jitter_p, gray_p, blur_p: probabilities.
         blur_sigma: range of the standard deviation in pixels of the view.
         mean, std: normalization, for RGB in 0..1.
+        black_outside: see `ViewParameters`: corners that a rotation uncovers.
         random: False: every draw is the center view without jitter.
 
     >>> BasicAugmentation.paper(112).rotation
@@ -96,12 +101,14 @@ class BasicAugmentation:
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float = 0.0
     jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    jitter_one: bool = False
     jitter_p: float = 1.0
     gray_p: float = 0.0
     blur_p: float = 0.0
     blur_sigma: tuple[float, float] = (0.1, 2.0)
     mean: Triple = field(default=IMAGENET_MEAN)
     std: Triple = field(default=IMAGENET_STD)
+    black_outside: bool = False
     random: bool = True
 
     def __post_init__(self) -> None:
@@ -114,8 +121,20 @@ class BasicAugmentation:
 
     @classmethod
     def paper(cls, size: int = 112) -> BasicAugmentation:
-        """DSM's (authors' code): rotation 10, short side 256/224, strong jitter, no flip."""
+        """DSM's: rotation 10, short side 256/224, strong jitter, no flip.
+
+        The paper leaves it open. The numbers are those of the authors' code, which means to apply
+        all four factors of the jitter, as here, and applies one: `dsm_code`.
+        """
         return cls(size, rotation=10.0, jitter=(0.5, 0.5, 0.25, 0.5))
+
+    @classmethod
+    def dsm_code(cls, size: int = 112) -> BasicAugmentation:
+        """`paper` as DSM's public code does it: one factor of the jitter per clip, black corners.
+
+        Hue changes in a quarter of the clips only.
+        """
+        return replace(cls.paper(size), jitter_one=True, black_outside=True)
 
     @classmethod
     def mild(cls, size: int = 112) -> BasicAugmentation:
@@ -147,7 +166,7 @@ class BasicAugmentation:
     @classmethod
     def of(cls, preset: Preset, size: int = 112) -> BasicAugmentation:
         """Make a preset by its name. Raises ValueError for an unknown name."""
-        presets = {name: getattr(cls, name) for name in get_args(Preset)}
+        presets = {name: getattr(cls, name.replace("-", "_")) for name in get_args(Preset)}
         if preset not in presets:
             raise ValueError(f"augmentation must be one of {sorted(presets)}, got {preset!r}")
         return presets[preset](size)
@@ -202,15 +221,12 @@ class BasicAugmentation:
         )
         turns = torch.where(jittered, uniform(-hue, hue), torch.zeros(batch))
         gray = uniform(0, 1) < self.gray_p
+        drawn = color.ColorFactors(bright, contrast, saturation, turns, gray)
+        if self.jitter_one:
+            drawn = drawn.keep_one(torch.randint(4, (batch,), generator=generator))
         blurred = uniform(0, 1) < self.blur_p
         sigma = torch.where(blurred, uniform(*self.blur_sigma), torch.zeros(batch))
-        return ViewParameters(
-            affine,
-            color.ColorFactors(bright, contrast, saturation, turns, gray),
-            sigma,
-            self.mean,
-            self.std,
-        )
+        return ViewParameters(affine, drawn, sigma, self.mean, self.std, self.black_outside)
 
     def _square(self, sizes: Tensor) -> Tensor:
         """Half extents (B, 2) in (x, y) of the square crop from the resized frame."""
@@ -250,6 +266,7 @@ def make_view(
     *,
     size: int,
     warp_offsets: Tensor | None = None,
+    bumps: Tensor | None = None,
     phi: Tensor | None = None,
 ) -> Tensor:
     """Make one view of every clip: a crop with color jitter, optionally with DSM's disturbances.
@@ -259,6 +276,7 @@ def make_view(
         params: from `BasicAugmentation.draw` or `.center`.
         size: side of the view in pixels.
         warp_offsets: (B, N, 2), from `disturb.draw_offsets`: the warp of DSM's positive.
+        bumps: (B, N, 5), from `disturb.draw_bumps`: the warp of DSM's public code, instead.
         phi: (B, T-1), from `disturb.draw_phi`: the flow scaling of DSM's negative; needs
             `batch.flow`.
 
@@ -281,10 +299,12 @@ def make_view(
     with fp32_context(batch.device):
         device = batch.device
         affine = params.affine.to(device)
-        if warp_offsets is None:
-            grid = geometry.grid(affine, (size, size))
-        else:
+        if warp_offsets is not None:
             grid = disturb.warp(affine, warp_offsets.to(device), (size, size))
+        elif bumps is not None:
+            grid = disturb.warp_bumps(affine, bumps.to(device), (size, size))
+        else:
+            grid = geometry.grid(affine, (size, size))
         frames = None
         if phi is not None:
             if batch.flow is None:
@@ -311,4 +331,5 @@ def make_view(
             else None,
             clamp=color.bounds(params.mean, params.std),
             pool=pool_from(shrinkage),
+            black_outside=params.black_outside,
         )

@@ -59,6 +59,15 @@ class ColorFactors:
         gray = torch.zeros(batch, dtype=torch.bool)
         return cls(one, one, one, torch.zeros(batch), gray)
 
+    def keep_one(self, which: Tensor) -> ColorFactors:
+        """Make all factors neutral but one, (B,), an index into `FACTORS`; gray stays."""
+        neutral = self.neutral(len(which))
+        kept = {
+            name: torch.where(which == i, getattr(self, name), getattr(neutral, name))
+            for i, name in enumerate(FACTORS)
+        }
+        return ColorFactors(gray=self.gray, **kept)
+
     def to(self, device: torch.device | str) -> ColorFactors:
         """Move all factors to a device."""
         moved = (getattr(self, field.name).to(device) for field in fields(self))

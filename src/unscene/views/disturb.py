@@ -64,6 +64,46 @@ def warp(affine: Tensor, offsets: Tensor, size: geometry.Size) -> Tensor:
     return geometry.apply(affine, geometry.tps_grid(offsets, size))
 
 
+def draw_bumps(batch: int, generator: torch.Generator, *, most: int = 3) -> Tensor:
+    """Draw the local bumps of the warp in DSM's public code.
+
+    Args:
+        batch: B.
+        generator: a CPU generator.
+        most: N; a sample has one bump to N.
+
+    Returns:
+        float32 (B, N, 5), for `warp_bumps`: the center (x, y), the radius (x, y), and 1 or 0 for a
+        bump that is there or not. The code's numbers, in pixels of a view of 224: a center from 60
+        to 140 and a radius from 10 to 20. Deviation: every sample has bumps of its own; there, the
+        batch shares them.
+    """
+    center = torch.rand(batch, most, 2, generator=generator) * (80 / 112) + (60 / 112 - 1)
+    radius = torch.rand(batch, most, 2, generator=generator) * (10 / 112) + 10 / 112
+    count = torch.randint(1, most + 1, (batch, 1), generator=generator)
+    there = (torch.arange(most) < count).float()
+    return torch.cat([center, radius, there[..., None]], dim=-1)
+
+
+def warp_bumps(affine: Tensor, bumps: Tensor, size: geometry.Size) -> Tensor:
+    """Make the grid of a crop with local bumps, the same for every frame.
+
+    Around its center + radius a bump shifts the picture by up to half its radius; three radii from
+    the center it ends. The arguments but `bumps` are those of `warp`. Deviation from DSM's public
+    code: shifts are not cut to whole pixels.
+    """
+    at = geometry.pixel_centers(size, bumps.device)[None]
+    for center, radius, there in (
+        (one[:, None, None, :2], one[:, None, None, 2:4], one[:, None, None, 4:])
+        for one in bumps.unbind(dim=1)
+    ):
+        far = (at - center - radius).square().sum(-1, keepdim=True)
+        share = 0.5 / (3 * (far / radius.square().sum(-1, keepdim=True)).square() + 1)
+        near = ((at - center).abs() < 3 * radius).all(dim=-1, keepdim=True)
+        at = at - share * radius * near * there
+    return geometry.apply(affine, at)
+
+
 def sample_flow(flow: Tensor, grid: Tensor) -> Tensor:
     """Sample flow bilinearly at positions in the source; beyond the frame its border repeats.
 

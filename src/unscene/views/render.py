@@ -46,6 +46,7 @@ def render(
     blur_sigma: Tensor | None = None,
     clamp: Bounds | None = ((0.0, 1.0),) * 3,
     pool: int | None = None,
+    black_outside: bool = False,
 ) -> Tensor:
     """Sample a batch of clips on grids and convert the colors.
 
@@ -59,6 +60,7 @@ def render(
         clamp: lower and upper bound of each output channel, None to leave values as they are.
         pool: 1, 2, 4 ..., block size of the averaging before sampling; None: from the grid, which
             synchronizes with a GPU once.
+        black_outside: black where the grid leaves the frame, instead of its border.
 
     Returns:
         float32 (B, 3, T', h, w) on the batch's device.
@@ -94,12 +96,23 @@ def render(
         pool = pool_of(grid, batch.sizes) if pool is None else pool
         out = torch.empty(len(batch), 3, steps, h, w, device=batch.device)
         sample(batch, grid, frames, pool, out)
+        if black_outside:
+            _blacken(out, grid, batch.full_range)
         if not isinstance(color, Tensor):
             color = color(out.flatten(2).mean(dim=2))
         _recolor(out, color.detach().float(), clamp)
         if blur_sigma is not None:
             _blur(out, blur_sigma)
     return out
+
+
+def _blacken(out: Tensor, grid: Tensor, full_range: Tensor) -> None:
+    """Make Y, U, V black where the grid points outside of the frame, in place."""
+    inside = (grid.abs() <= 1).all(dim=-1)
+    inside = inside[:, None] if grid.ndim == 5 else inside[:, None, None]  # (B, 1, T' or 1, h, w)
+    luma = torch.where(full_range, 0.0, 16.0).to(out)
+    black = torch.stack([luma, *[torch.full_like(luma, 128.0)] * 2], dim=1)
+    torch.where(inside, out, black[:, :, None, None, None], out=out)
 
 
 def _sample_dense(

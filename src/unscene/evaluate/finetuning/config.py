@@ -61,7 +61,7 @@ class FinetuneConfig(RunOptions, OptimizerSettings):
     frames: int | None = None
     stride: int | None = None
     size: int | None = None
-    augmentation: Literal["paper", "mild", "modern", "cmd", "none"] = "mild"
+    augmentation: Literal["paper", "dsm-code", "mild", "modern", "cmd", "none"] = "mild"
     dropout: float = 0.5
     drop_factor: float = 0.1
     min_steps: int = 300
@@ -96,6 +96,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": _SGD | {"lr": 0.1, "weight_decay": 5e-4, "batch_size": 128},
     "official-code": _SGD
     | {
+        "augmentation": "dsm-code",
         "lr": 0.001,
         "weight_decay": 1e-8,
         "drops": (10, 20, 25, 30, 35, 40),
