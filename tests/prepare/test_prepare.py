@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from pathlib import Path
@@ -344,6 +345,21 @@ def test_the_command_reports_what_it_found_and_did(
         assert "failed: is not a video that FFmpeg can read" in said
         assert f"unscene pretrain {out}" in said
     assert "nothing to do (4 already done)" in said
+
+
+def test_a_check_names_false_frame_rates_and_missing_frames(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    pts = [33 * i for i in range(40)]
+    media.write(data / "call.webm", media.drift(40), "libvpx", rate=1000, pts=pts)
+    path = media.write(data / "half.mkv", media.drift(150, (64, 96)))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert main(["prepare", str(data), "--check", "--workers", "0"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"call.webm +gives 1000 frames per second and has 30.3\n", said)
+    assert re.search(r"half.mkv +1\d\d of 150 frames are missing\n", said)
 
 
 def test_dark_files_are_reported_and_can_be_brightened(

@@ -167,14 +167,14 @@ def _format_table(found: Sequence[Inspection], root: Path, *, brightened: bool =
         are = "is" if dark == 1 else "are"
         lines += ["", f"  {_count(dark, 'file')} {are} very dark: consider --brighten true"]
     bad = [one for one in found if one.verdict == "unreadable"]
-    hurt = (one for one in found if one.damaged or one.missing)
+    hurt = (one for one in found if one.damaged or one.missing or one.claimed_fps)
     bad += sorted(hurt, key=lambda one: -one.damaged - one.missing)
     if bad:
         names = [_shorten(one.path, root) for one in bad[:_NAMED]]
         width = min(60, max(map(len, names)))
         lines += ["", "  files with problems"]
         for one, name in zip(bad, names, strict=False):
-            lines.append(f"  {name:<{width}}   {_format_damage(one) or one.reason}")
+            lines.append(f"  {name:<{width}}   {_format_problems(one) or one.reason}")
         if len(bad) > _NAMED:
             lines.append(f"  and {len(bad) - _NAMED} more")
     return "\n".join([*lines, ""])
@@ -201,12 +201,14 @@ def _format_groups(found: Sequence[Inspection]) -> Iterator[str]:
         shown = verdict
 
 
-def _format_damage(one: Inspection) -> str:
+def _format_problems(one: Inspection) -> str:
     parts = []
     if one.damaged:
         parts.append(f"damaged: {_count(one.damaged, 'error')} in {one.decoded} decoded frames")
     if one.missing:
         parts.append(f"{one.missing} of {one.missing + one.frames} frames are missing")
+    if one.claimed_fps:
+        parts.append(f"gives {one.claimed_fps:g} frames per second and has {one.fps:.3g}")
     return "; ".join(parts)
 
 

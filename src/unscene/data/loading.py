@@ -145,7 +145,12 @@ class ClipDataset(Dataset[Item]):
         motion = tuple(name for name in request.motion if name not in unwanted)
         request = replace(request, motion=motion)
         clips = read_clips(
-            video.path, request, start=video.start, end=video.end, short_side=self.short_side
+            video.path,
+            request,
+            start=video.start,
+            end=video.end,
+            fps=video.info.fps,
+            short_side=self.short_side,
         )
         for name, transform in self.transforms.items():
             clips[name] = transform(clips[name])

@@ -24,6 +24,7 @@ from av.video.frame import PictureType, VideoFrame
 from unscene.errors import VideoError
 from unscene.prepare.tone_curve import VISIBLE
 from unscene.video.h264_header import read_reference_count
+from unscene.video.length import measure_length
 from unscene.video.packets import INTRA, Packets, open_container
 from unscene.video.picture_format import PictureFormat
 from unscene.video.planes import as_array
@@ -32,9 +33,7 @@ from unscene.video.probe import (
     VECTOR_CODECS,
     check_file,
     explain_error,
-    find_frame_rate,
     find_video_stream,
-    measure_duration,
 )
 from unscene.video.vectors import explain_inexact
 
@@ -51,8 +50,8 @@ class Inspection:
     Attributes:
         reason: why the file is not ready, reasons joined by "; ".
         width, height: of the upright picture.
-        fps: average frames per second.
-        duration: in seconds.
+        fps: average frames per second; measured where the file gives a false number.
+        duration: seconds that can be read.
         frames: counted packets; estimated from the duration if `frames_estimated`.
         vectors: the decoder exports motion vectors, and not all decoded frames are key frames.
         b_frames: the stream has B-frames, or its decoder delays frames because it may have some (as
@@ -63,8 +62,9 @@ class Inspection:
         damaged: number of packets that were incomplete, failed to decode, or gave a frame with
             errors or without its reference.
         decoded: number of frames that were decoded to find that damage.
-        missing: number of frames that an AVI lists and does not contain. (The lengths that other
-            containers give may include frames that are not displayed.)
+        missing: number of frames that the file should contain, by the length that it gives, and
+            does not: it was cut short, or its download was not finished.
+        claimed_fps: frames per second that the file gives, if that is false; else 0.
         light: mean luma of all that is not plain black, 0 black to 1 white; None if the video is
             neither 8-bit YUV nor gray.
     """
@@ -90,6 +90,7 @@ class Inspection:
     damaged: int = 0
     decoded: int = 0
     missing: int = 0
+    claimed_fps: float = 0.0
     light: float | None = None
 
     @property
@@ -130,7 +131,7 @@ def inspect(path: str | os.PathLike[str], *, thorough: bool = False) -> Inspecti
         size = Path(path).stat().st_size
         try:
             found, frames = _decode_frames(path, None if thorough else SAMPLE)
-            found = _count_packets(found)
+            found = _count_packets(_measure(found))
         except (FFmpegError, OSError, ValueError) as error:
             raise VideoError(path, explain_error(error)) from error
     except VideoError as error:
@@ -192,7 +193,6 @@ def _decode_frames(path: str, limit: int | None) -> tuple[Inspection, _FrameFact
         known = codec in VECTOR_CODECS
         picture = PictureFormat.of(first)
         height, width = picture.upright_size((first.height, first.width))
-        fps = find_frame_rate(stream)
         found = Inspection(
             path=path,
             verdict="ready",
@@ -201,15 +201,12 @@ def _decode_frames(path: str, limit: int | None) -> tuple[Inspection, _FrameFact
             pixel_format=first.format.name,
             width=width,
             height=height,
-            fps=fps,
             vectors=known and not facts.types <= INTRA,
             b_frames=int(PictureType.B) in facts.types or bool(context.has_b_frames),
             references=references if codec == "h264" else 1 if known else None,
             rotation=picture.turns,
             damaged=packets.damaged,
             decoded=count,
-            frames=stream.frames,
-            duration=measure_duration(container, stream, fps),
             light=round(sum(lights) / len(lights), 3) if lights else None,
         )
     return found, facts
@@ -225,9 +222,22 @@ def _measure_light(frame: VideoFrame) -> float | None:
     return float(np.clip((seen.mean() - black) / (white - black), 0, 1)) if seen.size else 0.0
 
 
+def _measure(found: Inspection) -> Inspection:
+    """Add frame rate and length."""
+    with open_container(found.path) as container:
+        length = measure_length(found.path, container, find_video_stream(container, found.path))
+    return replace(
+        found,
+        fps=length.fps,
+        duration=length.duration,
+        missing=round(length.missing * length.fps),
+        claimed_fps=0.0 if length.claimed_fps == length.fps else length.claimed_fps,
+    )
+
+
 def _count_packets(found: Inspection) -> Inspection:
     """Add the facts that packets show without decoding: number, key frames, reordering."""
-    count, skipped, keys = 0, 0, list[int]()
+    count, keys = 0, list[int]()
     latest, sent = -float("inf"), -float("inf")
     reordered, complete = False, True
     with open_container(found.path) as container:
@@ -235,7 +245,6 @@ def _count_packets(found: Inspection) -> Inspection:
         try:
             for packet in container.demux(stream):
                 if not packet.size or packet.is_discard:
-                    skipped += packet.dts is not None  # None at the end of the file
                     continue
                 if count == _PACKETS:
                     complete = False
@@ -252,13 +261,9 @@ def _count_packets(found: Inspection) -> Inspection:
                     latest = packet.pts
         except FFmpegError:
             complete = False
-    claimed = found.frames or round(found.duration * found.fps)
-    missing = max(0, found.frames - count - skipped)
-    missing = missing if complete and found.container == "avi" else 0
     return replace(
         found,
-        missing=missing,
-        frames=count if complete else max(count, claimed),
+        frames=count if complete else max(count, round(found.duration * found.fps)),
         frames_estimated=not complete,
         gop=(keys[-1] - keys[0]) / (len(keys) - 1) if len(keys) > 1 else count,
         b_frames=found.b_frames or reordered,

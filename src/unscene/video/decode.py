@@ -58,6 +58,7 @@ def read_clips(
     *,
     start: float = 0.0,
     end: float | None = None,
+    fps: float | None = None,
     short_side: int | None = None,
 ) -> dict[str, Clip]:
     """Read every clip of a request in one pass over the file.
@@ -68,6 +69,7 @@ def read_clips(
         path: a video file.
         request: what to read, see `sampling`; `request.at` counts from `start`.
         start, end: the segment of the file that counts as the video, in seconds.
+        fps: frames per second as `probe` measured them; None: as the file says, which may be false.
         short_side: shrink larger frames to this short side, in pixels.
 
     Returns:
@@ -81,7 +83,7 @@ def read_clips(
     check_file(path)
     try:
         with open_container(path) as container:
-            return _Reader(container, path, start, end, short_side, request).read()
+            return _Reader(container, path, start, end, fps, short_side, request).read()
     except (FFmpegError, OSError, ValueError) as error:
         raise VideoError(path, explain_error(error)) from error
 
@@ -95,6 +97,7 @@ class _Reader:
         path: str,
         start: float,
         end: float | None,
+        fps: float | None,
         short_side: int | None,
         request: Request,
     ) -> None:
@@ -105,7 +108,7 @@ class _Reader:
         if self.motion and codec not in VECTOR_CODECS:
             raise VideoError(path, f"{codec} carries no motion vectors; use --flow auto")
         options = {"flags2": "+export_mvs"} if self.motion else {}
-        self.timed = TimedFrames(container, path, options)
+        self.timed = TimedFrames(container, path, options, fps)
         self.to_planes = PlaneReader(short_side)
         self.coded_size = (0, 0)  # of the frames whose vectors are read, in luma pixels
         self.interlaced = False

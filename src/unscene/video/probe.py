@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +11,8 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 from unscene.errors import VideoError
-from unscene.video.packets import (
-    H263_FAMILY,
-    Packets,
-    is_raw,
-    open_container,
-    read_tick,
-    rewind,
-)
+from unscene.video.length import measure_length
+from unscene.video.packets import H263_FAMILY, Packets, open_container
 from unscene.video.picture_format import PictureFormat
 from unscene.video.vectors import has_exact_vectors
 
@@ -35,8 +27,8 @@ class VideoInfo:
 
     Attributes:
         width, height: of the upright picture, in luma pixels.
-        fps: average frames a second (25 where the file does not say).
-        duration: seconds, measured by reading all packets where the file does not say.
+        fps: average frames a second, measured where the file says a false number or none.
+        duration: seconds that can be read.
         frames: number of frames that the container claims, None where it does not say.
         vectors: True if FFmpeg exports motion vectors for this codec, and not all of the stream's
             first 60 frames are key frames, which have none.
@@ -81,19 +73,19 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             frame = next((frame for _, frames in packets for frame in frames), None)
             if frame is None:
                 raise VideoError(path, "no frame can be decoded; the file is cut short or damaged")
-            fps = find_frame_rate(stream)
             context = stream.codec_context
             codec = context.codec.canonical_name
             vectors = codec in VECTOR_CODECS and not packets.only_keys(SAMPLE)
             picture_format = PictureFormat.of(frame)
             height, width = picture_format.upright_size((frame.height, frame.width))
+            length = measure_length(path, container, stream)
             return VideoInfo(
                 codec=codec,
                 pixel_format=frame.format.name,
                 width=width,
                 height=height,
-                fps=fps,
-                duration=measure_duration(container, stream, fps),
+                fps=length.fps,
+                duration=length.duration,
                 frames=stream.frames or None,
                 vectors=vectors,
                 exact=vectors
@@ -136,54 +128,6 @@ def find_video_stream(container: av.container.InputContainer, path: str) -> av.V
         return next((stream for stream in usable if stream is best), usable[0])
     reason = "its codec is unknown to this FFmpeg" if moving else "has no video stream"
     raise VideoError(path, reason)
-
-
-def find_frame_rate(stream: av.VideoStream) -> float:
-    """Find the average number of frames per second; 25 where the file does not say a usable one."""
-    for rate in (stream.average_rate, stream.guessed_rate):
-        if rate and 0.1 <= float(rate) <= 1000:
-            return float(rate)
-    return 25.0
-
-
-def measure_duration(
-    container: av.container.InputContainer, stream: av.VideoStream, fps: float
-) -> float:
-    """Measure the length in seconds, from the cheapest source that knows it.
-
-    A container's own length may be that of its sound.
-    """
-    if not is_raw(container):
-        if (length := stream.duration or 0) > 0:
-            return length * read_tick(stream)
-        if (seconds := _tagged(stream)) > 0:
-            return seconds
-        if (length := container.duration or 0) > 0 and len(container.streams) == 1:
-            return length / av.time_base
-        if stream.frames:
-            return stream.frames / fps
-    # Raw and live streams carry no length: count the packets, which decodes nothing.
-    rewind(container)
-    count, stamps = 0, []
-    with suppress(FFmpegError):  # count what comes before the damage
-        for packet in container.demux(stream):
-            if packet.size:
-                count += 1
-                if packet.pts is not None:
-                    stamps.append(packet.pts)
-    if is_raw(container) or len(stamps) < count or count < 2:
-        return max(count, 1) / fps
-    return (max(stamps) - min(stamps)) * read_tick(stream) + 1 / fps
-
-
-def _tagged(stream: av.VideoStream) -> float:
-    """Length in seconds that a Matroska file gives for this stream (DURATION: 00:01:02.5), or 0."""
-    for name, text in stream.metadata.items():
-        found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d*)?)", text)
-        if found and name.upper().startswith("DURATION"):
-            hours, minutes, seconds = found.groups()
-            return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    return 0.0
 
 
 def explain_error(error: Exception) -> str:

@@ -16,8 +16,9 @@ import av
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
+from unscene.video.length import find_frame_rate
 from unscene.video.packets import Packets, is_raw, read_tick, rewind
-from unscene.video.probe import find_frame_rate, find_video_stream
+from unscene.video.probe import find_video_stream
 
 _LONGEST = 10.0  # seconds between two frames; after a longer gap the clock counts as broken
 _SEEK_BACK = (0.0, 2.0, 12.0, 60.0)  # seconds; some containers seek too far
@@ -30,6 +31,7 @@ class TimedFrames:
         container: an open file whose decoder has not been used yet.
         path: of the file, for error messages.
         options: of the decoder, as FFmpeg names them.
+        fps: frames per second as `probe` measured them; None: as the file says.
 
     Attributes:
         stream: the video stream.
@@ -41,6 +43,7 @@ class TimedFrames:
         container: av.container.InputContainer,
         path: str,
         options: dict[str, str] | None = None,
+        fps: float | None = None,
     ) -> None:
         self.container = container
         self.stream = find_video_stream(container, path)
@@ -48,7 +51,7 @@ class TimedFrames:
         self.codec = self.stream.codec_context.codec.canonical_name
         if options:
             self.stream.codec_context.options = options
-        self.fps = find_frame_rate(self.stream)
+        self.fps = fps or find_frame_rate(self.stream)
         self._tick = read_tick(self.stream)  # fractions would take a tenth of the decoding time
         self._origin = (self.stream.start_time or 0) * self._tick
         self._decoding_times = container.format.name == "avi"

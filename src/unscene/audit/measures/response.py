@@ -385,6 +385,9 @@ def _plot_video(results: Results, video: str) -> str:
 def _read(video: Video, plan: Slide, frames: int, short_side: int) -> Clip:
     assert video.info is not None
     offsets = tuple(k * plan.step for k in range(plan.reads(frames)))
-    request = Request(plan.start / video.info.fps, {"clip": offsets})
-    read = read_clips(video.path, request, start=video.start, end=video.end, short_side=short_side)
+    fps = video.info.fps
+    request = Request(plan.start / fps, {"clip": offsets})
+    read = read_clips(
+        video.path, request, start=video.start, end=video.end, fps=fps, short_side=short_side
+    )
     return read["clip"]
