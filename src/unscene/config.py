@@ -29,7 +29,12 @@ RENAMED = {"twin_momentum": "key_momentum", "foretell": "prediction_weight"}
 # as long as there are as many processes as before (`preflight.begin` refuses another number). But
 # another kind of device or another number of threads rounds differently, and precision "auto" is
 # another precision on another kind of device.
-FREE = frozenset({"out", "workers", "threads", "save_every", "devices", "accelerator", "monitor"})
+FREE = frozenset(
+    {
+        *("out", "workers", "threads", "save_every", "devices", "accelerator", "monitor"),
+        "baseline",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -210,15 +210,16 @@ def test_pretrain_and_evaluate(
     line = ["evaluate", "retrieve", str(moving.train), "--encoder", str(out), "--clips", "1"]
     assert main([*line, "--workers", "0", "--out", str(rows)]) == 0
     said = capsys.readouterr()
-    assert said.out.startswith("retrieval_r1")
-    assert "n = 8" in said.out
+    assert re.match(r"metric +moco +untrained +chance +n\nretrieval_r1 .* 8\n", said.out)
     assert said.out.endswith(f"\nrows: {rows}\n")
-    record = read_rows(rows)[0]
+    record, *_, last = read_rows(rows)
     assert (record["method"], record["steps"]) == ("moco", 2)
+    assert (last["method"], last["twin_of"]) == ("random", record["run"])
 
     line = ["evaluate", "probe", str(moving.seen), "--train", str(moving.train)]
-    assert main([*line, "--encoder", str(out), "--clips", "1", "--workers", "0"]) == 0
-    assert capsys.readouterr().out.startswith("probe_top1")
+    line += ["--encoder", str(out), "--clips", "1", "--workers", "0", "--no-baseline"]
+    assert main(line) == 0
+    assert re.match(r"metric +moco +chance +n\nprobe_top1 .* 4\n", capsys.readouterr().out)
 
     table = tmp_path / "table.md"
     line = ["results", str(rows), "--markdown", str(table), "--plot", str(tmp_path / "plot.png")]
@@ -239,11 +240,15 @@ def test_pretrain_and_evaluate(
     line = ["evaluate", "finetune", str(moving.seen), "--train", str(moving.train), "--max_steps"]
     line += ["2", "--encoder", str(out), "--out", str(tmp_path / "tuned"), "--batch_size", "2"]
     assert main([*line, "--workers", "0", "--clips", "1"]) == 0
-    assert capsys.readouterr().out.startswith("finetune_top1")
+    said = capsys.readouterr().out
+    assert re.match(r"metric +moco +chance +n\nfinetune_top1", said)
+    assert f"finetune --resume --out {tmp_path / 'tuned'} --baseline true\n" in said
 
     line = ["evaluate", "decouple", str(moving.seen), "--encoder", str(out), "--workers", "0"]
     assert main(line) == 0
-    assert capsys.readouterr().out.startswith("decoupling_trained")
+    assert re.match(
+        r"metric +moco +untrained +chance +n\ndecoupling_trained .* 0.500", capsys.readouterr().out
+    )
 
     # The saved configuration takes flags beside it, and finds its own folder taken.
     config = ["pretrain", "--config", str(out / "config.yaml")]

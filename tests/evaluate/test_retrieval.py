@@ -18,7 +18,7 @@ from torchmetrics.functional.retrieval import retrieval_average_precision, retri
 from unscene.errors import UnsceneError
 from unscene.evaluate import retrieval as file
 from unscene.evaluate.features import Features
-from unscene.evaluate.retrieval import find_neighbors, retrieve
+from unscene.evaluate.retrieval import KS, find_neighbors, retrieve
 from unscene.results.rows import Row, read_rows, write_rows
 
 
@@ -154,12 +154,24 @@ def test_apart_never_matches_within_a_scene() -> None:
     assert apart["retrieval_map"].classes["b"] == 0.0  # none of its class in other scenes
 
 
+def average_precision(hits: list[bool]) -> float:
+    """The mean over hits of the share of hits up to there."""
+    found = [sum(hits[:rank]) / rank for rank, hit in enumerate(hits, 1) if hit]
+    return sum(found) / max(1, len(found))
+
+
 @pytest.mark.parametrize("apart", [None, "scene"])
 def test_chance_is_that_of_galleries_in_any_order(apart: str | None) -> None:
     """Class a in scenes x and y, b nearly only in z: a query without its scene may lack a class."""
     some = features(torch.randn(7, 3), list("aaabbba"), scene=list("xxyzzzz"))
     labels, scenes = some.labels("label"), some.labels("scene")
     found = retrieve(some, some, ks=(1, 2, 3), apart=apart)
+    precisions = []
+    for i, name in enumerate(labels):
+        seen = [j for j in range(7) if (scenes[j] != scenes[i] if apart else j != i)]
+        orders = [[labels[j] == name for j in order] for order in itertools.permutations(seen)]
+        precisions.append(np.mean([average_precision(order) for order in orders]))
+    assert found["retrieval_map"].chance == pytest.approx(np.mean(precisions))
     for k in (1, 2, 3):
         shares = []
         for i, name in enumerate(labels):
@@ -167,6 +179,20 @@ def test_chance_is_that_of_galleries_in_any_order(apart: str | None) -> None:
             drawn = [any(labels[j] == name for j in d) for d in itertools.combinations(seen, k)]
             shares.append(np.mean(drawn))
         assert found[f"retrieval_r{k}"].chance == pytest.approx(np.mean(shares))
+
+
+@pytest.mark.parametrize(
+    ("classes", "shown"), [(2, [1]), (6, [1]), (10, [1, 5]), (51, [1, 5, 10, 20]), (101, list(KS))]
+)
+def test_k_at_which_guessing_is_right_every_other_time_is_left_out(
+    classes: int, shown: list[int]
+) -> None:
+    labels = [f"class {i % classes}" for i in range(4 * classes)]
+    some = features(torch.randn(len(labels), 3), labels)
+    metrics = [f"retrieval_r{k}" for k in shown if k < len(labels)]
+    found = retrieve(some, some)
+    assert list(found) == [*metrics, "retrieval_map"]
+    assert all(found[metric].chance <= 0.5 for metric in metrics)  # type: ignore[operator]
 
 
 def test_a_scale_changes_nothing() -> None:

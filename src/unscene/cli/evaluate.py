@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, get_type_hints
 
@@ -46,14 +48,54 @@ def run(values: Namespace) -> None:
         rows = _finetune(given.as_dict())
     else:
         rows = _frozen(values.protocol, given)
-    width = max((len(row.metric) for row in rows), default=0)
-    for row in rows:
-        low, high = row.ci95
-        chance = "" if row.chance is None else f"  chance {row.chance:.3f}"
-        measured = f"{row.value:.3f}  [{low:.3f}, {high:.3f}]  n = {row.n}"
-        print(f"{row.metric:<{width}}  {measured}{chance}")
-    if values.protocol != "finetune" and given.out:  # fine-tuning has printed its folder
+    print(_format_scores(rows), end="")
+    if values.protocol == "finetune":  # which has printed its folder
+        _point_to_baseline(rows)
+    elif given.out:
         print(f"rows: {expand_home(given.out)}")
+
+
+def _format_scores(rows: Sequence[Any]) -> str:
+    """A line for each metric: the encoder, an untrained network beside it, and chance."""
+    from unscene.results.rows import UNTRAINED
+
+    ours = [row for row in rows if not row.twin_of]
+    if not ours:  # in all processes but the first
+        return ""
+    twins = {row.metric: row for row in rows if row.twin_of}
+    heading = ours[0].name or ours[0].method
+    if heading == UNTRAINED:
+        heading = "untrained"
+    lines = [["metric", heading, *(["untrained"] if twins else []), "chance", "n"]]
+    for row in ours:
+        cells = [row, *([twins[row.metric]] if twins else [])]
+        chance = "" if row.chance is None else f"{row.chance:.3f}"
+        lines.append([row.metric, *map(_format_score, cells), chance, str(row.n)])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = [
+        "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) for line in lines
+    ]
+    note = "[95 % confidence interval]"
+    if twins:
+        note += "; untrained: an untrained network of the same architecture, by the same protocol"
+    return "".join(f"{line.rstrip()}\n" for line in [*text, note])
+
+
+def _point_to_baseline(rows: Sequence[Any]) -> None:
+    """Say how to fine-tune an untrained network too, which is not done unasked: it takes hours."""
+    from unscene.results.rows import UNTRAINED
+
+    if rows and rows[0].method != UNTRAINED and not rows[-1].twin_of:
+        out = shlex.quote(str(rows[0].config["out"]))
+        print(
+            "An untrained network of the same architecture, the yardstick of these numbers, takes "
+            f"as long again:\n  unscene evaluate finetune --resume --out {out} --baseline true"
+        )
+
+
+def _format_score(row: Any) -> str:
+    low, high = row.ci95
+    return f"{row.value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _frozen_flags(parser: ArgumentParser, protocol: str) -> None:
@@ -61,19 +103,7 @@ def _frozen_flags(parser: ArgumentParser, protocol: str) -> None:
     parser.add_argument("data", type=str, help=f"{role}: {DATA}")
     parser.add_argument("--encoder", type=str, help=ENCODER, required=True)
     if protocol == "retrieve":
-        parser.add_argument("--train", type=str | None, help="gallery; without it, leave one out")
-        parser.add_argument(
-            "--mode",
-            type=str,
-            default="video",
-            help="video: one feature per video, the mean over --clips; clip: one feature per clip "
-            "(DSM); clip-order: the mean over --clips of the last feature map (Clip Order)",
-        )
-        parser.add_argument(
-            "--apart",
-            type=str | None,
-            help="do not compare videos with equal values in this column",
-        )
+        _retrieve_flags(parser)
     if protocol == "probe":
         parser.add_argument("--train", type=str | None, help="training set")
         parser.add_argument(
@@ -87,6 +117,13 @@ def _frozen_flags(parser: ArgumentParser, protocol: str) -> None:
         parser.add_argument(
             "--short_side", type=int, default=0, help="shrink larger frames while reading; 0: never"
         )
+    parser.add_argument(
+        "--no-baseline",
+        dest="baseline",
+        action="store_false",
+        help="leave out the untrained network of the same architecture, which doubles the "
+        "encoder's part of the time",
+    )
     clips = 1 if protocol == "decouple" else 10
     parser.add_argument("--clips", type=int, default=clips, help="clips per video")
     parser.add_argument("--workers", type=int, default=2, help=WORKERS)
@@ -97,6 +134,29 @@ def _frozen_flags(parser: ArgumentParser, protocol: str) -> None:
         type=str | None,
         help="add the rows to this .jsonl file; rows of the same encoder, videos and settings are "
         "replaced",
+    )
+
+
+def _retrieve_flags(parser: ArgumentParser) -> None:
+    parser.add_argument("--train", type=str | None, help="gallery; without it, leave one out")
+    parser.add_argument(
+        "--mode",
+        type=str,
+        default="video",
+        help="video: one feature per video, the mean over --clips; clip: one feature per clip "
+        "(DSM); clip-order: the mean over --clips of the last feature map (Clip Order)",
+    )
+    parser.add_argument(
+        "--ks",
+        nargs="+",
+        type=int,
+        help="values of K of recall (default: those of 1 5 10 20 50 up to half the number of "
+        "classes)",
+    )
+    parser.add_argument(
+        "--apart",
+        type=str | None,
+        help="do not compare videos with equal values in this column",
     )
 
 

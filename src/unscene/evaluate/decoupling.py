@@ -14,7 +14,7 @@ that DSM with the paper's settings is trained on: a high score there may only re
 A pair is untrained if both of its sides are. The two summaries are means over all trained and all
 untrained pairs; mixed pairs are only in the table.
 
-How to read it: compare it with the same encoder with random weights, not with 0.5. An untrained
+How to read it: compare it with an untrained network of the same architecture, not with 0.5. Such a
 network already wins some pairs, above all those with frozen (no change at all), and mostly scores
 below 0.5. An encoder that ignores the order of frames scores 0 against reversed and shuffled.
 Motion that looks the same backward (waving) or later (a steady run) counts against a perfect
@@ -26,7 +26,8 @@ counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -71,7 +72,6 @@ class Decoupling:
     skipped: tuple[Skipped, ...] = ()
 
 
-@torch.inference_mode()
 def decouple(
     encoder: VideoEncoder,
     videos: Sequence[Video],
@@ -103,38 +103,85 @@ def decouple(
         UnsceneError: the encoder takes fewer than 3 frames, its features are not finite, no video
             can be read, or nothing moves in any of them.
     """
+    return decouple_together(
+        [encoder],
+        videos,
+        clips=clips,
+        batch_size=batch_size,
+        workers=workers,
+        seed=seed,
+        device=device,
+        progress=progress,
+    )[0]
+
+
+@torch.inference_mode()
+def decouple_together(
+    encoders: Sequence[VideoEncoder],
+    videos: Sequence[Video],
+    *,
+    clips: int = 1,
+    batch_size: int = 8,
+    workers: int = 0,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Decoupling]:
+    """Compute the decoupling scores of several encoders on the same views, which are made once.
+
+    Args:
+        encoders: take the same clips: frames, stride, size and normalization are those of the
+            first.
+        videos, clips, batch_size, workers, seed, device, progress: as for `decouple`.
+
+    Returns:
+        One for each encoder.
+
+    Raises:
+        UnsceneError: as `decouple` does.
+    """
     check_at_least(1, clips=clips, batch_size=batch_size)
-    factory = PerturbationFactory(videos, encoder.spec, seed, device)
+    factory = PerturbationFactory(videos, encoders[0].spec, seed, device)
     order = SequentialBatches([clips] * len(videos), 1)
     batches = make_loader(factory.make_dataset(clips), order, workers=workers)
-    was_training = encoder.training
-    encoder.eval().to(device)
     files = number_files(videos)
     index: list[int] = []
-    cosines: list[dict[str, float]] = []
+    cosines: list[list[dict[str, float]]] = [[] for _ in encoders]
     skipped: dict[str, Skipped] = {}
-    try:
+    with ExitStack() as modes:
+        for encoder in encoders:
+            modes.callback(encoder.train, encoder.training)
+            encoder.eval().to(device)
         for done, ((draw, video), batch) in enumerate(zip(order.keys, batches, strict=True), 1):
             skipped.update({failure.path: failure for failure in batch.failures})
             if len(batch) and (views := factory.make_views(batch.to(device), draw, video)):
                 index.append(files[video])
-                cosines.append(_cosines(encoder, views, batch_size))
+                for encoder, found in zip(encoders, cosines, strict=True):
+                    found.append(_cosines(encoder, views, batch_size))
             if progress is not None:
                 progress(done // clips, len(videos))
-    finally:
-        encoder.train(was_training)
     if not index:
         causes = [f"{s.path}: {s.reason}" for s in skipped.values()][:3] or ["nothing moves"]
         raise UnsceneError(f"none of {len(videos)} videos can be scored; {'; '.join(causes)}")
-    wins = compare_pairs(np.array(index), cosines, SCENE, MOTION)
+    left_out = dict(sorted(factory.left_out.items()))
+    return [_score(np.array(index), c, left_out, tuple(skipped.values())) for c in cosines]
+
+
+def _score(
+    index: NDArray[np.int64],
+    cosines: Sequence[Mapping[str, float]],
+    left_out: dict[str, int],
+    skipped: tuple[Skipped, ...],
+) -> Decoupling:
+    wins = compare_pairs(index, cosines, SCENE, MOTION)
     shown = {k: column[~np.isnan(column)] for k, column in zip(PAIRS, wins.T, strict=True)}
     return Decoupling(
         pairs={pair: score(column) for pair, column in shown.items() if len(column)},
         trained=average_pairs(wins[:, [PAIRS.index(pair) for pair in TRAINED]]),
         untrained=average_pairs(wins[:, [PAIRS.index(pair) for pair in UNTRAINED]]),
         n=len(wins),
-        left_out=dict(sorted(factory.left_out.items())),
-        skipped=tuple(skipped.values()),
+        left_out=left_out,
+        skipped=skipped,
     )
 
 
@@ -146,6 +193,8 @@ def make_decoupling_rows(
     split: str,
     clips: int = 1,
     name: str = "",
+    seed: int | None = None,
+    twin_of: str = "",
 ) -> list[Row]:
     """Turn a decoupling score into rows.
 
@@ -153,16 +202,18 @@ def make_decoupling_rows(
         found: the score of an encoder with this spec on this catalog.
         split: the part of the data that the score is about.
         clips: clips per video, as passed to `decouple`.
-        name: see `Row`.
+        name, seed, twin_of: as for `build_rows`.
 
     Returns:
-        Rows "decoupling_trained", "decoupling_untrained", "decoupling/warp>reversed" ...
+        Rows "decoupling_trained", "decoupling_untrained", "decoupling/warp>reversed" ... Their
+        chance is that of a coin, which is not what an untrained network scores.
     """
     means = {"decoupling_trained": found.trained, "decoupling_untrained": found.untrained}
     scores = {name: mean for name, mean in means.items() if mean is not None}
+    scores |= {f"decoupling/{pair}": share for pair, share in found.pairs.items()}
     return build_rows(
         spec,
-        scores | {f"decoupling/{pair}": share for pair, share in found.pairs.items()},
+        {metric: replace(one, chance=0.5) for metric, one in scores.items()},
         data=catalog.source,
         split=split,
         label="none",
@@ -170,6 +221,8 @@ def make_decoupling_rows(
         views=clips,
         test={"protocol": "decouple", "left_out": found.left_out},
         name=name,
+        seed=seed,
+        twin_of=twin_of,
     )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal
 
@@ -70,7 +71,6 @@ class Features:
             _check_finite(self.values[rows], [self.videos[i] for i in self.owner[rows].tolist()])
 
 
-@torch.inference_mode()
 def extract(
     encoder: VideoEncoder,
     videos: Sequence[Video],
@@ -110,8 +110,50 @@ def extract(
         UnsceneError: no video could be read, a feature is not finite, or the encoder does not take
             three channels.
     """
-    spec = encoder.spec
-    basic = center_view(encoder)
+    return extract_together(
+        [encoder],
+        videos,
+        mode=mode,
+        clips=clips,
+        stride=stride,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+        short_side=short_side,
+        progress=progress,
+    )[0]
+
+
+@torch.inference_mode()
+def extract_together(
+    encoders: Sequence[VideoEncoder],
+    videos: Sequence[Video],
+    *,
+    mode: Mode = "video",
+    clips: int = 10,
+    stride: int = 0,
+    batch_size: int = 16,
+    workers: int = 0,
+    device: torch.device | str = "cpu",
+    short_side: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Features]:
+    """Extract features of the same clips with several encoders; every video is read once.
+
+    Args:
+        encoders: take the same clips: frames, stride, size and normalization are those of the
+            first.
+        videos, mode, clips, stride, batch_size, workers, device, short_side, progress: as for
+            `extract`.
+
+    Returns:
+        One for each encoder.
+
+    Raises:
+        UnsceneError: as `extract` does.
+    """
+    spec = encoders[0].spec
+    basic = center_view(encoders[0])
     stride = stride or spec.stride
     tiles, uniform = (
         TiledClipSampler(spec.frames, stride),
@@ -124,32 +166,32 @@ def extract(
         replace_failed=False,
     )
     draws = [_tiles(tiles, video) if mode == "clip" else clips for video in videos]
-    store = _Store(draws, mean=mode != "clip")
+    stores = [_Store(draws, mean=mode != "clip") for _ in encoders]
     ends = np.cumsum(draws)
-    was_training = encoder.training
-    encoder.eval().to(device)
     skipped: dict[str, Skipped] = {}
     batches = make_loader(dataset, SequentialBatches(draws, batch_size), workers=workers)
-    try:
+    with ExitStack() as modes:
+        for encoder in encoders:
+            modes.callback(encoder.train, encoder.training)
+            encoder.eval().to(device)
         for done, batch in enumerate(batches, start=1):
             skipped.update({failure.path: failure for failure in batch.failures})
             if len(batch):
                 clip = batch.clips["clip"].to(device)
                 view = make_view(clip, basic.center(clip.sizes), size=spec.size)
-                found = _encode(encoder, view, mode).float().cpu()
-                _check_finite(found, [videos[i] for i in batch.index.tolist()])
-                store.add(batch.index, found)
+                for encoder, store in zip(encoders, stores, strict=True):
+                    found = _encode(encoder, view, mode).float().cpu()
+                    _check_finite(found, [videos[i] for i in batch.index.tolist()])
+                    store.add(batch.index, found)
             if progress is not None:
                 read = int(np.searchsorted(ends, done * batch_size, side="right"))
                 progress(read, len(videos))
-    finally:
-        encoder.train(was_training)
-    if store.values is None:
+    if stores[0].values is None:
         raise UnsceneError(
             f"none of {len(videos)} videos could be read; "
             + "; ".join(f"{s.path}: {s.reason}" for s in list(skipped.values())[:3])
         )
-    return store.features(videos, tuple(skipped.values()))
+    return [store.features(videos, tuple(skipped.values())) for store in stores]
 
 
 def center_view(encoder: VideoEncoder) -> BasicAugmentation:

@@ -9,7 +9,7 @@ standardizes features with the mean and deviation of what it is fitted on. Neigh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from unscene.data.catalog import Video
 from unscene.errors import UnsceneError
+from unscene.evaluate.chance import guess_classes
 from unscene.evaluate.features import Features
 from unscene.results.statistics import Score, score
 
@@ -27,7 +28,10 @@ _VALIDATION = 0.2
 
 @dataclass(frozen=True)
 class Probed:
-    """Scores by metric ("probe_top1", "knn_top1"), and for each the C or number of neighbors."""
+    """Scores by metric ("probe_top1", "knn_top1"), and for each the C or number of neighbors.
+
+    The chance of both is that of always guessing the most frequent class of the training set.
+    """
 
     scores: dict[str, Score]
     chosen: dict[str, float]
@@ -71,6 +75,7 @@ def probe(
     validation = choose_validation(names, train.labels(group) if group else _segmented(train), seed)
     fitted, tested = train.values.numpy(), test.values.numpy()
     true = test.labels(label)
+    chance = guess_classes(names.tolist(), true)
     scores, chosen = {}, {}
     for metric, predict, choices, default in (
         ("probe_top1", classify_by_regression, STRENGTHS, 1.0),
@@ -88,7 +93,8 @@ def probe(
             ]
             best = choices[int(np.argmax(accuracy))]
         hits = (predict(best, fitted, names, tested) == np.asarray(true)).astype(np.float64)
-        scores[metric] = score(hits, labels=true, videos=test.files().numpy())
+        found = score(hits, labels=true, videos=test.files().numpy())
+        scores[metric] = replace(found, chance=chance)
         chosen[metric] = best
     return Probed(scores, chosen)
 

@@ -7,7 +7,6 @@ file that is mapped into memory, see `features`.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -18,14 +17,13 @@ from torch import Tensor
 
 from unscene.data.catalog import Video
 from unscene.errors import UnsceneError
+from unscene.evaluate.chance import Groups, guess_neighbors, guess_ranking, says_something
 from unscene.evaluate.features import Features
 from unscene.results.statistics import Score, score
 
-KS = (1, 5, 10, 20, 50)  # as in the papers; K larger than the gallery are left out
+KS = (1, 5, 10, 20, 50)  # as in the papers
 _CELLS = 2**23  # similarities in memory: 32 MB, and a few times as much while they are sorted
 _ROWS = 4096  # gallery rows compared at once
-
-Groups = tuple[Tensor, Tensor]  # of queries and gallery; rows of the same group are not compared
 
 
 def retrieve(
@@ -33,7 +31,7 @@ def retrieve(
     gallery: Features,
     label: str = "label",
     *,
-    ks: Sequence[int] = KS,
+    ks: Sequence[int] | None = None,
     apart: str | None = None,
     device: torch.device | str = "cpu",
 ) -> dict[str, Score]:
@@ -45,15 +43,17 @@ def retrieve(
             searched for among the others (leave one out): it never finds itself, another clip of
             itself or another segment of its file. In another gallery it would, see `find_overlap`.
         label: column of the classes. A query whose class is not in the gallery counts as missed.
-        ks: values of K. Only those for which every query has at least K candidates are returned.
+        ks: values of K; None: those of `KS` that are at most half the number of classes. Only those
+            for which every query has at least K candidates are returned.
         apart: a column; a query is never compared with gallery videos of its own value there
             ("scene": a match must come from another scene, possibly of the same file).
         device: computes the similarities.
 
     Returns:
-        "retrieval_r1" ..., the share of queries with a hit among the K nearest, with the `chance`
-        of a random order; and "retrieval_map", the mean over queries of the average precision over
-        the whole gallery. Confidence intervals are from a cluster bootstrap over files.
+        "retrieval_r1" ..., the share of queries with a hit among the K nearest; and
+        "retrieval_map", the mean over queries of the average precision over the whole gallery. Both
+        have the `chance` of a random order. Confidence intervals are from a cluster bootstrap over
+        files.
 
     Raises:
         UnsceneError: no such column, a feature that is not finite, or a gallery that is too small
@@ -69,6 +69,9 @@ def retrieve(
     """
     for side in (query, gallery):
         side.check()
+    if ks is None:
+        count = len(set(gallery.labels(label)))
+        ks = [k for k in KS if says_something(k, count)]
     groups, ks = _plan_search(query, gallery, ks, apart)
     classes = _number(query.labels(label), gallery.labels(label))
     hits = np.empty((len(query.values), len(ks)))
@@ -83,12 +86,14 @@ def retrieve(
         precision[rows] = ((found / ranks) * match).sum(dim=1).div(total).cpu().numpy()
         hits[rows] = torch.stack([found[:, k - 1] > 0 for k in ks], dim=1).cpu().numpy()
     labels, files = query.labels(label), query.files().numpy()
-    chance = compute_chance(classes, groups, ks)
-    scores = {
-        f"retrieval_r{k}": replace(score(hits[:, i], labels=labels, videos=files), chance=chance[i])
-        for i, k in enumerate(ks)
+    columns = {f"retrieval_r{k}": hits[:, i] for i, k in enumerate(ks)}
+    chance = [*guess_neighbors(classes, groups, ks), guess_ranking(classes, groups)]
+    return {
+        metric: replace(score(column, labels=labels, videos=files), chance=guessed)
+        for (metric, column), guessed in zip(
+            (columns | {"retrieval_map": precision}).items(), chance, strict=True
+        )
     }
-    return scores | {"retrieval_map": score(precision, labels=labels, videos=files)}
 
 
 def check_search(
@@ -130,32 +135,6 @@ def _plan_search(
             f"{candidates} are left to compare with{without}"
         )
     return groups, ks
-
-
-def compute_chance(classes: Groups, groups: Groups | None, ks: Sequence[int]) -> list[float]:
-    """Compute recall at K of a gallery in random order, the mean over queries.
-
-    A query that is not compared with its own scene also has fewer candidates of its own class,
-    especially where actions are tied to scenes: chance is then far from 1 / number of classes.
-
-    Args:
-        classes: int64 (Q,) and (N,), of queries and gallery.
-        groups: int64 (Q,) and (N,); a query is not compared with rows of its own group.
-        ks: at most as many as each query has candidates.
-    """
-    own, others = groups or (torch.zeros_like(classes[0]), torch.ones_like(classes[1]))
-    held, numbers = classes[1].tolist(), others.tolist()
-    in_class, in_group = Counter(held), Counter(numbers)
-    in_both = Counter(zip(held, numbers, strict=True))
-    queries = Counter(zip(classes[0].tolist(), own.tolist(), strict=True))
-    missed = np.zeros(len(ks))
-    drawn = np.arange(max(ks))
-    for (name, group), count in queries.items():
-        all_, same = len(held) - in_group[group], in_class[name] - in_both[name, group]
-        # scipy.stats.hypergeom has this product too, but is off by 1e-10 in a large gallery.
-        left = np.cumprod(np.clip(all_ - same - drawn, 0, None) / np.clip(all_ - drawn, 1, None))
-        missed += count * left[[k - 1 for k in ks]]
-    return [float(1 - share / len(classes[0])) for share in missed]
 
 
 def find_neighbors(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,11 +14,11 @@ import torch
 from unscene.data.catalog import Catalog
 from unscene.data.listing import open_catalog, report_skipped, require_columns
 from unscene.device import pick_device
-from unscene.encoders import EncoderSpec, VideoEncoder, resolve_encoder
+from unscene.encoders import EncoderSpec, VideoEncoder, make_untrained_twin, resolve_encoder
 from unscene.encoders.foreign import ForeignEncoder
 from unscene.errors import UnsceneError, check_at_least
-from unscene.evaluate.decoupling import decouple, make_decoupling_rows
-from unscene.evaluate.features import Features, Mode, extract
+from unscene.evaluate.decoupling import decouple_together, make_decoupling_rows
+from unscene.evaluate.features import Features, Mode, extract_together
 from unscene.evaluate.overlap import find_overlap
 from unscene.evaluate.probing import check_classes, probe
 from unscene.evaluate.retrieval import check_search, retrieve
@@ -39,8 +39,10 @@ def evaluate(
     mode: Mode = "video",
     clips: int = 10,
     stride: int = 0,
+    ks: Sequence[int] | None = None,
     apart: str | None = None,
     group: str | None = None,
+    baseline: bool = True,
     workers: int = 0,
     batch_size: int = 16,
     short_side: int = 0,
@@ -64,8 +66,12 @@ def evaluate(
             `clips` clips of the last feature map, as in Clip Order. See `features`.
         clips: clips per video that are averaged.
         stride: distance of the frames of a clip, in frames of the video; 0: the encoder's.
+        ks: values of K of recall; None: see `retrieve`.
         apart: a column; a query is never compared with videos of its own value there.
         group: a column; the probe's validation set holds whole groups of it.
+        baseline: also evaluate an untrained network of the same architecture on the same clips.
+            Videos are read once, but the encoder's part of the time doubles. Not done for an
+            encoder that is itself untrained; where it cannot be done, that is said.
         workers: number of processes that read videos.
         batch_size: number of clips encoded at once.
         short_side: shrink larger frames to this short side, in pixels, while reading; 0: never.
@@ -75,7 +81,8 @@ def evaluate(
             the same encoder, videos, protocol and settings are replaced.
 
     Returns:
-        One row per metric, see `retrieve` and `probe`.
+        One row per metric, see `retrieve` and `probe`. Then those of the untrained network: their
+        method is "random", and `twin_of` is the run of the encoder.
 
     Raises:
         UnsceneError: no usable video, no such column, a probe without `train`, too few classes or
@@ -89,7 +96,7 @@ def evaluate(
     check_at_least(0, workers=workers, short_side=short_side, stride=stride)
     if out is not None:
         check_rows_file(out)
-    model, spec, name = _resolve(encoder)
+    networks = _find_networks(encoder, baseline)
     where = pick_device(device)
     # All catalogs and labels before the first feature: a mistake should show at once.
     test = require_columns(data, label, apart)
@@ -97,7 +104,7 @@ def evaluate(
     _check_videos(protocol, test, gallery, label, apart)
     read = partial(
         _extract_features,
-        encoder=model,
+        encoders=[network.encoder for network in networks],
         mode=mode,
         clips=clips,
         stride=stride,
@@ -106,30 +113,30 @@ def evaluate(
         device=where,
         short_side=short_side or None,
     )
-    query = read(test)
-    known = query if gallery is None else read(gallery)
-    scores: Mapping[str, Score]
-    settings: dict[str, object] = {"protocol": protocol, "mode": mode}
-    given = {"short_side": short_side, "stride": stride}
-    settings |= {name: value for name, value in given.items() if value}
+    queries = read(test)
+    known = queries if gallery is None else read(gallery)
     if protocol == "probe":
-        probed = probe(known, query, label, group=group)
-        scores = probed.scores
-        settings |= {"group": group, "chosen": probed.chosen}
+        measure = partial(_probe, label=label, group=group)
     else:
-        scores = retrieve(query, known, label, apart=apart, device=where)
-        settings |= {"apart": apart, "gallery": len(known.values)}
-    rows = build_rows(
-        spec,
-        scores,
-        data=test.source,
-        split=test.split if gallery else "leave-one-out",
-        label=label,
-        fingerprint="+".join(one.fingerprint() for one in (test, gallery) if one),
-        views=0 if mode == "clip" else clips,
-        test=settings,
-        name=name,
-    )
+        measure = partial(_retrieve, label=label, ks=ks, apart=apart, device=where)
+    given = {"short_side": short_side, "stride": stride}
+    given = {name: value for name, value in given.items() if value}
+    rows: list[Row] = []
+    for network, *features in zip(networks, queries, known, strict=True):
+        scores, settings = measure(*features)
+        rows += build_rows(
+            network.spec,
+            scores,
+            data=test.source,
+            split=test.split if gallery else "leave-one-out",
+            label=label,
+            fingerprint="+".join(one.fingerprint() for one in (test, gallery) if one),
+            views=0 if mode == "clip" else clips,
+            test={"protocol": protocol, "mode": mode} | given | settings,
+            name=network.name,
+            seed=network.seed,
+            twin_of=rows[0].run if rows else "",
+        )
     if out is not None:
         update_rows(out, rows)
     return rows
@@ -140,6 +147,7 @@ def evaluate_decoupling(
     encoder: str | Path | VideoEncoder,
     *,
     clips: int = 1,
+    baseline: bool = True,
     workers: int = 0,
     batch_size: int = 16,
     device: str = "auto",
@@ -148,10 +156,11 @@ def evaluate_decoupling(
     """Compute the decoupling score of an encoder on videos without labels; see `decouple`.
 
     Args:
-        data, encoder, clips, workers, batch_size, device, out: as for `evaluate`.
+        data, encoder, clips, baseline, workers, batch_size, device, out: as for `evaluate`.
 
     Returns:
         Rows "decoupling_trained", "decoupling_untrained" and one for each pair of perturbations.
+        Then those of the untrained network, as `evaluate` returns them.
 
     Raises:
         UnsceneError: no usable video, nothing moves, an encoder that cannot be loaded, or `out`
@@ -161,13 +170,13 @@ def evaluate_decoupling(
     check_at_least(0, workers=workers)
     if out is not None:
         check_rows_file(out)
-    model, spec, name = _resolve(encoder)
+    networks = _find_networks(encoder, baseline)
     where = pick_device(device)
     catalog = open_catalog(data)
     report_skipped(catalog)
     with count_progress(catalog.source, len(catalog)) as progress:
-        found = decouple(
-            model,
+        found = decouple_together(
+            [network.encoder for network in networks],
             catalog.videos,
             clips=clips,
             batch_size=batch_size,
@@ -175,19 +184,51 @@ def evaluate_decoupling(
             device=where,
             progress=progress,
         )
-    for reason, count in found.left_out.items():
+    for reason, count in found[0].left_out.items():
         print(f"left out: {reason} ({count} clips)", file=sys.stderr)
-    report_skipped(replace(catalog, skipped=found.skipped))
-    rows = make_decoupling_rows(found, spec, catalog, split="all", clips=clips, name=name)
+    report_skipped(replace(catalog, skipped=found[0].skipped))
+    rows: list[Row] = []
+    for network, one in zip(networks, found, strict=True):
+        rows += make_decoupling_rows(
+            one,
+            network.spec,
+            catalog,
+            split="all",
+            clips=clips,
+            name=network.name,
+            seed=network.seed,
+            twin_of=rows[0].run if rows else "",
+        )
     if out is not None:
         update_rows(out, rows)
     return rows
 
 
+def _retrieve(
+    query: Features,
+    known: Features,
+    *,
+    label: str,
+    ks: Sequence[int] | None,
+    apart: str | None,
+    device: torch.device,
+) -> tuple[Mapping[str, Score], dict[str, object]]:
+    """Scores, and the settings that go into the rows."""
+    scores = retrieve(query, known, label, ks=ks, apart=apart, device=device)
+    return scores, {"apart": apart, "gallery": len(known.values)}
+
+
+def _probe(
+    query: Features, known: Features, *, label: str, group: str | None
+) -> tuple[Mapping[str, Score], dict[str, object]]:
+    probed = probe(known, query, label, group=group)
+    return probed.scores, {"group": group, "chosen": probed.chosen}
+
+
 def _extract_features(
     catalog: Catalog,
     *,
-    encoder: VideoEncoder,
+    encoders: Sequence[VideoEncoder],
     mode: Mode,
     clips: int,
     stride: int,
@@ -195,11 +236,12 @@ def _extract_features(
     workers: int,
     device: torch.device,
     short_side: int | None,
-) -> Features:
-    """Features of a catalog, with a progress bar; videos that cannot be read are reported."""
+) -> list[Features]:
+    """Features of a catalog by each encoder, with a progress bar; videos that cannot be read are
+    reported."""
     with count_progress(catalog.source, len(catalog)) as progress:
-        found = extract(
-            encoder,
+        found = extract_together(
+            encoders,
             catalog.videos,
             mode=mode,
             clips=clips,
@@ -210,18 +252,50 @@ def _extract_features(
             short_side=short_side,
             progress=progress,
         )
-    report_skipped(replace(catalog, videos=found.videos, skipped=found.skipped))
+    report_skipped(replace(catalog, videos=found[0].videos, skipped=found[0].skipped))
     return found
 
 
-def _resolve(encoder: str | Path | VideoEncoder) -> tuple[VideoEncoder, EncoderSpec, str]:
-    """The encoder, what rows say about it, and their name: the NAME of NAME=ENCODER, if given."""
+@dataclass(frozen=True)
+class _Network:
+    """An encoder and what its rows say about it.
+
+    Attributes:
+        encoder: to evaluate.
+        spec: for the rows.
+        name: of the rows: the NAME of NAME=ENCODER, if given.
+        seed: of the weights, where the spec does not know it.
+    """
+
+    encoder: VideoEncoder
+    spec: EncoderSpec
+    name: str = ""
+    seed: int = 0
+
+
+def _find_networks(encoder: str | Path | VideoEncoder, baseline: bool) -> list[_Network]:
+    """The encoder and, as its yardstick, an untrained network of the same architecture."""
     resolved = resolve_encoder(encoder)
-    spec = resolved.encoder.spec
-    if isinstance(resolved.encoder, ForeignEncoder) and not spec.trained_on:
+    model, spec = resolved.encoder, resolved.encoder.spec
+    if isinstance(model, ForeignEncoder) and not spec.trained_on:
         spec = replace(spec, trained_on={"method": resolved.name})  # else "random"
     named = isinstance(encoder, str) and encoder.startswith(f"{resolved.name}=")
-    return resolved.encoder, spec, resolved.name if named else ""
+    networks = [_Network(model, spec, resolved.name if named else "")]
+    if not baseline or not spec.trained_on:
+        return networks
+    # With the seed of a training from scratch, it is the network that the training started from.
+    seed = int(spec.trained_on.get("seed", 0))
+    try:
+        twin = make_untrained_twin(model, seed)
+    except UnsceneError as error:
+        print(f"{error}. So the scores have no untrained network beside them", file=sys.stderr)
+        return networks
+    print(
+        "An untrained network of the same architecture is evaluated on the same clips, as the "
+        "yardstick. The encoder's part of the time doubles; --no-baseline leaves it out",
+        file=sys.stderr,
+    )
+    return [*networks, _Network(twin, twin.spec, seed=seed)]
 
 
 def _check_videos(

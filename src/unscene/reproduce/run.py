@@ -24,6 +24,7 @@ from unscene.errors import UnsceneError
 from unscene.evaluate.finetuning import config as finetune_config
 from unscene.evaluate.finetuning.config import FinetuneConfig
 from unscene.evaluate.finetuning.run import finetune
+from unscene.evaluate.retrieval import KS
 from unscene.evaluate.run import evaluate
 from unscene.reproduce.recipe import Recipe, name_folder
 from unscene.results.rows import Row, read_rows
@@ -257,6 +258,8 @@ def _retrieve(run: RecipeRun, stage: dict[str, Any], split: int, folder: Path) -
         workers=0 if run.dry else run.options.get("workers", RunConfig.workers),
         device=_DEVICE[run.options.get("accelerator", "auto")],
         short_side=run.options.get("short_side", 0),
+        ks=KS,  # whatever the number of classes, as the papers
+        baseline=False,
         out=folder / RESULTS,
         **settings,
     )

@@ -87,6 +87,8 @@ class Row:
         trained_on: identifies the videos that the encoder was trained on, those of its last
             training first, joined by "+". Empty if it is untrained or not known.
         name: what the user calls the run; tables show it instead of the method.
+        twin_of: of an untrained network that was evaluated as the yardstick of another one of its
+            architecture: the id of the run of that one.
         run: id of the run, computed from the other fields, see `compute_run_id`.
     """
 
@@ -111,6 +113,7 @@ class Row:
     versions: dict[str, str] = field(default_factory=package_versions)
     trained_on: str = ""
     name: str = ""
+    twin_of: str = ""
     run: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
@@ -151,13 +154,14 @@ def build_rows(
     seed: int | None = None,
     test: Mapping[str, Any] | None = None,
     name: str = "",
+    twin_of: str = "",
 ) -> list[Row]:
     """Turn scores by metric into rows.
 
     Args:
         encoder: describes the encoder. Its `trained_on` gives method, seed, steps, seconds and
             settings of its training; if it is empty, the encoder is an untrained one.
-        data, split, label, fingerprint, views, test, name: fields of `Row`.
+        data, split, label, fingerprint, views, test, name, twin_of: fields of `Row`.
         seed: of the weights of an encoder whose training is not known.
     """
     history = encoder.trained_on
@@ -184,6 +188,7 @@ def build_rows(
             chance=found.chance,
             trained_on="+".join(_training_videos(history)),
             name=name,
+            twin_of=twin_of,
         )
         for metric, found in scores.items()
     ]
@@ -382,6 +387,8 @@ def _measurement(row: Record) -> str:
     test = {k: v for k, v in row.get("test", {}).items() if k not in _FOUND_IN_TEST}
     left_out = (*_FOUND, "run", "name", "trained_on")
     rest = {k: v for k, v in row.items() if k not in left_out}
+    if not rest.get("twin_of"):  # rows of earlier versions lack it
+        rest.pop("twin_of", None)
     return json.dumps(rest | {"test": test}, sort_keys=True)
 
 

@@ -5,9 +5,9 @@ that are not are separated, and named by what differs ("steps 900, warp false"):
 
     always                      steps, settings of the trainings, number of videos in the gallery or
                                 the training set of the protocol
-    where a seed occurs twice   the videos that were tested or trained on, versions, and at last the
-                                order of the rows: what was run again is another run, not another
-                                seed
+    where a seed occurs twice   the videos that were tested or trained on, the run that an untrained
+                                network is the yardstick of, versions, and at last the order of the
+                                rows: what was run again is another run, not another seed
 
 Videos alone do not separate rows, because generated footage differs from seed to seed.
 """
@@ -159,6 +159,7 @@ def _circumstances(row: ResultRow) -> dict[str, str]:
     videos = {name: part[:8] for name, part in zip(("videos", "train"), parts, strict=False)}
     trained = row.get("trained_on") or ""
     videos |= {"trained on": trained[:8]} if trained else {}
+    videos |= {"of": row["twin_of"]} if row.get("twin_of") else {}
     return videos | {name: _format(value) for name, value in row.get("versions", {}).items()}
 
 

@@ -160,16 +160,22 @@ def test_accuracies_by_hand() -> None:
             [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],  # z: unknown
         ]
     )
-    found = score_accuracy(Features(values, videos, torch.arange(6)), "abcdefg", "label")
+    trained = list("aaabbcdefghij")
+    names = "abcdefghij"
+    values = torch.nn.functional.pad(values, (0, 3))
+    found = score_accuracy(Features(values, videos, torch.arange(6)), names, "label", trained)
     assert found["finetune_top1"].value == pytest.approx(2 / 6)
     assert found["finetune_top5"].value == pytest.approx(4 / 6)
     assert found["finetune_top5"].classes == {"a": 1, "b": 1, "c": 0, "f": 1, "g": 1, "z": 0}
+    # Guessed: a, b, and three of eight that are equally frequent. No one guesses z.
+    assert found["finetune_top1"].chance == pytest.approx(1 / 6)
+    assert found["finetune_top5"].chance == pytest.approx((2 + 3 * 3 / 8) / 6)
     segments = tuple(replace(video, path="one.mp4") for video in videos)
-    alone = score_accuracy(Features(values, segments, torch.arange(6)), "abcdefg", "label")
+    alone = score_accuracy(Features(values, segments, torch.arange(6)), names, "label", trained)
     assert alone["finetune_top1"].value == pytest.approx(2 / 6)
     assert alone["finetune_top1"].ci95 != found["finetune_top1"].ci95  # one file, not six
-    few = Features(values[:, :5], videos, torch.arange(6))
-    assert score_accuracy(few, "abcde", "label").keys() == {"finetune_top1"}
+    few = Features(values[:, :6], videos, torch.arange(6))  # five of six would say nothing
+    assert score_accuracy(few, "abcdef", "label", trained).keys() == {"finetune_top1"}
 
 
 def test_classes_unknown_to_training_are_missed_and_said(

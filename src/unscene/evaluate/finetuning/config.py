@@ -48,6 +48,8 @@ class FinetuneConfig(RunOptions, OptimizerSettings):
         drop_factor: what the "step" schedule multiplies lr by at `drops`.
         min_steps: train for more epochs if they would make fewer steps than this.
         clips: clips per test video, whose class probabilities are averaged.
+        baseline: then fine-tune an untrained network of the same architecture, with the same
+            settings, in OUT/untrained. It takes as long again.
     """
 
     train: str
@@ -66,6 +68,7 @@ class FinetuneConfig(RunOptions, OptimizerSettings):
     drop_factor: float = 0.1
     min_steps: int = 300
     clips: int = 10
+    baseline: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

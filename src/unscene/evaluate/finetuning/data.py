@@ -33,6 +33,7 @@ class FinetuneData:
         training: those that are trained on.
         validation: those that choose the epoch; empty: the last step is taken.
         test: the labeled videos of the test set.
+        label: column of the classes.
         notes: sentences to print: which labels are used, and what the test set shares with them.
     """
 
@@ -41,7 +42,12 @@ class FinetuneData:
     training: tuple[Video, ...]
     validation: tuple[Video, ...]
     test: Catalog
+    label: str = "label"
     notes: tuple[str, ...] = ()
+
+    def classes(self) -> list[str]:
+        """The class of each video that is trained on."""
+        return [video.value(self.label) for video in self.training]
 
 
 def prepare_data(
@@ -73,6 +79,7 @@ def prepare_data(
         training=tuple(videos[i] for i in training),
         validation=tuple(videos[i] for i in validation),
         test=test,
+        label=config.label,
         notes=(
             _describe_labels(config, labels, used, len(validation)),
             *find_overlap(train, test, config.label, videos),

@@ -11,7 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unscene.data.catalog import Skipped
+from unscene.evaluate.chance import guess_classes, says_something
 from unscene.evaluate.features import Features
 from unscene.evaluate.finetuning.data import FinetuneData
 from unscene.files import write_atomically, write_text
@@ -32,29 +33,33 @@ _NUMBERED = 20  # with at most so many classes, every cell shows its share
 _NAMED = 120  # with at most so many classes, every class is named; else every second, third ...
 
 
-def score_accuracy(found: Features, names: Sequence[str], label: str) -> dict[str, Score]:
-    """Top-1 accuracy and, for more than five classes, top-5 accuracy.
+def score_accuracy(
+    found: Features, names: Sequence[str], label: str, trained: Sequence[str]
+) -> dict[str, Score]:
+    """Top-1 accuracy and, for ten classes or more, top-5 accuracy.
 
     Args:
         found: probabilities (N, K) of N test videos.
         names: the K classes. A video of any other class counts as wrong.
         label: column of the classes.
+        trained: classes of the training videos, from which chance is computed.
 
     Returns:
-        "finetune_top1" and "finetune_top5", each in 0..1.
+        "finetune_top1" and "finetune_top5", each in 0..1. Chance is that of always guessing the
+        most frequent classes of the training videos.
     """
     true_names, files = found.labels(label), found.files().numpy()
     number = {name: i for i, name in enumerate(names)}
     true = np.array([number.get(name, -1) for name in true_names])
     order = found.values.argsort(dim=1, descending=True, stable=True).numpy()
     hits: NDArray[np.bool_] = order == true[:, None]
-    ranks = {"finetune_top1": 1} | ({"finetune_top5": 5} if len(names) > 5 else {})
-    return {
-        metric: score(
-            np.asarray(hits[:, :k].any(axis=1), np.float64), labels=true_names, videos=files
-        )
-        for metric, k in ranks.items()
-    }
+    scores = {}
+    for k in (k for k in (1, 5) if says_something(k, len(names))):
+        right = np.asarray(hits[:, :k].any(axis=1), np.float64)
+        one = score(right, labels=true_names, videos=files)
+        chance = guess_classes(trained, true_names, k)
+        scores[f"finetune_top{k}"] = replace(one, chance=chance)
+    return scores
 
 
 def write_results(

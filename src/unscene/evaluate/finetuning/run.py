@@ -9,6 +9,7 @@ OUT/metrics.csv                      loss, training and validation top-1 by step
 OUT/encoder.safetensors, .json       the chosen weights (best in validation, else the last):
 OUT/classifier.safetensors, .json    see `classifier.load_classifier`
 OUT/results.jsonl                    top-1 (and top-5) accuracy on the test videos as rows
+OUT/untrained/                       with `baseline`: the same run of an untrained network
 OUT/per_class.json                   top-1 accuracy and number of test videos of every class
 OUT/confusion.csv, .png              confusion matrix
 OUT/summary.json                     labels, steps, seconds, skipped videos and why
@@ -28,7 +29,7 @@ import torch
 from unscene.config import CONFIG, check_same, read_config, save_config
 from unscene.data.catalog import Catalog, Skipped
 from unscene.device import uses_gpu
-from unscene.encoders import EncoderSpec, VideoEncoder
+from unscene.encoders import EncoderSpec, VideoEncoder, make_untrained_twin, save_encoder
 from unscene.evaluate.features import Features
 from unscene.evaluate.finetuning.classifier import Classifier, save_classifier
 from unscene.evaluate.finetuning.config import FinetuneConfig, build, flat
@@ -40,7 +41,14 @@ from unscene.results.rows import Row, build_rows, training_settings
 from unscene.train import engine
 from unscene.train.callbacks import Checkpoints, Progress, Report, StopOnSignal
 from unscene.train.metrics import silence_lightning
-from unscene.train.preflight import Start, begin, check_clips, check_networks, open_initial_encoder
+from unscene.train.preflight import (
+    CHECKPOINT,
+    Start,
+    begin,
+    check_clips,
+    check_networks,
+    open_initial_encoder,
+)
 
 _SAVE_AT_LEAST = 50  # steps between checkpoints, where epochs are shorter
 
@@ -62,12 +70,13 @@ def finetune(
         report: called as report(step, total, metrics) after every step, in place of progress bars.
 
     Returns:
-        Rows "finetune_top1" and, for more than five classes, "finetune_top5": the share of test
+        Rows "finetune_top1" and, for ten classes or more, "finetune_top5": the share of test
         videos whose class is (among) the most probable. Classes that are not in the training set
-        count as wrong. `row.config` holds the resolved settings and, under "pretrained", the
-        settings and seed of the encoder's own training. Method, steps and seconds are those of that
-        training ("random" without any); `row.seed` is that of this run. The list is empty in all
-        processes but the first.
+        count as wrong. With `config.baseline`, those of the untrained network follow: their
+        `twin_of` is the run of the first. `row.config` holds the resolved settings and, under
+        "pretrained", the settings and seed of the encoder's own training. Method, steps and seconds
+        are those of that training ("random" without any); `row.seed` is that of this run. The list
+        is empty in all processes but the first.
 
     Raises:
         UnsceneError: no usable video, no such label column, only one class, no class in both
@@ -77,6 +86,44 @@ def finetune(
 
     Source: DSM paper, section 4.3 (action recognition) and its limited labels.
     """
+    rows = _finetune(config, resume=resume, train=train, test=test, report=report)
+    twin = _find_baseline(config)
+    if twin is None:
+        return rows
+    return rows + _finetune(
+        twin,
+        resume=(Path(twin.out) / CHECKPOINT).exists(),
+        train=train,
+        test=test,
+        report=report,
+        twin_of=rows[0].run if rows else "",
+    )
+
+
+def _find_baseline(config: FinetuneConfig) -> FinetuneConfig | None:
+    """The same run of an untrained network; None if it is not wanted, or this run is that one."""
+    if not config.baseline:
+        return None
+    encoder = open_initial_encoder(config.encoder, config.encoder_options)
+    if not encoder.spec.trained_on:
+        return None
+    out = Path(config.out) / "untrained"
+    _print(f"now the yardstick, an untrained network of the same architecture, in {out}")
+    # Not its name: the encoder may have a normalization or options of its own.
+    save_encoder(make_untrained_twin(encoder, config.seed), out / "initial")
+    initial = str(out / "initial")
+    return replace(config, encoder=initial, encoder_options={}, out=str(out), baseline=False)
+
+
+def _finetune(
+    config: FinetuneConfig,
+    *,
+    resume: bool,
+    train: Catalog | None,
+    test: Catalog | None,
+    report: Report | None,
+    twin_of: str = "",
+) -> list[Row]:
     start = begin(config, resume=resume)
     torch.manual_seed(config.seed)
     encoder = open_initial_encoder(config.encoder, config.encoder_options)
@@ -102,13 +149,14 @@ def finetune(
     found = _score(classifier, data, config, show=report is None)
     rows = build_rows(
         replace(encoder.spec, trained_on=_describe_for_rows(before.trained_on, config, data)),
-        score_accuracy(found, data.names, config.label),
+        score_accuracy(found, data.names, config.label, data.classes()),
         data=data.test.source,
         split=data.test.split,
         label=config.label,
         fingerprint=f"{data.test.fingerprint()}+{data.train.fingerprint()}",
         views=config.clips,
         test={"protocol": "finetune"} | facts,
+        twin_of=twin_of,
     )
     failed = tuple(module.failures.values())
     write_results(Path(config.out), data, found, rows, facts, failed)
