@@ -84,8 +84,7 @@ def transcode(
         with write_atomically(Path(target)) as temporary:
             brighten = settings.brighten
             curve = _fit_curve(source, settings, start, end, stop) if brighten else None
-            with open_container(source) as container:
-                timed = TimedFrames(container, source)
+            with TimedFrames(source) as timed:
                 frames = deinterlace(timed.iterate_segment(start, end))
                 frames = repair_clock(frames, 1 / timed.fps)
                 if settings.fps is not None:
@@ -157,8 +156,7 @@ def _fit_curve(
             yield as_array(converter(frame).planes[0])
 
     for options, most in (({"skip_frame": "nokey"}, None), ({}, 1)):
-        with open_container(source) as container:
-            timed = TimedFrames(container, source, options)
+        with TimedFrames(source, options) as timed:
             found = lumas(islice(timed.iterate_segment(start, end), most))
             first = next(found, None)
             if first is not None:

@@ -14,7 +14,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import av
 import numpy as np
 import torch
 from av.error import FFmpegError
@@ -22,9 +21,9 @@ from av.video.frame import PictureType, VideoFrame
 
 from unscene.errors import VideoError
 from unscene.video.clip import Clip, Motion
-from unscene.video.packets import open_container, read_vectors
+from unscene.video.packets import read_vectors
 from unscene.video.planes import FrameStack, PlaneReader
-from unscene.video.probe import VECTOR_CODECS, check_file, explain_error, find_video_stream
+from unscene.video.probe import VECTOR_CODECS, check_file, explain_error
 from unscene.video.sampling import Request
 from unscene.video.timestamps import TimedFrames
 from unscene.video.vectors import (
@@ -82,8 +81,9 @@ def read_clips(
     path = os.fspath(path)
     check_file(path)
     try:
-        with open_container(path) as container:
-            return _Reader(container, path, start, end, fps, short_side, request).read()
+        options = {"flags2": "+export_mvs"} if request.motion or request.motion_only else None
+        with TimedFrames(path, options, fps) as timed:
+            return _Reader(timed, path, start, end, short_side, request).read()
     except (FFmpegError, OSError, ValueError) as error:
         raise VideoError(path, explain_error(error)) from error
 
@@ -93,22 +93,18 @@ class _Reader:
 
     def __init__(
         self,
-        container: av.container.InputContainer,
+        timed: TimedFrames,
         path: str,
         start: float,
         end: float | None,
-        fps: float | None,
         short_side: int | None,
         request: Request,
     ) -> None:
-        self.path, self.request = path, request
+        self.timed, self.path, self.request = timed, path, request
         self.start, self.end = start, end
         self.motion = {*request.motion, *request.motion_only}
-        codec = find_video_stream(container, path).codec_context.codec.canonical_name
-        if self.motion and codec not in VECTOR_CODECS:
-            raise VideoError(path, f"{codec} carries no motion vectors; use --flow auto")
-        options = {"flags2": "+export_mvs"} if self.motion else {}
-        self.timed = TimedFrames(container, path, options, fps)
+        if self.motion and timed.codec not in VECTOR_CODECS:
+            raise VideoError(path, f"{timed.codec} carries no motion vectors; use --flow auto")
         self.to_planes = PlaneReader(short_side)
         self.coded_size = (0, 0)  # of the frames whose vectors are read, in luma pixels
         self.interlaced = False

@@ -20,6 +20,15 @@ H263_FAMILY = frozenset(
     {"flv1", "h261", "h263", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "rv10", "rv20"}
     | {"wmv1", "wmv2"}
 )
+# Codecs of which some frames are no key frames, and whose bitstream tells which. A container may
+# flag anything, and decoders of other codecs paint on whatever picture they happen to hold.
+_MARKS_KEY_FRAMES = H263_FAMILY | frozenset(
+    {"av1", "cavs", "cfhd", "dirac", "ffv1", "h263i", "h263p", "h264", "hevc", "indeo4", "indeo5"}
+    | {"mpeg1video", "mpeg2video", "png", "rv30", "rv40", "rv60", "svq1", "svq3", "theora", "vc1"}
+    | {"vp3", "vp4", "vp5", "vp6", "vp6a", "vp6f", "vp7", "vp8", "vp9", "vvc", "wmv3"}
+)
+# A key frame of these sets all that later frames need, and their decoders know no headers only.
+_KEEP_NOTHING = frozenset({"av1", "vp8", "vp9"})
 INTRA = frozenset({int(PictureType.I), int(PictureType.SI)})
 _NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS, libavformat/avformat.h
 
@@ -38,12 +47,24 @@ def is_raw(container: av.container.InputContainer) -> bool:
 
 
 def rewind(container: av.container.InputContainer) -> None:
-    """Seek to the start of the file, also of raw streams, which know bytes but no times."""
+    """Seek to the start of the file, also of raw streams, which know bytes but no times.
+
+    Raises:
+        FFmpegError: the container cannot seek.
+    """
     raw = is_raw(container)
-    try:
-        container.seek(0 if raw else min(container.start_time or 0, 0), unsupported_byte_offset=raw)
-    except FFmpegError:
-        container.seek(0, unsupported_byte_offset=not raw)
+    container.seek(0 if raw else min(container.start_time or 0, 0), unsupported_byte_offset=raw)
+
+
+def may_seek(stream: av.VideoStream) -> bool:
+    """Whether decoding from a key frame in the middle can show what decoding from the start shows.
+
+    Not so for codecs whose bitstream does not mark key frames, and for pictures with a palette,
+    which containers hand out once, where it changes.
+    """
+    context = stream.codec_context
+    marks = context.codec.intra_only or context.codec.canonical_name in _MARKS_KEY_FRAMES
+    return marks and context.pix_fmt != "pal8"
 
 
 def read_tick(stream: av.VideoStream) -> float:
@@ -102,6 +123,26 @@ class Packets:
             self.damaged += failed or packet.is_corrupt
             yield packet, frames
 
+    def read_headers(self) -> None:
+        """Show the first packet to the decoder, as headers only; the next step must be a seek.
+
+        The decoder keeps what this packet says about the stream. x264, for example, gives its
+        version only there, and early versions wrote pictures that are decoded in another way.
+        """
+        context = self.stream.codec_context
+        if context.codec.canonical_name in _KEEP_NOTHING:
+            return
+        context.open(strict=False)
+        decoded, context.skip_frame = context.skip_frame, "ALL"
+        try:
+            first = next((packet for packet in self._demux() if packet.size), None)
+            if first is not None:
+                first.decode()
+        except FFmpegError as error:
+            self.damage = error
+        finally:
+            context.skip_frame = decoded
+
     def only_keys(self, ahead: int) -> bool:
         """Whether the first `ahead` frames of the file are all intra-coded.
 
@@ -111,9 +152,11 @@ class Packets:
         coming = (packet for packet in self._demux() if packet.size)
         if not all(packet.is_keyframe for packet in islice(coming, ahead)):
             return False
-        rewind(self.container)
-        kinds = (frame.pict_type in INTRA for _, frames in self for frame in frames)
-        return all(islice(kinds, ahead))
+        with open_container(self.container.name) as again:  # this one may not be able to rewind
+            same = next(s for s in again.streams.video if s.index == self.stream.index)
+            packets = Packets(again, same)
+            kinds = (frame.pict_type in INTRA for _, frames in packets for frame in frames)
+            return all(islice(kinds, ahead))
 
     def _demux(self) -> Iterator[Packet]:
         moved = True

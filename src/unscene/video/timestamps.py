@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
 
-import av
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
 from unscene.video.length import find_frame_rate
-from unscene.video.packets import Packets, is_raw, read_tick, rewind
+from unscene.video.packets import Packets, is_raw, may_seek, open_container, read_tick, rewind
 from unscene.video.probe import find_video_stream
 
 _LONGEST = 10.0  # seconds between two frames; after a longer gap the clock counts as broken
@@ -25,42 +24,58 @@ _SEEK_BACK = (0.0, 2.0, 12.0, 60.0)  # seconds; some containers seek too far
 
 
 class TimedFrames:
-    """Frames and times of an open file.
+    """Frames and times of a file, which stays open until the end of a `with` statement.
+
+    Every position shows what decoding from the start of the file shows there. A file whose codec or
+    container cannot do that after a seek is decoded from the start.
 
     Args:
-        container: an open file whose decoder has not been used yet.
-        path: of the file, for error messages.
+        path: of the file.
         options: of the decoder, as FFmpeg names them.
         fps: frames per second as `probe` measured them; None: as the file says.
 
     Attributes:
+        container: the open file.
         stream: the video stream.
         fps: average frames per second.
     """
 
     def __init__(
-        self,
-        container: av.container.InputContainer,
-        path: str,
-        options: dict[str, str] | None = None,
-        fps: float | None = None,
+        self, path: str, options: dict[str, str] | None = None, fps: float | None = None
     ) -> None:
-        self.container = container
-        self.stream = find_video_stream(container, path)
-        self.packets = Packets(container, self.stream)
-        self.codec = self.stream.codec_context.codec.canonical_name
-        if options:
-            self.stream.codec_context.options = options
-        self.fps = fps or find_frame_rate(self.stream)
-        self._tick = read_tick(self.stream)  # fractions would take a tenth of the decoding time
-        self._origin = (self.stream.start_time or 0) * self._tick
-        self._decoding_times = container.format.name == "avi"
-        self._raw = is_raw(container)
-        if self._decoding_times:
-            first = next(self.iterate(), None)
-            self._origin += first[1] if first is not None else 0.0
-            rewind(container)
-            self.packets.damaged = 0
+        self._path, self._options = path, options
+        self._open()
+        try:
+            self.codec = self.stream.codec_context.codec.canonical_name
+            self.fps = fps or find_frame_rate(self.stream)
+            self._tick = read_tick(self.stream)  # fractions would take a tenth of the decoding time
+            self._origin = (self.stream.start_time or 0) * self._tick
+            self._raw = is_raw(self.container)
+            self._seeks = not self._raw and may_seek(self.stream)
+            self._decoding_times = self.container.format.name == "avi"
+            if self._decoding_times:
+                first = next(self.iterate(), None)
+                self._origin += first[1] if first is not None else 0.0
+        except BaseException:
+            self.container.close()
+            raise
+
+    def __enter__(self) -> TimedFrames:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.container.close()
+
+    def _open(self) -> None:
+        self.container = open_container(self._path)
+        try:
+            self.stream = find_video_stream(self.container, self._path)
+        except BaseException:
+            self.container.close()
+            raise
+        self.packets = Packets(self.container, self.stream)
+        if self._options:
+            self.stream.codec_context.options = self._options
         self._moved = False  # away from the start of the file
 
     @property
@@ -84,28 +99,45 @@ class TimedFrames:
 
         If a container without a proper index seeks too far, seek again from further back.
         """
-        for back in _SEEK_BACK if not self._raw else ():
+        for back in _SEEK_BACK if self._seeks else ():
             if time <= back:
                 break
-            self._moved = True
             with suppress(FFmpegError):
                 self._seek(time - back)
-                frames = self.iterate()
-                first = next(frames, None)
-                if first is not None and first[1] <= time:
+                if frames := self._begin(time):
                     self.packets.damaged = 0  # after a seek references may be missing
-                    return chain([first], frames)
+                    return frames
+        return self._iterate_from_start()
+
+    def _iterate_from_start(self) -> Iterator[tuple[VideoFrame, float]]:
+        """Iterate over all frames; a container that cannot seek is opened again."""
         if self._moved:
-            rewind(self.container)
-        self._moved, self.packets.damaged = True, 0
+            with suppress(FFmpegError):
+                rewind(self.container)
+                if frames := self._begin(0.5 / self.fps):
+                    return frames
+            self.container.close()
+            self._open()
+        self.packets.damaged = 0
         return self.iterate()
 
+    def _begin(self, latest: float) -> Iterator[tuple[VideoFrame, float]] | None:
+        """Decode one frame; None if there is none, or if it comes after the time `latest`."""
+        self.packets.damaged = 0
+        frames = self.iterate()
+        first = next(frames, None)
+        return None if first is None or first[1] > latest else chain([first], frames)
+
     def _seek(self, time: float) -> None:
+        if not self._moved:
+            self._moved = True
+            self.packets.read_headers()
         ticks = int((time + self._origin) / self._tick)
         self.container.seek(ticks, stream=self.stream, backward=True)
 
     def iterate(self) -> Iterator[tuple[VideoFrame, float]]:
         """Iterate over all frames from the current position on."""
+        self._moved = True
         if self._raw:
             shown = (frame for _, frames in self.packets for frame in frames)
             yield from ((frame, number / self.fps) for number, frame in enumerate(shown))
