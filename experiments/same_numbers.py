@@ -13,8 +13,8 @@ Every call is a process of its own, forked from one that has imported Lightning.
 `compare` prints what is not exactly equal, and then ends with status 1. Other CPUs and other
 versions of torch round differently. archive/same_numbers-3ba873c.json.gz is the record of the code
 before the layout of November 2026, on a CPU with AVX-512. Changed on purpose since then: what
-`official-code` of moco, dsm, dsm-triplet and of fine-tuning means, and the black border of dsm and
-dsm-triplet in `paper`.
+`official-code` of moco, dsm, dsm-triplet and of fine-tuning means, the black border of dsm and
+dsm-triplet in `paper`, and the side encoders' last norms of cmd in `paper` and `official-code`.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from cmd_parts import INDEX, SMALL, B, batch, method, run, unit
 import media
 from unscene.data.listing import open_catalog
 from unscene.encoders import create_encoder
+from unscene.encoders.blocks import Block
 from unscene.errors import UnsceneError
 from unscene.methods.cmd import CMDNetwork
 from unscene.methods.motion_prediction import combine_scales, position_nce
@@ -325,3 +326,18 @@ def test_views_of_cmd_are_drawn(moving: ScenesReport, tmp_path: Path) -> None:
         with Image.open(path) as picture:
             heights.append(picture.size[1])
     assert heights[0] > max(heights[1:])  # a row for the key frame, and one for the motion
+
+
+@pytest.mark.parametrize(("preset", "start"), [("default", 1.0), ("paper", 0.0)])
+def test_blocks_of_the_side_encoders_start_as_their_shortcut_as_the_authors_do(
+    preset: str, start: float
+) -> None:
+    model = method(side_norms_zero=resolve("cmd", preset).side_norms_zero)
+    network = model.embedder
+    assert isinstance(network, CMDNetwork)
+    sides = [network.context.encoder, network.motion.motion_encoder]
+    blocks = [one for side in sides for one in side.modules() if isinstance(one, Block)]
+    assert len(blocks) == 6
+    for block in blocks:
+        assert (block.residual[-1].weight == start).all()
+        assert (block.residual[1].weight == 1).all()

@@ -31,11 +31,15 @@ def test_recipes_of_cmd_are_at_the_authors_settings() -> None:
         )
         assert (settings.nesterov, settings.schedule) == (True, "cosine")
         assert settings.warmup == pytest.approx(5 / 120)
+        assert settings.side_norms_zero
         assert settings.lr == pytest.approx(5e-4 * settings.batch_size)
         batch = {"ucf101": 64, "kinetics": 512}[recipe.pretrain["data"]]
         assert (settings.batch_size, settings.epochs, settings.size) == (batch, 120, 112)
         for stage, rate in zip(recipe.evaluate, (1e-4, 2e-4), strict=True):
             assert stage["lr"] == pytest.approx(rate * stage["batch_size"])
+            assert (stage["nesterov"], stage["schedule"]) == (True, "cosine")
+            assert stage["warmup"] * stage["epochs"] == pytest.approx(10, abs=0.01)
+            assert (stage["augmentation"], stage["validation"]) == ("cmd-finetune", 0)
 
 
 def test_recipes_are_at_the_papers_settings() -> None:

@@ -145,10 +145,15 @@ class ResNet3D(VideoEncoder):
 
     def initialize(self) -> None:
         """Draw all weights as any VideoEncoder, and set the scale of the last norm of Bottlenecks
-        to 0, as in the public model of CMD's authors: they start as their shortcut."""
+        to 0, as in the public model of CMD's authors."""
         super().initialize()
+        self.zero_last_norms(Bottleneck)
+
+    def zero_last_norms(self, kind: type[Block] = Block) -> None:
+        """Set the scale of the last norm of all blocks of a kind to 0: they start as their
+        shortcut."""
         for module in self.modules():
-            if isinstance(module, Bottleneck):
+            if isinstance(module, kind):
                 last = module.residual[-1]
                 assert isinstance(last, nn.BatchNorm3d)
                 nn.init.zeros_(last.weight)

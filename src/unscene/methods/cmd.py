@@ -38,7 +38,8 @@ of every video are negatives for all. Deviations from the paper and its code:
   B-frames).
 - SyncBN, which the authors have, is a flag of the training (`--sync_batchnorm`); recipes set it.
 - The cosine runs from the first step on, times the warm-up, instead of starting after it.
-- The default preset takes AdamW with 1e-3 and batches of 32.
+- The default preset takes AdamW with 1e-3 and batches of 32, and starts the last norms of the
+  motion and key-frame encoders at one; the authors, and the other presets, start them at zero.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ from torch import Tensor, nn
 from unscene.config import require
 from unscene.data.catalog import Video
 from unscene.data.loading import Batch
-from unscene.encoders import VideoEncoder, create_encoder
+from unscene.encoders import VideoEncoder
 from unscene.methods.base import Method, Network, StepResult
 from unscene.methods.contrastive import (
     compute_rank1,
@@ -66,6 +67,7 @@ from unscene.methods.motion_prediction import (
     MotionSettings,
     combine_scales,
     compute_map_shape,
+    create_side_encoder,
     describe_motion,
     explain_refusal,
     make_future_sampler,
@@ -115,14 +117,17 @@ _PAPER: dict[str, Any] = {
     "nesterov": True,
     "weight_decay": 5e-3,
     "clip_gradient": 15.0,
+    "side_norms_zero": True,
     "schedule": "cosine",
     "warmup": 5 / 120,
     "epochs": 120,
     "batch_size": 64,
 }
-_OPTIMIZER = {name: OURS[name] for name in ("optimizer", "lr", "weight_decay", "batch_size")}
+# What ours has instead.
+_OWN = {name: OURS[name] for name in ("optimizer", "lr", "weight_decay", "batch_size")}
+_OWN["side_norms_zero"] = False
 PRESETS: dict[str, dict[str, Any]] = {
-    "default": _PAPER | _OPTIMIZER,
+    "default": _PAPER | _OWN,
     "paper": _PAPER,
     "official-code": _PAPER | {"weight_decay": 1e-3, "motion_corrected": False},
 }
@@ -134,7 +139,7 @@ class ContextMatching(nn.Module):
     def __init__(self, channels: int, settings: Settings) -> None:
         super().__init__()
         s = settings
-        self.encoder = create_encoder("r2d-narrow" if s.side_encoders == "narrow" else "r2d10")
+        self.encoder = create_side_encoder(s, "r2d-narrow", "r2d10", in_channels=3)
         self.query = NormHead(channels, s.dim, s.predictor_hidden)
         self.key = NormHead(self.encoder.dim, s.dim, s.predictor_hidden)
 

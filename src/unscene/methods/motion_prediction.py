@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -75,6 +75,8 @@ class MotionSettings(CommonSettings):
             a vector, and a crop does not rescale it.
         side_encoders: the motion and key-frame encoders of CMD: "full" (R3D-10, ResNet-10) or
             "narrow".
+        side_norms_zero: the scale of the last norm of every block of the side encoders begins at
+            zero, as in CMD's authors' code.
     """
 
     drawn: ClassVar[tuple[str, ...]] = (
@@ -97,6 +99,7 @@ class MotionSettings(CommonSettings):
     motion_limit: float = 10.0
     motion_corrected: bool = True
     side_encoders: Literal["full", "narrow"] = "full"
+    side_norms_zero: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -125,7 +128,10 @@ class MotionPrediction(nn.Module):
         super().__init__()
         self.settings = s = settings
         channels, *tokens = shape
-        motion_encoder = _motion_encoder(s)
+        channels_in = _CHANNELS[s.motion_from]
+        motion_encoder = create_side_encoder(
+            s, "r3d-narrow", "r3d10", stem="motion", in_channels=channels_in
+        )
         of_motion, *positions = compute_map_shape(motion_encoder, s.motion_frames, s.size)
         self.tokens, self.positions = tuple(tokens), tuple(positions)
         kind = TransformerPredictor if s.predictor == "transformer" else LinearPredictor
@@ -360,7 +366,13 @@ def make_motion_view(
     return torch.cat([maps[:, :, 1:], residual_maps(clip, affine, size)[:, None]], dim=1)
 
 
-def _motion_encoder(s: MotionSettings) -> VideoEncoder:
+def create_side_encoder(s: MotionSettings, narrow: str, full: str, **options: Any) -> VideoEncoder:
+    """Make a network beside the encoder of clips: the narrow or the full one."""
     if s.side_encoders == "narrow":
-        return create_encoder("r3d-narrow", in_channels=_CHANNELS[s.motion_from])
-    return create_encoder("r3d10", stem="motion", in_channels=_CHANNELS[s.motion_from])
+        encoder = create_encoder(narrow, in_channels=options["in_channels"])
+    else:
+        encoder = create_encoder(full, **options)
+    if s.side_norms_zero:
+        assert isinstance(encoder, ResNet3D)
+        encoder.zero_last_norms()
+    return encoder

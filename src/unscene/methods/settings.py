@@ -42,7 +42,9 @@ class CommonSettings(OptimizerSettings):
     frames: int = 16
     stride: int = 4
     size: int = 112
-    augmentation: Literal["paper", "dsm-code", "mild", "modern", "cmd", "none"] = "paper"
+    augmentation: Literal["paper", "dsm-code", "mild", "modern", "cmd", "cmd-finetune", "none"] = (
+        "paper"
+    )
     dim: int = 128
 
     def __post_init__(self) -> None:

@@ -25,7 +25,7 @@ from unscene.video.clip import ClipBatch
 from unscene.views import color, disturb, geometry
 from unscene.views.render import pool_from, render
 
-Preset = Literal["paper", "dsm-code", "mild", "modern", "cmd", "none"]
+Preset = Literal["paper", "dsm-code", "mild", "modern", "cmd", "cmd-finetune", "none"]
 Triple = tuple[float, float, float]
 
 
@@ -157,6 +157,11 @@ class BasicAugmentation:
     def cmd(cls, size: int = 112) -> BasicAugmentation:
         """CMD's (authors' code): `modern` with flips, and jitter for half of the clips."""
         return replace(cls.modern(size), flip=0.5, jitter_p=0.5)
+
+    @classmethod
+    def cmd_finetune(cls, size: int = 112) -> BasicAugmentation:
+        """`cmd` as the authors fine-tune: rotation 10, never gray."""
+        return replace(cls.cmd(size), rotation=10.0, gray_p=0.0)
 
     @classmethod
     def none(cls, size: int = 112) -> BasicAugmentation:

@@ -63,7 +63,9 @@ class FinetuneConfig(RunOptions, OptimizerSettings):
     frames: int | None = None
     stride: int | None = None
     size: int | None = None
-    augmentation: Literal["paper", "dsm-code", "mild", "modern", "cmd", "none"] = "mild"
+    augmentation: Literal["paper", "dsm-code", "mild", "modern", "cmd", "cmd-finetune", "none"] = (
+        "mild"
+    )
     dropout: float = 0.5
     drop_factor: float = 0.1
     min_steps: int = 300
