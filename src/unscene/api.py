@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 from unscene.config import CONFIG, continue_config, read_config
 from unscene.data.catalog import Catalog
+from unscene.data.listing import Data, list_videos
 from unscene.errors import UnsceneError, check_known
 from unscene.evaluate import monitor
 from unscene.methods.registry import check_read, find_method, setting_names
 from unscene.train.callbacks import Report
 from unscene.train.config import OWN, RunConfig, build, flat
-from unscene.train.pretrain import Outcome
+from unscene.train.pretrain import VIDEO_LIST, Outcome
 from unscene.train.pretrain import pretrain as run_pretraining
 
 MEASURES = {"decoupling": monitor.measure_decoupling, "knn": monitor.measure_knn}
 
 
 def pretrain(
-    data: str | PathLike[str] | Catalog,
+    data: Data,
     *,
     method: str = RunConfig.method,
     encoder: str | PathLike[str] = RunConfig.encoder,
@@ -35,7 +37,8 @@ def pretrain(
     `out`.
 
     Args:
-        data: folder of videos, class folders, CSV, an official list, or a checked catalog.
+        data: as for `open_catalog`: a folder, a CSV, an official list, a list of videos, a catalog.
+            A list of videos is written to `out`/videos.csv, so that the run can be resumed.
         method: "moco", "dsm", "dsm-triplet", "hdc", "cmd", "unscene", or package.module:Class.
         encoder: architecture to train, or a saved encoder, which is trained further.
         out: folder of the run.
@@ -56,8 +59,14 @@ def pretrain(
         outcome = unscene.pretrain("videos/", method="unscene", out="runs/mine", max_steps=1000)
         encoder = unscene.load_encoder(outcome.out)
     """
-    catalog = data if isinstance(data, Catalog) else None
-    source = data.source if isinstance(data, Catalog) else fspath(data)
+    catalog = None
+    if isinstance(data, str | PathLike):
+        source = fspath(data)
+    elif isinstance(data, Catalog):
+        catalog, source = data, data.source
+    else:
+        source = str(Path(out, VIDEO_LIST).absolute())
+        catalog = replace(list_videos(data), source=source, root=None)
     given = settings | {
         "data": source,
         "method": method,

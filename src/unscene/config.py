@@ -36,6 +36,8 @@ FREE = frozenset(
     }
 )
 
+PLACES = frozenset({"data", "train", "encoder", "out"})  # settings that name a file or folder
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings:
@@ -191,9 +193,10 @@ def continue_config(
     """Return the configuration of a resumed run: the saved one, unless `given` contradicts it.
 
     A queue of length 0 in `given` is left open and so contradicts nothing: the run has fitted it.
+    Places are as `given` writes them: they may have moved, and the run itself checks its videos.
 
     Args:
-        build, flat: of this kind of configuration, from flat names and back.
+        build, flat: of this kind of configuration, from flat names (with absolute paths) and back.
         saved: names and values of the run's config.yaml.
         given: names and values of flags; None means not given.
 
@@ -202,12 +205,17 @@ def continue_config(
     """
     given = {k: v for k, v in given.items() if v is not None and (k, v) != ("queue", 0)}
     check_same(flat(build(saved)), flat(build({**saved, **given})), given)
-    return build({**saved, **{key: given[key] for key in given if key in FREE}})
+    return build({**saved, **{key: given[key] for key in given if key in FREE | PLACES}})
 
 
 def check_same(before: dict[str, Any], now: dict[str, Any], given: Iterable[str]) -> None:
     """Raise UnsceneError, naming every setting of `given` that differs and must not."""
-    differing = [key for key in given if key not in FREE and now.get(key) != before.get(key)]
+    differing = [
+        key
+        for key in given
+        if key not in FREE and now.get(key) != before.get(key)
+        if not (key in PLACES and _is_gone(before.get(key)))
+    ]
     if differing:
         table = "\n".join(
             f"  {key}: was {before.get(key)!r}, now {now.get(key)!r}" for key in differing
@@ -216,6 +224,12 @@ def check_same(before: dict[str, Any], now: dict[str, Any], given: Iterable[str]
             "--resume continues a run as it was started, but these settings differ:\n"
             f"{table}\nLeave them out, or start a new run in another --out."
         )
+
+
+def _is_gone(place: Any) -> bool:
+    """Whether nothing is left where an absolute path, or the one in SPLIT:ROOT, leads to."""
+    path = Path(str(place).rpartition(":")[2])
+    return path.is_absolute() and not path.exists() and not Path(str(place)).exists()
 
 
 def config_of_flags(
@@ -245,7 +259,8 @@ def config_of_flags(
         given = read_config(find_config(file)) | given
     if not resume:
         return build(given), False
-    saved = Path(given.get("out", out)) / CONFIG
+    given.setdefault("out", out)  # where the run is now, not where it was started
+    saved = Path(given["out"]) / CONFIG
     if not saved.exists():
         raise UnsceneError(f"{saved.parent}: holds no run to resume (no {CONFIG})")
     return continue_config(build, flat, read_config(saved), given), True

@@ -17,6 +17,11 @@ def expand_home(text: str | os.PathLike[str]) -> Path:
     return Path(os.path.expanduser(text))  # noqa: PTH111 - Path's own raises for an unknown NAME
 
 
+def make_absolute(path: Path) -> Path:
+    """The path from the root. Links stay, except before a "..", which would be another place."""
+    return path.resolve() if ".." in path.parts else path.absolute()
+
+
 @contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; rename it to `path` if the block succeeds.

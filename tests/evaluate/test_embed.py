@@ -104,7 +104,7 @@ def test_files_that_cannot_be_read_are_reported(
         assert [skipped.path for skipped in found.skipped] == [str(tmp_path / "b.mp4")]
         assert repr(found) == "Embeddings(1 x 16, 1 skipped)"
         assert "b.mp4" in capsys.readouterr().err
-    with pytest.raises(UnsceneError, match=r"(?s)no video can be used, of 1 listed.*b\.mp4"):
+    with pytest.raises(UnsceneError, match=r"(?s)list of 1: no video can be used.*b\.mp4"):
         embed([tmp_path / "b.mp4"], encoder)
 
 
@@ -121,7 +121,7 @@ CLIP = np.zeros((4, 32, 32, 3), np.uint8)
         ([CLIP / 255], "clip 0: has the type float64; it must be uint8"),
         ([CLIP, None], "clip 1: is no array or tensor, but NoneType"),
         (CLIP[None][:0], "the array is empty"),
-        ([], "no video can be used, of 0 listed"),
+        ([], "the list of videos is empty"),
         ("nowhere.mp4", "nowhere.mp4: does not exist"),
     ],
 )

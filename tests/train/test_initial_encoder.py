@@ -143,7 +143,7 @@ def test_it_is_not_written_over(tiny: Make, tmp_path: Path, first: Path) -> None
     (tmp_path / "a" / "last.ckpt").unlink()
     for name in ("a", "a/encoder.safetensors"):
         config = further(tiny, tmp_path / "a", tmp_path / name, max_steps=1)
-        with pytest.raises(UnsceneError, match="holds the initial encoder"):
+        with pytest.raises(UnsceneError, match="already holds an encoder"):
             pretrain(config, report=silent)
 
 

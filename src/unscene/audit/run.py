@@ -27,7 +27,7 @@ from unscene.audit.registry import find_measures, known_measures
 from unscene.audit.report.page import render
 from unscene.audit.result import Audit, Measured, ModelAudit, Section, Verdict, write_json
 from unscene.data.catalog import Catalog, Skipped
-from unscene.data.listing import check_videos, list_videos, require_columns
+from unscene.data.listing import Data, check_videos, list_videos, require_columns
 from unscene.data.loading import Batch
 from unscene.device import pick_device
 from unscene.encoders.resolving import ResolvedEncoder, resolve_encoder
@@ -39,7 +39,7 @@ RESULT, PAGE = "audit.json", "report.html"  # the files of an audit
 
 
 def audit(
-    data: str | Catalog,
+    data: Data,
     encoders: object,
     *,
     out: str | Path | None = None,
@@ -58,7 +58,7 @@ def audit(
     """Audit video models: do they watch the motion or the scene?
 
     Args:
-        data: a folder, class folders, a CSV or an official list; or a checked catalog.
+        data: as for `open_catalog`: a folder, a CSV, an official list, a list of videos, a catalog.
         encoders: a list of texts as `--encoder` takes them, or of models (see `load_encoder`), or
             one of them alone. The mode and the device of a `VideoEncoder` are restored; other
             models are left in evaluation mode.
@@ -244,13 +244,11 @@ def _with_unique_names(resolved: Sequence[ResolvedEncoder]) -> list[ResolvedEnco
     return found
 
 
-def _catalog(data: str | Catalog, videos: int | None, seed: int) -> Catalog:
-    if isinstance(data, Catalog):
-        catalog = data
-    else:
-        listed = list_videos(data)
-        with count_progress(f"{data}: checking", len(listed)) as progress:
-            catalog = check_videos(listed, progress)
+def _catalog(data: Data, videos: int | None, seed: int) -> Catalog:
+    listed = list_videos(data)
+    new = any(video.info is None for video in listed.videos)
+    with count_progress(f"{listed.source}: checking", len(listed), show=new) as progress:
+        catalog = check_videos(listed, progress)
     if not catalog.videos:
         raise UnsceneError(f"{catalog.source}: no video can be used.\n{catalog.summary()}")
     if catalog.skipped:

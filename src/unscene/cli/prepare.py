@@ -119,8 +119,9 @@ def run(values: Namespace) -> int:
 
 
 def _check(values: Namespace) -> int:
+    from unscene.data.csv_table import write_csv
     from unscene.data.listing import list_videos
-    from unscene.prepare.run import inspect_files, write_csv
+    from unscene.prepare.run import inspect_files
 
     if values.out is not None:
         raise UnsceneError(

@@ -1,4 +1,4 @@
-"""A CSV file -> its rows, each with its line number. A line that is no row is skipped and reported.
+"""CSV files: rows with their line numbers, and back. A line that is no row is skipped and reported.
 
 A row is one line. So a quote that is not closed costs one row, and not the rows below it too.
 """
@@ -6,12 +6,14 @@ A row is one line. So a quote that is not closed costs one row, and not the rows
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from unscene.data.catalog import Skipped
 from unscene.errors import UnsceneError
+from unscene.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,17 @@ def read_csv(path: Path, key: str, columns: str) -> CsvTable:
         else:
             rows.append((number, outcome))
     return CsvTable(names, rows, skipped)
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a CSV completely or not at all; file names that are not UTF-8 keep their bytes."""
+    with (
+        write_atomically(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        writer = csv.DictWriter(file, columns, lineterminator="\n", restval="")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _read_lines(lines: list[str], names: list[str]) -> Iterator[tuple[int, dict[str, str] | str]]:

@@ -11,29 +11,32 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from unscene.data.catalog import SUFFIXES, Catalog, Skipped, Video
 from unscene.data.csv_table import read_csv
-from unscene.data.official import list_official
+from unscene.data.official import list_official, names_split
 from unscene.errors import UnsceneError, VideoError
-from unscene.files import expand_home
+from unscene.files import expand_home, make_absolute
 from unscene.video.probe import probe
 
 _TWICE = "is a folder that was already read under another name"
 
 Progress = Callable[[int, int], None]
+# DATA in Python: what the command line takes, several video files, or a catalog.
+Data = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Catalog
 
 
-def open_catalog(data: str | os.PathLike[str], progress: Progress | None = None) -> Catalog:
+def open_catalog(data: Data, progress: Progress | None = None) -> Catalog:
     """Find the videos of DATA, and check each one by decoding its first frame.
 
     Args:
-        data: a folder of videos, a folder of class folders, a CSV (path,label[,start,end]), or an
-            official list such as "ucf101-1-train:FOLDER".
+        data: a folder of videos, a folder of class folders, a CSV (path,label[,start,end]), a
+            video, an official list such as "ucf101-1-train:FOLDER", or a list of videos. Or a
+            catalog, whose checked videos are not checked again.
         progress: called as progress(done, total) after every video.
 
     Returns:
@@ -46,18 +49,22 @@ def open_catalog(data: str | os.PathLike[str], progress: Progress | None = None)
     checked = check_videos(listed, progress)
     if not checked.videos:
         raise UnsceneError(
-            f"{data}: no video can be used, of {len(listed) + len(listed.skipped)} found.\n"
-            + checked.summary()
+            f"{listed.source}: no video can be used, of {len(listed) + len(listed.skipped)} "
+            f"found.\n{checked.summary()}"
         )
     return checked
 
 
-def list_videos(data: str | os.PathLike[str]) -> Catalog:
+def list_videos(data: Data) -> Catalog:
     """Find the videos of DATA without opening any.
 
     Raises:
         UnsceneError: DATA does not exist, or holds no video.
     """
+    if isinstance(data, Catalog):
+        return data
+    if not isinstance(data, str | os.PathLike):
+        return _list_files(data)
     if not os.fspath(data):  # an unset shell variable, not the current folder
         raise UnsceneError("no DATA: give a folder of videos, a folder of class folders or a CSV")
     path = expand_home(data)
@@ -72,6 +79,18 @@ def list_videos(data: str | os.PathLike[str]) -> Catalog:
     if path.suffix.lower() in SUFFIXES:
         return Catalog(str(path), (Video(str(path.absolute())),))
     raise UnsceneError(f"{data}: is neither a folder, nor a .csv file, nor a video")
+
+
+def locate(data: str) -> str:
+    """Make the path in DATA absolute: DATA as it is found from every folder, today and later.
+
+    Text without a path that exists stays as it is.
+    """
+    split, _, where = data.partition(":")
+    path, root = expand_home(data), expand_home(where)
+    if path.exists():
+        return str(make_absolute(path))
+    return f"{split}:{make_absolute(root)}" if names_split(split) and root.exists() else data
 
 
 def check_videos(catalog: Catalog, progress: Progress | None = None) -> Catalog:
@@ -90,6 +109,8 @@ def check_videos(catalog: Catalog, progress: Progress | None = None) -> Catalog:
 
 
 def _check_one(video: Video) -> Video | Skipped:
+    if video.info is not None:
+        return video
     try:
         info = probe(video.path)
     except VideoError as error:
@@ -97,6 +118,14 @@ def _check_one(video: Video) -> Video | Skipped:
     if video.start >= info.duration:
         return Skipped(video.path, "its segment starts after the end of the video")
     return replace(video, info=info)
+
+
+def _list_files(paths: Sequence[str | os.PathLike[str]]) -> Catalog:
+    if not paths:
+        raise UnsceneError("no DATA: the list of videos is empty")
+    videos = tuple(Video(str(expand_home(path).absolute())) for path in paths)
+    root = os.path.commonpath([Path(video.path).parent for video in videos])
+    return Catalog(f"list of {len(videos)}", videos, root=root)
 
 
 def _list_folder(root: Path) -> Catalog:
@@ -175,7 +204,7 @@ def _seconds(text: str | None) -> float | None:
     return value
 
 
-def require_columns(data: str | Catalog, *columns: str | None) -> Catalog:
+def require_columns(data: Data, *columns: str | None) -> Catalog:
     """Skip the videos without a value in one of the columns, and report the skipped files.
 
     Args:
@@ -185,7 +214,7 @@ def require_columns(data: str | Catalog, *columns: str | None) -> Catalog:
     Raises:
         UnsceneError: no video has a value in one of the columns.
     """
-    catalog = data if isinstance(data, Catalog) else open_catalog(data)
+    catalog = open_catalog(data)
     for column in columns:
         if column is not None:
             catalog = _require_column(catalog, column)

@@ -80,7 +80,7 @@ def list_official(data: str) -> Catalog | None:
     # A single letter is a drive, and // follows the scheme of an address.
     if not colon or not re.fullmatch(r"[\w-]{2,}", split) or where.startswith("//"):
         return None
-    if not _SPLIT.fullmatch(split.lower()):
+    if not names_split(split):
         raise UnsceneError(
             f"{data}: does not exist, and {split!r} is not an official split; {_KNOWN}"
         )
@@ -91,6 +91,11 @@ def list_official(data: str) -> Catalog | None:
         raise UnsceneError(f"{data}: {where!r} does not exist or is not a folder; {remedy}")
     readers: dict[str, Callable[..., _Listing]] = {"ucf101": _ucf101, "hmdb51": _hmdb51}
     return _catalog(f"{split}:{root}", readers.get(dataset, _kinetics)(root, *words))
+
+
+def names_split(text: str) -> bool:
+    """Whether the text is the name of an official split: "ucf101-1-train", for example."""
+    return bool(_SPLIT.fullmatch(text.lower()))
 
 
 def is_list(file: Path) -> bool:

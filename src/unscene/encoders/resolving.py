@@ -30,7 +30,7 @@ from unscene.encoders.registry import create_encoder, known_encoders, unknown_en
 from unscene.encoders.transformers_models import load_pretrained
 from unscene.encoders.weights import check_can_be_saved, read_encoder
 from unscene.errors import UnsceneError, check_known
-from unscene.files import expand_home
+from unscene.files import expand_home, make_absolute
 from unscene.imports import import_from_here
 
 _HUB = "hf:"
@@ -128,6 +128,23 @@ def names_new_encoder(text: str) -> bool:
     (True, False)
     """
     return _split_name(text)[1] in known_encoders()
+
+
+def locate_encoder(text: str) -> str:
+    """Make the path in `--encoder` absolute, so that it means the same model from every folder.
+
+    Text that names no file or folder stays as it is.
+
+    >>> locate_encoder("r3d18"), locate_encoder("a=hf:user/model")
+    ('r3d18', 'a=hf:user/model')
+    """
+    name, rest = _split_name(text)
+    start = f"{name}=" if name else ""
+    hub = _HUB if rest.startswith(_HUB) else ""
+    path = expand_home(rest.removeprefix(hub))
+    if rest in known_encoders() or not path.exists():
+        return text
+    return f"{start}{hub}{make_absolute(path)}"
 
 
 def _resolve(

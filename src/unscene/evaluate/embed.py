@@ -19,18 +19,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.data.catalog import Catalog, Skipped, Video
-from unscene.data.listing import check_videos, open_catalog, report_skipped
+from unscene.data.listing import Data, open_catalog, report_skipped
 from unscene.device import pick_device
 from unscene.encoders import VideoEncoder, resolve_encoder
 from unscene.errors import UnsceneError, check_at_least
 from unscene.evaluate.features import Features, center_view, extract
-from unscene.files import expand_home
 from unscene.progress import count_progress
 from unscene.video.clip import Clip, ClipBatch
 from unscene.views.augment import make_view
 
 Array = NDArray[np.uint8] | Tensor
-Files = str | os.PathLike[str] | Catalog | Sequence[str | os.PathLike[str]]
 Arrays = Array | Sequence[Array]
 
 
@@ -87,7 +85,7 @@ class Embeddings:
 
 
 def embed(
-    videos: Files | Arrays,
+    videos: Data | Arrays,
     encoder: object,
     *,
     clips_per_video: int = 10,
@@ -134,7 +132,7 @@ def embed(
     if _are_arrays(videos):
         clips = _check_clips(videos, model)
         return Embeddings(_embed_clips(clips, model, batch_size, where))
-    catalog = _open_files(cast("Files", videos))
+    catalog = open_catalog(cast("Data", videos))
     with count_progress(catalog.source, len(catalog)) as progress:
         found = extract(
             model,
@@ -150,24 +148,12 @@ def embed(
     return Embeddings(found.values.numpy(), found.videos, skipped)
 
 
-def _are_arrays(videos: Files | Arrays) -> TypeGuard[Arrays]:
+def _are_arrays(videos: Data | Arrays) -> TypeGuard[Arrays]:
     if isinstance(videos, np.ndarray | Tensor):
         return True
     if isinstance(videos, str | os.PathLike | Catalog):
         return False
     return len(videos) > 0 and not isinstance(videos[0], str | os.PathLike)
-
-
-def _open_files(videos: Files) -> Catalog:
-    if isinstance(videos, Catalog):
-        return videos if all(video.info for video in videos.videos) else check_videos(videos)
-    if isinstance(videos, str | os.PathLike):
-        return open_catalog(videos)
-    listed = tuple(Video(str(expand_home(path).absolute())) for path in videos)
-    catalog = check_videos(Catalog(f"{len(listed)} files", listed))
-    if not catalog.videos:
-        raise UnsceneError(f"no video can be used, of {len(listed)} listed.\n{catalog.summary()}")
-    return catalog
 
 
 def _check_clips(clips: Arrays, encoder: VideoEncoder) -> list[Tensor]:

@@ -6,12 +6,11 @@ settings are unchanged. Files that cannot be read are reported, counted and left
 
 from __future__ import annotations
 
-import csv
 import filecmp
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from unscene.data.catalog import Skipped
+from unscene.data.csv_table import write_csv
 from unscene.data.listing import Progress
 from unscene.data.processes import run_in_processes, should_stop
 from unscene.errors import UnsceneError, VideoError
@@ -325,14 +325,3 @@ def _write_table(plan: Plan, done: Mapping[str, Any]) -> None:
         {"path": job.target, "label": video.label or "", **video.columns} for video, job in videos
     ]
     write_csv(plan.out / plan.table, ["path", "label", *columns], rows)
-
-
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a CSV completely or not at all; file names that are not UTF-8 keep their bytes."""
-    with (
-        write_atomically(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
-    ):
-        writer = csv.DictWriter(file, columns, lineterminator="\n", restval="")
-        writer.writeheader()
-        writer.writerows(rows)

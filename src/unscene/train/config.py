@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from unscene.config import RENAMED, RunOptions, as_plain, convert_values
+from unscene.config import PLACES, RENAMED, RunOptions, as_plain, convert_values
 from unscene.errors import UnsceneError
+from unscene.files import expand_home, make_absolute
 from unscene.methods.registry import keep_read, resolve
 from unscene.methods.settings import CommonSettings
 
@@ -67,6 +68,20 @@ def build(given: dict[str, Any]) -> RunConfig:
 
 
 def flat(config: RunConfig) -> dict[str, Any]:
-    """The inverse of `build`, as plain YAML types."""
+    """The inverse of `build`, as plain YAML types; paths are absolute, see `locate_places`."""
     own = {name: getattr(config, name) for name in OWN}
-    return own | as_plain(config.settings)
+    return locate_places(own | as_plain(config.settings))
+
+
+def locate_places(values: dict[str, Any]) -> dict[str, Any]:
+    """Make the paths of a configuration absolute: it is used from other folders later."""
+    from unscene.data.listing import locate
+    from unscene.encoders.resolving import locate_encoder
+
+    how = {"data": locate, "train": locate, "encoder": locate_encoder, "out": _locate_out}
+    assert how.keys() == PLACES
+    return {name: how[name](value) if name in how else value for name, value in values.items()}
+
+
+def _locate_out(out: str) -> str:
+    return str(make_absolute(expand_home(out)))

@@ -28,7 +28,7 @@ from unscene.device import count_processes
 from unscene.encoders import VideoEncoder, create_encoder, read_spec, resolve_encoder
 from unscene.encoders.resolving import names_new_encoder
 from unscene.errors import UnsceneError
-from unscene.files import check_writable, expand_home
+from unscene.files import check_writable
 from unscene.methods.base import Method
 from unscene.train.config import RunConfig
 
@@ -116,16 +116,11 @@ def make_initial_encoder(config: RunConfig, resume: bool) -> VideoEncoder:
     (the name it was given by) and what it was trained on.
 
     Raises:
-        UnsceneError: as `open_initial_encoder` and `check_clips` raise; a new run would
-            overwrite the encoder that it starts from.
+        UnsceneError: as `open_initial_encoder` and `check_clips` raise.
     """
     torch.manual_seed(config.seed)
     new = names_new_encoder(config.encoder)
     own = Path(config.out) / "encoder.json"
-    if not (new or resume) and _folder(expand_home(config.encoder)) == Path(config.out).resolve():
-        raise UnsceneError(
-            f"{config.out}: holds the initial encoder; give another --out to keep it"
-        )
     if resume and not new and own.exists():  # the initial one may be gone
         spec = read_spec(own)
         encoder = create_encoder(spec.name, **spec.options)
@@ -137,11 +132,6 @@ def make_initial_encoder(config: RunConfig, resume: bool) -> VideoEncoder:
     encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     check_clips(encoder, config.encoder, config.settings.frames, config.settings.size)
     return encoder
-
-
-def _folder(encoder: Path) -> Path:
-    """The folder of a saved encoder."""
-    return (encoder if encoder.is_dir() else encoder.parent).resolve()
 
 
 def check_clips(encoder: VideoEncoder, name: str, frames: int, size: int) -> None:

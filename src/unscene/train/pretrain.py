@@ -4,6 +4,7 @@ OUT/config.yaml            the run, resolved; `--config` takes it back
 OUT/encoder.safetensors    the encoder, as of the last checkpoint
 OUT/encoder.json
 OUT/last.ckpt              everything `--resume` needs
+OUT/videos.csv             the videos, if Python passed a list of them
 OUT/metrics.csv            the numbers of the run, by step; also under OUT/tensorboard. A
                            resumed run keeps the rows of the steps before its checkpoint
 OUT/summary.json           videos used, videos skipped and why, steps, time; a resumed run includes
@@ -24,6 +25,7 @@ import lightning as L
 
 from unscene.config import CONFIG, as_plain, continue_config, read_config, save_config
 from unscene.data.catalog import Catalog
+from unscene.data.csv_table import write_csv
 from unscene.data.listing import open_catalog
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
@@ -49,7 +51,7 @@ from unscene.train.preflight import (
     make_initial_encoder,
 )
 
-SUMMARY = "summary.json"
+SUMMARY, VIDEO_LIST = "summary.json", "videos.csv"
 _SAVE_AT_LEAST = 500  # steps
 
 
@@ -89,7 +91,7 @@ def pretrain(
     Args:
         config: the run.
         resume: continue from OUT/last.ckpt.
-        catalog: checked videos; not given: `config.data` is opened.
+        catalog: videos; not given: `config.data` is opened.
         report: called as report(step, total, metrics) after every step, instead of a progress bar.
         monitor: makes the measure for the monitoring from the videos, the settings and the seed.
 
@@ -103,7 +105,7 @@ def pretrain(
         config, resume
     )  # before any file is opened: can it take these clips?
     history = encoder.spec.trained_on
-    catalog = catalog or open_catalog(config.data)
+    listed, catalog = catalog, open_catalog(config.data if catalog is None else catalog)
     method, catalog = _create_method(config, encoder, catalog, resume)
     config = replace(config, settings=method.settings)
     _print_pitfalls(config, start, catalog, method)
@@ -122,6 +124,8 @@ def pretrain(
     )
     if start.checkpoint is not None:
         check_networks(start.checkpoint, module)
+    if listed is not None and listed.source == str(Path(config.out, VIDEO_LIST).absolute()):
+        _save_list(Path(config.data), catalog, start)
     measure = monitor(catalog, config.settings, config.seed) if monitor is not None else None
     trainer, progress, watch = _fit(config, start, module, catalog, report, measure, history)
     return _conclude(config, module, catalog, trainer, progress, watch)
@@ -222,6 +226,14 @@ def _check_labels(catalog: Catalog) -> None:
             f"{found}: give class folders or a CSV with the column label, of two classes at least, "
             "or --monitor decoupling, which needs none"
         )
+
+
+def _save_list(table: Path, catalog: Catalog, start: Start) -> None:
+    """Write the videos that were passed as a list as the CSV that config.yaml names."""
+    if not start.resumes and table.exists():
+        raise UnsceneError(f"{table}: is there already; move it away or give another out")
+    if engine.is_first_process():
+        write_csv(table, ["path"], [{"path": video.path} for video in catalog.videos])
 
 
 def _saver(

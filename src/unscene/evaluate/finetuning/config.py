@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from unscene.config import OptimizerSettings, RunOptions, as_plain, convert_values, require
 from unscene.errors import UnsceneError, check_known
+from unscene.train.config import locate_places
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,5 +154,5 @@ def _labels(value: Any) -> int | float | None:
 
 
 def flat(config: FinetuneConfig) -> dict[str, Any]:
-    """The inverse of `build`, as plain YAML types."""
-    return as_plain(config)
+    """The inverse of `build`, as plain YAML types; paths are absolute, see `locate_places`."""
+    return locate_places(as_plain(config))

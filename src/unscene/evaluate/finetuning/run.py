@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 
-from unscene.config import CONFIG, check_same, read_config, save_config
+from unscene.config import CONFIG, as_plain, check_same, read_config, save_config
 from unscene.data.catalog import Catalog, Skipped
 from unscene.device import uses_gpu
 from unscene.encoders import EncoderSpec, VideoEncoder, make_untrained_twin, save_encoder
@@ -242,7 +242,7 @@ def _describe_training(
         "seed": config.seed,
         "data": data.train.fingerprint(),
         "videos": len(data.training),
-        "settings": flat(config),
+        "settings": as_plain(config),
         "pretrained": before,
     } | facts
 
@@ -256,7 +256,7 @@ def _describe_for_rows(
     return kept | {
         "seed": config.seed,
         "data": data.train.fingerprint(),
-        "settings": flat(config) | {"pretrained": seed | training_settings(before)},
+        "settings": as_plain(config) | {"pretrained": seed | training_settings(before)},
         "pretrained": before,
     }
 
