@@ -1,8 +1,9 @@
 """Audit a video model of the library transformers: does it watch the motion or the scene?
 
-Without `--model` it audits a tiny VideoMAE with random weights, so that it runs offline, beside an
-untrained network of ours. Without `--data` it generates 48 videos in which motion and scene are
-independent. It writes report.html and audit.json, in about a minute on two idle CPU cores.
+Without `--model` it audits a tiny VideoMAE with random weights, so that it runs offline. Beside
+the model stands its untrained twin: the same architecture with random weights, on the same clips.
+Without `--data` it generates 48 videos in which motion and scene are independent. It writes
+report.html and audit.json, in about a minute on two idle CPU cores.
 
     pip install transformers
     python examples/audit_transformers_model.py
@@ -43,7 +44,7 @@ def save_tiny_model(folder: Path) -> str:
 
 
 def main() -> None:
-    """Audit the model and an untrained network, and print the verdicts."""
+    """Audit the model and its untrained twin, and print the verdict."""
     parser = argparse.ArgumentParser(description="Audit a video model of transformers.")
     parser.add_argument("--model", help="hf:FOLDER or hf:USER/NAME")
     parser.add_argument("--data", help="your own videos: a folder, class folders or a CSV")
@@ -54,15 +55,17 @@ def main() -> None:
     data = given.data or str(generate(given.out / "audit-footage", FOOTAGE, workers=2).train)
     found = unscene.audit(
         data,
-        [model, "untrained R3D=r3d-narrow"],
+        model,
         videos=given.videos,
         workers=2,
         out=given.out / "audit",
         overwrite=True,
     )
-    for audited in found.models:
-        print(f"{audited.name}: {audited.verdict.sentence}")
-        for measured in audited.measures:
+    (audited,) = found.models
+    print(f"{audited.name}: {audited.verdict.sentence}")
+    for one in filter(None, (audited, audited.untrained_twin)):
+        print(one.name)
+        for measured in one.measures:
             for name, score in list(measured.scores.items())[:1]:  # the headline of each measure
                 low, high = score.ci95
                 print(f"  {measured.name:12} {name:24} {score.value:.2f} [{low:.2f}, {high:.2f}]")

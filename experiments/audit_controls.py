@@ -55,6 +55,7 @@ def main() -> None:
             videos=args.videos,
             seed=seed,
             batch_size=BATCH,
+            baseline=False,  # one of the methods is "random"
         )
         rows = audit_rows(found, seed, data="moving scenes", split="unseen", test=test)
         append(args.out, rows, method)

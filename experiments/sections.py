@@ -212,7 +212,8 @@ SECTIONS = (
         "share is how often a moving object pasted onto another background is more similar to "
         "the video of the motion than to the video of the background. The order is how often it is "
         "more similar to the video of the motion than to the same frames in random order. Guessing "
-        "gives 0.5 for both. An untrained network scores higher in order and lower in the others.",
+        "gives 0.5 for both. Here, an untrained network scores higher in order and lower in the "
+        "others.",
         ("audit_controls.jsonl.gz",),
         ("audit/verdict", "audit/swap/motion_share", "audit/swap/order", "audit/time/motion"),
     ),

@@ -57,7 +57,7 @@ def test_audit_of_a_model_of_transformers(moving: ScenesReport, tmp_path: Path) 
     pytest.importorskip("transformers")
     printed = run(tmp_path, "audit_transformers_model.py", "--data", moving.train, "--out", "runs")
     assert "random VideoMAE:" in printed
-    assert "untrained R3D:" in printed
+    assert "random VideoMAE (untrained twin)" in printed
     assert (tmp_path / "runs" / "audit" / "report.html").exists()
 
 

@@ -18,10 +18,11 @@ from unscene.audit.footage import Footage
 from unscene.audit.measures.swap import Swap
 from unscene.audit.registry import known_measures
 from unscene.audit.report.page import render
+from unscene.audit.report.words import ScoreWords
 from unscene.audit.result import Audit, Measured, ModelAudit, Verdict
-from unscene.audit.run import audit, judge
+from unscene.audit.run import audit, compare, judge
 from unscene.cli.main import main
-from unscene.encoders import EncoderSpec
+from unscene.encoders import EncoderSpec, make_untrained_twin
 from unscene.encoders.foreign import adapt
 from unscene.encoders.resolving import ResolvedEncoder
 from unscene.errors import UnsceneError
@@ -78,7 +79,7 @@ def test_the_command(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr()
     assert "1 skipped" in shown.err
     found = json.loads((work / "out" / "audit.json").read_text())
-    assert (found["format"], found["unscene"]) == (2, "0.1.0")
+    assert (found["format"], found["unscene"]) == (3, "0.1.0")
     assert found["data"]["videos"] == 10
     assert [Path(s["path"]).name for s in found["data"]["skipped"]] == ["broken.mp4"]
     assert (found["data"]["label"], found["data"]["classes"]) == ("label", 4)
@@ -100,6 +101,8 @@ def test_the_command(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert model["seconds"] > 0
         EncoderSpec.from_json(model["spec"])
     assert pixels["measures"][0]["scores"]["order"]["value"] == 0.5
+    assert narrow["untrained_twin"]["trained"] is False
+    assert "it is a function" in pixels["no_twin"]
     page = (work / "out" / "report.html").read_text()
     assert "narrow" in page
     assert "px" in page
@@ -211,6 +214,110 @@ def test_models_of_one_name_and_one_window(places: Footage) -> None:
     assert sum(model.forwards for model in found.models) == sum(shown)
     assert found.models[0].measures == found.models[1].measures
     assert found.data["label"] == "label"
+
+
+def _sequential() -> tuple[torch.nn.Module, dict[str, Any]]:
+    """A model from outside, with maps."""
+    torch.manual_seed(5)
+    layers = torch.nn.Conv3d(3, 6, 3, stride=(1, 2, 2)), torch.nn.ReLU(), torch.nn.Conv3d(6, 8, 3)
+    return torch.nn.Sequential(*layers), {"frames": 8, "stride": 2, "size": 36, "name": "mine"}
+
+
+def test_a_model_stands_beside_its_untrained_twin(places: Footage, tmp_path: Path) -> None:
+    """The same architecture, clips and footage, which is read once for both."""
+    catalog, reads = replace(places.catalog, videos=places.videos[:8]), []
+    names = ["swap", "where", "adversarial"]
+    original = Footage.batches
+
+    def batches(footage: Footage, spec: EncoderSpec) -> Any:
+        reads.append(spec)
+        return original(footage, spec)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Footage, "batches", batches)
+        found = audit(catalog, _sequential(), measures=names, out=tmp_path, seed=3)
+    assert len(reads) == 1
+    (model,) = found.models
+    twin = model.untrained_twin
+    assert twin is not None
+    assert (twin.name, twin.trained) == ("mine (untrained twin)", False)
+    assert twin.spec == model.spec
+    assert twin.forwards == model.forwards
+    assert model.no_twin == ""
+    # It scores what an untrained network scores by itself; the model scores what it did before.
+    alone = audit(
+        catalog,
+        [_sequential(), make_untrained_twin(adapt(_sequential()[0], **_sequential()[1]), 3)],
+        measures=names,
+        seed=3,
+        baseline=False,
+    ).models
+    assert [one.untrained_twin for one in alone] == [None, None]
+    assert all("--no-baseline" in one.no_twin for one in alone)
+    assert model.measures == alone[0].measures
+    assert [one.scores for one in twin.measures] == [one.scores for one in alone[1].measures]
+    assert model.measures[1].scores != twin.measures[1].scores
+    assert all(not one.pictures for one in twin.measures)
+    value = ScoreWords("").text(twin.verdict.score or score(0, 0, 0))
+    assert f"and {value} for its untrained twin" in model.verdict.sentence
+    assert model.verdict.sentence.startswith(alone[0].verdict.sentence)
+    written = json.loads((tmp_path / "audit.json").read_text())["models"]
+    assert len(written) == 1  # the twin is no model of its own: --fail-below ignores it
+    assert written[0]["untrained_twin"]["name"] == twin.name
+    assert "pictures" not in written[0]["untrained_twin"]["measures"][0]
+
+
+def test_why_a_model_has_no_untrained_twin(
+    places: Footage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = replace(places.catalog, videos=places.videos[:2])
+    untrained = ResolvedEncoder(Control(controls.constant), "random", "", trained=False)
+    function = ResolvedEncoder(Control(controls.looks), "looks", "")
+    models = audit(catalog, [untrained, function], measures="swap").models
+    assert [model.untrained_twin for model in models] == [None, None]
+    assert models[0].no_twin == "the model itself is untrained"
+    assert "it has no weights" in models[1].no_twin
+    said = capsys.readouterr().err
+    assert f"looks: no untrained twin: {models[1].no_twin}" in said
+    assert "random: no" not in said
+    assert f"none: {models[1].no_twin}" in render(Audit({}, {}, models))
+
+
+def test_a_twin_that_fails_does_not_stop_the_audit(
+    places: Footage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(clip: Any) -> Any:
+        return clip.mean(dim=(2, 3, 4)) * float("nan")
+
+    catalog = replace(places.catalog, videos=places.videos[:8])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("unscene.audit.run.make_untrained_twin", lambda *_: Control(broken))
+        (model,) = audit(catalog, [Control(controls.flow)], measures="swap").models
+    assert model.untrained_twin is None
+    assert model.no_twin == "broken: its features are not finite numbers"
+    assert model.verdict.value is not None
+    assert model.no_twin in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("twin", "words"),
+    [
+        ((0.3, 0.2, 0.4), "60 % [50, 70], and 30 % [20, 40] for its untrained twin."),
+        ((0.5, 0.4, 0.6), "and 50 % [40, 60] for its untrained twin; the intervals overlap."),
+    ],
+)
+def test_a_verdict_is_compared_with_that_of_the_twin(
+    twin: tuple[float, float, float], words: str
+) -> None:
+    def verdict(value: float, low: float, high: float) -> Verdict:
+        return Verdict(value, (low, high), 40, "swap", "It is so.", "open")
+
+    own = verdict(0.6, 0.5, 0.7)
+    assert compare(own, verdict(*twin)).sentence.endswith(words)
+    none = Verdict(None, None, 0, "", "No verdict.", "none")
+    assert (compare(own, none), compare(none, own)) == (own, none)
+    # Different measures must not be compared.
+    assert compare(own, replace(verdict(*twin), measure="time")) == own
 
 
 def test_files_that_vanish_are_counted(work: Path) -> None:

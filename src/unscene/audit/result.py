@@ -6,9 +6,11 @@
     ModelAudit   all of one model
     Audit        all models
 
-{"format": 2, "unscene": "0.1.0", "data": {...}, "configuration": {...},
- "models": [{"name", "trained", "note", "spec", "verdict": {"value", "ci95", "n", "measure",
-             "sentence", "finding", "coverage"}, "measures": [Measured without its pictures]}]}
+{"format": 3, "unscene": "0.1.0", "data": {...}, "configuration": {...},
+ "models": [{"name", "trained": true, false or null (unknown), "note", "spec",
+             "verdict": {"value", "ci95", "n", "measure", "sentence", "finding", "coverage"},
+             "measures": [Measured without its pictures],
+             "untrained_twin": the same of the untrained twin, or null, "no_twin": why}]}
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from unscene.encoders import EncoderSpec
 from unscene.files import write_text
 from unscene.results.statistics import Score
 
-FORMAT = 2
+FORMAT = 3
 
 Finding = Literal["motion", "appearance", "scene", "open", "none"]
 
@@ -103,6 +105,13 @@ class Verdict:
     finding: Finding
     coverage: Coverage | None = None
 
+    @property
+    def score(self) -> Score | None:
+        """The value with its interval."""
+        if self.value is None or self.ci95 is None:
+            return None
+        return Score(self.value, self.ci95, self.n)
+
 
 @dataclass(frozen=True)
 class ModelAudit:
@@ -118,6 +127,10 @@ class ModelAudit:
             that is unknown.
         forwards: clips encoded in all.
         seconds: duration of its audit.
+        untrained_twin: the same architecture with random weights, on the same clips: what of the
+            numbers is due to the architecture and the footage. Without pictures. None if there is
+            none.
+        no_twin: why there is none.
     """
 
     name: str
@@ -128,6 +141,8 @@ class ModelAudit:
     trained: bool | None = None
     forwards: int = 0
     seconds: float = 0.0
+    untrained_twin: ModelAudit | None = None
+    no_twin: str = ""
 
     def measured(self, name: str) -> Measured | None:
         """The result of a measure, None if it was not run."""
@@ -169,7 +184,8 @@ class Audit:
             ValueError: a number is not finite.
         """
         content = asdict(self)
-        for model in content["models"]:
+        twins = [model["untrained_twin"] for model in content["models"]]
+        for model in filter(None, [*content["models"], *twins]):
             for measured in model["measures"]:
                 del measured["pictures"]
         record = {"format": FORMAT, "unscene": __version__, **content}

@@ -13,24 +13,28 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import numpy as np
+import torch
 
 from unscene.audit.extractor import FeatureExtractor, preserve_state
 from unscene.audit.footage import Footage
 from unscene.audit.measures.base import Measure
 from unscene.audit.registry import find_measures, known_measures
 from unscene.audit.report.page import render
+from unscene.audit.report.words import ScoreWords
 from unscene.audit.result import Audit, Measured, ModelAudit, Section, Verdict, write_json
 from unscene.data.catalog import Catalog, Skipped
 from unscene.data.listing import Data, check_videos, list_videos, require_columns
 from unscene.data.loading import Batch
 from unscene.device import pick_device
 from unscene.encoders.resolving import ResolvedEncoder, resolve_encoder
+from unscene.encoders.untrained import make_untrained_twin
 from unscene.errors import UnsceneError, check_at_least
 from unscene.files import check_free, write_text
 from unscene.progress import count_progress, progress_bar
@@ -51,6 +55,7 @@ def audit(
     seed: int = 0,
     workers: int = 0,
     batch_size: int = 8,
+    baseline: bool = True,
     device: str = "auto",
     heading: Section | None = None,
     extra_sections: Sequence[Section] = (),
@@ -72,6 +77,8 @@ def audit(
         seed: of everything random.
         workers: processes that read videos.
         batch_size: clips read, and views encoded, at once.
+        baseline: audit the untrained twin of each model too: the same architecture with random
+            weights, on the same clips. A model that is untrained itself has none.
         device: "auto" takes a GPU if there is one.
         heading: an introduction at the top of report.html. Its title becomes the title of the
             page; the headline of the audit follows as a section of its own.
@@ -101,12 +108,10 @@ def audit(
     catalog = _catalog(data, videos, seed)
     footage = Footage(catalog, _label(catalog, label), clips, seed, workers, batch_size)
     with preserve_state([model.encoder for model in resolved]):
-        runs = [
-            _Run(model, FeatureExtractor(model.encoder, device=where, batch_size=batch_size))
-            for model in resolved
-        ]
-        for run in runs:
-            run.measures = [kind(run.extractor, footage) for kind in kinds]
+        runs = [_Run(model, kinds, footage, where) for model in resolved]
+        if baseline:
+            for run in runs:
+                run.add_twin(kinds)
         failures = _show(runs, footage)
         models = [run.compute() for run in runs]
     configuration = {
@@ -115,6 +120,7 @@ def audit(
         "batch_size": batch_size,
         "videos": videos,
         "measures": names,
+        "baseline": baseline,
         "device": str(where),
     }
     found = Audit(_describe(footage, failures), configuration, models)
@@ -127,15 +133,50 @@ def audit(
 
 
 class _Run:
-    """The audit of one model, while it runs."""
+    """The audit of one model and of its untrained twin, while it runs."""
 
-    def __init__(self, resolved: ResolvedEncoder, extractor: FeatureExtractor) -> None:
-        self.resolved, self.extractor = resolved, extractor
-        self.measures: list[Measure] = []
+    def __init__(
+        self,
+        resolved: ResolvedEncoder,
+        kinds: Sequence[type[Measure]],
+        footage: Footage,
+        device: torch.device,
+    ) -> None:
+        self.resolved, self.footage = resolved, footage
+        self.extractor = FeatureExtractor(
+            resolved.encoder, device=device, batch_size=footage.batch_size
+        )
+        self.measures = [kind(self.extractor, footage) for kind in kinds]
         self.forwards: Counter[str] = Counter()  # by measure
         self.seconds = 0.0
+        self.twin: _Run | None = None
+        self.no_twin = "not wanted (--no-baseline)"
+
+    def add_twin(self, kinds: Sequence[type[Measure]]) -> None:
+        """Audit the untrained twin too, unless the model is untrained or cannot have one."""
+        if self.resolved.trained is False:
+            self.no_twin = "the model itself is untrained"
+            return
+        name, seed = self.resolved.name, self.footage.seed
+        note = f"the architecture of {name} with random weights (seed {seed})"
+        with self._twin_may_fail():
+            encoder = make_untrained_twin(self.resolved.encoder, seed)
+            twin = ResolvedEncoder(encoder, f"{name} (untrained twin)", note, trained=False)
+            self.twin = _Run(twin, kinds, self.footage, self.extractor.device)
+
+    @contextmanager
+    def _twin_may_fail(self) -> Iterator[None]:
+        """Go on without the twin if it fails: random weights may give numbers without end."""
+        try:
+            yield
+        except UnsceneError as error:
+            self.twin, self.no_twin = None, str(error)
+            print(f"{self.resolved.name}: no untrained twin: {error}", file=sys.stderr)
 
     def update(self, batch: Batch) -> None:
+        if self.twin is not None:
+            with self._twin_may_fail():
+                self.twin.update(batch)
         began = time.perf_counter()
         held = batch.to(self.extractor.device)
         for measure in self.measures:
@@ -145,6 +186,10 @@ class _Run:
         self.seconds += time.perf_counter() - began
 
     def compute(self) -> ModelAudit:
+        twin = None
+        if self.twin is not None:
+            with self._twin_may_fail():
+                twin = self.twin.compute()
         began, found = time.perf_counter(), []
         title = f"{self.resolved.name}: evaluating"
         with progress_bar(title, len(self.measures), "measure") as shown:
@@ -155,16 +200,37 @@ class _Run:
                 found.append(replace(result, forwards=self.forwards[measure.name]))
                 shown.update()
         self.seconds += time.perf_counter() - began
+        verdict = judge(found, {measure.name: type(measure) for measure in self.measures})
         return ModelAudit(
             name=self.resolved.name,
             note=self.resolved.note,
             spec=self.extractor.spec,
-            verdict=judge(found, {measure.name: type(measure) for measure in self.measures}),
+            verdict=verdict if twin is None else compare(verdict, twin.verdict),
             measures=found,
             trained=self.resolved.trained,
             forwards=self.extractor.forwards,
             seconds=self.seconds,
+            untrained_twin=None if twin is None else _without_pictures(twin),
+            no_twin=self.no_twin if twin is None else "",
         )
+
+
+def compare(verdict: Verdict, twin: Verdict) -> Verdict:
+    """Add to a verdict what the untrained twin scores."""
+    own, other = verdict.score, twin.score
+    if own is None or other is None or twin.measure != verdict.measure:
+        return verdict
+    text = ScoreWords("").text
+    apart = max(own.ci95[0], other.ci95[0]) > min(own.ci95[1], other.ci95[1])
+    said = (
+        f" In one number: {text(own)}, and {text(other)} for its untrained twin"
+        f"{'' if apart else '; the intervals overlap'}."
+    )
+    return replace(verdict, sentence=verdict.sentence + said)
+
+
+def _without_pictures(model: ModelAudit) -> ModelAudit:
+    return replace(model, measures=[replace(one, pictures={}) for one in model.measures])
 
 
 def judge(

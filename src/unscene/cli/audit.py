@@ -45,6 +45,12 @@ def flags(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of everything random")
     parser.add_argument("--workers", type=int, default=2, help=WORKERS)
     parser.add_argument("--batch_size", type=int, default=8, help="clips read at once")
+    parser.add_argument(
+        "--no-baseline",
+        dest="baseline",
+        action="store_false",
+        help="do not audit untrained twins: the same architectures with random weights",
+    )
     parser.add_argument("--device", type=str, default="auto", help=DEVICE)
     parser.add_argument(
         "--fail-below",
@@ -83,6 +89,7 @@ def run(values: Namespace) -> int:
         seed=values.seed,
         workers=values.workers,
         batch_size=values.batch_size,
+        baseline=values.baseline,
         device=values.device,
     )
     failed = False

@@ -208,6 +208,7 @@ def _report(
         videos=AUDITED,
         seed=seed,
         workers=_WORKERS,
+        baseline=False,  # the untrained network is one of the models
         device="cpu",
         heading=sections.heading(findings, FOOTAGE),
         extra_sections=[

@@ -342,6 +342,25 @@ def test_measures_that_differ_are_named() -> None:
     assert "measures differ" not in Page(render(audit(model("a", 0.8, swap(0.9, 0.8))))).text
 
 
+def test_an_untrained_twin_stands_under_its_model() -> None:
+    twin = model("a (untrained twin)", 0.3, swap(0.31, 0.62), time(0.22))
+    one = replace(model("a", 0.8, swap(0.9, 0.8), time(0.7)), untrained_twin=twin)
+    both = audit(one, replace(model("b", 0.8, swap(0.9, 0.8)), no_twin="it is a function"))
+    text = render(both)
+    page = Page(text)
+    assert page.open == []
+    assert page.text.count("a (untrained twin)") >= 3  # tables and legends
+    # In every chart, right below the model, in its color, and with another sign.
+    bars = re.findall(r'<div class="bar (m[^"]*)"><span class="who">([^<]*)</span>', text)
+    assert bars[:3] == [("m0", "a"), ("m0 untrained", "untrained twin"), ("m1", "b")]
+    assert "untrained twin 31 % [27, 35]" in page.text
+    assert "the same architecture with random weights" in page.text
+    assert "none: it is a function" in page.text
+    # It is no model of its own.
+    assert "Both models watch the motion." in page.text
+    assert "same architecture" not in Page(render(audit(replace(one, untrained_twin=None)))).text
+
+
 def test_numbers_as_text() -> None:
     assert spell_number(0.624, "share") == "62 %"
     assert spell_number(0.624, "number") == "0.62"
@@ -365,7 +384,7 @@ def test_what_does_not_apply_says_why(scenes: Footage) -> None:
     text = Page(render(audit(model("a", 0.8, *absent, partly), model("b", 0.7, swap(0.7, 0.7)))))
     assert "this does not apply: no labels" in text.text
     assert "this does not apply: this model has no maps" in text.text
-    assert "part of this does not apply: no saliency" in text.text
+    assert "with limits: no saliency" in text.text
     assert "does not apply" in text.text
     assert text.open == []
 

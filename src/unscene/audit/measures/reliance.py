@@ -31,7 +31,15 @@ from torch import Tensor
 from unscene.audit.extractor import FeatureExtractor
 from unscene.audit.footage import Footage
 from unscene.audit.measures.base import Measure, find_shortage, with_chance
-from unscene.audit.report.charts import Results, color, join_charts, scatter, score_chart, table
+from unscene.audit.report.charts import (
+    Results,
+    color,
+    join_charts,
+    scatter,
+    score_chart,
+    table,
+    without_twins,
+)
 from unscene.audit.report.words import ScoreWords, Words, spell_number
 from unscene.audit.result import Measured
 from unscene.data.loading import Batch
@@ -146,9 +154,10 @@ class Reliance(Measure):
         }
         normal = accuracies["accuracy_normal"]
         weak = (
-            f"even a classifier trained with normal clips reaches only {normal.value:.0%}, and "
-            f"always predicting the most frequent class gives {most:.0%}: what classes gain is "
-            "noise"
+            "a classifier trained with moving clips is right in "
+            f"{spell_number(normal.value, 'share')}, which is not clearly more than always "
+            f"predicting the most frequent class ({spell_number(most, 'share')}): what classes "
+            "gain is noise"
         )
         return Measured(
             self.name,
@@ -188,9 +197,9 @@ class Reliance(Measure):
         more = ("gain", "accuracy_normal", "accuracy_static")
         return (
             join_charts(score_chart(cls.words, results, "classes_below_5_percent"))
-            + _plot_classes(results),
+            + _plot_classes(without_twins(results)),
             join_charts(*(score_chart(cls.words, results, name) for name in more))
-            + _tabulate_classes(results),
+            + _tabulate_classes(without_twins(results)),
         )
 
     def _labeled(self) -> tuple[NDArray[np.int64], NDArray[np.str_]]:

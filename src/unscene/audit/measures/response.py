@@ -40,7 +40,7 @@ from torch import Tensor
 from unscene.audit.extractor import FeatureExtractor
 from unscene.audit.footage import Footage, make_augmentation
 from unscene.audit.measures.base import Measure, find_shortage, list_reasons, with_chance
-from unscene.audit.report.charts import Results, curves, join_charts, score_chart
+from unscene.audit.report.charts import Results, curves, join_charts, score_chart, without_twins
 from unscene.audit.report.films import clip_title
 from unscene.audit.report.words import Outcome, ScoreWords, Words
 from unscene.audit.result import Measured
@@ -230,8 +230,9 @@ class Response(Measure):
         chart = score_chart(
             cls.words, results, "spearman", hollow="frozen", legend="frozen clips of the same times"
         )
-        videos = dict.fromkeys(c["video"] for _, _, one in results for c in one.details["curves"])
-        plots = [_plot_video(results, video) for video in videos]
+        models = without_twins(results)
+        videos = dict.fromkeys(c["video"] for _, _, one in models for c in one.details["curves"])
+        plots = [_plot_video(models, video) for video in videos]
         first, rest = plots[:_SHOWN], plots[_SHOWN:]
         return (
             join_charts(chart, score_chart(cls.words, results, "gain")) + _lay_out(first),

@@ -46,7 +46,7 @@ from unscene.audit.measures.base import (
     with_chance,
 )
 from unscene.audit.report.charts import Results, join_charts, score_chart, stacked_bars
-from unscene.audit.report.films import Film, Shown, clip_title, film_row, shown_clips
+from unscene.audit.report.films import Film, Shown, clip_title, film_row, lay_out_cases, shown_clips
 from unscene.audit.report.words import Outcome, ScoreWords, Words, spell_number
 from unscene.audit.result import Finding, Measured, Verdict
 from unscene.audit.saliency_pictures import film, to_frames
@@ -187,7 +187,7 @@ class Swap(Measure):
                 score_chart(cls.words, results, "order"),
             )
             + join_charts(stacked_bars("Nearest of all clips", nearest, names))
-            + "".join(map(_show_clip, shown_clips(results, "video", "background").values())),
+            + lay_out_cases(map(_show_clip, shown_clips(results, "video", "background").values())),
             "",
         )
 

@@ -18,9 +18,12 @@ from unscene.audit.result import Measured
 from unscene.html.document import make_environment
 from unscene.results.statistics import Score
 
-Results = Sequence[tuple[int, str, Measured]]  # index and name of each model, and its result
+# Index and name of each model, and its result; those of its untrained twin follow.
+Results = Sequence[tuple[int, str, Measured]]
 
 COLORS = 6  # of models in the style sheet; further models repeat them
+
+# The untrained twin of model k has the index ~k, and is drawn in the same color, with diamonds.
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,17 @@ def scale_for(values: Sequence[float], *, signed: bool = False, percent: bool = 
 
 
 def color(model: int) -> str:
-    """The CSS class of a model's color."""
-    return f"m{model % COLORS}"
+    """The CSS classes of a model: its color, and whether it is the untrained twin of a model.
+
+    >>> color(1), color(~1)
+    ('m1', 'm1 untrained')
+    """
+    return f"m{model % COLORS}" if model >= 0 else f"{color(~model)} untrained"
+
+
+def without_twins(results: Results) -> Results:
+    """The results of the models alone, for charts that would be crowded by their twins."""
+    return [entry for entry in results if entry[0] >= 0]
 
 
 @dataclass(frozen=True)
@@ -164,8 +176,8 @@ def grouped_dots(
         dots = [_ends(one, scale) | {"color": color(model)} for model, one in found.items()]
         values = [f"{names[model]} {_short(one.value, scale)}" for model, one in found.items()]
         drawn.append({"who": who, "dots": dots, "spoken": values})
-    present = sorted({model for _, found in rows for model in found})
-    models = [(color(model), names[model]) for model in present]
+    present = {model for _, found in rows for model in found}
+    models = [(color(model), name) for model, name in names.items() if model in present]
     return _draw("grouped_dots", title, note, drawn, scale, models)
 
 
@@ -315,7 +327,7 @@ def _line(line: Line, scale: Scale, start: float) -> dict[str, Any]:
     value, bracket, rest = line.value.partition(" [")
     return ends | {
         "color": color(line.model),
-        "who": line.who,
+        "who": line.who if line.model >= 0 else "untrained twin",
         "kind": "fill" if line.hollow is None else "reach",
         "left": min(begin, ends["mid"]),
         "width": abs(ends["mid"] - begin),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import PurePath
@@ -67,6 +67,12 @@ def film_row(title: str, films: Sequence[Film], text: str = "") -> str:
     head = f"<h4>{escape(title)}</h4>"
     foot = f'<p class="note">{escape(text)}</p>' if text else ""
     return f'<article class="case">{head}<div class="films">{figures}</div>{foot}</article>'
+
+
+def lay_out_cases(rows: Iterable[str]) -> str:
+    """Short rows of clips side by side, where there is room."""
+    inside = "".join(rows)
+    return f'<div class="cases">{inside}</div>' if inside else ""
 
 
 def picture_strips(pictures: Sequence[tuple[bytes, str, str]]) -> str:

@@ -19,13 +19,20 @@ from typing import Any
 from unscene import __version__
 from unscene.audit.measures.base import Measure
 from unscene.audit.registry import known_measures
-from unscene.audit.report.charts import SHARES, Line, Results, color, dot_chart, table
+from unscene.audit.report.charts import (
+    SHARES,
+    Line,
+    Results,
+    color,
+    dot_chart,
+    table,
+    without_twins,
+)
 from unscene.audit.report.films import show_everything
 from unscene.audit.report.words import ScoreWords, Tone, Words, capitalize, spell_number
 from unscene.audit.result import Audit, Finding, ModelAudit, Section
 from unscene.html.document import document, make_environment
 from unscene.html.pictures import PAUSE
-from unscene.results.statistics import Score
 
 _TONES: dict[Finding, Tone] = {
     "motion": "good", "appearance": "bad", "scene": "bad", "open": "open", "none": "open"
@@ -72,6 +79,7 @@ def render(
             measures=[_measure(name, audit.models, kinds.get(name)) for name in names],
             disagreements=_disagreements(audit.models, kinds),
             data=_data_facts(audit),
+            twins=any(model.untrained_twin for model in audit.models),
             skipped=audit.data.get("skipped", ()),
             configuration=_configuration_facts(audit),
         )
@@ -153,12 +161,21 @@ def _disagreements(models: Sequence[ModelAudit], kinds: Kinds) -> list[dict[str,
     return found
 
 
+def _with_twins(models: Sequence[ModelAudit]) -> list[tuple[int, ModelAudit]]:
+    """Models by index, each with its untrained twin, if it has one; see `charts.color`."""
+    found = []
+    for place, model in enumerate(models):
+        found.append((place, model))
+        if model.untrained_twin is not None:
+            found.append((~place, model.untrained_twin))
+    return found
+
+
 def _verdict_chart(audit: Audit, kinds: Kinds) -> str:
     shown = []
-    for place, model in enumerate(audit.models):
-        found = model.verdict
-        if found.value is not None and found.ci95 is not None:
-            one = Score(found.value, found.ci95, found.n)
+    for place, model in _with_twins(audit.models):
+        one = model.verdict.score
+        if one is not None:
             shown.append(Line(model.name, ScoreWords("").text(one), one, place))
     chances = {_chance_of(model, kinds) for model in audit.models}
     return dot_chart(
@@ -193,17 +210,18 @@ def _measure(name: str, models: Sequence[ModelAudit], kind: type[Measure] | None
     words = Words(capitalize(name)) if kind is None else kind.words
     results = [
         (place, model.name, found)
-        for place, model in enumerate(models)
+        for place, model in _with_twins(models)
         if (found := model.measured(name)) is not None
     ]
     scored = [entry for entry in results if entry[2].scores]
     charts, more = ("", "")
     if scored:
         charts, more = (show_everything(words, scored), "") if kind is None else kind.charts(scored)
-    said = [] if kind is None else [(p, model, kind.sentence(one)) for p, model, one in scored]
+    own = without_twins(results)
+    said = [] if kind is None else [(p, m, kind.sentence(one)) for p, m, one in own if one.scores]
     missing = [
-        (p, model, f"{'part of this' if one.scores else 'this'} does not apply: {reason}.")
-        for p, model, one in results
+        (p, model, f"{'with limits' if one.scores else 'this does not apply'}: {reason}.")
+        for p, model, one in own
         if (reason := one.absent.rstrip("."))
     ]
     return {
@@ -229,12 +247,16 @@ def _cell(
     """The answer of a measure for one model, at a glance."""
     found = model.measured(measure)
     cell = {"color": color(place), "model": model.name, "text": "", "tone": "", "limited": False}
+    cell["twin"] = ""
     if found is None or not found.scores:
         return cell
     outcome = None if kind is None else kind.outcome(found)
     first = words.headline if words.headline in found.scores else next(iter(found.scores))
     name = first if outcome is None else outcome.score
     cell |= {"text": words.text(found, name), "limited": bool(found.absent)}
+    twin = None if model.untrained_twin is None else model.untrained_twin.measured(measure)
+    if twin is not None and name in twin.scores:
+        cell["twin"] = words.text(twin, name)
     if outcome is None:
         return cell | {"answer": words.of(name, found.scores[name]).name}
     return cell | {"answer": f"{_MARKS[outcome.tone]} {outcome.text}", "tone": outcome.tone}
@@ -273,7 +295,7 @@ def _left_out(results: Results) -> list[str]:
 
 def _model_facts(model: ModelAudit) -> dict[str, str]:
     """What a model is and what it was shown, by heading."""
-    spec = model.spec
+    spec, twin = model.spec, model.untrained_twin
     return {
         "what it is": model.note,
         "trained": _TRAINED[model.trained],
@@ -281,6 +303,9 @@ def _model_facts(model: ModelAudit) -> dict[str, str]:
         "feature": f"{spec.dim} dimensions",
         "clips encoded": str(model.forwards),
         "seconds": f"{model.seconds:.0f}",
+        "untrained twin": f"none: {model.no_twin or 'not measured'}"
+        if twin is None
+        else f"{twin.note}; {twin.seconds:.0f} seconds",
     }
 
 
