@@ -10,7 +10,7 @@ names what disagrees:
     refused     ffmpeg shows frames, the reader raises an error (of the file, or of a window)
     count       number of frames of the whole file
     length      `probe` promises (frame rate x duration) more or fewer frames than there are
-    times       the time of a frame, counted from the first one
+    times       the time of a frame, counted from the first one, unless presentation times jump back
     order       times do not grow from frame to frame
     size        size of the upright picture: the largest one, where it changes
     frame       a window shows another frame than the one at its time; both numbers are given
@@ -59,6 +59,7 @@ class Theirs:
     """What ffmpeg shows: times of all frames, planes of some, small pictures of all."""
 
     times: np.ndarray  # seconds, the first frame is at 0
+    disordered: bool  # presentation times jump back, so that ffmpeg changes its mind about times
     size: tuple[int, int]  # (H, W), upright, the largest
     grows: bool  # or shrinks
     errors: list[str]
@@ -136,28 +137,33 @@ def compare(path: Path, windows: int, most: int) -> Line | None:
     try:
         info = probe(path)
         with TimedFrames(str(path), fps=info.fps) as timed:
-            times = np.array([time for _, time in timed.iterate_around(0.0)])
+            times = [time for _, time in timed.iterate_around(0.0)]
+            if timed.put_in_order():
+                times = [time for _, time in timed.iterate_around(0.0)]
     except VideoError as error:
         line.add("refused", error.reason)
         return line
     line.codec, line.ours = info.codec, len(times)
-    _compare_facts(line, info, theirs, times)
-    if len(times) and len(theirs.times):
+    _compare_facts(line, info, theirs, np.array(times))
+    if times and len(theirs.times):
         _compare_windows(line, index, info, theirs, times, windows)
     return line
 
 
 def _list_frames(path: Path, index: int | None, most: int) -> Theirs | None:
-    entries = "frame=best_effort_timestamp_time,width,height:stream_side_data=rotation"
+    entries = "frame=pts_time,best_effort_timestamp_time,width,height:stream_side_data=rotation"
     command = ["ffprobe", "-v", "error", "-select_streams", "v:0" if index is None else str(index)]
-    command = [*command, "-show_entries", entries, "-of", "json", str(path)]
+    command += ["-read_intervals", f"%+#{most + 1}", "-show_entries", entries, "-of", "json"]
+    command.append(str(path))
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     found = json.loads(done.stdout or "{}")
     frames = found.get("frames", [])
     if len(frames) > most:
         return None
-    stamps = [float(frame.get("best_effort_timestamp_time", "nan")) for frame in frames]
-    times = np.array(stamps) - (stamps[0] if stamps else 0.0)
+    shown, best = (
+        np.array([float(frame.get(name, "nan")) for frame in frames])
+        for name in ("pts_time", "best_effort_timestamp_time")
+    )
     sizes = [(frame["height"], frame["width"]) for frame in frames]
     height, width = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
     extra = [
@@ -165,8 +171,19 @@ def _list_frames(path: Path, index: int | None, most: int) -> Theirs | None:
     ]
     if any(abs(data.get("rotation", 0)) == 90 for data in extra):
         height, width = width, height
-    grows = len(set(sizes)) > 1
-    return Theirs(times, (height, width), grows, done.stderr.splitlines())
+    return Theirs(
+        times=best - best[:1],
+        disordered=bool((np.diff(shown) < 0).any()),
+        size=(height, width),
+        grows=len(set(sizes)) > 1,
+        errors=_errors(done.stderr),
+    )
+
+
+def _errors(said: str) -> list[str]:
+    """Lines about the file, without those about the times of the raw frames that are written."""
+    about_output = ("to muxer in stream", "Last message repeated")
+    return [line for line in said.splitlines() if not any(word in line for word in about_output)]
 
 
 def _compare_facts(line: Line, info: VideoInfo, theirs: Theirs, times: np.ndarray) -> None:
@@ -181,7 +198,7 @@ def _compare_facts(line: Line, info: VideoInfo, theirs: Theirs, times: np.ndarra
     if len(back):
         k = back[0]
         line.add("order", f"frame {k + 1} at {times[k + 1]:.3f} s after {times[k]:.3f} s")
-    if line.ours == line.theirs and line.ours:
+    if line.ours == line.theirs and line.ours and not theirs.disordered:
         apart = np.abs(times - times[0] - theirs.times)
         k = int(np.nanargmax(apart)) if np.isfinite(apart).any() else 0
         if apart[k] > _SECONDS:
@@ -190,7 +207,7 @@ def _compare_facts(line: Line, info: VideoInfo, theirs: Theirs, times: np.ndarra
 
 
 def _compare_windows(
-    line: Line, index: int | None, info: VideoInfo, theirs: Theirs, times: np.ndarray, windows: int
+    line: Line, index: int | None, info: VideoInfo, theirs: Theirs, times: list[float], windows: int
 ) -> None:
     known = len(theirs.times)
     offsets = tuple(k for k in _OFFSETS if k < known)
@@ -225,9 +242,7 @@ def _decode(path: Path, index: int | None, theirs: Theirs, wanted: set[int], lik
     scale = f"scale={width}:{height}:flags={how}:out_range={out_range}"
     video = "0:v:0" if index is None else f"0:{index}"
     command = ["ffmpeg", "-v", "error", "-nostdin", "-threads", "1", "-i", str(path), "-map", video]
-    # No frame is left out or repeated, and the times are such that no muxer finds fault with them.
-    command += ["-fps_mode", "passthrough", "-enc_time_base", "1:1000"]
-    command += ["-vf", f"{scale},settb=1/1000,setpts=N", "-f", "rawvideo"]
+    command += ["-fps_mode", "passthrough", "-vf", scale, "-f", "rawvideo"]
     command += ["-pix_fmt", "yuvj420p" if like.full_range else "yuv420p", "-"]
     chroma = (height + 1) // 2, (width + 1) // 2
     shapes = ((height, width), chroma, chroma)
@@ -245,7 +260,7 @@ def _decode(path: Path, index: int | None, theirs: Theirs, wanted: set[int], lik
             theirs.thumbs.append(_shrink(planes[0]))
         running.wait()
         errors.seek(0)
-        theirs.errors += errors.read().splitlines()
+        theirs.errors += _errors(errors.read())
 
 
 def _compare_frame(line: Line, theirs: Theirs, clip: Clip, place: int, number: int) -> None:

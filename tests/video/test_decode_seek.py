@@ -139,6 +139,42 @@ def test_common_codecs_seek(tmp_path: Path, name: str, codec: str) -> None:
         assert may_seek(container.streams.video[0])
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.ts", "libx264"), ("a.mp4", "mpeg4")],
+)
+def test_times_that_run_back_and_forth_are_put_in_order(
+    tmp_path: Path, read: Read, name: str, codec: str
+) -> None:
+    source = media.write(tmp_path / "source.mp4", media.drift(N), codec, options=GROUPS)
+
+    def forget(packet: av.Packet) -> None:
+        packet.pts = packet.dts  # as programs write it that know no B-frames
+
+    path = remux(source, tmp_path / name, forget)
+    plain = media.decode(path)  # MP4 hides the frames before time 0
+    assert (np.diff(plain.times) < 0).any()
+    assert len(plain) >= N - 2
+    times = read(path, 0.0, range(len(plain))).times.numpy()
+    np.testing.assert_allclose(np.diff(times), 1 / 25, atol=2e-3)
+    for first in range(0, len(plain) - 6):
+        clip = read(path, times[first], (0, 1, 5))
+        wanted = [first, first + 1, first + 5]
+        np.testing.assert_array_equal(clip.y.numpy(), plain.y[wanted], err_msg=str(first))
+        np.testing.assert_allclose(clip.times.numpy(), times[wanted], atol=1e-6)
+
+
+def test_a_clock_that_is_set_back_does_not_tear_a_clip_apart(tmp_path: Path, read: Read) -> None:
+    one = media.write(tmp_path / "one.ts", media.drift(N), options=GROUPS).read_bytes()
+    path = tmp_path / "a.ts"
+    path.write_bytes(one + one)  # as pieces of a recording are joined
+    plain = media.decode(path)
+    assert len(plain) == 2 * N
+    clip = read(path, plain.times[N - 3], (0, 2, 4, 6))
+    np.testing.assert_array_equal(clip.y.numpy(), plain.y[N - 3 : N + 4 : 2])
+
+
+@pytest.mark.slow
 def test_files_from_the_wild_show_the_same_in_all_windows(footage_root: Path, read: Read) -> None:
     for path in sorted((footage_root / "odd").glob("*seek*")):
         plain = media.decode(path)

@@ -168,6 +168,10 @@ class _Reader:
 
     def _decode(self, at: float, pixels: set[int], vectors: set[int]) -> _Pass:
         """Decode from the key frame before `at` to the last requested frame or the end."""
+        found = self._decode_in_order(at, pixels, vectors)
+        return self._decode_in_order(at, pixels, vectors) if self.timed.put_in_order() else found
+
+    def _decode_in_order(self, at: float, pixels: set[int], vectors: set[int]) -> _Pass:
         found = _Pass(
             FrameStack(self.to_planes, len(pixels)),
             FrameStack(self.to_planes, 1),
@@ -180,7 +184,8 @@ class _Reader:
             if self.end is not None and time >= self.end - half:
                 found.length = number + 1
                 break
-            early = time < at - half
+            # A clock that is set back inside a clip does not tear it apart.
+            early = number < 0 and time < at - half
             number += not early
             if frame.key_frame and self._is_wanted_key(number, found):
                 found.key.add(frame, time)

@@ -116,6 +116,8 @@ class Packets:
                 frames = []
             failed = self.damage is not last or any(frame.is_corrupt for frame in frames)
             last = self.damage
+            # An edit list may hide the key frame that the first frames refer to.
+            started |= packet.is_discard and packet.is_keyframe and not failed
             if frames and not started:
                 keys = [k for k, frame in enumerate(frames) if frame.key_frame]
                 started, failed = bool(keys), failed or keys[:1] != [0]

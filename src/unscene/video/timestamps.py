@@ -3,14 +3,18 @@
 Times are the stream's presentation time stamps if it has them. AVI stores none, and those that
 FFmpeg makes up jump back and forth; its decoding time stamps grow evenly, but with a delay that
 only the first frame shows. A frame without any time stamp follows the previous one at the stream's
-frame rate; this is so for all frames of raw streams.
+frame rate; this is so for all frames of raw streams. Where times run back and forth all the same,
+they are sorted: the decoder gives frames in the order in which they are displayed.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from heapq import heappop, heappush
 from itertools import chain
+from math import inf
 
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
@@ -20,6 +24,8 @@ from unscene.video.packets import Packets, is_raw, may_seek, open_container, rea
 from unscene.video.probe import find_video_stream
 
 _LONGEST = 10.0  # seconds between two frames; after a longer gap the clock counts as broken
+_DISORDER = 1.0  # seconds; after a longer jump back the clock counts as set back
+_REORDERED = 16  # frames between which times can be out of order, as many as H.264 can reorder
 _SEEK_BACK = (0.0, 2.0, 12.0, 60.0)  # seconds; some containers seek too far
 
 
@@ -51,6 +57,7 @@ class TimedFrames:
             self._tick = read_tick(self.stream)  # fractions would take a tenth of the decoding time
             self._origin = (self.stream.start_time or 0) * self._tick
             self._raw = is_raw(self.container)
+            self._disordered = self._sorts = False
             self._seeks = not self._raw and may_seek(self.stream)
             self._decoding_times = self.container.format.name == "avi"
             if self._decoding_times:
@@ -99,6 +106,8 @@ class TimedFrames:
 
         If a container without a proper index seeks too far, seek again from further back.
         """
+        if self._sorts:  # behind a key frame, times that belong to frames before it are missing
+            time -= _REORDERED / self.fps
         for back in _SEEK_BACK if self._seeks else ():
             if time <= back:
                 break
@@ -108,6 +117,16 @@ class TimedFrames:
                     self.packets.damaged = 0  # after a seek references may be missing
                     return frames
         return self._iterate_from_start()
+
+    def put_in_order(self) -> bool:
+        """Sort times from the next pass on, if they ran back and forth so far.
+
+        Returns:
+            Whether that changes the times of frames.
+        """
+        changes = self._disordered and not self._sorts
+        self._sorts = self._disordered
+        return changes
 
     def _iterate_from_start(self) -> Iterator[tuple[VideoFrame, float]]:
         """Iterate over all frames; a container that cannot seek is opened again."""
@@ -140,10 +159,13 @@ class TimedFrames:
         self._moved = True
         if self._raw:
             shown = (frame for _, frames in self.packets for frame in frames)
-            yield from ((frame, number / self.fps) for number, frame in enumerate(shown))
-            return
+            return ((frame, number / self.fps) for number, frame in enumerate(shown))
+        return _sort_times(self._read_times()) if self._sorts else self._read_times()
+
+    def _read_times(self) -> Iterator[tuple[VideoFrame, float]]:
         step, time = 1 / self.fps, None
         sent = None  # when the decoder was last fed
+        latest = -inf
         for packet, frames in self.packets:
             if packet.dts is not None:
                 sent = packet.dts * self._tick - self._origin
@@ -155,7 +177,22 @@ class TimedFrames:
                     time += step
                 else:
                     time = 0.0 if sent is None else sent + step
+                self._disordered |= 0 < latest - time < _DISORDER
+                latest = time
                 yield frame, time
+
+
+def _sort_times(
+    frames: Iterator[tuple[VideoFrame, float]],
+) -> Iterator[tuple[VideoFrame, float]]:
+    waiting, times = deque[VideoFrame](), list[float]()
+    for frame, time in frames:
+        waiting.append(frame)
+        heappush(times, time)
+        if len(waiting) > _REORDERED:
+            yield waiting.popleft(), heappop(times)
+    while waiting:
+        yield waiting.popleft(), heappop(times)
 
 
 def repair_clock(
