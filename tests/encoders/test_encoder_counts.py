@@ -87,7 +87,7 @@ VARIANTS = {
     ("r3d18", (("stem", "tran"),)): 33_371_472 - 205_200,
     ("mc3-18", ()): 11_695_440 - 205_200,
     ("r2plus1d18", (("layout", "torchvision"),)): 31_505_325 - 205_200,
-    ("s3dg", (("gating", False),)): 8_320_048 - 410_000,
+    ("s3dg", (("gating", "none"),)): 8_320_048 - 410_000,
     # Without the three projections: c / 2 x c weights and the 2 c of their norm.
     ("r3d18", (("shortcut", "A"),)): 33_203_904 - sum(c * c // 2 + 2 * c for c in (128, 256, 512)),
     # A stem of M = 83, blocks by the rule, and projections i -> M -> o with M = i o / (i + o).

@@ -53,7 +53,7 @@ def test_an_unknown_option_lists_the_accepted_ones() -> None:
         ("r2plus1d10", {"layout": "hara"}, "layout must be one of .*'vcop'.* got 'hara'"),
         ("r3d10", {"shortcut": "C"}, "shortcut must be one of .*'A', 'B'.* got 'C'"),
         ("i3d", {"padding": "valid"}, "padding must be one of .*'same'.* got 'valid'"),
-        ("s3dg", {"gating": 0}, "gating must be true or false, got 0"),
+        ("s3dg", {"gating": True}, "gating must be one of .*'blocks'.* got True"),
         ("s3dg", {"norm_eps": 0.0}, "norm_eps must be a number above 0"),
     ],
 )
@@ -72,7 +72,7 @@ def test_an_impossible_value_is_named(name: str, options: dict[str, object], mes
         ("r2plus1d10", {"layout": "vcop", "stem": "tran", "in_channels": 2}),
         ("mc3-18", {}),
         ("i3d", {"padding": "same"}),
-        ("s3dg", {"gating": False, "norm_eps": 1e-5}),
+        ("s3dg", {"gating": "blocks", "norm_eps": 1e-5}),
     ],
 )
 def test_the_spec_rebuilds_the_same_architecture(name: str, options: dict[str, object]) -> None:

@@ -216,7 +216,7 @@ class Trap:
 def test_a_pickle_is_never_opened(saved: Path, name: str) -> None:
     torch.save({"weight": Trap(saved / "sprung")}, saved / name)
     for read in (load_encoder, lambda path: load_weights(narrow(), path)):
-        with pytest.raises(UnsceneError, match=rf"{name}: not "):
+        with pytest.raises(UnsceneError, match=rf"{name}: (not |holds an object of)"):
             read(saved / name)
     assert not (saved / "sprung").exists()
 

@@ -16,6 +16,7 @@ from interrupted import at, checkpoint, interrupt, silent
 from unscene.cli.main import main
 from unscene.config import read_config
 from unscene.encoders import create_encoder, load_encoder, save_encoder
+from unscene.encoders.checkpoints import SPEC
 from unscene.encoders.resolving import resolve_encoder
 from unscene.errors import UnsceneError
 from unscene.methods.registry import create_method
@@ -104,6 +105,25 @@ def test_views_are_normalised_as_the_encoder_is(tiny: Make, tmp_path: Path) -> N
         assert (spec.mean, spec.std) == (encoder.spec.mean, encoder.spec.std)
     for name, tensor in one.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("place", ["alone", "beside the encoder, of an earlier version"])
+def test_a_checkpoint_is_an_encoder_too(place: str, tmp_path: Path, first: Path) -> None:
+    shutil.copytree(first, tmp_path / "run")
+    path = tmp_path / "run" / "last.ckpt"
+    if place == "alone":
+        path = path.rename(tmp_path / "mine.ckpt")
+    else:
+        content = checkpoint(first)
+        del content[SPEC]
+        torch.save(content, path)
+    wanted, found = load_encoder(first), resolve_encoder(str(path))
+    assert found.trained is True
+    assert "seconds" in (history := dict(found.encoder.spec.trained_on))
+    assert history | {"seconds": 0} == wanted.spec.trained_on | {"seconds": 0}
+    assert found.encoder.spec.options == wanted.spec.options
+    for name, tensor in wanted.state_dict().items():
+        assert torch.equal(tensor, found.encoder.state_dict()[name]), name
 
 
 def test_the_command(tiny: Make, tmp_path: Path, first: Path) -> None:

@@ -13,8 +13,8 @@ DATA = (
     "such as ucf101-1-train:FOLDER"
 )
 ENCODER = (
-    "saved run, name of an architecture (untrained), hf:FOLDER or package.module:factory; "
-    "NAME=... names it in the results"
+    "saved run, name of an architecture (untrained), published checkpoint (FILE.pth), hf:FOLDER or "
+    "package.module:factory; NAME=... names it in the results"
 )
 DEVICE = "auto, cpu, cuda, cuda:1 ..."
 WORKERS = "processes that read videos; 0: this one"

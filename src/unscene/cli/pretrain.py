@@ -45,7 +45,7 @@ def flags(parser: ArgumentParser, arguments: Sequence[str]) -> None:
         "method": f"one of {describe_methods()}",
         "preset": f"where settings that are not given come from: {', '.join(entry.presets)}",
         "encoder": f"architecture to train: one of {', '.join(known_encoders())}, or a saved "
-        "encoder, which is trained further",
+        "encoder or published checkpoint (FILE.pth), which is trained further",
     }
     parser.epilog = f"Settings are those of {name}; --method X --help shows the settings of X."
     usual = entry.settings(**entry.presets["default"])

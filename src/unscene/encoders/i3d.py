@@ -157,7 +157,8 @@ class Inception3D(VideoEncoder):
         name, options: of the architecture, for the spec.
         frames: T of the spec.
         conv: makes a convolution with batch norm and ReLU.
-        gate: makes the layer after conv2c and after every branch, from the number of channels.
+        gate: makes the layer after every branch of a block, from the number of channels.
+        stem_gate: makes the layer after conv2c.
         padding: of the max-pools.
     """
 
@@ -169,6 +170,7 @@ class Inception3D(VideoEncoder):
         frames: int,
         conv: Conv,
         gate: Gate,
+        stem_gate: Gate,
         padding: Padding = "symmetric",
     ) -> None:
         super().__init__(
@@ -181,7 +183,7 @@ class Inception3D(VideoEncoder):
             max_pool((1, 3, 3), padding),
             conv(64, 64, 1, 1),
             conv(64, 192, 3, 1),
-            gate(192),
+            stem_gate(192),
             max_pool((1, 3, 3), padding),
         )
         self.pool4a = max_pool((3, 3, 3), padding)
@@ -219,6 +221,7 @@ class I3D(Inception3D):
             frames=16,
             conv=partial(_cubic_unit, padding=padding),
             gate=no_gate,
+            stem_gate=no_gate,
             padding=padding,
         )
 

@@ -167,6 +167,18 @@ class ResNet3D(VideoEncoder):
         return maps
 
 
+def find_depth(blocks: Sequence[int], *, bottlenecks: bool) -> int | None:
+    """Return the depth of the network with so many blocks in its stages; None if there is none.
+
+    >>> find_depth((3, 4, 6, 3), bottlenecks=False), find_depth((3, 4, 6, 3), bottlenecks=True)
+    (34, 50)
+    """
+    for depth, (block, _, counts) in _DEPTHS.items():
+        if counts == tuple(blocks) and (block is Bottleneck) == bottlenecks:
+            return depth
+    return None
+
+
 def r3d(
     depth: int,
     *,

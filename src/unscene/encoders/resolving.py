@@ -2,6 +2,7 @@
 
     r3d18                      one of our architectures (`known_encoders()`), untrained
     runs/dsm, best.safetensors an encoder that unscene saved: its folder or one of its two files
+    FILE.pth, last.ckpt        a published checkpoint (see `checkpoints`), or one of our trainings
     hf:FOLDER, hf:USER/NAME    a video model of transformers, from disk or the Hugging Face Hub
     package.module:factory     what the function returns, see `foreign.adapt`
     NAME=...                   any of these with another name in tables and reports
@@ -25,10 +26,11 @@ from typing import Any
 import torch
 
 from unscene.encoders.base import VideoEncoder
+from unscene.encoders.checkpoints import read_checkpoint
 from unscene.encoders.foreign import adapt
 from unscene.encoders.registry import create_encoder, known_encoders, unknown_encoder
 from unscene.encoders.transformers_models import load_pretrained
-from unscene.encoders.weights import check_can_be_saved, read_encoder
+from unscene.encoders.weights import check_can_be_saved, is_saved_encoder, read_encoder
 from unscene.errors import UnsceneError, check_known
 from unscene.files import expand_home, make_absolute
 from unscene.imports import import_from_here
@@ -46,7 +48,7 @@ class ResolvedEncoder:
         note: where it comes from, as a phrase.
         trained: True if unscene trained its weights, False if it has just drawn them. None for
             all others: weights do not tell whether they are trained.
-        path: what it was read from, if unscene saved it.
+        path: the file or folder that it was read from, if any.
     """
 
     encoder: VideoEncoder
@@ -61,7 +63,7 @@ def load_encoder(encoder: object, *, seed: int = 0) -> VideoEncoder:
 
     Args:
         encoder: a saved run, the name of an architecture, "hf:FOLDER" or "package.module:factory".
-            A `pathlib.Path` always means a saved encoder. Or a model: a torch module, or
+            A `pathlib.Path` always means a file or folder. Or a model: a torch module, or
             (model, options of `foreign.adapt`).
         seed: initializes the weights of an untrained architecture.
 
@@ -88,8 +90,8 @@ def resolve_encoder(
     """Find the model that `--encoder` names; the same text means the same model in every command.
 
     Args:
-        encoder: text in one of the forms above; a `pathlib.Path`, which always means a saved
-            encoder; a `VideoEncoder` or `ResolvedEncoder`, which keeps its mode and its device; or
+        encoder: text in one of the forms above; a `pathlib.Path`, which always means a file or
+            folder; a `VideoEncoder` or `ResolvedEncoder`, which keeps its mode and its device; or
             any other model, alone or as (model, options), see `foreign.adapt`.
         seed: initializes the weights of an untrained architecture. The state of torch's global
             generator stays as it is. None: draw from that generator instead.
@@ -105,8 +107,7 @@ def resolve_encoder(
         resolved = encoder
     elif isinstance(encoder, VideoEncoder):
         history = str(encoder.spec.trained_on.get("method", "")) or "passed in from Python"
-        trained = True if encoder.spec.trained_on else None
-        resolved = ResolvedEncoder(encoder, encoder.spec.name, history, trained)
+        resolved = ResolvedEncoder(encoder, encoder.spec.name, history, _is_trained(encoder))
     elif isinstance(encoder, str | os.PathLike):
         text = encoder if isinstance(encoder, str) else Path(encoder)
         resolved = _resolve(text, seed, dict(options or {}), to_train)
@@ -151,7 +152,7 @@ def _resolve(
     text: str | Path, seed: int | None, options: dict[str, Any], to_train: bool
 ) -> ResolvedEncoder:
     if isinstance(text, Path):
-        return _saved(expand_home(text))
+        return _read(expand_home(text))
     name, text = _split_name(text)
     if text in known_encoders():
         resolved = _untrained(text, seed, options)
@@ -169,13 +170,13 @@ def _resolve(
             )
         resolved = _pretrained(text.removeprefix(_HUB))
     elif expand_home(text).exists():
-        resolved = _saved(expand_home(text))
+        resolved = _read(expand_home(text))
     elif ":" in text:
         resolved = _made(text)
     else:
         raise UnsceneError(
             f"encoder {text!r}: no such file or folder, and {unknown_encoder(text)}. "
-            "Other models are written package.module:factory or hf:FOLDER"
+            "Other models are written FILE.pth, package.module:factory or hf:FOLDER"
         )
     return replace(resolved, name=name) if name else resolved
 
@@ -190,6 +191,25 @@ def _split_name(text: str) -> tuple[str, str]:
     return name, rest
 
 
+def _read(path: Path) -> ResolvedEncoder:
+    return _published(path) if path.exists() and not is_saved_encoder(path) else _saved(path)
+
+
+def _published(path: Path) -> ResolvedEncoder:
+    found = read_checkpoint(path)
+    print(f"encoder {found.summary}", file=sys.stderr)
+    trained = _is_trained(found.encoder)
+    name = path.stem if trained else found.encoder.spec.trained_on.get("method", path.stem)
+    note = f"{found.encoder.spec.name} of {found.title}, from {path}"
+    return ResolvedEncoder(found.encoder, name, note, trained, path)
+
+
+def _is_trained(encoder: VideoEncoder) -> bool | None:
+    """Whether unscene trained it: True or unknown."""
+    history = encoder.spec.trained_on
+    return True if history and "publisher" not in history else None
+
+
 def _saved(path: Path) -> ResolvedEncoder:
     encoder = read_encoder(path)
     history = encoder.spec.trained_on
@@ -198,11 +218,12 @@ def _saved(path: Path) -> ResolvedEncoder:
         note = f"{encoder.spec.name} from {path}, not trained by unscene"
         return ResolvedEncoder(encoder, name, note, path=path)
     facts = [f"{encoder.spec.name} trained by {history.get('method', 'an unnamed method')}"]
+    facts += [f"published by {history['publisher']}"] if "publisher" in history else []
     facts += [f"{history['steps']} steps"] if "steps" in history else []
     facts += [f"seed {history['seed']}"] if "seed" in history else []
     facts += [f"initialized from {history['began']['encoder']}"] if "began" in history else []
     note = f"{', '.join(facts)}; from {path}"
-    return ResolvedEncoder(encoder, name, note, trained=True, path=path)
+    return ResolvedEncoder(encoder, name, note, _is_trained(encoder), path)
 
 
 def _untrained(name: str, seed: int | None, options: dict[str, Any]) -> ResolvedEncoder:

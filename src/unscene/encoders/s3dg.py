@@ -7,20 +7,22 @@ follows conv2c and all four branches of every block, as in the authors' TensorFl
 the paper mentions only the temporal convolutions). The stem is separable as in the paper (the later
 default of that code is a full 3x7x7). The paper trains on 64 frames; sizes are those of I3D.
 
-`gating=False` is S3D, the same network without gates. `norm_eps=1e-5` is the batch norm of CoCLR
-(Han et al., NeurIPS 2020), which has torch's default.
+`gating="none"` is S3D, the same network without gates. CoCLR (Han et al., NeurIPS 2020) has gates
+in the blocks only, `gating="blocks"`, or none, and torch's batch norm, `norm_eps=1e-5`.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from unscene.encoders.i3d import BATCH_NORM_EPS, Inception3D, conv_unit, no_gate
 from unscene.errors import UnsceneError
+
+Gating = Literal["all", "blocks", "none"]
 
 
 class SelfGating(nn.Module):
@@ -51,19 +53,21 @@ class S3DG(Inception3D):
     """S3D-G without the classifier. See the header of this file and Inception3D.
 
     Args:
-        gating: whether there are gates; False: S3D.
+        gating: where gates are: "all" as above, "blocks": not after conv2c, "none": S3D.
         norm_eps: what batch norm adds to the variance.
 
     Raises:
         UnsceneError: a value of another kind.
     """
 
-    def __init__(self, *, gating: bool = True, norm_eps: float = BATCH_NORM_EPS) -> None:
-        if not isinstance(gating, bool):
-            raise UnsceneError(f"s3dg: gating must be true or false, got {gating!r}")
+    def __init__(self, *, gating: Gating = "all", norm_eps: float = BATCH_NORM_EPS) -> None:
+        if gating not in get_args(Gating):
+            raise UnsceneError(
+                f"s3dg: gating must be one of {list(get_args(Gating))}, got {gating!r}"
+            )
         if not isinstance(norm_eps, float) or norm_eps <= 0:
             raise UnsceneError(f"s3dg: norm_eps must be a number above 0, got {norm_eps!r}")
-        options: dict[str, Any] = {} if gating else {"gating": False}
+        options: dict[str, Any] = {} if gating == "all" else {"gating": gating}
         if norm_eps != BATCH_NORM_EPS:
             options["norm_eps"] = norm_eps
         super().__init__(
@@ -71,5 +75,6 @@ class S3DG(Inception3D):
             options,
             frames=64,
             conv=partial(separable_unit, norm_eps=norm_eps),
-            gate=SelfGating if gating else no_gate,
+            stem_gate=SelfGating if gating == "all" else no_gate,
+            gate=no_gate if gating == "none" else SelfGating,
         )

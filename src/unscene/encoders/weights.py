@@ -12,18 +12,19 @@ import hashlib
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from unscene.encoders.base import EncoderSpec, VideoEncoder
 from unscene.encoders.foreign import ForeignEncoder
 from unscene.encoders.registry import create_encoder, known_encoders
+from unscene.encoders.state_dicts import read_safetensors
 from unscene.errors import UnsceneError
 from unscene.files import encode_text
 
@@ -126,7 +127,7 @@ def read_encoder(path: str | Path) -> VideoEncoder:
     spec, checksum = _read_record(record)
     if not weights.is_file():
         raise UnsceneError(f"{weights}: no such file; {record.name} needs its weights beside it")
-    tensors = _read_tensors(weights)
+    tensors = read_safetensors(weights)
     with weights.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != checksum:
@@ -164,7 +165,27 @@ def load_weights(module: nn.Module, path: str | Path, *, strict: bool = True) ->
         UnsceneError: no readable weights, an incomplete match with `strict`, or no match at all.
     """
     weights, _ = _pair(Path(path))
-    return _fill(module, _read_tensors(weights), weights, strict=strict)
+    return _fill(module, read_safetensors(weights), weights, strict=strict)
+
+
+def compare_weights(own: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> LoadReport:
+    """Compare tensors by name and shape: those of a module, `own`, with those of a file."""
+    shared = [key for key in own if key in others]
+    return LoadReport(
+        matched=tuple(key for key in shared if own[key].shape == others[key].shape),
+        missing=tuple(key for key in own if key not in others),
+        unexpected=tuple(key for key in others if key not in own),
+        mismatched=tuple(key for key in shared if own[key].shape != others[key].shape),
+    )
+
+
+def is_saved_encoder(path: Path) -> bool:
+    """Whether an existing path is what `save_encoder` writes, not a published checkpoint."""
+    return (
+        path.is_dir()
+        or path.suffix == ".json"
+        or (path.suffix == ".safetensors" and path.with_suffix(".json").exists())
+    )
 
 
 def read_spec(path: str | Path) -> EncoderSpec:
@@ -179,9 +200,8 @@ def _pair(path: Path) -> tuple[Path, Path]:
         return path.with_suffix(".safetensors"), path.with_suffix(".json")
     if path.is_file():
         raise UnsceneError(
-            f"{path}: not an encoder. Pass a folder or a .safetensors file written by unscene. "
-            "Pickled checkpoints (.pt, .pth, .ckpt) are never opened because they can run code: "
-            "convert them with safetensors.torch.save_file"
+            f"{path}: not an encoder that unscene saved, which is a folder or a .safetensors file; "
+            "`load_encoder` reads published checkpoints too"
         )
     return path / f"{_STEM}.safetensors", path / f"{_STEM}.json"
 
@@ -224,26 +244,8 @@ def _read_record(path: Path) -> tuple[EncoderSpec, str]:
         raise UnsceneError(f"{path}: {error}") from error
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise UnsceneError(f"{path}: no such file; pass a folder or a .safetensors file")
-    try:
-        return safetensors.torch.load(path.read_bytes())  # load_file takes UTF-8 names only
-    except (SafetensorError, OSError) as error:
-        raise UnsceneError(
-            f"{path}: not a complete safetensors file ({error}); copy or save it again"
-        ) from error
-
-
 def _fill(module: nn.Module, tensors: dict[str, Tensor], path: Path, *, strict: bool) -> LoadReport:
-    own = module.state_dict()
-    shared = [key for key in own if key in tensors]
-    report = LoadReport(
-        matched=tuple(key for key in shared if own[key].shape == tensors[key].shape),
-        missing=tuple(key for key in own if key not in tensors),
-        unexpected=tuple(key for key in tensors if key not in own),
-        mismatched=tuple(key for key in shared if own[key].shape != tensors[key].shape),
-    )
+    report = compare_weights(module.state_dict(), tensors)
     if strict and not report.complete:
         raise UnsceneError(
             f"{path}: the weights do not fit {type(module).__name__}: {report}; "

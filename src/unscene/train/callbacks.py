@@ -18,7 +18,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from unscene.data.catalog import Skipped
-from unscene.encoders import save_encoder
+from unscene.encoders import EncoderSpec, save_encoder
+from unscene.encoders.checkpoints import SPEC
 from unscene.errors import UnsceneError
 from unscene.files import write_atomically, write_text
 from unscene.progress import progress_bar
@@ -209,7 +210,8 @@ class Checkpoints(L.Callback):
 class Saver(Checkpoints):
     """Also writes OUT/encoder.safetensors and OUT/encoder.json, with steps and seconds.
 
-    The checkpoint holds `videos` (see `preflight.identify_videos`) and the videos that failed.
+    The checkpoint holds `videos` (see `preflight.identify_videos`), the videos that failed, and the
+    encoder's spec, so that `--encoder last.ckpt` works without the other files.
     """
 
     def __init__(self, out: Path, every: int, trained_on: dict[str, Any], videos: Tensor) -> None:
@@ -222,6 +224,7 @@ class Saver(Checkpoints):
         assert isinstance(module, PretrainModule)
         super().on_save_checkpoint(trainer, module, checkpoint)
         checkpoint[VIDEOS] = self.videos
+        checkpoint[SPEC] = self._describe_encoder(trainer, module).to_json()
         checkpoint["failed"] = [(f.path, f.reason) for f in module.failures.values()]
 
     def on_load_checkpoint(
@@ -233,16 +236,19 @@ class Saver(Checkpoints):
 
     def beside(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, PretrainModule)
-        encoder, s = module.method.encoder, module.settings
-        encoder.spec = replace(
-            encoder.spec,
-            frames=s.frames,
-            stride=s.stride,
-            size=s.size,
-            trained_on=self.trained_on
-            | {"steps": trainer.global_step, "seconds": round(self.seconds, 3)},
+        module.method.encoder.spec = self._describe_encoder(trainer, module)
+        save_encoder(module.method.encoder, self.out)
+
+    def _describe_encoder(self, trainer: L.Trainer, module: PretrainModule) -> EncoderSpec:
+        settings = module.settings
+        facts = {"steps": trainer.global_step, "seconds": round(self.seconds, 3)}
+        return replace(
+            module.method.encoder.spec,
+            frames=settings.frames,
+            stride=settings.stride,
+            size=settings.size,
+            trained_on=self.trained_on | facts,
         )
-        save_encoder(encoder, self.out)
 
 
 class StopOnSignal(L.Callback):

@@ -22,7 +22,7 @@ class RunConfig(RunOptions):
     Attributes:
         method: name of a method, or package.module:Class of your own.
         preset: where settings that are not given come from.
-        encoder: architecture to train; or the folder or file of a saved encoder, which is trained
+        encoder: architecture to train; or a saved encoder or published checkpoint, which is trained
             further, with heads, queue and momentum encoder of its own.
         encoder_options: keyword arguments of a new encoder (width of r3d-narrow, for example).
         monitor: what is measured during training, for about 5 % of the time: "decoupling" (the

@@ -30,7 +30,7 @@ class FinetuneConfig(RunOptions, OptimizerSettings):
     Attributes:
         data: the test videos: folder of class folders, or CSV.
         train: the training videos, of the same kinds.
-        encoder: folder or file of a saved encoder, or the name of an architecture, which starts
+        encoder: saved encoder, published checkpoint, or the name of an architecture, which starts
             with random weights; a folder of that name is ./NAME.
         encoder_options: keyword arguments of an architecture (width of r3d-narrow, for example).
         label: column of the classes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import lightning as L
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from unscene.data.catalog import Skipped, Video
 from unscene.data.loading import Batch, ClipDataset, StepBatches, make_loader
+from unscene.encoders.checkpoints import SPEC
 from unscene.errors import UnsceneError
 from unscene.evaluate.features import Features, extract
 from unscene.evaluate.finetuning.classifier import Classifier
@@ -115,6 +117,14 @@ class FinetuneModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["training_videos"] = self.fingerprint
+        spec = self.classifier.encoder.spec
+        history = {
+            "method": f"{spec.trained_on.get('method', 'random')}+finetuned",
+            "steps": self.global_step,
+            "data": self.fingerprint,
+            "pretrained": spec.trained_on,
+        }
+        checkpoint[SPEC] = replace(spec, trained_on=history).to_json()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if checkpoint.get("training_videos") != self.fingerprint:
