@@ -168,7 +168,9 @@ def numbers(work: Path, command: str, line: str) -> Any:
         elif path.name == "results.jsonl":
             rows = [json.loads(text) for text in path.read_text().splitlines()]
             configs = [row.pop("config") for row in rows if "config" in row]  # in rows, or apart
-            found |= {"config": configs[0], "rows": {r["metric"]: r for r in rows if "metric" in r}}
+            # The first row of a metric is that of the encoder; that of an untrained one follows.
+            named = {r["metric"]: r for r in reversed(rows) if "metric" in r}
+            found |= {"config": configs[0], "rows": named}
         elif path.name == "config.yaml" and "--preset" in line:
             found["config"] = yaml.safe_load(path.read_text())
         elif path.name == "audit.json":

@@ -15,6 +15,7 @@ Choices that the paper leaves open:
   preset. The paper speaks of a black boundary: `--flow_border black`, as in `--preset paper`.
 - `--other_scene` puts what moves in the positive over another video's scene
   (`views.background_swap`). It is ours, and off in every preset of DSM.
+What DSM's public code does instead is in the settings, too: `warp_kind`, `warp_on`, `shift_start`.
 """
 
 from __future__ import annotations
