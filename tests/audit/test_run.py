@@ -22,7 +22,7 @@ from unscene.audit.report.words import ScoreWords
 from unscene.audit.result import Audit, Measured, ModelAudit, Verdict
 from unscene.audit.run import audit, compare, judge
 from unscene.cli.main import main
-from unscene.encoders import EncoderSpec, make_untrained_twin
+from unscene.encoders import EncoderSpec, load_encoder, make_untrained_twin
 from unscene.encoders.foreign import adapt
 from unscene.encoders.resolving import ResolvedEncoder
 from unscene.errors import UnsceneError
@@ -265,6 +265,26 @@ def test_a_model_stands_beside_its_untrained_twin(places: Footage, tmp_path: Pat
     assert len(written) == 1  # the twin is no model of its own: --fail-below ignores it
     assert written[0]["untrained_twin"]["name"] == twin.name
     assert "pictures" not in written[0]["untrained_twin"]["measures"][0]
+
+
+def test_the_twin_is_what_a_training_from_scratch_began_with(places: Footage) -> None:
+    catalog = replace(places.catalog, videos=places.videos[:2])
+    encoder = load_encoder("r3d-narrow", seed=1)
+    encoder.spec = replace(encoder.spec, trained_on={"method": "dsm", "seed": 5})
+    began = load_encoder("r3d-narrow", seed=5)
+    used = []
+
+    def record(*args: Any) -> Any:
+        used.append(make_untrained_twin(*args))
+        return used[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("unscene.audit.run.make_untrained_twin", record)
+        (model,) = audit(catalog, encoder, measures="swap", seed=3).models
+    assert model.untrained_twin is not None
+    assert "seed 5" in model.untrained_twin.note
+    for one, two in zip(used[0].parameters(), began.parameters(), strict=True):
+        assert torch.equal(one, two)
 
 
 def test_why_a_model_has_no_untrained_twin(

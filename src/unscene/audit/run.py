@@ -110,8 +110,7 @@ def audit(
     with preserve_state([model.encoder for model in resolved]):
         runs = [_Run(model, kinds, footage, where) for model in resolved]
         if baseline:
-            for run in runs:
-                run.add_twin(kinds)
+            _add_twins(runs, kinds)
         failures = _show(runs, footage)
         models = [run.compute() for run in runs]
     configuration = {
@@ -157,7 +156,9 @@ class _Run:
         if self.resolved.trained is False:
             self.no_twin = "the model itself is untrained"
             return
-        name, seed = self.resolved.name, self.footage.seed
+        name, history = self.resolved.name, self.extractor.spec.trained_on
+        # With the seed of a training from scratch, it is the network that the training began with.
+        seed = int(history.get("seed", self.footage.seed))
         note = f"the architecture of {name} with random weights (seed {seed})"
         with self._twin_may_fail():
             encoder = make_untrained_twin(self.resolved.encoder, seed)
@@ -212,6 +213,17 @@ class _Run:
             seconds=self.seconds,
             untrained_twin=None if twin is None else _without_pictures(twin),
             no_twin=self.no_twin if twin is None else "",
+        )
+
+
+def _add_twins(runs: Sequence[_Run], kinds: Sequence[type[Measure]]) -> None:
+    for run in runs:
+        run.add_twin(kinds)
+    if any(run.twin is not None for run in runs):
+        print(
+            "An untrained network of the same architecture is audited on the same clips, as the "
+            "yardstick. The audit takes about twice as long; --no-baseline leaves it out",
+            file=sys.stderr,
         )
 
 

@@ -49,7 +49,8 @@ def flags(parser: ArgumentParser) -> None:
         "--no-baseline",
         dest="baseline",
         action="store_false",
-        help="do not audit untrained twins: the same architectures with random weights",
+        help="leave out the untrained network of the same architecture beside each model, which "
+        "about doubles the time",
     )
     parser.add_argument("--device", type=str, default="auto", help=DEVICE)
     parser.add_argument(

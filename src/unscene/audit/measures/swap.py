@@ -187,7 +187,10 @@ class Swap(Measure):
                 score_chart(cls.words, results, "order"),
             )
             + join_charts(stacked_bars("Nearest of all clips", nearest, names))
-            + lay_out_cases(map(_show_clip, shown_clips(results, "video", "background").values())),
+            + lay_out_cases(
+                "Swapped clips: the first of up to four classes, not chosen by any result",
+                map(_show_clip, shown_clips(results, "video", "background").values()),
+            ),
             "",
         )
 

@@ -69,10 +69,10 @@ def film_row(title: str, films: Sequence[Film], text: str = "") -> str:
     return f'<article class="case">{head}<div class="films">{figures}</div>{foot}</article>'
 
 
-def lay_out_cases(rows: Iterable[str]) -> str:
-    """Short rows of clips side by side, where there is room."""
+def lay_out_cases(title: str, rows: Iterable[str]) -> str:
+    """Short rows of clips under a title, side by side where there is room; "" without rows."""
     inside = "".join(rows)
-    return f'<div class="cases">{inside}</div>' if inside else ""
+    return f'<h3>{escape(title)}</h3><div class="cases">{inside}</div>' if inside else ""
 
 
 def picture_strips(pictures: Sequence[tuple[bytes, str, str]]) -> str:
