@@ -111,6 +111,31 @@ def write(
     return Path(path)
 
 
+def write_call(
+    path: Path, parts: Sequence[tuple[int, tuple[int, int]]], codec: str = "libvpx"
+) -> Path:
+    """Encode pictures that change their size, as calls do: (frames, (H, W)) of each part.
+
+    The container names the size of the first part.
+    """
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=25)
+        stream.height, stream.width = parts[0][1]
+        number = 0
+        for count, size in parts:
+            encoder = av.CodecContext.create(codec, "w")
+            encoder.height, encoder.width = size
+            encoder.pix_fmt, encoder.time_base = "yuv420p", Fraction(1, 25)
+            encoder.options = {"bf": "0", "g": "12"} if codec == "libx264" else {"g": "12"}
+            pictures = [picture(luma) for luma in drift(count, size)]
+            for frame in pictures:
+                frame.pts, frame.time_base, number = number, encoder.time_base, number + 1
+            for packet in [p for frame in (*pictures, None) for p in encoder.encode(frame)]:
+                packet.stream = stream
+                out.mux(packet)
+    return path
+
+
 def write_audio(path: Path, codec: str = "aac", seconds: float = 1.0, cover: bool = False) -> Path:
     """A file with sound only or, if `cover`, with sound and a still cover picture."""
     with av.open(str(path), "w") as out:

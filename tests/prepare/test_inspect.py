@@ -205,3 +205,15 @@ def test_what_cannot_be_read_says_why(tmp_path: Path, text_file: Path) -> None:
     assert inspect(tmp_path / "absent.mp4").reason == "does not exist"
     sound = media.write_audio(tmp_path / "a.m4a")
     assert inspect(sound).reason == "has no video stream"
+
+
+@pytest.mark.parametrize(("codec", "name"), [("libx264", "a.ts"), ("libvpx", "a.webm")])
+@pytest.mark.parametrize("early", [10, 150])
+def test_a_picture_that_grows_is_remarked_with_its_largest_size(
+    tmp_path: Path, codec: str, name: str, early: int
+) -> None:
+    path = media.write_call(tmp_path / name, [(early, (48, 64)), (200, (96, 128))], codec)
+    found = inspect(path)
+    assert (found.width, found.height, found.frames) == (128, 96, early + 200)
+    assert found.grows
+    assert not inspect(media.write_call(tmp_path / name, [(100, (48, 64))] * 2, codec)).grows

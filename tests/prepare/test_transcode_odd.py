@@ -22,6 +22,7 @@ from unscene.prepare.deinterlace import deinterlace
 from unscene.prepare.inspect import inspect
 from unscene.prepare.settings import TranscodeSettings
 from unscene.prepare.transcode import transcode
+from unscene.video.packets import open_container
 from unscene.video.timestamps import repair_clock
 
 KEEP = TranscodeSettings(short_side=0)
@@ -164,3 +165,26 @@ def test_a_folder_that_may_not_be_written_stops_everything(
     with pytest.raises(UnsceneError, match="cannot be written") as caught:
         transcode(path, tmp_path / "out" / "a.mp4", KEEP)
     assert not isinstance(caught.value, VideoError)
+
+
+@pytest.mark.parametrize(("codec", "name"), [("libx264", "a.ts"), ("libvpx", "a.webm")])
+@pytest.mark.parametrize(("side", "wanted"), [(0, (192, 144)), (64, (86, 64))])
+def test_a_picture_that_grows_is_written_in_its_largest_size(
+    tmp_path: Path, out: Path, codec: str, name: str, side: int, wanted: tuple[int, int]
+) -> None:
+    parts = [(20, (48, 64)), (20, (96, 128)), (20, (96, 96)), (20, (144, 192)), (20, (48, 64))]
+    path = media.write_call(tmp_path / name, parts, codec)
+    assert transcode(path, out, TranscodeSettings(short_side=side)).frames == 100
+    found = inspect(out)
+    assert (found.width, found.height, found.frames) == (*wanted, 100)
+    assert found.verdict == "ready"
+
+
+def test_a_false_frame_rate_is_not_copied(tmp_path: Path, out: Path) -> None:
+    pts = [33 * i for i in range(90)]
+    path = media.write(tmp_path / "a.webm", media.drift(90), "libvpx", rate=1000, pts=pts)
+    transcode(path, out, TranscodeSettings(short_side=0))
+    with open_container(str(out)) as container:
+        stream = container.streams.video[0]
+        assert float(stream.average_rate or 0) == pytest.approx(30.3, abs=0.1)
+        assert stream.duration * stream.time_base == pytest.approx(2.97, abs=0.02)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import media
+from unscene.prepare.inspect import inspect
 from unscene.video.clip import Clip
 from unscene.video.planes import PlaneReader, Planes
 from unscene.video.probe import probe
@@ -215,7 +216,7 @@ def test_grey_of_a_codec_that_says_its_range_is_believed(
     assert (clip.u == 128).all()
 
 
-def test_pictures_of_another_size_midway_are_scaled_to_the_first(
+def test_pictures_of_another_size_midway_are_scaled_to_the_largest(
     tmp_path: Path, read: Read
 ) -> None:
     path = tmp_path / "ab.h264"
@@ -224,9 +225,11 @@ def test_pictures_of_another_size_midway_are_scaled_to_the_first(
         with path.open("ab") as file:
             file.write(part.read_bytes())
     clip = read(path, 0.0, range(10))
-    assert clip.size == (64, 96)
+    assert clip.size == (128, 192)
     assert np.abs(clip.y.numpy().astype(int) - 90).max() <= 3
-    assert read(path, 0.28).size == (128, 192)  # the first of the window
+    assert read(path, 0.0, range(5)).size == (64, 96)  # the largest of the window
+    assert read(path, 0.28).size == (128, 192)
+    assert read(path, 0.0, range(10), short_side=80).size == (80, 120)
 
 
 def test_scaling_starts_no_threads(tmp_path: Path, read: Read) -> None:
@@ -247,3 +250,26 @@ def test_scaling_starts_no_threads(tmp_path: Path, read: Read) -> None:
         read(path, 0.0, (0, 1))
         read(path, 0.0, (0, 1), short_side=128)
     assert seen == [set()] * 4
+
+
+@pytest.mark.parametrize(("codec", "name"), [("libx264", "a.ts"), ("libvpx", "a.webm")])
+def test_a_call_that_starts_small_is_read_in_its_largest_size(
+    tmp_path: Path, read: Read, codec: str, name: str
+) -> None:
+    path = media.write_call(tmp_path / name, [(6, (36, 64)), (6, (72, 128)), (6, (36, 64))], codec)
+    clip = read(path, 0.0, (0, 4, 8, 16))
+    assert clip.size == (72, 128)
+    large = media.decode(media.write_call(tmp_path / f"large_{name}", [(6, (72, 128))], codec))
+    np.testing.assert_array_equal(clip.y[2].numpy(), large.y[2])  # the picture is not blurred
+    assert read(path, 0.0, range(4)).size == (36, 64)
+    assert read(path, 0.0, (0, 8), short_side=48).size == (48, 85)
+
+
+def test_a_real_call_is_read_in_its_largest_size(footage_root: Path, read: Read) -> None:
+    path = footage_root / "odd" / "grows_160x90_to_1920x1080.webm"
+    if not path.exists():
+        pytest.skip(f"{path} is absent")
+    assert (probe(path).width, probe(path).height) == (1920, 1080)
+    assert read(path, 0.0, (0, 8, 24)).size == (1080, 1920)
+    found = inspect(path)
+    assert (found.width, found.height, found.grows) == (1920, 1080, True)

@@ -136,6 +136,9 @@ def test_no_more_than_the_beginning_and_the_end_of_a_good_file_is_read(
 
 @pytest.mark.parametrize("name", ["half_downloaded.mkv", "half_downloaded_faststart.mp4"])
 def test_half_of_a_real_download_is_missing(footage_root: Path, name: str) -> None:
-    found = inspect(footage_root / "odd" / name)
+    path = footage_root / "odd" / name
+    if not path.exists():
+        pytest.skip(f"{path} is absent")
+    found = inspect(path)
     assert found.duration == pytest.approx(2.96, abs=0.05)
     assert found.missing == pytest.approx(76, abs=1)

@@ -168,7 +168,7 @@ def _format_table(found: Sequence[Inspection], root: Path, *, brightened: bool =
         are = "is" if dark == 1 else "are"
         lines += ["", f"  {_count(dark, 'file')} {are} very dark: consider --brighten true"]
     bad = [one for one in found if one.verdict == "unreadable"]
-    hurt = (one for one in found if one.damaged or one.missing or one.claimed_fps)
+    hurt = (one for one in found if one.damaged or one.missing or one.claimed_fps or one.grows)
     bad += sorted(hurt, key=lambda one: -one.damaged - one.missing)
     if bad:
         names = [_shorten(one.path, root) for one in bad[:_NAMED]]
@@ -210,6 +210,8 @@ def _format_problems(one: Inspection) -> str:
         parts.append(f"{one.missing} of {one.missing + one.frames} frames are missing")
     if one.claimed_fps:
         parts.append(f"gives {one.claimed_fps:g} frames per second and has {one.fps:.3g}")
+    if one.grows:
+        parts.append(f"the picture changes size, up to {one.width}x{one.height}")
     return "; ".join(parts)
 
 

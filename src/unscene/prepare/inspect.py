@@ -13,12 +13,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Literal
 
+import av
 import numpy as np
 from av.error import FFmpegError
+from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 
 from unscene.errors import VideoError
@@ -39,7 +43,7 @@ from unscene.video.vectors import explain_inexact
 
 _LIGHT_EVERY = 20  # frames; brightness is measured on every 20th
 _PACKETS = 20_000  # packets counted at most (11 minutes); after that, the duration gives the rest
-_DAMAGED = "damaged"
+_DAMAGED, _CHANGES_SIZE = "damaged", "changes size"
 _DARK = 0.15  # mean luma; ARID, filmed at night, has 0.03 to 0.21, UCF101 0.22 to 0.71
 
 
@@ -49,7 +53,7 @@ class Inspection:
 
     Attributes:
         reason: why the file is not ready, reasons joined by "; ".
-        width, height: of the upright picture.
+        width, height: of the upright picture; of the largest one where the picture changes size.
         fps: average frames per second; measured where the file gives a false number.
         duration: seconds that can be read.
         frames: counted packets; estimated from the duration if `frames_estimated`.
@@ -98,6 +102,11 @@ class Inspection:
         """Whether the video is so dark that brightening helps (`tone_curve`)."""
         return self.light is not None and self.light < _DARK
 
+    @property
+    def grows(self) -> bool:
+        """Whether the picture changes its size. Clips have the size of their largest frame."""
+        return _CHANGES_SIZE in self.reason.split("; ")
+
     def after_decoding_all(self, frames: int, damaged: int) -> Inspection:
         """Update the facts after all frames (or all of a segment) were decoded.
 
@@ -131,13 +140,14 @@ def inspect(path: str | os.PathLike[str], *, thorough: bool = False) -> Inspecti
         size = Path(path).stat().st_size
         try:
             found, frames = _decode_frames(path, None if thorough else SAMPLE)
-            found = _count_packets(_measure(found))
+            found = _count_packets(_measure(found), frames.sizes)
         except (FFmpegError, OSError, ValueError) as error:
             raise VideoError(path, explain_error(error)) from error
     except VideoError as error:
         size = Path(path).stat().st_size if Path(path).is_file() else 0
         return Inspection(path, "unreadable", error.reason, size)
-    found = replace(found, bytes=size)
+    height, width = PictureFormat(turns=found.rotation).upright_size(max(frames.sizes, key=prod))
+    found = replace(found, bytes=size, width=width, height=height)
     return _add_verdict(found, _reasons(found, frames))
 
 
@@ -151,14 +161,14 @@ def _reasons(found: Inspection, frames: _FrameFacts) -> Iterator[str]:
         yield _DAMAGED
     if found.missing:
         yield "frames missing"
+    if len(frames.sizes) > 1:
+        yield _CHANGES_SIZE
     if found.codec not in VECTOR_CODECS:
         yield "codec without motion vectors"
         return
     yield from explain_inexact(
         b_frames=found.b_frames, references=found.references, interlaced=frames.interlaced
     )
-    if len(frames.sizes) > 1:
-        yield "changes size"
     if frames.types <= INTRA and found.frames > 1:
         yield "key frames only"
 
@@ -191,20 +201,16 @@ def _decode_frames(path: str, limit: int | None) -> tuple[Inspection, _FrameFact
             because = "" if packets.damage is None else f": {explain_error(packets.damage)}"
             raise VideoError(path, f"no frame can be decoded{because}")
         known = codec in VECTOR_CODECS
-        picture = PictureFormat.of(first)
-        height, width = picture.upright_size((first.height, first.width))
         found = Inspection(
             path=path,
             verdict="ready",
             codec=codec,
             container=container.format.name.partition(",")[0],
             pixel_format=first.format.name,
-            width=width,
-            height=height,
             vectors=known and not facts.types <= INTRA,
             b_frames=int(PictureType.B) in facts.types or bool(context.has_b_frames),
             references=references if codec == "h264" else 1 if known else None,
-            rotation=picture.turns,
+            rotation=PictureFormat.of(first).turns,
             damaged=packets.damaged,
             decoded=count,
             light=round(sum(lights) / len(lights), 3) if lights else None,
@@ -235,13 +241,28 @@ def _measure(found: Inspection) -> Inspection:
     )
 
 
-def _count_packets(found: Inspection) -> Inspection:
-    """Add the facts that packets show without decoding: number, key frames, reordering."""
-    count, keys = 0, list[int]()
+def _decode_sizes(stream: av.VideoStream, packet: Packet) -> set[tuple[int, int]]:
+    """Decode a key frame alone, and return its size (H, W)."""
+    context = stream.codec_context
+    with suppress(FFmpegError):
+        frames = [*context.decode(packet), *context.decode(None)]
+        context.flush_buffers()
+        return {(frame.height, frame.width) for frame in frames}
+    return set()
+
+
+def _count_packets(found: Inspection, sizes: set[tuple[int, int]]) -> Inspection:
+    """Add the facts that packets show without decoding: number, key frames, reordering.
+
+    Of the frames that were not decoded before, a key frame is decoded each time their number has
+    doubled, and its size (H, W) is added to `sizes`: calls grow, and stay large.
+    """
+    count, keys, look_at = 0, list[int](), found.decoded
     latest, sent = -float("inf"), -float("inf")
     reordered, complete = False, True
     with open_container(found.path) as container:
         stream = find_video_stream(container, found.path)
+        stream.thread_type = "NONE"
         try:
             for packet in container.demux(stream):
                 if not packet.size or packet.is_discard:
@@ -251,6 +272,9 @@ def _count_packets(found: Inspection) -> Inspection:
                     break
                 if packet.is_keyframe:
                     keys.append(count)
+                    if count >= look_at:
+                        sizes.update(_decode_sizes(stream, packet))
+                        look_at = 2 * count
                 count += 1
                 # AVI has no presentation times; those that FFmpeg makes up jump back and forth.
                 if packet.pts is not None and found.container != "avi":

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, islice
+from math import prod
 from pathlib import Path
 
 import av
@@ -30,8 +31,8 @@ from unscene.prepare.settings import TranscodeSettings
 from unscene.prepare.tone_curve import ToneCurve
 from unscene.video.packets import open_container
 from unscene.video.picture_format import FULL, LIMITED, PictureFormat
-from unscene.video.planes import as_array
-from unscene.video.probe import check_file, explain_error
+from unscene.video.planes import PictureGrew, as_array
+from unscene.video.probe import check_file, explain_error, probe
 from unscene.video.timestamps import TimedFrames, repair_clock, resample
 
 _BT709, _UNSPECIFIED, _BT601 = 1, 2, 6  # AVColorSpace, AVColorPrimaries, AVColorTransfer...
@@ -84,12 +85,18 @@ def transcode(
         with write_atomically(Path(target)) as temporary:
             brighten = settings.brighten
             curve = _fit_curve(source, settings, start, end, stop) if brighten else None
-            with TimedFrames(source) as timed:
-                frames = deinterlace(timed.iterate_segment(start, end))
-                frames = repair_clock(frames, 1 / timed.fps)
-                if settings.fps is not None:
-                    frames = resample(frames, settings.fps, 1 / timed.fps)
-                count = _encode(temporary, frames, timed, settings, curve, stop)
+            fps = probe(source).fps
+            with TimedFrames(source, fps=fps) as timed:
+                count, size = None, (0, 0)
+                while count is None:
+                    frames = deinterlace(timed.iterate_segment(start, end))
+                    frames = repair_clock(frames, 1 / fps)
+                    if settings.fps is not None:
+                        frames = resample(frames, settings.fps, 1 / fps)
+                    try:
+                        count = _encode(temporary, frames, timed, settings, curve, size, stop)
+                    except PictureGrew as larger:
+                        size = larger.size
             if not count:
                 damage = timed.packets.damage
                 because = "" if damage is None else f": {explain_error(damage)}"
@@ -115,8 +122,14 @@ def _encode(
     source: TimedFrames,
     settings: TranscodeSettings,
     curve: ToneCurve | None,
+    size: tuple[int, int],
     stop: Callable[[], bool],
 ) -> int:
+    """Encode frames in the size that the first one gets, or one of `size` (H, W) if it is larger.
+
+    Raises:
+        PictureGrew: a frame is larger.
+    """
     rate = Fraction(settings.fps or source.fps).limit_denominator(1001)
     ticks = rate.numerator * (_TICKS // rate.numerator) or _TICKS
     count, tick = 0, -1
@@ -126,8 +139,10 @@ def _encode(
             if stop():
                 raise Stopped
             if converter is None or stream is None:
-                converter = _Converter(frame, source, settings, curve)
+                converter = _Converter(frame, source, settings, curve, size)
                 stream = _add_stream(out, converter, rate, Fraction(1, ticks), settings)
+            if prod(settings.size(frame.width, frame.height)) > prod(converter.size):
+                raise PictureGrew(frame)
             picture = converter(frame)
             tick = max(round(time * ticks), tick + 1)
             picture.pts, picture.time_base = tick, Fraction(1, ticks)
@@ -192,7 +207,10 @@ def _add_stream(
 
 
 class _Converter:
-    """Converts frames to upright yuv420p pictures of one size, which the first frame sets."""
+    """Converts frames to upright yuv420p pictures of one size.
+
+    It is the one that a frame of `size` (H, W) gets, or the first frame if that is larger.
+    """
 
     def __init__(
         self,
@@ -200,17 +218,20 @@ class _Converter:
         source: TimedFrames,
         settings: TranscodeSettings,
         curve: ToneCurve | None = None,
+        size: tuple[int, int] = (0, 0),
     ) -> None:
         self.format = PictureFormat.of(frame)
         luma, chroma = (curve.luma, curve.chroma) if curve else (None, None)
         if self.format.gray and self.format.full_range:  # the scaler does not change gray
             luma = _TO_LIMITED if luma is None else luma[_TO_LIMITED]
         self.tables = (luma, chroma, chroma)
-        wanted = settings.size(frame.width, frame.height)
+        sizes = (frame.width, frame.height), size[::-1]
+        width, height = max(sizes, key=lambda each: prod(settings.size(*each)))
+        wanted = settings.size(width, height)
         self.size = self.format.upright_size(wanted)
         # Without shrinking, an odd size loses a row or column instead of being blurred.
-        shrinks = min(frame.width, frame.height) > min(wanted) + 1
-        self.scaled_size = wanted if shrinks else (frame.width, frame.height)
+        shrinks = min(width, height) > min(wanted) + 1
+        self.scaled_size = wanted if shrinks else (width, height)
         aspect = source.stream.sample_aspect_ratio or Fraction(1)
         self.aspect = 1 / aspect if self.format.turns % 2 else aspect
         self.range = frame.color_range or (FULL if self.format.full_range else LIMITED)

@@ -22,7 +22,7 @@ from av.video.frame import PictureType, VideoFrame
 from unscene.errors import VideoError
 from unscene.video.clip import Clip, Motion
 from unscene.video.packets import read_vectors
-from unscene.video.planes import FrameStack, PlaneReader
+from unscene.video.planes import FrameStack, PictureGrew, PlaneReader
 from unscene.video.probe import VECTOR_CODECS, check_file, explain_error
 from unscene.video.sampling import Request
 from unscene.video.timestamps import TimedFrames
@@ -110,6 +110,13 @@ class _Reader:
         self.interlaced = False
 
     def read(self) -> dict[str, Clip]:
+        while True:
+            try:
+                return self._read()
+            except PictureGrew:  # such as a call that starts small
+                self.coded_size, self.interlaced = (0, 0), False
+
+    def _read(self) -> dict[str, Clip]:
         request = self.request
         pixels = {
             offset
@@ -217,7 +224,11 @@ class _Reader:
             self.to_planes.settle(frame)
             self.coded_size = size
         elif size != self.coded_size:  # there is no common grid
-            raise VideoError(self.path, "picture changes size inside a clip with motion vectors")
+            raise VideoError(
+                self.path,
+                "picture changes size inside a clip with motion vectors: `unscene prepare` writes "
+                "a copy of one size",
+            )
         self.interlaced |= frame.interlaced_frame
         fields.add(number, read_vectors(frame), size)
 

@@ -8,10 +8,11 @@ at the end of the file shows that; all packets count only if it does. Nothing is
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +23,7 @@ from av.index import IndexEntry
 
 from unscene.video.packets import is_raw, open_container, read_tick
 
+LONGEST = 10.0  # seconds between two frames; after a longer gap the clock counts as broken
 _HEAD = 32  # packets behind the first frame that are looked at
 _BEFORE_END = 1.0  # seconds before the end of the file, where the look at the end begins
 _AGREE = 0.05  # frame rates that differ by a smaller share agree
@@ -62,7 +64,7 @@ def measure_length(path: str, container: InputContainer, stream: av.VideoStream)
     claimed = _find_claim(container, stream, fps)
     if claimed is None:
         return _read_all(path, stream).compare(fps, None)
-    plausible = _agree(_Stamps().read(container, stream, _HEAD).measure_rate(sending=True), fps)
+    plausible = _agree(_Stamps().read(container, stream, _HEAD).measure_rate(), fps)
     if 0 < stream.frames <= len(stream.index_entries):
         listed = _Listing(path, stream)
         whole = listed.is_whole()
@@ -124,20 +126,23 @@ class _Stamps:
                     break
         return self
 
-    def measure_rate(self, *, sending: bool = False) -> float | None:
-        """Measure frames per second; None if it takes more packets, or packets that say more.
+    def measure_rate(self) -> float | None:
+        """Measure frames per second; None if these packets do not show it.
 
-        Fields of interlaced video may be packets of their own; only the first of two says a time.
-
-        Args:
-            sending: by the times of decoding, which are even also where the first and the last
-                frames are not yet complete.
+        They are counted in the order of decoding, in which also the first and the last of them have
+        no gaps. Fields of interlaced video may be packets of their own; the second of two has no
+        time.
         """
-        times = self.sent if sending else self.shown
-        span = max(times) - min(times) if len(times) > 1 else 0.0
-        if len(self.shown) < self.count or span <= 0:
-            return None
-        return (len(times) - 1) / span
+        steps = [step for step in self._steps() if 0 <= step <= LONGEST]
+        passed = sum(steps)
+        return len(steps) / passed if passed and len(self.shown) == self.count else None
+
+    def jumps(self) -> bool:
+        """Whether the clock is set back or runs away, as in a file made of several."""
+        return any(not 0 <= step <= LONGEST for step in self._steps())
+
+    def _steps(self) -> Iterator[float]:
+        return (later - sent for sent, later in pairwise(self.sent))
 
     def compare(self, fps: float, claimed: float | None) -> Length:
         """Correct what the file says by these packets, which reach to its end."""
@@ -145,7 +150,7 @@ class _Stamps:
         rate = fps if rate is None or _agree(rate, fps) else rate
         if claimed is None and len(self.shown) < self.count:
             claimed = self.count / fps
-        if not self.shown:
+        if not self.shown or (claimed is not None and self.jumps()):
             duration = 1 / fps if claimed is None else claimed
         else:
             start = min(self.shown) if self.start is None else self.start
@@ -207,7 +212,7 @@ class _Listing:
             times = [
                 entry.timestamp * tick for entry in contained if entry.size and not entry.is_discard
             ]
-        return _Stamps(count=len(times), shown=times)
+        return _Stamps(count=len(times), shown=times, sent=times)
 
     def _contains(self, file: BinaryIO, entry: IndexEntry) -> bool:
         if entry.pos + entry.size > self.size:

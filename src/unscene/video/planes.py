@@ -20,13 +20,21 @@ Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 _GRAY = {"gray", "gray8", "y8"}
 
 
+class PictureGrew(Exception):  # noqa: N818
+    """A frame of `size` (H, W) is larger than those before it, which have to be read again."""
+
+    def __init__(self, frame: VideoFrame) -> None:
+        super().__init__()
+        self.size = frame.height, frame.width
+
+
 @dataclass(eq=False)
 class PlaneReader:
-    """Converts the frames of one request into planes of one size.
+    """Converts the frames of one request into planes of one size, that of the largest frame.
 
     Attributes:
         short_side: shrink frames whose short side is larger, in pixels; None keeps the coded size.
-        size: (H, W) of all planes, set by the first frame.
+        size: (H, W) of all planes, that of the largest frame so far.
         picture_format: of all planes, set by the first frame.
     """
 
@@ -39,13 +47,18 @@ class PlaneReader:
         """Convert a frame to uint8 planes (H, W) and, twice, (ceil(H/2), ceil(W/2)).
 
         They may be views, to be copied before the frame is released.
+
+        Raises:
+            PictureGrew: the frame is larger than `size`, which is now that of this frame.
         """
         if self.size is None:
             self.settle(frame)
         assert self.size is not None
-        height, width = self.size
         name = frame.format.name
         same_size = (frame.height, frame.width) == self.size
+        if not same_size:
+            self._grow(frame)
+        height, width = self.size
         if same_size and name in ("yuv420p", "yuvj420p"):
             return _planes(frame)
         how = None if same_size else "AREA"
@@ -70,15 +83,24 @@ class PlaneReader:
         return _planes(frame)
 
     def settle(self, frame: VideoFrame) -> None:
-        """Take size and format from the first frame; later frames are scaled to that size."""
-        if self.size is not None:
-            return
+        """Take size and format from the first frame."""
+        if self.size is None:
+            self.size, self.picture_format = self._fit(frame), PictureFormat.of(frame)
+
+    def _grow(self, frame: VideoFrame) -> None:
+        assert self.size is not None
+        size = self._fit(frame)
+        if size[0] * size[1] > self.size[0] * self.size[1]:
+            self.size = size
+            raise PictureGrew(frame)
+
+    def _fit(self, frame: VideoFrame) -> tuple[int, int]:
         height, width = frame.height, frame.width
         short = min(height, width)
-        if self.short_side is not None and short > self.short_side:
-            scale = self.short_side / short
-            height, width = round(height * scale), round(width * scale)
-        self.size, self.picture_format = (height, width), PictureFormat.of(frame)
+        if self.short_side is None or short <= self.short_side:
+            return height, width
+        scale = self.short_side / short
+        return round(height * scale), round(width * scale)
 
 
 @dataclass(eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import av
@@ -26,7 +27,8 @@ class VideoInfo:
     """Facts about one video.
 
     Attributes:
-        width, height: of the upright picture, in luma pixels.
+        width, height: of the upright picture, in luma pixels; where the container names a larger
+            picture than the first frame, as in a call that starts small, of that one.
         fps: average frames a second, measured where the file says a false number or none.
         duration: seconds that can be read.
         frames: number of frames that the container claims, None where it does not say.
@@ -69,15 +71,18 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
     try:
         with open_container(path) as container:
             stream = find_video_stream(container, path)
+            context = stream.codec_context
+            named = context.height, context.width  # decoding overwrites it
             packets = Packets(container, stream)
             frame = next((frame for _, frames in packets for frame in frames), None)
             if frame is None:
                 raise VideoError(path, "no frame can be decoded; the file is cut short or damaged")
-            context = stream.codec_context
             codec = context.codec.canonical_name
             vectors = codec in VECTOR_CODECS and not packets.only_keys(SAMPLE)
             picture_format = PictureFormat.of(frame)
-            height, width = picture_format.upright_size((frame.height, frame.width))
+            height, width = picture_format.upright_size(
+                max(named, (frame.height, frame.width), key=prod)
+            )
             length = measure_length(path, container, stream)
             return VideoInfo(
                 codec=codec,

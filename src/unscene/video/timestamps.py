@@ -19,11 +19,10 @@ from math import inf
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
-from unscene.video.length import find_frame_rate
+from unscene.video.length import LONGEST, find_frame_rate
 from unscene.video.packets import Packets, is_raw, may_seek, open_container, read_tick, rewind
 from unscene.video.probe import find_video_stream
 
-_LONGEST = 10.0  # seconds between two frames; after a longer gap the clock counts as broken
 _DISORDER = 1.0  # seconds; after a longer jump back the clock counts as set back
 _REORDERED = 16  # frames between which times can be out of order, as many as H.264 can reorder
 _SEEK_BACK = (0.0, 2.0, 12.0, 60.0)  # seconds; some containers seek too far
@@ -204,7 +203,7 @@ def repair_clock(
     jump back of less than a second, later gaps make up for it, because time stamps that are merely
     out of order look like that.
     """
-    most = max(_LONGEST, 10 * step)
+    most = max(LONGEST, 10 * step)
     latest, shift, debt = None, 0.0, 0.0
     for frame, time in frames:
         if latest is None:
