@@ -56,10 +56,15 @@ sys.exit(status)
         (["evaluate", "retreive"], 2, "did you mean retrieve?"),
         (["pretrain", "data", "--method", "DSM"], 1, "'DSM'; did you mean dsm? Known: cmd,"),
         (["pretrain", "data", "--method", "zzz"], 1, "unknown method 'zzz'. Known: cmd,"),
-        (["reproduce", "table1-dsm-c3d"], 1, "no such recipe"),
+        (["reproduce", "table1-dsm-c4d"], 1, "did you mean table1-dsm-c3d"),
         (["results", "--metrics", "A", "runs"], 1, "results first; --metrics took A, runs"),
         (["pretrain", "data", "--method", "dms"], 1, "did you mean dsm?"),
         (["evaluate", "finetune", "data"], 1, "--train"),
+        (["views", "data", "--seed=-1"], 1, "seed -1: must not be negative"),
+        (["pretrain", "--frames", "8", "data", "--lr=-1"], 1, "lr -1.0: must be above 0"),
+        (["pretrain", "--warp", "false", "--frames", "8"], 1, "no DATA: give a folder of videos"),
+        (["views", "--warp", "false"], 2, "required: data; see unscene views --help"),
+        (["pretrain"], 1, "no DATA"),
     ],
 )
 def test_help_and_mistakes_load_nothing_heavy(line: list[str], status: int, said: str) -> None:
@@ -79,8 +84,6 @@ def test_help_and_mistakes_load_nothing_heavy(line: list[str], status: int, said
         (["views", "data", "--queue", "3"], 2, "unknown flag '--queue'. See --help"),
         (["pretrain", "data", "--lr", "fast"], 2, "--lr 'fast': must be a number"),
         (["pretrain", "data", "--method=moco", "--warp=true"], 1, "it is for dsm, dsm-triplet"),
-        (["views", "data", "--seed=-1"], 1, "seed -1: must not be negative"),
-        (["pretrain"], 1, "no DATA"),
     ],
 )
 def test_settings_of_a_method_are_checked_with_the_method(

@@ -6,6 +6,7 @@ import argparse
 import re
 from argparse import SUPPRESS, Action
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -13,9 +14,11 @@ from typing import Any, Literal, Protocol, Union, get_args, get_origin, get_type
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-from unscene.config import CONFIG, describe, find_config, read_config
+from unscene.config import CONFIG, RunOptions, convert_values, describe, find_config, read_config
+from unscene.errors import UnsceneError
 from unscene.methods.registry import MethodEntry, find_method, known_methods, setting_names
-from unscene.train.config import RunConfig
+from unscene.methods.settings import CommonSettings
+from unscene.train.config import OWN, RunConfig
 
 
 class HelpFormatter(DefaultHelpFormatter):
@@ -103,19 +106,12 @@ def chosen_method(arguments: Sequence[str]) -> str:
 
     It is that of --method, else of the file of --config, else of the run that --resume continues.
     """
-    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
-    for name in ("--method", "--config", "--out"):
-        parser.add_argument(name)
-    parser.add_argument("--resume", action="store_true")
-    try:
-        given = parser.parse_known_args(list(arguments))[0]
-    except argparse.ArgumentError:  # a flag without its value: the full parser says so
-        return RunConfig.method
-    if given.method:
-        return str(given.method)
-    files = [given.config] if given.config else []
-    if given.resume:
-        files.append(str(Path(given.out or RunConfig.out) / CONFIG))
+    given = _read_texts(arguments)
+    if "method" in given:
+        return given["method"]
+    files = [given["config"]] if "config" in given else []
+    if "resume" in given:
+        files.append(str(Path(given.get("out", RunConfig.out)) / CONFIG))
     for file in files:
         path = find_config(file)
         if path.exists():
@@ -124,7 +120,8 @@ def chosen_method(arguments: Sequence[str]) -> str:
 
 
 def names_suffice(arguments: Sequence[str], known: Iterable[str]) -> bool:
-    """Whether the names of the flags are all that is needed: for completion, or a mistyped flag.
+    """Whether the names of the flags are all that is needed: for completion, a mistyped flag, or
+    where DATA is missing.
 
     A flag is mistyped if it is neither a setting of some method nor one of the known flags. Only an
     import tells what a method from outside the package reads.
@@ -135,7 +132,45 @@ def names_suffice(arguments: Sequence[str], known: Iterable[str]) -> bool:
         return False
     names = {"help", *setting_names(), *known}
     flags = (a[2:].partition("=")[0] for a in arguments if a.startswith("--") and len(a) > 2)
-    return any(flag not in names for flag in flags)
+    instead = {"data", "config", "resume", "help"}
+    return any(flag not in names for flag in flags) or not instead & _read_texts(arguments).keys()
+
+
+def check_values(arguments: Sequence[str]) -> None:
+    """Refuse what every method refuses, before the method's module is imported, and torch with it.
+
+    Values of a wrong type are left to the parser of all flags, which is made after that.
+
+    Raises:
+        UnsceneError: the seed or a number that all methods have is out of range.
+    """
+    texts = _read_texts(arguments)
+    for owner, needed in ((RunOptions, {"data": "", "out": ""}), (CommonSettings, {})):
+        values: dict[str, Any] = {}
+        for name in texts.keys() & {field.name for field in fields(owner)}:
+            with suppress(UnsceneError):
+                values |= convert_values(owner, {name: texts[name]})
+        owner(**(needed | values))
+
+
+def _read_texts(arguments: Sequence[str]) -> dict[str, str]:
+    """What is given for DATA and for the flags, as it is typed; {} where a flag lacks its value."""
+    parser = argparse.ArgumentParser(
+        add_help=False, exit_on_error=False, allow_abbrev=False, argument_default=SUPPRESS
+    )
+    parser.add_argument("command")
+    for name in ("resume", "overwrite", "help"):
+        parser.add_argument(f"--{name}", action="store_true")
+    parser.add_argument("-h", action="store_true", dest="help")
+    for name in sorted({*setting_names(), *OWN, "config", "videos"} - {"data"}):
+        parser.add_argument(f"--{name}")
+    try:
+        given, others = parser.parse_known_args(list(arguments))
+    except argparse.ArgumentError:  # the parser of all flags says so
+        return {}
+    # Not an argument of its own: argparse takes one that may be missing only before all flags.
+    data = [text for text in others if not text.startswith("-")]
+    return vars(given) | ({"data": data[0]} if data else {})
 
 
 def add_method_flags(

@@ -14,6 +14,7 @@ from unscene.cli.help import (
     add_fields,
     add_first_group,
     add_method_flags,
+    check_values,
     chosen_method,
     describe_methods,
     field_defaults,
@@ -37,6 +38,7 @@ def flags(parser: ArgumentParser, arguments: Sequence[str]) -> None:
         _add_run_flags(parser, field_defaults(RunConfig), describe(RunConfig))
         add_all_settings(parser, _FIRST)
         return
+    check_values(arguments)
     name = chosen_method(arguments)
     entry = find_method(name)
     from unscene.encoders import known_encoders  # the method has imported torch already

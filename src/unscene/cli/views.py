@@ -10,11 +10,11 @@ from unscene.cli import DATA
 from unscene.cli.help import (
     add_all_settings,
     add_method_flags,
+    check_values,
     chosen_method,
     describe_methods,
     names_suffice,
 )
-from unscene.errors import UnsceneError
 from unscene.files import expand_home
 from unscene.methods.registry import check_read, find_method, known_methods, setting_names
 from unscene.train.config import RunConfig
@@ -31,6 +31,8 @@ def flags(parser: ArgumentParser, arguments: Sequence[str]) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the picture in --out")
     parser.add_argument("--videos", type=int, default=4, help="number of videos to draw")
     names_only = names_suffice(arguments, _OWN)
+    if not names_only:
+        check_values(arguments)
     name = RunConfig.method if names_only else chosen_method(arguments)
     methods = "" if names_only else f", one of {describe_methods()}"
     presets = "" if names_only else f": {', '.join(find_method(name).presets)}"
@@ -54,8 +56,6 @@ def flags(parser: ArgumentParser, arguments: Sequence[str]) -> None:
 
 
 def run(values: Namespace) -> None:
-    if values.seed < 0:
-        raise UnsceneError(f"seed {values.seed}: must not be negative")
     entry = find_method(values.method)
     given = {*setting_names(), *entry.settings.names()} - set(_OWN)
     overrides = {name: values[name] for name in given if values.get(name) is not None}
