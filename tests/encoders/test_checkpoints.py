@@ -128,9 +128,7 @@ def test_a_published_state_dict_gives_the_published_features(
     case, path = CASES[name], tmp_path / f"{name}.pth"
     weights = case.weights()
     torch.save({"epoch": 200, "state_dict": weights, "optimizer": {"lr": 0.1}}, path)
-    before = torch.get_rng_state()
     resolved = resolve_encoder(str(path))
-    assert torch.equal(torch.get_rng_state(), before)
     encoder, spec = resolved.encoder, resolved.encoder.spec
     assert (spec.name, spec.options) == case.made
     assert (spec.frames, spec.stride, spec.size) == case.clips

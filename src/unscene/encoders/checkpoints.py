@@ -2,7 +2,7 @@
 
 A state dict is recognized by its keys and shapes, not by its name (see the table in `publishers`).
 Prefixes (`module.`, `encoder_q.0.`, `base_network.`) are taken off and keys rewritten to ours. All
-tensors of our encoder must be in the file, with their shapes. Tensors of the file inside the network
+tensors of our encoder must be in the file, with their shapes. Tensors inside the published network
 that ours has not are refused; others (classifiers, projection heads, queues, momentum encoders) are
 counted and not used. The clips on which the published models were trained become those of the
 encoder's spec.
@@ -68,7 +68,7 @@ def read_checkpoint(path: Path) -> Converted:
     renamed = _fold_biases(_rename(inside, publisher.rules))
     try:
         name, options = publisher.architecture(renamed)
-        encoder = _create(name, options)
+        encoder = create_encoder(name, **options)
     except UnsceneError as error:
         raise UnsceneError(f"{path}: of {publisher.title}: {error}; {_REMEDY}") from error
     looks = f"looks like {_describe(encoder.spec)} of {publisher.title}"
@@ -85,12 +85,6 @@ def read_checkpoint(path: Path) -> Converted:
         *([publisher.note] if publisher.note else []),
     ]
     return Converted(encoder, publisher.title, "; ".join(parts))
-
-
-def _create(name: str, options: Mapping[str, Any]) -> VideoEncoder:
-    """Create an encoder without a change of torch's generator."""
-    with torch.random.fork_rng(devices=[]):
-        return create_encoder(name, **options)
 
 
 def _recognize(weights: Weights, path: Path) -> tuple[Publisher, str]:
@@ -230,7 +224,7 @@ def _spec_of_training(content: Mapping[str, Any], path: Path) -> EncoderSpec | N
 
 
 def _convert_training(weights: Weights, spec: EncoderSpec, path: Path) -> Converted:
-    encoder = _create(spec.name, spec.options)
+    encoder = create_encoder(spec.name, **spec.options)
     first = next(iter(encoder.state_dict()))
     prefixes = [key.removesuffix(first) for key in weights if key.endswith(f"encoder.{first}")]
     prefix = min(prefixes, key=_rank_prefix, default="")
