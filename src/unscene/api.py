@@ -14,7 +14,7 @@ from unscene.errors import UnsceneError, check_known
 from unscene.evaluate import monitor
 from unscene.methods.registry import check_read, find_method, setting_names
 from unscene.train.callbacks import Report
-from unscene.train.config import OWN, RunConfig, build, flat
+from unscene.train.config import OWN, RunConfig, build, find_cpu_defaults, flat
 from unscene.train.pretrain import VIDEO_LIST, Outcome
 from unscene.train.pretrain import pretrain as run_pretraining
 
@@ -25,7 +25,7 @@ def pretrain(
     data: Data,
     *,
     method: str = RunConfig.method,
-    encoder: str | PathLike[str] = RunConfig.encoder,
+    encoder: str | PathLike[str] | None = None,
     out: str | PathLike[str] = "runs/pretrain",
     resume: bool = False,
     report: Report | None = None,
@@ -40,7 +40,8 @@ def pretrain(
         data: as for `open_catalog`: a folder, a CSV, an official list, a list of videos, a catalog.
             A list of videos is written to `out`/videos.csv, so that the run can be resumed.
         method: "moco", "dsm", "dsm-triplet", "hdc", "cmd", "unscene", or package.module:Class.
-        encoder: architecture to train, or a saved encoder, which is trained further.
+        encoder: architecture to train, or a saved encoder, which is trained further. None: r3d18;
+            without a GPU, r3d-narrow on 8 frames of 56 pixels.
         out: folder of the run.
         resume: continue the run in `out` from its last checkpoint.
         report: called as report(step, total, metrics) after every step, instead of a progress bar.
@@ -70,13 +71,14 @@ def pretrain(
     given = settings | {
         "data": source,
         "method": method,
-        "encoder": fspath(encoder),
         "out": fspath(out),
     }
+    if encoder is not None:
+        given["encoder"] = fspath(encoder)
     entry = find_method(method)
     check_known("setting", settings, {*OWN, *entry.settings.names(), *setting_names()})
     check_read(entry, (name for name in settings if name not in OWN))
-    config = build(given)
+    config = build(given if resume else given | find_cpu_defaults(given))
     if resume:
         saved = Path(config.out) / CONFIG
         if not saved.exists():

@@ -40,11 +40,13 @@ def count_progress(
 def format_duration(seconds: float) -> str:
     """Format seconds as text.
 
-    >>> format_duration(100), format_duration(4000)
-    ('1 min 40 s', '1 h 6 min')
+    >>> format_duration(100), format_duration(4000), format_duration(200_000)
+    ('1 min 40 s', '1 h 6 min', '2 days 7 h')
     """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours // 24} days {hours % 24} h"
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"

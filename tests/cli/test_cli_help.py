@@ -113,8 +113,8 @@ def test_what_is_not_given_counts_as_not_given(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(train_config, "build", build)
     monkeypatch.setattr("unscene.cli.pretrain.build", build)
-    assert main(["pretrain", "films", "--lr", "0.5"]) == 130
-    assert seen == {"data": "films", "lr": 0.5}
+    assert main(["pretrain", "films", "--lr", "0.5", "--encoder", "r3d18"]) == 130
+    assert seen == {"data": "films", "lr": 0.5, "encoder": "r3d18"}
 
 
 def test_texts_are_those_of_their_settings() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import get_type_hints
@@ -22,7 +23,15 @@ from unscene.cli.help import (
 )
 from unscene.config import OptimizerSettings, config_of_flags, describe
 from unscene.methods.registry import check_read, find_method, setting_names
-from unscene.train.config import OWN, RunConfig, build, flat
+from unscene.train.config import (
+    CPU,
+    OWN,
+    RunConfig,
+    build,
+    describe_cpu_defaults,
+    find_cpu_defaults,
+    flat,
+)
 
 HELP = "learn an encoder from videos without labels"
 _FIRST = (*("method", "preset", "encoder", "out", "epochs", "batch_size", "lr", "seed", "workers"),)
@@ -49,11 +58,16 @@ def flags(parser: ArgumentParser, arguments: Sequence[str]) -> None:
         "encoder": f"architecture to train: one of {', '.join(known_encoders())}, or a saved "
         "encoder or published checkpoint (FILE.pth), which is trained further",
     }
-    parser.epilog = f"Settings are those of {name}; --method X --help shows the settings of X."
+    small = " ".join(f"--{key} {value}" for key, value in CPU.items() if key != "side_encoders")
+    parser.epilog = (
+        f"Settings are those of {name}; --method X --help shows the settings of X. Where no GPU is "
+        f"used and neither an encoder nor a preset is given, the defaults are {small}."
+    )
     usual = entry.settings(**entry.presets["default"])
     defaults = field_defaults(RunConfig) | {
         key: f"default: {getattr(usual, key):.4g}" for key in ("epochs", "batch_size", "lr")
     }
+    defaults["encoder"] += f", on a CPU {CPU['encoder']}"
     _add_run_flags(parser, defaults, texts)
     add_method_flags(parser, entry, entry.settings.names(), setting_names(), skip=_FIRST)
 
@@ -66,7 +80,13 @@ def _add_run_flags(parser: ArgumentParser, defaults: dict[str, str], texts: dict
 
 
 def run(values: Namespace) -> int:
-    config, resume = config_of_flags(values.as_dict(), RunConfig.out, build, flat)
+    typed = values.as_dict()
+    if not (typed["resume"] or typed["config"]):
+        chosen = find_cpu_defaults(typed)
+        if chosen:
+            print(describe_cpu_defaults(chosen), file=sys.stderr)
+        typed |= chosen
+    config, resume = config_of_flags(typed, RunConfig.out, build, flat)
     entry = find_method(config.method)
     given = {*setting_names(), *(field.name for field in fields(entry.settings))}
     check_read(entry, sorted(name for name in given if values.get(name) is not None))
@@ -76,4 +96,6 @@ def run(values: Namespace) -> int:
     outcome = pretrain(config, resume=resume, monitor=MEASURES.get(config.monitor))
     if outcome.account:
         print(outcome.account)
+    if outcome.account and outcome.finished:
+        print("\nnext:", *outcome.commands, sep="\n  ")
     return 0 if outcome.finished else 130

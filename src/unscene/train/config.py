@@ -11,7 +11,7 @@ from typing import Any, Literal
 from unscene.config import PLACES, RENAMED, RunOptions, as_plain, convert_values
 from unscene.errors import UnsceneError
 from unscene.files import expand_home, make_absolute
-from unscene.methods.registry import keep_read, resolve
+from unscene.methods.registry import find_method, keep_read, resolve
 from unscene.methods.settings import CommonSettings
 
 
@@ -40,6 +40,13 @@ class RunConfig(RunOptions):
     settings: CommonSettings = field(default_factory=CommonSettings)
 
 
+# Defaults where no GPU is used: what a laptop trains in hours.
+CPU: dict[str, Any] = {
+    "encoder": "r3d-narrow",
+    "size": 56,
+    "frames": 8,
+    "side_encoders": "narrow",  # of cmd
+}
 OWN = tuple(f.name for f in fields(RunConfig) if f.name != "settings")
 
 
@@ -65,6 +72,38 @@ def build(given: dict[str, Any]) -> RunConfig:
     read = keep_read(method, rest, OWN)
     settings = resolve(method, own.get("preset", RunConfig.preset), read)
     return RunConfig(**own, settings=settings)
+
+
+def find_cpu_defaults(given: dict[str, Any]) -> dict[str, Any]:
+    """Find the values for a CPU of settings that are not given, if no GPU is used.
+
+    They hold together, so there are none where an encoder is given or named by its options. Presets
+    of the papers keep their numbers.
+
+    Args:
+        given: flat names and values; None means not given.
+
+    Returns:
+        Values to add to `given`; imports torch to look for a GPU.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    if {"encoder", "encoder_options"} & given.keys() or given.get("preset", "default") != "default":
+        return {}
+    from unscene.device import uses_gpu
+
+    if uses_gpu(given.get("accelerator", "auto")):
+        return {}
+    read = {"encoder", *find_method(given.get("method", RunConfig.method)).settings.names()}
+    return {name: value for name, value in CPU.items() if name in read and name not in given}
+
+
+def describe_cpu_defaults(chosen: dict[str, Any]) -> str:
+    """Say which values `find_cpu_defaults` has chosen, and what they are elsewhere."""
+    flags = " ".join(f"--{name} {value}" for name, value in chosen.items())
+    return (
+        f"No GPU is used, so the defaults are those for a CPU: {flags}. On a GPU they are "
+        f"{RunConfig.encoder}, {CommonSettings.size} px and {CommonSettings.frames} frames"
+    )
 
 
 def flat(config: RunConfig) -> dict[str, Any]:

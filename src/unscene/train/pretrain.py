@@ -36,6 +36,7 @@ from unscene.progress import format_duration
 from unscene.train import engine
 from unscene.train.callbacks import Progress, Report, Saver, StopOnSignal, write_summary
 from unscene.train.config import RunConfig, build, flat
+from unscene.train.duration import Estimate, warn_of_days
 from unscene.train.metrics import silence_lightning
 from unscene.train.module import PretrainModule
 from unscene.train.monitor import Measure, Monitor
@@ -67,6 +68,7 @@ class Outcome:
         clips_per_second: over all of those.
         waiting: share of them spent waiting for data, 0..1.
         account: the text shown at the end; empty in all processes but the first.
+        commands: what to type next, with the paths of this run.
     """
 
     out: Path
@@ -76,6 +78,7 @@ class Outcome:
     clips_per_second: float
     waiting: float
     account: str
+    commands: tuple[str, ...] = ()
 
 
 def pretrain(
@@ -124,6 +127,10 @@ def pretrain(
     )
     if start.checkpoint is not None:
         check_networks(start.checkpoint, module)
+    elif engine.is_first_process():
+        with engine.torch_threads(config.threads):
+            for line in warn_of_days(config, module):
+                print(line, file=sys.stderr)
     if listed is not None and listed.source == str(Path(config.out, VIDEO_LIST).absolute()):
         _save_list(Path(config.data), catalog, start)
     measure = monitor(catalog, config.settings, config.seed) if monitor is not None else None
@@ -149,6 +156,8 @@ def _fit(
             watch = Monitor(measure)
             progress.beside = watch.latest
             callbacks.insert(1, watch)  # before the bar: its time is not waiting for data
+        if report is None:
+            callbacks.append(Estimate(module.total_steps))
         trainer = engine.create_trainer(
             config,
             start,
@@ -302,4 +311,17 @@ def _conclude(
     if trainer.is_global_zero:
         write_summary(out / SUMMARY, summary)
     account = "\n".join(lines) if trainer.is_global_zero else ""
-    return Outcome(out, steps, finished, seconds, rate, progress.waiting, account)
+    commands = tuple(_suggest(config.data, out, catalog))
+    return Outcome(out, steps, finished, seconds, rate, progress.waiting, account, commands)
+
+
+def _suggest(data: str, out: Path, catalog: Catalog) -> list[str]:
+    """What to type after a run."""
+    videos, run = shlex.quote(data), shlex.quote(str(out))
+    labeled = len({video.label for video in catalog.videos} - {None}) > 1
+    call = f"unscene.embed({json.dumps(data)}, {json.dumps(str(out))})"
+    return [
+        f"unscene evaluate {'retrieve' if labeled else 'decouple'} {videos} --encoder {run}",
+        f"unscene audit {videos} --encoder {run} --out {shlex.quote(str(out / 'audit'))}",
+        f"python -c {shlex.quote(f'import unscene; print({call}.values.shape)')}",
+    ]
