@@ -278,7 +278,7 @@ def test_sentences_turn_with_the_numbers() -> None:
     assert "it looks at appearance" in says(where(0.3, -0.2))
     assert "further when the motion changes than when the scene does" in says(time(0.9))
     assert "further when the scene changes than when the motion does" in says(time(0.1))
-    assert "frozen moves it furthest and warp least" in says(time(0.9))
+    assert "frozen moves them furthest and warp least" in says(time(0.9))
     assert "1 of 2 classes" in says(reliance(0.5))
 
 
@@ -381,7 +381,9 @@ def test_what_does_not_apply_says_why(scenes: Footage) -> None:
         measured(Saliency(extractor, scenes), scenes, extractor),
     ]
     partly = Measured("adversarial", {"static_moved": score(1.2)}, absent="no saliency: no maps")
+    absent.append(Measured("response", absent="a: has no curve"))  # as encoders begin their errors
     text = Page(render(audit(model("a", 0.8, *absent, partly), model("b", 0.7, swap(0.7, 0.7)))))
+    assert "this does not apply: has no curve" in text.text
     assert "this does not apply: no labels" in text.text
     assert "this does not apply: this model has no maps" in text.text
     assert "with limits: no saliency" in text.text
@@ -416,6 +418,16 @@ def test_names_cannot_break_the_page(seen: Audit) -> None:
     text = render(replace(audit(hostile), data={"source": wild}))
     assert "<script" not in text
     assert Page(text).open == []
+
+
+def test_names_are_shown_as_they_are() -> None:
+    """A minus sign is for numbers."""
+    curve = {"video": "a-b.mp4", "label": "", "times": [0, 1], "response": [0, 1], "motion": [1, 2]}
+    scores = {"spearman": score(-0.5, chance=0.0), "gain": score(0.0, chance=0.0)}
+    found = Measured("response", scores, details={"curves": [curve | {"spearman": -0.5}]})
+    text = Page(render(audit(model("r3d-narrow", 0.8, found)))).text
+    assert "r3d-narrow −0.50" in text
+    assert "r3d−narrow" not in text
 
 
 def test_an_audit_without_models_is_a_page() -> None:

@@ -42,7 +42,7 @@ from unscene.audit.footage import Footage, make_augmentation
 from unscene.audit.measures.base import Measure, find_shortage, list_reasons, with_chance
 from unscene.audit.report.charts import Results, curves, join_charts, score_chart, without_twins
 from unscene.audit.report.films import clip_title
-from unscene.audit.report.words import Outcome, ScoreWords, Words
+from unscene.audit.report.words import Outcome, ScoreWords, Words, spell_number
 from unscene.audit.result import Measured
 from unscene.data.catalog import Video
 from unscene.data.loading import Batch
@@ -368,7 +368,7 @@ def _plot_video(results: Results, video: str) -> str:
     first = found[0][2]
     # Models with other clip lengths have other times, and are left out of the picture.
     lines = [
-        (place, f"{model} {curve['spearman']:.2f}".replace("-", "−"), curve["response"])
+        (place, f"{model} {spell_number(curve['spearman'], 'number')}", curve["response"])
         for place, model, curve in found
         if curve["times"] == first["times"]
     ]

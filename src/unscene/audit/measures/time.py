@@ -96,7 +96,7 @@ class Time(Measure):
             ),
             "decoupling_untrained": ScoreWords(
                 "Decoupling score",
-                "The same over perturbations that no method here is trained on.",
+                "The same over perturbations that DSM does not train on.",
             ),
             "decoupling_trained": ScoreWords(
                 "Decoupling score, trained pairs",
@@ -169,15 +169,15 @@ class Time(Measure):
         text = cls.words.phrase(
             measured,
             "motion",
-            "moves further when the motion changes than when the scene does",
-            "moves equally far when the scene changes and when the motion does",
-            "moves further when the scene changes than when the motion does",
+            "moves its features further when the motion changes than when the scene does",
+            "moves its features equally far when the scene changes and when the motion does",
+            "moves its features further when the scene changes than when the motion does",
         )
         altered: dict[str, Any] = measured.details.get("altered", {})
         if altered:
             order = sorted(altered, key=lambda name: float(altered[name]["rank"]))
             least, most = _label(order[0]), _label(order[-1])
-            text += f". Of all alterations, {most} moves it furthest and {least} least"
+            text += f". Of all alterations, {most} moves them furthest and {least} least"
         return text + "."
 
     @classmethod

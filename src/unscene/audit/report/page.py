@@ -222,7 +222,7 @@ def _measure(name: str, models: Sequence[ModelAudit], kind: type[Measure] | None
     missing = [
         (p, model, f"{'with limits' if one.scores else 'this does not apply'}: {reason}.")
         for p, model, one in own
-        if (reason := one.absent.rstrip("."))
+        if (reason := one.absent.removeprefix(f"{model}: ").rstrip("."))
     ]
     return {
         "name": name,
