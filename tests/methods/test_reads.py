@@ -13,6 +13,7 @@ from noise import noise, vectors
 from test_precision import SIDE, SMALL, B, T, clip
 
 from unscene.config import OptimizerSettings
+from unscene.data.catalog import Video
 from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
 from unscene.errors import UnsceneError
@@ -26,6 +27,7 @@ from unscene.methods.registry import (
     setting_names,
 )
 from unscene.methods.settings import CommonSettings
+from unscene.video.probe import VideoInfo
 
 TRAINING = {field.name for field in fields(OptimizerSettings)}
 
@@ -72,6 +74,14 @@ def test_what_a_method_reads(name: str) -> None:
         read |= watched.read
     settings = set(find_method(name).settings.names())
     assert read - TRAINING == settings - TRAINING
+
+
+@pytest.mark.parametrize("name", known_methods())
+def test_methods_that_need_motion_vectors_skip_videos_without_any(name: str) -> None:
+    method = create_method(name, create_encoder("r3d-narrow", width=8, stages=2), resolve(name))
+    vp9 = VideoInfo("vp9", "yuv420p", 640, 480, 25.0, 60.0, 1500, False, False, 0)
+    refused = method.refuses(Video("a.webm", info=vp9))
+    assert find_method(name).needs_vectors == ("no motion vectors" in str(refused))
 
 
 def test_every_setting_is_read_by_some_method() -> None:

@@ -347,6 +347,32 @@ def test_the_command_reports_what_it_found_and_did(
     assert "nothing to do (4 already done)" in said
 
 
+def test_a_check_says_for_which_methods_a_file_needs_transcoding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    media.write(data / "vp8.webm", media.drift(30), "libvpx")
+    media.write(data / "keys.mp4", media.drift(30), options={"g": "1"})
+    media.write(data / "b_frames.mp4", media.drift(30), options={"bf": "2", "refs": "1"})
+    media.write(data / "ready.mp4", media.drift(30), options=media.PAN)
+    half = media.write(data / "half.mkv", media.drift(150, (64, 96)), options=media.PAN)
+    half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
+    table = tmp_path / "checked.csv"
+    assert main(["prepare", str(data), "--check", "--workers", "0", "--csv", str(table)]) == 0
+    said = capsys.readouterr().out
+    assert "ready:             nothing to do, whatever the method\n" in said
+    assert "needs transcoding: readable as it is by dsm, dsm-triplet, hdc, moco\n" in said
+    assert "cmd, unscene need motion vectors" in said
+    assert "2 files without vectors" in said
+    assert "1 file whose vectors are not the motion since" in said
+    assert "1 file damaged or unfinished" in said
+    needed = {Path(row["path"]).stem: row["transcode_for"] for row in rows(table)}
+    assert needed == {"ready": "", "half": ""} | dict.fromkeys(
+        ("vp8", "keys", "b_frames"), "cmd, unscene"
+    )
+
+
 def test_a_check_names_false_frame_rates_and_missing_frames(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -359,7 +385,7 @@ def test_a_check_names_false_frame_rates_and_missing_frames(
     assert main(["prepare", str(data), "--check", "--workers", "0"]) == 0
     said = capsys.readouterr().out
     assert re.search(r"call.webm +gives 1000 frames per second and has 30.3\n", said)
-    assert re.search(r"half.mkv +1\d\d of 150 frames are missing\n", said)
+    assert re.search(r"half.mkv +\d\d% of it is missing \(1\d\d frames\)\n", said)
 
 
 def test_dark_files_are_reported_and_can_be_brightened(

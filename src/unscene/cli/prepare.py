@@ -26,13 +26,7 @@ if TYPE_CHECKING:
 
 HELP = "check videos, and transcode them so that their motion vectors can be used"
 _NAMED = 8  # files that are named below the table
-# The verdicts in the order of the table, and what they mean.
-_VERDICTS = {
-    "ready": "every motion vector is the motion since the previous frame; nothing to do",
-    "needs transcoding": "can be read, but has no such motion vectors or is damaged; "
-    "`unscene prepare DATA OUT` writes a clean copy",
-    "unreadable": "no frame can be decoded; the file is skipped",
-}
+_VERDICTS = ("ready", "needs transcoding", "unreadable")  # in the order of the table
 
 
 def flags(parser: ArgumentParser) -> None:
@@ -139,11 +133,15 @@ def _check(values: Namespace) -> int:
     every = [*_inspect_skipped(catalog), *found.values()]
     root = Path(os.path.commonpath([Path(path).parent for path in paths]))
     print(_format_table(every, root))
-    for verdict, meaning in _VERDICTS.items():
-        if any(one.verdict == verdict for one in every):
-            print(f"{verdict + ':':<18} {meaning}")
+    without, with_vectors = _list_methods()
+    for verdict, meaning in _explain_verdicts(every, without, with_vectors):
+        print(f"{verdict:<18} {meaning}")
     if file is not None:
-        write_csv(file, list(asdict(every[0])), map(asdict, every))
+        needed = ", ".join(with_vectors)
+        lines = [
+            asdict(one) | {"transcode_for": needed if _needs_vectors(one) else ""} for one in every
+        ]
+        write_csv(file, list(lines[0]), lines)
         print(f"one row per file: {file}")
     return 0 if any(one.verdict != "unreadable" for one in every) else 1
 
@@ -168,7 +166,7 @@ def _format_table(found: Sequence[Inspection], root: Path, *, brightened: bool =
         are = "is" if dark == 1 else "are"
         lines += ["", f"  {_count(dark, 'file')} {are} very dark: consider --brighten true"]
     bad = [one for one in found if one.verdict == "unreadable"]
-    hurt = (one for one in found if one.damaged or one.missing or one.claimed_fps or one.grows)
+    hurt = (one for one in found if one.incomplete or one.claimed_fps or one.grows)
     bad += sorted(hurt, key=lambda one: -one.damaged - one.missing)
     if bad:
         names = [_shorten(one.path, root) for one in bad[:_NAMED]]
@@ -185,9 +183,10 @@ def _format_groups(found: Sequence[Inspection]) -> Iterator[str]:
     groups: dict[tuple[str, str], list[Inspection]] = defaultdict(list)
     for one in found:
         groups[one.verdict, one.codec or "-"].append(one)
-    ranks = list(_VERDICTS)
     shown = ""
-    for verdict, codec in sorted(groups, key=lambda key: (ranks.index(key[0]), -len(groups[key]))):
+    for verdict, codec in sorted(
+        groups, key=lambda key: (_VERDICTS.index(key[0]), -len(groups[key]))
+    ):
         group = groups[verdict, codec]
         counts = Counter(
             reason
@@ -202,12 +201,53 @@ def _format_groups(found: Sequence[Inspection]) -> Iterator[str]:
         shown = verdict
 
 
+def _list_methods() -> tuple[list[str], list[str]]:
+    """List the methods that train on any video, and those that need motion vectors."""
+    from unscene.methods.registry import find_method, known_methods
+
+    names: tuple[list[str], list[str]] = [], []
+    for name in known_methods():
+        names[find_method(name).needs_vectors].append(name)
+    return names
+
+
+def _needs_vectors(one: Inspection) -> bool:
+    """Whether methods that read motion vectors profit from transcoding this file."""
+    return one.verdict == "needs transcoding" and (one.inexact or not one.vectors)
+
+
+def _explain_verdicts(
+    every: Sequence[Inspection], without: Sequence[str], with_vectors: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Say what the verdicts mean for which method, as (start of the line, text)."""
+    verdicts = Counter(one.verdict for one in every)
+    if verdicts["ready"]:
+        yield "ready:", "nothing to do, whatever the method"
+    if verdicts["needs transcoding"]:
+        yield "needs transcoding:", f"readable as it is by {', '.join(without)}"
+        lacking = sum(_needs_vectors(one) and not one.inexact for one in every)
+        inexact = sum(one.inexact for one in every)
+        if lacking or inexact:
+            yield "", f"{', '.join(with_vectors)} need motion vectors: transcode with"
+            yield "", "`unscene prepare DATA OUT`, or train with --motion_from flow"
+        if lacking:
+            yield "", f"- {_count(lacking, 'file')} without vectors, which these methods skip"
+        if inexact:
+            whose = "whose vectors are not the motion since the previous frame"
+            yield "", f"- {_count(inexact, 'file')} {whose}"
+        if incomplete := sum(one.incomplete for one in every):
+            yield "", f"- {_count(incomplete, 'file')} damaged or unfinished: what is there is read"
+    if verdicts["unreadable"]:
+        yield "unreadable:", "no frame can be decoded; the file is skipped"
+
+
 def _format_problems(one: Inspection) -> str:
     parts = []
     if one.damaged:
         parts.append(f"damaged: {_count(one.damaged, 'error')} in {one.decoded} decoded frames")
     if one.missing:
-        parts.append(f"{one.missing} of {one.missing + one.frames} frames are missing")
+        share = one.missing / (one.missing + one.frames)
+        parts.append(f"{share:.0%} of it is missing ({_count(one.missing, 'frame')})")
     if one.claimed_fps:
         parts.append(f"gives {one.claimed_fps:g} frames per second and has {one.fps:.3g}")
     if one.grows:

@@ -52,6 +52,12 @@ class MethodEntry:
         """Whether the method reads a setting."""
         return setting in self.settings.names()
 
+    @property
+    def needs_vectors(self) -> bool:
+        """Whether it skips videos without motion vectors, with its default settings."""
+        settings = self.settings(**self.presets["default"])
+        return str(getattr(settings, "motion_from", None)).startswith("vectors")
+
 
 @cache
 def known_methods() -> tuple[str, ...]:

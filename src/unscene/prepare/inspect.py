@@ -43,7 +43,7 @@ from unscene.video.vectors import explain_inexact
 
 _LIGHT_EVERY = 20  # frames; brightness is measured on every 20th
 _PACKETS = 20_000  # packets counted at most (11 minutes); after that, the duration gives the rest
-_DAMAGED, _CHANGES_SIZE = "damaged", "changes size"
+_DAMAGED, _MISSING, _CHANGES_SIZE = "damaged", "frames missing", "changes size"
 _DARK = 0.15  # mean luma; ARID, filmed at night, has 0.03 to 0.21, UCF101 0.22 to 0.71
 
 
@@ -103,6 +103,16 @@ class Inspection:
         return self.light is not None and self.light < _DARK
 
     @property
+    def incomplete(self) -> bool:
+        """Whether the file is damaged or was cut short. What is there can be read."""
+        return self.damaged > 0 or self.missing > 0
+
+    @property
+    def inexact(self) -> bool:
+        """Whether it has motion vectors that are not the motion since the previous frame."""
+        return self.vectors and not {*self.reason.split("; ")} <= {"", _DAMAGED, _MISSING}
+
+    @property
     def grows(self) -> bool:
         """Whether the picture changes its size. Clips have the size of their largest frame."""
         return _CHANGES_SIZE in self.reason.split("; ")
@@ -160,7 +170,7 @@ def _reasons(found: Inspection, frames: _FrameFacts) -> Iterator[str]:
     if found.damaged:
         yield _DAMAGED
     if found.missing:
-        yield "frames missing"
+        yield _MISSING
     if len(frames.sizes) > 1:
         yield _CHANGES_SIZE
     if found.codec not in VECTOR_CODECS:
