@@ -12,6 +12,7 @@ from unscene.prepare.inspect import inspect
 from unscene.video.h264_header import read_reference_count
 from unscene.video.packets import open_container
 from unscene.video.probe import probe
+from unscene.video.timestamps import TimedFrames
 
 
 def test_a_file_of_the_right_kind_is_ready(tmp_path: Path) -> None:
@@ -217,3 +218,20 @@ def test_a_picture_that_grows_is_remarked_with_its_largest_size(
     assert (found.width, found.height, found.frames) == (128, 96, early + 200)
     assert found.grows
     assert not inspect(media.write_call(tmp_path / name, [(100, (48, 64))] * 2, codec)).grows
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_a_file_that_training_cannot_read_is_not_called_fine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str
+) -> None:
+    options = {"g": "12", "bf": "0", "sc_threshold": "0"}
+    path = media.write(tmp_path / "a.mkv", media.drift(40), codec, options=options)
+    assert inspect(path).verdict != "unreadable"
+
+    def refuse(self: TimedFrames, time: float) -> None:
+        raise PermissionError(1, "Operation not permitted")  # no FFmpegError: nothing catches it
+
+    monkeypatch.setattr(TimedFrames, "_seek", refuse)
+    found = inspect(path)
+    assert found.verdict == "unreadable"
+    assert found.reason.startswith("no clip can be read at 0.6 s: cannot be decoded")

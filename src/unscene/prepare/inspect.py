@@ -6,7 +6,7 @@ needs transcoding   readable, but without motion vectors, or with others
 unreadable          no frame can be decoded
 
 Packets are counted without decoding. Frame types and damage are found by decoding the first frames,
-or all frames on request.
+or all frames on request. Then a frame is read as training reads it, behind a seek.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from av.video.frame import PictureType, VideoFrame
 
 from unscene.errors import VideoError
 from unscene.prepare.tone_curve import VISIBLE
+from unscene.video.decode import read_clips
 from unscene.video.h264_header import read_reference_count
 from unscene.video.length import measure_length
-from unscene.video.packets import INTRA, Packets, open_container
+from unscene.video.packets import INTRA, Packets, open_container, read_tick
 from unscene.video.picture_format import PictureFormat
 from unscene.video.planes import as_array
 from unscene.video.probe import (
@@ -39,6 +40,7 @@ from unscene.video.probe import (
     explain_error,
     find_video_stream,
 )
+from unscene.video.sampling import Request
 from unscene.video.vectors import explain_inexact
 
 _LIGHT_EVERY = 20  # frames; brightness is measured on every 20th
@@ -150,7 +152,8 @@ def inspect(path: str | os.PathLike[str], *, thorough: bool = False) -> Inspecti
         size = Path(path).stat().st_size
         try:
             found, frames = _decode_frames(path, None if thorough else SAMPLE)
-            found = _count_packets(_measure(found), frames.sizes)
+            found, second = _count_packets(_measure(found), frames.sizes)
+            _read_after(second, found)
         except (FFmpegError, OSError, ValueError) as error:
             raise VideoError(path, explain_error(error)) from error
     except VideoError as error:
@@ -261,18 +264,24 @@ def _decode_sizes(stream: av.VideoStream, packet: Packet) -> set[tuple[int, int]
     return set()
 
 
-def _count_packets(found: Inspection, sizes: set[tuple[int, int]]) -> Inspection:
+def _count_packets(found: Inspection, sizes: set[tuple[int, int]]) -> tuple[Inspection, float]:
     """Add the facts that packets show without decoding: number, key frames, reordering.
 
     Of the frames that were not decoded before, a key frame is decoded each time their number has
     doubled, and its size (H, W) is added to `sizes`: calls grow, and stay large.
+
+    Returns:
+        The facts, and the time of the second key frame; 0 if there is none.
     """
-    count, keys, look_at = 0, list[int](), found.decoded
+    second, count, keys, look_at = 0.0, 0, list[int](), found.decoded
     latest, sent = -float("inf"), -float("inf")
     reordered, complete = False, True
     with open_container(found.path) as container:
         stream = find_video_stream(container, found.path)
         stream.thread_type = "NONE"
+        tick, start = read_tick(stream), stream.start_time or 0
+        # AVI has no presentation times; those that FFmpeg makes up jump back and forth.
+        decoding_times = found.container == "avi"
         try:
             for packet in container.demux(stream):
                 if not packet.size or packet.is_discard:
@@ -282,12 +291,14 @@ def _count_packets(found: Inspection, sizes: set[tuple[int, int]]) -> Inspection
                     break
                 if packet.is_keyframe:
                     keys.append(count)
+                    stamp = packet.dts if decoding_times or packet.pts is None else packet.pts
+                    if len(keys) == 2 and stamp is not None:
+                        second = (stamp - start) * tick
                     if count >= look_at:
                         sizes.update(_decode_sizes(stream, packet))
                         look_at = 2 * count
                 count += 1
-                # AVI has no presentation times; those that FFmpeg makes up jump back and forth.
-                if packet.pts is not None and found.container != "avi":
+                if packet.pts is not None and not decoding_times:
                     if packet.dts is not None:
                         latest = latest if packet.dts >= sent else packet.pts  # a clock set back
                         sent = packet.dts
@@ -295,10 +306,27 @@ def _count_packets(found: Inspection, sizes: set[tuple[int, int]]) -> Inspection
                     latest = packet.pts
         except FFmpegError:
             complete = False
-    return replace(
+    found = replace(
         found,
         frames=count if complete else max(count, round(found.duration * found.fps)),
         frames_estimated=not complete,
         gop=(keys[-1] - keys[0]) / (len(keys) - 1) if len(keys) > 1 else count,
         b_frames=found.b_frames or reordered,
     )
+    return found, second
+
+
+def _read_after(key: float, found: Inspection) -> None:
+    """Read a frame as training does: a little after the time of a key frame, which takes a seek.
+
+    Raises:
+        VideoError: that fails.
+    """
+    at = key + 2 / found.fps
+    request = Request(at, {"frame": (0,)}, motion=("frame",) if found.vectors else ())
+    try:
+        read_clips(found.path, request, fps=found.fps)
+    except VideoError as error:
+        raise VideoError(
+            found.path, f"no clip can be read at {at:.1f} s: {error.reason}"
+        ) from error
