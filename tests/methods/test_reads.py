@@ -78,7 +78,7 @@ def test_what_a_method_reads(name: str) -> None:
 
 @pytest.mark.parametrize("name", known_methods())
 def test_methods_that_need_motion_vectors_skip_videos_without_any(name: str) -> None:
-    method = create_method(name, create_encoder("r3d-narrow", width=8, stages=2), resolve(name))
+    method = create_method(name, create_encoder("r3d-narrow", width=8), resolve(name))
     vp9 = VideoInfo("vp9", "yuv420p", 640, 480, 25.0, 60.0, 1500, False, False, 0)
     refused = method.refuses(Video("a.webm", info=vp9))
     assert find_method(name).needs_vectors == ("no motion vectors" in str(refused))
