@@ -23,7 +23,7 @@ RANKS = {
 }  # fmt: skip
 # What all rooms may use.
 FOR_ALL = {
-    *("compiled", "config", "device", "errors", "files", "html", "imports", "progress"),
+    *("compiled", "config", "device", "errors", "files", "html", "imports", "progress", "signals"),
     "__init__",
 }
 

@@ -28,6 +28,10 @@ class VideoError(UnsceneError):
         return type(self), (self.path, self.reason)
 
 
+class ReadingError(UnsceneError):
+    """The processes that read videos cannot go on: one died, or memory or open files ran out."""
+
+
 def check_at_least(least: int, **values: int | None) -> None:
     """Raise UnsceneError for the first of the values that is below `least`; None is not checked.
 

@@ -50,3 +50,16 @@ def format_duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def format_size(count: float) -> str:
+    """Format a number of bytes as text.
+
+    >>> format_size(512), format_size(2.5e9)
+    ('512 B', '2.5 GB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

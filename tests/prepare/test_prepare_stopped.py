@@ -73,7 +73,7 @@ def _die(job: str) -> None:
 
 
 def test_a_process_that_dies_is_reported() -> None:
-    with pytest.raises(UnsceneError, match=r"a worker process died(.|\n)*a\.mp4"):
+    with pytest.raises(UnsceneError, match=r"a worker process ended with status 1(.|\n)*a\.mp4"):
         list(run_in_processes(_die, ["a.mp4"], 1))
 
 
@@ -134,7 +134,8 @@ def test_interrupted_from_within_and_continued(data: Path, out: Path) -> None:
     assert go(data, out).already == 2
 
 
-def test_ctrl_c_leaves_only_whole_files(tmp_path: Path, out: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_leaves_only_whole_files(name: str, tmp_path: Path, out: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     for i in range(3):
@@ -158,7 +159,7 @@ def test_ctrl_c_leaves_only_whole_files(tmp_path: Path, out: Path) -> None:
     record = out / "prepare.jsonl"
     wait_for(lambda: record.exists() and record.read_text().count('"bytes"') == 2 * 3)
     wait_for(lambda: any(out.glob(".9.*.tmp.mp4")))
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, signal.Signals[name])
     said, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors

@@ -105,7 +105,11 @@ def test_it_keeps_to_its_share(tmp_path: Path, tiny: Tiny, monkeypatch: pytest.M
         return {"score": float(videos)}
 
     watch = file.Monitor(measure, videos=10)
-    machine: Any = type("Machine", (), {"is_global_zero": True, "loggers": [], "global_step": 0})()
+    machine: Any = type(
+        "Machine",
+        (),
+        {"is_global_zero": True, "loggers": [], "global_step": 0, "should_stop": False},
+    )()
     module: Any = object.__new__(file.PretrainModule)
     torch.nn.Module.__init__(module)
     module.method = type("Method", (), {"encoder": None})()

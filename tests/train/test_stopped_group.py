@@ -17,9 +17,11 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-# Ctrl-C as early as it can come: the fork server still imports what its workers need. Lightning
-# lets SIGTERM end a run at once until its first step begins, when there is nothing to save.
-@pytest.mark.parametrize(("name", "sign"), [("SIGTERM", "metrics.csv"), ("SIGINT", "tensorboard")])
+# Ctrl-C as early as it can come: the fork server still imports what its workers need.
+@pytest.mark.parametrize(
+    ("name", "sign"),
+    [("SIGTERM", "metrics.csv"), ("SIGTERM", "tensorboard"), ("SIGINT", "tensorboard")],
+)
 def test_a_signal_to_all_processes_saves(
     name: str, sign: str, flags: Callable[..., list[str]], tmp_path: Path
 ) -> None:
@@ -45,6 +47,7 @@ def test_a_signal_to_all_processes_saves(
     assert run.returncode == 130, error
     assert "Traceback" not in error
     assert f"continue with: unscene pretrain --resume --out '{out}'" in output
-    assert json.loads((out / "summary.json").read_text())["steps"] > 0
+    steps = json.loads((out / "summary.json").read_text())["steps"]
+    assert steps > 0 or sign == "tensorboard"  # it may come before the first batch
     assert (out / "last.ckpt").is_file()
     assert (out / "encoder.safetensors").is_file()

@@ -44,7 +44,7 @@ def test_a_checkpoint_fits_the_networks_of_now() -> None:
     method = create_method(config.method, encoder, settings)
     videos = tuple(Video(f"/{number}.mp4") for number in range(8))
     module = PretrainModule(
-        method, videos, seed=1, processes=1, max_steps=6, workers=0, short_side=None
+        method, videos, seed=1, processes=1, max_steps=6, workers=0, short_side=0
     )
     checkpoint = OLD / "run" / "last.ckpt"
     check_networks(checkpoint, module)

@@ -115,7 +115,10 @@ def _frozen_flags(parser: ArgumentParser, protocol: str) -> None:
             "--stride", type=int, default=0, help="of the frames of a clip; 0: the encoder's"
         )
         parser.add_argument(
-            "--short_side", type=int, default=0, help="shrink larger frames while reading; 0: never"
+            "--short_side",
+            type=int,
+            default=0,
+            help="shrink larger frames to this short side while reading; 0: to 4 times the view",
         )
     parser.add_argument(
         "--no-baseline",

@@ -15,6 +15,7 @@ from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 from unscene import __version__
 from unscene.cli.help import HelpFormatter, command_parser
 from unscene.errors import UnsceneError, describe_unknown, find_nearest
+from unscene.signals import handle_stops, interrupt
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,7 +26,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # file names that are not UTF-8 must be printable
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    with handle_stops(interrupt):  # what ends a command cleans up, whoever sends it
+        try:
+            return _run(list(sys.argv[1:] if argv is None else argv))
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
+
+
+def _run(arguments: list[str]) -> int:
     wanted = next((a for a in arguments if not a.startswith("-")), "")
     completion = any(a.startswith("--print_completion") for a in arguments)
     try:
@@ -46,14 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return import_module(f"unscene.cli.{name}").run(config[name]) or 0
     except UnsceneError as error:
-        text = str(error)
-        if text.startswith("Caught "):  # raised in a reading process; its traceback comes first
-            text = text.rpartition("Error: ")[2].strip()
-        print(f"unscene {name}: {text}", file=sys.stderr)
+        print(f"unscene {name}: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         # The reader (head, less) is gone; Python would complain again when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -15,7 +15,7 @@ from jsonargparse import ArgumentParser, Namespace
 from unscene.cli import DATA
 from unscene.errors import UnsceneError
 from unscene.files import check_free, check_writable, expand_home
-from unscene.progress import count_progress, format_duration, progress_bar
+from unscene.progress import count_progress, format_duration, format_size, progress_bar
 
 if TYPE_CHECKING:
     from unscene.data.catalog import Catalog, Skipped
@@ -92,8 +92,8 @@ def run(values: Namespace) -> int:
     print(_format_estimate(needs, plan, values.workers), flush=True)
     if not needs.fits and not values.force:
         raise UnsceneError(
-            f"{plan.out}: {_format_size(needs.free)} free on this disk, too little for about "
-            f"{_format_size(needs.bytes or 0)} and a safety margin; free some space, choose "
+            f"{plan.out}: {format_size(needs.free)} free on this disk, too little for about "
+            f"{format_size(needs.bytes or 0)} and a safety margin; free some space, choose "
             "another disk or a smaller --short_side, or use --force"
         )
     if values.dry_run:
@@ -101,7 +101,7 @@ def run(values: Namespace) -> int:
     with progress_bar("transcoding", needs.files, "file", show=bool(needs.files)) as shown:
 
         def progress(summary: RunSummary) -> None:
-            written = _format_size(summary.after)
+            written = format_size(summary.after)
             shown.set_postfix_str(f"{written}, {len(summary.failed)} failed", False)
             shown.update()
 
@@ -156,7 +156,7 @@ def _format_table(found: Sequence[Inspection], root: Path, *, brightened: bool =
     """Format the number of files by verdict and codec, and below it the files with problems."""
     size, seconds = sum(one.bytes for one in found), sum(one.duration for one in found)
     lines = [
-        f"{_count(len(found), 'file')}, {_format_size(size)}, {format_duration(seconds)} of video",
+        f"{_count(len(found), 'file')}, {format_size(size)}, {format_duration(seconds)} of video",
         "",
         f"  {'verdict':<18} {'codec':<11} {'files':>6}  {'size':>8}   reasons (number of files)",
         *_format_groups(found),
@@ -196,7 +196,7 @@ def _format_groups(found: Sequence[Inspection]) -> Iterator[str]:
         reasons = ", ".join(f"{reason} ({count})" for reason, count in counts.most_common())
         yield (
             f"  {verdict if verdict != shown else '':<18} {codec:<11} {len(group):>6}"
-            f"  {_format_size(sum(one.bytes for one in group)):>8}   {reasons}".rstrip()
+            f"  {format_size(sum(one.bytes for one in group)):>8}   {reasons}".rstrip()
         )
         shown = verdict
 
@@ -276,8 +276,8 @@ def _format_estimate(needs: Estimate, plan: Plan, workers: int) -> str:
         return f"{todo}\nno estimate: none of the samples could be transcoded"
     workers = max(workers, 1)
     return (
-        f"{todo}\nestimate: {_format_size(needs.bytes)} in {plan.out} "
-        f"({_format_size(needs.free)} free), {format_duration(needs.seconds / workers)} with "
+        f"{todo}\nestimate: {format_size(needs.bytes)} in {plan.out} "
+        f"({format_size(needs.free)} free), {format_duration(needs.seconds / workers)} with "
         f"{_count(workers, 'worker')}"
     )
 
@@ -288,7 +288,7 @@ def _format_summary(summary: RunSummary, plan: Plan) -> str:
     lines = [
         f"transcoded {_count(summary.done, 'file')} in {format_duration(summary.seconds)}{speed}, "
         f"{summary.already} already done, {len(summary.failed)} failed",
-        f"sources {_format_size(summary.before)}, written {_format_size(summary.after)}: "
+        f"sources {format_size(summary.before)}, written {format_size(summary.after)}: "
         f"{summary.frames:,} frames in {plan.out}",
     ]
     lines += _format_reasons("failed", summary.failed, plan.root)
@@ -318,11 +318,3 @@ def _format_reasons(word: str, skipped: Sequence[Skipped], root: Path) -> Iterat
 
 def _count(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _format_size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 999.5:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"

@@ -98,13 +98,17 @@ def check_videos(catalog: Catalog, progress: Progress | None = None) -> Catalog:
     kept: list[Video] = []
     skipped = list(catalog.skipped)
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        for done, outcome in enumerate(pool.map(_check_one, catalog.videos), start=1):
-            if isinstance(outcome, Video):
-                kept.append(outcome)
-            else:
-                skipped.append(outcome)
-            if progress is not None:
-                progress(done, len(catalog))
+        try:
+            for done, outcome in enumerate(pool.map(_check_one, catalog.videos), start=1):
+                if isinstance(outcome, Video):
+                    kept.append(outcome)
+                else:
+                    skipped.append(outcome)
+                if progress is not None:
+                    progress(done, len(catalog))
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)  # leaving the block would check all the others
+            raise
     return replace(catalog, videos=tuple(kept), skipped=tuple(skipped))
 
 

@@ -6,23 +6,42 @@ index), so what is read depends neither on the number of workers nor on where a 
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Sequence
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from multiprocessing.reduction import ForkingPickler
+from traceback import walk_tb
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+from torch.utils.data.dataloader import _BaseDataLoaderIter
 
+from unscene.data.capacity import PREFETCH, BatchMemory
 from unscene.data.catalog import Skipped, Video
-from unscene.data.processes import end_with_parent, start_fork_server
-from unscene.errors import UnsceneError, VideoError
+from unscene.data.processes import (
+    end_with_parent,
+    explain_failure,
+    ignore_stops,
+    kill_workers,
+    start_fork_server,
+)
+from unscene.errors import ReadingError, UnsceneError, VideoError
+from unscene.signals import defer_stops, interruptible
 from unscene.video.clip import Clip, ClipBatch
 from unscene.video.decode import read_clips
+from unscene.video.planes import shrink
 from unscene.video.sampling import ClipSampler
+from unscene.video.vectors import BLOCK
 
 Transform = Callable[[Clip], Clip]
+_ORDINARY, _VIEWS = 480, 4  # pixels, multiples of the view: see limit_short_side
+_FIRST_BATCHES = 16  # whose memory is estimated
+_LONG = 3600.0  # seconds: of a video that any sampler can draw from
 _ATTEMPTS = 20  # videos that are tried for one item before the data counts as unusable
 
 
@@ -137,6 +156,27 @@ class ClipDataset(Dataset[Item]):
             f"{failures[-1].path}: {failures[-1].reason}"
         )
 
+    def estimate_bytes(self, indices: Iterable[int]) -> int:
+        """Bytes of one item of a batch of these videos, which is padded to the largest frame."""
+        known = [info for i in indices if (info := self.videos[i].info) is not None]
+        if not known:
+            return 0
+        coded = max(info.height for info in known), max(info.width for info in known)
+        read = [shrink((info.height, info.width), self.short_side) for info in known]
+        pixels = max(height for height, _ in read) * max(width for _, width in read)
+        request = self.sampler.draw(_LONG, 25.0, np.random.default_rng(0))
+        pictures = [o for name, o in request.offsets.items() if name not in request.motion_only]
+        frames = sum(map(len, pictures)) + (request.key_frame is not None)
+        total = math.ceil(1.5 * frames * pixels)  # YUV 4:2:0
+        for name in {*request.motion, *request.motion_only}.difference(self.transforms):
+            span = request.offsets[name][-1] - request.offsets[name][0] + 1
+            blocks = math.prod(-(-side // BLOCK) for side in coded)
+            total += 5 * span * blocks  # two float16 and a bool
+        for name, transform in self.transforms.items():
+            grid = getattr(transform, "keywords", {}).get("grid", 0)  # of optical flow
+            total += 4 * (len(request.offsets[name]) - 1) * grid**2  # two float16
+        return total
+
     def _read(self, draw: int, index: int, rng: np.random.Generator) -> dict[str, Clip]:
         video = self.videos[index]
         assert video.info is not None
@@ -224,6 +264,120 @@ class SequentialBatches(Sampler[list[tuple[int, int]]]):
             yield self.keys[first : first + self.batch_size]
 
 
+class _Loader(DataLoader[Batch]):
+    """A DataLoader that a signal stops while it waits, and whose errors say what to do."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        try:
+            with defer_stops():
+                batches = super().__iter__()
+        except (OSError, EOFError, KeyboardInterrupt) as error:
+            _discard_half_started(error)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            cannot = f"the processes that read videos cannot be started ({error}); try --workers 0"
+            raise ReadingError(explain_failure(error) or cannot) from error
+        while True:
+            try:
+                with interruptible():
+                    batch = next(batches)
+            except StopIteration:
+                return
+            except (OSError, EOFError, RuntimeError) as error:
+                if reason := explain_failure(error):
+                    raise ReadingError(reason) from error
+                raise
+            if isinstance(batch, UnsceneError):
+                raise batch
+            yield batch
+
+
+def _discard_half_started(error: BaseException) -> None:
+    """Keep an iterator that failed while it started from complaining about itself when it ends."""
+    for frame, _ in walk_tb(error.__traceback__):
+        if isinstance(half := frame.f_locals.get("self"), _BaseDataLoaderIter):
+            vars(half)["_shutdown"] = True
+            kill_workers(vars(half).get("_workers", ()))
+
+
+class _Reader(Dataset[Item | UnsceneError]):
+    """A dataset whose errors are items: raised in a worker, torch would wrap them in tracebacks."""
+
+    def __init__(self, dataset: ClipDataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, key: tuple[int, int]) -> Item | UnsceneError:
+        try:
+            return self.dataset[key]
+        except UnsceneError as error:
+            return error
+        except MemoryError as error:
+            return ReadingError(explain_failure(error) or "memory ran out")
+
+
+class _Parcel:
+    """A batch whose tensors lie in shared memory, ready to be sent.
+
+    torch would do so in a thread that has nobody to tell of its errors: the batch would be lost,
+    and the training would wait for it forever.
+    """
+
+    def __init__(self, batch: Batch) -> None:
+        self.content = bytes(ForkingPickler.dumps(batch))
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
+        return ForkingPickler.loads, (self.content,)
+
+
+def _collate(items: Sequence[Item | UnsceneError]) -> Batch | _Parcel | UnsceneError:
+    read: list[Item] = []
+    for item in items:
+        if isinstance(item, UnsceneError):
+            return item
+        read.append(item)
+    batch = Batch.of(read)
+    if get_worker_info() is None:
+        return batch
+    try:
+        return _Parcel(batch)
+    except (OSError, RuntimeError) as error:
+        if reason := explain_failure(error):
+            return ReadingError(reason)
+        raise
+
+
+def limit_short_side(short_side: int, size: int) -> int:
+    """The short side, in pixels, to which larger frames are shrunk while they are read.
+
+    By default that is four times the view, but at least 480. A batch is padded to its largest
+    frame, so a 4K file would take 50 times the memory of ordinary footage; and shrunk, even a crop
+    of a fifth of its area has more pixels than the view. Ordinary footage stays as it is.
+
+    Args:
+        short_side: the user's, in pixels; 0 to choose it.
+        size: of the views, in pixels.
+
+    >>> limit_short_side(0, 112), limit_short_side(0, 224), limit_short_side(256, 112)
+    (480, 896, 256)
+    """
+    return short_side or max(_ORDINARY, _VIEWS * size)
+
+
+def estimate_memory(
+    dataset: ClipDataset, batches: Sampler[list[tuple[int, int]]], processes: int = 1
+) -> BatchMemory:
+    """Estimate the memory of batches from the sizes of the videos, without reading any.
+
+    Args:
+        processes: that read such batches at the same time, on this machine.
+    """
+    first = [[index for _, index in keys] for keys in islice(batches, _FIRST_BATCHES)]
+    most = max(map(len, first), default=0)
+    usual = max((len(some) * dataset.estimate_bytes(some) for some in first), default=0)
+    largest = most * dataset.estimate_bytes(range(len(dataset.videos)))
+    return BatchMemory(processes * largest, processes * usual)
+
+
 def make_loader(
     dataset: ClipDataset,
     batches: Sampler[list[tuple[int, int]]],
@@ -235,27 +389,32 @@ def make_loader(
 
     Workers are never forked from this process: threads of OpenCV and OpenMP do not survive a fork,
     and a worker that computes optical flow would wait for them forever. Scripts that use workers
-    therefore need the usual `if __name__ == "__main__":`.
+    therefore need the usual `if __name__ == "__main__":`. Where shared memory or open files do not
+    suffice for so many workers, fewer read, or this process; that is said on stderr.
+
+    Raises:
+        ReadingError: on iteration; a worker died or cannot send, or a script lacks that line.
+        UnsceneError: on iteration, what the dataset raises.
     """
-    return DataLoader(
-        dataset,  # type: ignore[arg-type]  # items in, batches out
+    if workers:
+        memory = estimate_memory(dataset, batches, getattr(batches, "world", 1))
+        workers, remark = memory.fit_workers(workers)
+        if remark:
+            print(remark, file=sys.stderr)
+    return _Loader(
+        _Reader(dataset),  # type: ignore[arg-type]  # items in, batches out
         batch_sampler=batches,
         num_workers=workers,
-        collate_fn=Batch.of,
+        collate_fn=_collate,
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
-        prefetch_factor=2 if workers else None,
+        prefetch_factor=PREFETCH if workers else None,
         worker_init_fn=_start_worker,
         multiprocessing_context=start_fork_server(__name__) if workers else None,
     )
 
 
 def _start_worker(worker: int) -> None:
-    """Use one thread, and ignore Ctrl-C and SIGTERM.
-
-    All processes of a command get the signals; the training process saves its step and then stops.
-    """
     torch.set_num_threads(1)
     end_with_parent()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, signal.SIG_IGN)
+    ignore_stops()

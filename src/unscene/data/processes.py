@@ -7,9 +7,11 @@ the calling process (OpenCV, torch) do not survive a fork.
 from __future__ import annotations
 
 import atexit
+import errno
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -18,21 +20,47 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import forkserver, resource_tracker
+from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.context import BaseContext, ForkServerContext, ForkServerProcess
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
-from typing import TypeVar
+from multiprocessing.util import get_temp_dir
+from typing import ClassVar, TypeVar
+from weakref import WeakSet
 
+from unscene.data.capacity import SHARED_MEMORY, count_open_files, free_shared_memory
 from unscene.errors import UnsceneError
+from unscene.progress import format_size
+from unscene.signals import STOPS, defer_stops
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 _stop: Event | None = None  # set in worker processes only
+_UNGUARDED = 71  # exit status of a worker that would start workers
+_LONGEST_FOLDER = 70  # bytes of $TMPDIR: multiprocessing adds up to 32
+_LESS_MEMORY = "Take fewer --workers, a smaller --batch_size, or a --short_side"
 
 
 class Worker(ForkServerProcess):
-    """A worker process of this package, as opposed to those of the program that uses it."""
+    """A worker process of this package, as opposed to those of the program that uses it.
+
+    Workers ignore Ctrl-C and SIGTERM, which reach all processes of a command at once: only the
+    calling process decides when to stop.
+    """
+
+    known: ClassVar[WeakSet[Worker]] = WeakSet()  # all that were started and are still referred to
+    dismissed = False  # by the calling process
+
+    def start(self) -> None:
+        super().start()
+        self.known.add(self)
+
+    def terminate(self) -> None:
+        """End the process at once; SIGTERM, as torch and the executor send it, would not."""
+        if self.exitcode is None:  # the executor sends it to those that have died, too
+            self.dismissed = True
+            self.kill()
 
 
 class _WorkerContext(ForkServerContext):
@@ -73,7 +101,8 @@ def run_in_processes(
         try:
             while True:
                 for job in islice(waiting, 2 * workers - len(running)):
-                    running[pool.submit(work, job)] = job
+                    with defer_stops():  # it may start a process
+                        running[pool.submit(work, job)] = job
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -85,7 +114,11 @@ def run_in_processes(
         finally:
             if running:
                 stop.set()
-            pool.shutdown(cancel_futures=True)
+            try:
+                pool.shutdown(cancel_futures=True)
+            except KeyboardInterrupt:  # the second one
+                kill_workers(list(Worker.known))
+                raise
 
 
 def start_fork_server(module: str) -> BaseContext:
@@ -93,13 +126,35 @@ def start_fork_server(module: str) -> BaseContext:
 
     Where there are no fork servers (Windows), every worker starts from scratch.
     """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        os._exit(_UNGUARDED)  # this is a worker that runs the script which started it
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = _WorkerContext()
     context.set_forkserver_preload(["unscene.data.ignore_signals", module])
+    _shorten_socket_paths()
     with _block_signals():
         forkserver.ensure_running()
     return context
+
+
+def _shorten_socket_paths() -> None:
+    """Choose a folder for the sockets of worker processes whose path is not too long for them.
+
+    multiprocessing puts them below $TMPDIR, and the system allows 108 bytes (macOS: 104).
+    """
+    if len(os.fsencode(tempfile.gettempdir())) <= _LONGEST_FOLDER:
+        return
+    before, tempfile.tempdir = tempfile.tempdir, "/tmp"
+    try:
+        get_temp_dir()  # the first call chooses, for this process and its workers
+    except OSError as error:
+        raise UnsceneError(
+            f"TMPDIR {before}: is too long for the sockets of worker processes, and /tmp cannot be "
+            f"written ({error.strerror}); set TMPDIR to a shorter path, or take --workers 0"
+        ) from error
+    finally:
+        tempfile.tempdir = before
 
 
 @contextmanager
@@ -111,7 +166,7 @@ def _block_signals() -> Iterator[None]:
     """
     # The tracker starts at first use, and would then unblock the signals.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         yield
     finally:
@@ -139,15 +194,19 @@ def end_with_parent() -> None:
         threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
 
 
-def _kill_workers() -> None:
-    # At exit multiprocessing sends SIGTERM to its daemons and waits for them without end, but
-    # those of a loader ignore it.
-    for process in multiprocessing.active_children():
-        if process.daemon and isinstance(process, Worker):
-            process.kill()
+def kill_workers(processes: Iterable[BaseProcess] | None = None) -> None:
+    """End worker processes at once; None: all daemons, which are those of loaders.
+
+    At exit multiprocessing sends SIGTERM to its daemons, which ignore it, and waits for them.
+    """
+    if processes is None:
+        processes = [process for process in multiprocessing.active_children() if process.daemon]
+    for process in processes:
+        if isinstance(process, Worker):
+            process.terminate()
 
 
-atexit.register(_kill_workers)  # runs before that of multiprocessing, which registered earlier
+atexit.register(kill_workers)  # runs before that of multiprocessing, which registered earlier
 
 
 def _exit_after(parent: BaseProcess) -> None:
@@ -155,26 +214,77 @@ def _exit_after(parent: BaseProcess) -> None:
     os._exit(1)
 
 
+def explain_failure(error: BaseException) -> str | None:
+    """Say why the processes that read videos cannot go on, and what to do; None: not their fault.
+
+    Args:
+        error: what the calling process or one of them raised.
+    """
+    number, text = getattr(error, "errno", None), str(error)
+    if isinstance(error, MemoryError):
+        return f"memory ran out while videos were read. {_LESS_MEMORY}"
+    broken = isinstance(error, EOFError | ConnectionError)
+    if broken:  # a dying process closes its files before it has ended
+        wait_for_any([process.sentinel for process in Worker.known], timeout=1)
+    if death := _explain_death(_LESS_MEMORY):
+        return death
+    # A process that cannot open a file to send breaks off.
+    if broken or number == errno.EMFILE or "ancillary data" in text or "open files" in text:
+        return (
+            f"too many files are open: {count_open_files()[1]} are allowed here. Allow more "
+            "(`ulimit -n 4096` before the command), or take fewer --workers; --workers 0 needs none"
+        )
+    if number == errno.ENOSPC or "shared memory" in text or "No space left" in text:
+        free = free_shared_memory()
+        left = "" if free is None else f" ({format_size(free)} are free in {SHARED_MEMORY})"
+        return (
+            f"shared memory is full{left}: reading processes hand over batches there. Give a "
+            "container more (docker run --shm-size=8g), or take a smaller --batch_size or fewer "
+            "--workers; --workers 0 needs none"
+        )
+    return f"{text}; try --workers 0" if "exited unexpectedly" in text else None
+
+
+def _explain_death(less_memory: str) -> str | None:
+    """Say why worker processes died; None if none did."""
+    ended = [process for process in Worker.known if process.exitcode is not None]
+    codes = {process.exitcode or 0 for process in ended if not process.dismissed} - {0}
+    for process in ended:  # a later failure has causes of its own
+        Worker.known.discard(process)
+    if _UNGUARDED in codes:
+        return (
+            "worker processes run the calling script again, and it would start workers in turn: "
+            'put what it does under `if __name__ == "__main__":`, or take workers=0'
+        )
+    if -signal.SIGKILL in codes:
+        return f"a worker process was killed, most often because memory ran out. {less_memory}"
+    if signals := [-code for code in codes if code < 0]:
+        name = signal.Signals(signals[0]).name
+        return f"a worker process crashed ({name}), most often in FFmpeg, on a damaged file"
+    if codes:
+        return f"a worker process ended with status {min(codes)}; what it said is above"
+    return None
+
+
 def _describe_crash(jobs: list[Job]) -> str:
     names = "\n".join(f"  {job}" for job in jobs)
-    return (
-        "a worker process died: memory ran out, or FFmpeg crashed on one of these files. "
-        f"Try fewer --workers, or remove the file:\n{names}"
-    )
+    reason = _explain_death("Take fewer --workers") or "a worker process died"
+    return f"{reason}. These files were being worked on:\n{names}"
 
 
 def _start_worker(stop: Event, abandon: bool) -> None:
-    """Ignore Ctrl-C, after which the calling process stops the workers, but obey SIGTERM.
-
-    If a worker died, the calling process ends the others by SIGTERM.
-    """
     global _stop
     _stop = stop
     end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    ignore_stops()
     if abandon:
         threading.Thread(target=_end_when_stopped, daemon=True).start()
+
+
+def ignore_stops() -> None:
+    """Let this worker process ignore Ctrl-C and SIGTERM."""
+    for name in STOPS:
+        signal.signal(name, signal.SIG_IGN)
 
 
 def _end_when_stopped() -> None:

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from unscene.data.catalog import Video
-from unscene.data.loading import Batch, ClipDataset
+from unscene.data.loading import Batch, ClipDataset, limit_short_side
 from unscene.encoders import EncoderSpec
 from unscene.errors import UnsceneError
 from unscene.motion.flow import make_flow_transform
@@ -128,7 +128,13 @@ class PerturbationFactory:
         """A dataset of so many clips per video, with the optical flow that `make_views` needs."""
         sampler = ShiftedClipSampler(self.spec.frames, self.spec.stride, clips)
         flow = make_flow_transform(self.spec.size)
-        return ClipDataset(self.videos, sampler, transforms={"clip": flow}, replace_failed=False)
+        return ClipDataset(
+            self.videos,
+            sampler,
+            transforms={"clip": flow},
+            short_side=limit_short_side(0, self.spec.size),
+            replace_failed=False,
+        )
 
     def make_views(self, batch: Batch, draw: int, index: int) -> dict[str, Tensor]:
         """Make the views of one clip.

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unscene.data.catalog import Skipped, Video, number_files
-from unscene.data.loading import ClipDataset, SequentialBatches, make_loader
+from unscene.data.loading import ClipDataset, SequentialBatches, limit_short_side, make_loader
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.video.sampling import TiledClipSampler, UniformClipSampler
@@ -81,7 +81,7 @@ def extract(
     batch_size: int = 16,
     workers: int = 0,
     device: torch.device | str = "cpu",
-    short_side: int | None = None,
+    short_side: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Features:
     """Extract features of videos with a frozen encoder.
@@ -99,7 +99,8 @@ def extract(
         batch_size: number of clips encoded at once.
         workers: number of processes that read videos; 0 reads in this one.
         device: computes the features.
-        short_side: shrink larger frames to this short side, in pixels, while reading.
+        short_side: shrink larger frames to this short side, in pixels, while reading; 0: see
+            `loading.limit_short_side`.
         progress: called as progress(done, total) in videos.
 
     Returns:
@@ -135,7 +136,7 @@ def extract_together(
     batch_size: int = 16,
     workers: int = 0,
     device: torch.device | str = "cpu",
-    short_side: int | None = None,
+    short_side: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Features]:
     """Extract features of the same clips with several encoders; every video is read once.
@@ -162,7 +163,7 @@ def extract_together(
     dataset = ClipDataset(
         videos,
         tiles if mode == "clip" else uniform,
-        short_side=short_side,
+        short_side=limit_short_side(short_side, spec.size),
         replace_failed=False,
     )
     draws = [_tiles(tiles, video) if mode == "clip" else clips for video in videos]

@@ -74,8 +74,9 @@ def evaluate(
             encoder that is itself untrained; where it cannot be done, that is said.
         workers: number of processes that read videos.
         batch_size: number of clips encoded at once.
-        short_side: shrink larger frames to this short side, in pixels, while reading; 0: never.
-            Faster for large files. Features change a little, so the rows record it.
+        short_side: shrink larger frames to this short side, in pixels, while reading; 0: to four
+            times the size of the view, but not below 480. Faster for large files. Features change a
+            little, so the rows record it.
         device: "auto" is a GPU if there is one.
         out: .jsonl file to which the rows are added as well. Rows of an earlier measurement with
             the same encoder, videos, protocol and settings are replaced.
@@ -111,7 +112,7 @@ def evaluate(
         batch_size=batch_size,
         workers=workers,
         device=where,
-        short_side=short_side or None,
+        short_side=short_side,
     )
     queries = read(test)
     known = queries if gallery is None else read(gallery)
@@ -235,7 +236,7 @@ def _extract_features(
     batch_size: int,
     workers: int,
     device: torch.device,
-    short_side: int | None,
+    short_side: int,
 ) -> list[Features]:
     """Features of a catalog by each encoder, with a progress bar; videos that cannot be read are
     reported."""

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from unscene.data.catalog import Video
-from unscene.data.loading import Batch, ClipDataset
+from unscene.data.loading import Batch, ClipDataset, limit_short_side
 from unscene.device import fp32_context
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
@@ -116,7 +116,7 @@ class Method(nn.Module):
         return lambda video: any(name not in usable or usable[name](video) for name in names)
 
     def dataset(
-        self, videos: Sequence[Video], *, seed: int = 0, short_side: int | None = None
+        self, videos: Sequence[Video], *, seed: int = 0, short_side: int = 0
     ) -> ClipDataset:
         """Return the dataset of what the method reads of checked videos, see ClipDataset."""
         return ClipDataset(
@@ -125,7 +125,7 @@ class Method(nn.Module):
             transforms=self.transforms(),
             vectors=self.vectors(),
             seed=seed,
-            short_side=short_side,
+            short_side=limit_short_side(short_side, self.settings.size),
         )
 
     def refuses(self, video: Video) -> str | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -23,6 +25,7 @@ from unscene.encoders.checkpoints import SPEC
 from unscene.errors import UnsceneError
 from unscene.files import write_atomically, write_text
 from unscene.progress import progress_bar
+from unscene.signals import STOPS, Stopped, forget_request, handle_stops, request_stop
 from unscene.train.module import PretrainModule
 from unscene.train.preflight import CHECKPOINT, PROCESSES, VIDEOS
 
@@ -136,13 +139,15 @@ class Progress(L.Callback):
 class Checkpoints(L.Callback):
     """Writes OUT/last.ckpt every `every` steps, when the run is stopped, and when it ends.
 
-    It is written to a temporary name and renamed, so that a full disk or a crash leaves
-    the previous checkpoint intact.
+    Also when it fails between two steps, where its state is whole: while it reads data. The file is
+    written to a temporary name and renamed, so that a full disk or a crash leaves the previous
+    checkpoint intact.
     """
 
     def __init__(self, out: Path, every: int) -> None:
         self.out, self.every = out, every
         self.saved = -1
+        self._computes = False  # a step
         self._before = 0.0
         self._started = time.perf_counter()
 
@@ -165,6 +170,11 @@ class Checkpoints(L.Callback):
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._started = time.perf_counter()
 
+    def on_train_batch_start(
+        self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._computes = True
+
     def on_train_batch_end(
         self,
         trainer: L.Trainer,
@@ -173,12 +183,25 @@ class Checkpoints(L.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
+        self._computes = False
         if trainer.global_step % self.every == 0 or trainer.should_stop:
             self.save(trainer, module)
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if trainer.global_step != self.saved:
             self.save(trainer, module)
+
+    def on_exception(
+        self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException
+    ) -> None:
+        step, alone = trainer.global_step, trainer.world_size == 1
+        if isinstance(exception, Stopped):
+            if step != self.saved:
+                self.save(trainer, module)
+        elif isinstance(exception, Exception) and alone and not self._computes and step > 0:
+            if step != self.saved:
+                self.save(trainer, module)
+            print(f"{self.out}: step {step} is saved; continue with --resume", file=sys.stderr)
 
     def save(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         target = self.out / CHECKPOINT
@@ -252,19 +275,31 @@ class Saver(Checkpoints):
 
 
 class StopOnSignal(L.Callback):
-    """Ends the run after the current step at the first Ctrl-C or SIGTERM; the run is saved."""
+    """Ends the run after the current step at the first Ctrl-C or SIGTERM; the run is saved.
+
+    A run of one process that waits for data, or measures something on the side, ends at once. It
+    stands before all others in the list of callbacks: they see `trainer.should_stop`.
+    """
 
     def __init__(self) -> None:
         self.stopped = False
-        self._before: dict[signal.Signals, Any] = {}
+        self._listens = False
+        self._alone = True
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._alone = trainer.world_size == 1
         # Lightning has installed its own handler for SIGTERM, which would end the run unsaved.
-        for name in self._before:
-            signal.signal(name, self._stop)
+        if self._listens:
+            for name in STOPS:
+                signal.signal(name, self._stop)
 
-    def on_train_batch_start(
-        self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         # All processes must stop at the same step, or some would wait for the others forever.
         if trainer.strategy.reduce_boolean_decision(self.stopped, all=False):
@@ -273,23 +308,20 @@ class StopOnSignal(L.Callback):
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Catch the signals inside the block; a second Ctrl-C interrupts at once."""
+        self._listens = threading.current_thread() is threading.main_thread()
         try:
-            for name in (signal.SIGINT, signal.SIGTERM):
-                self._before[name] = signal.signal(name, self._stop)
-        except ValueError:  # not the main thread: signals go elsewhere
-            yield
-            return
-        try:
-            yield
+            with handle_stops(self._stop):
+                yield
         finally:
-            for name, handler in self._before.items():
-                signal.signal(name, handler)
+            forget_request()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         if self.stopped:
             raise KeyboardInterrupt
         self.stopped = True
         print("\nstopping after this step (press Ctrl-C again to stop at once) ...", flush=True)
+        if self._alone:  # others would wait for this process at their next exchange
+            request_stop()
 
 
 def write_summary(path: Path, summary: dict[str, Any]) -> None:

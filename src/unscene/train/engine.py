@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from unscene.config import RunOptions
 from unscene.device import uses_gpu
+from unscene.signals import Stopped
 from unscene.train.callbacks import StopOnSignal
 from unscene.train.metrics import Metrics
 from unscene.train.preflight import Start
@@ -81,6 +82,8 @@ def fit(
     """Train to the last step or the first Ctrl-C; a second one raises KeyboardInterrupt."""
     try:
         trainer.fit(module, ckpt_path=checkpoint, weights_only=False)
+    except Stopped:  # the first one, while the run waited for data; it is saved
+        pass
     except SystemExit:
         if stop.stopped:  # the second Ctrl-C, which Lightning turns into an exit
             raise KeyboardInterrupt from None

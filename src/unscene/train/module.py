@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from unscene.data.catalog import Skipped, Video
-from unscene.data.loading import Batch, StepBatches, make_loader
+from unscene.data.loading import Batch, ClipDataset, StepBatches, make_loader
 from unscene.methods.base import Method
 from unscene.methods.settings import CommonSettings
 from unscene.train.optimizer import check_finite_loss, create_optimizer, make_step_generator
@@ -23,7 +23,7 @@ class PretrainModule(L.LightningModule):
     processes: that share each batch.
     max_steps: optimizer steps, or None for `settings.epochs`.
     workers: reading processes.
-    short_side: see `ClipDataset`.
+    short_side: see `loading.limit_short_side`.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class PretrainModule(L.LightningModule):
         processes: int,
         max_steps: int | None,
         workers: int,
-        short_side: int | None,
+        short_side: int,
     ) -> None:
         super().__init__()
         self.method = method
@@ -50,8 +50,11 @@ class PretrainModule(L.LightningModule):
     def settings(self) -> CommonSettings:
         return self.method.settings
 
+    def dataset(self) -> ClipDataset:
+        """What is read of the videos."""
+        return self.method.dataset(self.videos, seed=self.seed, short_side=self.short_side)
+
     def train_dataloader(self) -> DataLoader[Batch]:
-        dataset = self.method.dataset(self.videos, seed=self.seed, short_side=self.short_side)
         batches = StepBatches(
             len(self.videos),
             self.settings.batch_size,
@@ -62,7 +65,7 @@ class PretrainModule(L.LightningModule):
             steps=self.total_steps,
         )
         return make_loader(
-            dataset, batches, workers=self.workers, pin_memory=self.device.type == "cuda"
+            self.dataset(), batches, workers=self.workers, pin_memory=self.device.type == "cuda"
         )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

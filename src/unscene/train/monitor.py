@@ -11,6 +11,7 @@ import torch
 
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
+from unscene.signals import interruptible
 from unscene.train.module import PretrainModule
 
 # measure(encoder, videos, device): scores by name, of at most so many videos. It restores the
@@ -88,7 +89,7 @@ class Monitor(L.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        if self._off or not trainer.is_global_zero:
+        if self._off or trainer.should_stop or not trainer.is_global_zero:
             return
         self._steps += 1
         allowed = self.share * self._trained - self.spent
@@ -110,7 +111,8 @@ class Monitor(L.Callback):
         scores: dict[str, float] = {}
         each: float | None = None
         try:
-            with torch.random.fork_rng(devices=[]):  # loaders draw from the global generator
+            # Loaders draw from the global generator.
+            with torch.random.fork_rng(devices=[]), interruptible():
                 scores = self.measure(module.method.encoder, videos, module.device)
             each = (time.perf_counter() - began) / videos
         except UnsceneError as error:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from unscene.config import CONFIG, RunOptions
 from unscene.data.catalog import Catalog
+from unscene.data.loading import ClipDataset, StepBatches, estimate_memory
 from unscene.device import count_processes
 from unscene.encoders import VideoEncoder, create_encoder, read_spec, resolve_encoder
 from unscene.encoders.resolving import names_new_encoder
@@ -195,6 +196,23 @@ def describe_pitfalls(catalog: Catalog, method: Method, *, together: int) -> lis
             "key frame every 12 frames"
         )
     return [f"{catalog.source}: {sentence}" for sentence in said]
+
+
+def describe_reading(
+    run: RunOptions, dataset: ClipDataset, batch_size: int, start: Start
+) -> list[str]:
+    """Say how much memory batches take, and which videos are shrunk while they are read."""
+    batches = StepBatches(len(dataset), batch_size, seed=run.seed, world=start.processes)
+    memory = estimate_memory(dataset, batches, start.processes)
+    said = [memory.describe(run.workers)]
+    limit = dataset.short_side
+    shorts = [min(v.info.height, v.info.width) for v in dataset.videos if v.info is not None]
+    if limit is not None and (larger := sum(short > limit for short in shorts)):
+        said.append(
+            f"{larger} of {len(shorts)} videos are large (the largest has a short side of "
+            f"{max(shorts)} pixels); they are shrunk to {limit} while they are read (--short_side)"
+        )
+    return said
 
 
 def open_checkpoint(checkpoint: Path) -> dict[str, Any]:

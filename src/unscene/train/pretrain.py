@@ -47,6 +47,7 @@ from unscene.train.preflight import (
     check_networks,
     check_same_videos,
     describe_pitfalls,
+    describe_reading,
     find_compatible_videos,
     identify_videos,
     make_initial_encoder,
@@ -123,7 +124,7 @@ def pretrain(
         processes=start.processes,
         max_steps=config.max_steps,
         workers=config.workers,
-        short_side=config.short_side or None,
+        short_side=config.short_side,
     )
     if start.checkpoint is not None:
         check_networks(start.checkpoint, module)
@@ -220,9 +221,12 @@ def _create_method(
 
 
 def _print_pitfalls(config: RunConfig, start: Start, catalog: Catalog, method: Method) -> None:
+    dataset = method.dataset(catalog.videos, seed=config.seed, short_side=config.short_side)
     together = config.settings.batch_size * start.processes
     if engine.is_first_process():
         for sentence in describe_pitfalls(catalog, method, together=together):
+            print(sentence, file=sys.stderr)
+        for sentence in describe_reading(config, dataset, config.settings.batch_size, start):
             print(sentence, file=sys.stderr)
 
 

@@ -28,6 +28,23 @@ class PictureGrew(Exception):  # noqa: N818
         self.size = frame.height, frame.width
 
 
+def shrink(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
+    """The size in which frames are read.
+
+    Args:
+        size: (H, W) of the frames.
+        short_side: of larger frames after shrinking, in pixels; None: nothing is shrunk.
+
+    >>> shrink((2160, 3840), 480), shrink((240, 320), 480)
+    ((480, 853), (240, 320))
+    """
+    height, width = size
+    short = min(size)
+    if short_side is None or short <= short_side:
+        return size
+    return round(height * short_side / short), round(width * short_side / short)
+
+
 @dataclass(eq=False)
 class PlaneReader:
     """Converts the frames of one request into planes of one size, that of the largest frame.
@@ -85,22 +102,15 @@ class PlaneReader:
     def settle(self, frame: VideoFrame) -> None:
         """Take size and format from the first frame."""
         if self.size is None:
-            self.size, self.picture_format = self._fit(frame), PictureFormat.of(frame)
+            self.size = shrink((frame.height, frame.width), self.short_side)
+            self.picture_format = PictureFormat.of(frame)
 
     def _grow(self, frame: VideoFrame) -> None:
         assert self.size is not None
-        size = self._fit(frame)
+        size = shrink((frame.height, frame.width), self.short_side)
         if size[0] * size[1] > self.size[0] * self.size[1]:
             self.size = size
             raise PictureGrew(frame)
-
-    def _fit(self, frame: VideoFrame) -> tuple[int, int]:
-        height, width = frame.height, frame.width
-        short = min(height, width)
-        if self.short_side is None or short <= self.short_side:
-            return height, width
-        scale = self.short_side / short
-        return round(height * scale), round(width * scale)
 
 
 @dataclass(eq=False)

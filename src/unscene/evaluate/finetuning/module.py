@@ -13,12 +13,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from unscene.data.catalog import Skipped, Video
-from unscene.data.loading import Batch, ClipDataset, StepBatches, make_loader
+from unscene.data.loading import Batch, ClipDataset, StepBatches, limit_short_side, make_loader
 from unscene.encoders.checkpoints import SPEC
 from unscene.errors import UnsceneError
 from unscene.evaluate.features import Features, extract
 from unscene.evaluate.finetuning.classifier import Classifier
 from unscene.evaluate.finetuning.config import FinetuneConfig
+from unscene.signals import interruptible
 from unscene.train.optimizer import check_finite_loss, create_optimizer, make_step_generator
 from unscene.video.sampling import RandomClipSampler
 from unscene.views.augment import BasicAugmentation, make_view
@@ -70,14 +71,17 @@ class FinetuneModule(L.LightningModule):
         self.total_steps = config.max_steps or steps
         self.register_load_state_dict_pre_hook(_rename_old_weights)
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def dataset(self) -> ClipDataset:
+        """What is read of the videos."""
         spec = self.classifier.spec
-        dataset = ClipDataset(
+        return ClipDataset(
             self.videos,
             RandomClipSampler(spec.frames, spec.stride),
             seed=self.config.seed,
-            short_side=self.config.short_side or None,
+            short_side=limit_short_side(self.config.short_side, spec.size),
         )
+
+    def train_dataloader(self) -> DataLoader[Batch]:
         batches = StepBatches(
             len(self.videos),
             self.config.batch_size,
@@ -88,7 +92,7 @@ class FinetuneModule(L.LightningModule):
             steps=self.total_steps,
         )
         pin = self.device.type == "cuda"
-        return make_loader(dataset, batches, workers=self.config.workers, pin_memory=pin)
+        return make_loader(self.dataset(), batches, workers=self.config.workers, pin_memory=pin)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         generator = make_step_generator(self, self.config.seed)
@@ -168,6 +172,8 @@ class BestWeights(L.Callback):
 
     Attributes:
         best: state of the classifier at step `step`, None before the first score.
+        due: the present step is to be scored; a run that was stopped meanwhile does so when it is
+            resumed.
         scores: its top-1 accuracy and minus its cross entropy.
     """
 
@@ -175,6 +181,7 @@ class BestWeights(L.Callback):
         self.videos, self.every, self.total = tuple(videos), every, total
         self.best: dict[str, Tensor] | None = None
         self.step = -1
+        self.due = False
         self.scores = (-1.0, 0.0)  # top-1, minus cross entropy
 
     @classmethod
@@ -189,13 +196,17 @@ class BestWeights(L.Callback):
         return "Choice"
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "step": self.step, "scores": self.scores}
+        return {"best": self.best, "step": self.step, "scores": self.scores, "due": self.due}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.step = state_dict["best"], state_dict["step"]
-        self.scores = state_dict["scores"]
+        self.scores, self.due = state_dict["scores"], state_dict.get("due", False)
         if self.best is not None:
             _rename_linear_layer(self.best, "classifier.")
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if self.due:
+            self.keep_best(trainer, module)
 
     def on_train_batch_end(
         self,
@@ -209,10 +220,17 @@ class BestWeights(L.Callback):
         step = trainer.global_step
         if not self.videos or not trainer.is_global_zero:
             return
-        if step % self.every and step != self.total:
-            return
+        self.due = not step % self.every or step == self.total
+        if self.due and not trainer.should_stop:
+            self.keep_best(trainer, module)
+
+    def keep_best(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Score the present weights, and keep them if they are the best so far."""
+        step = trainer.global_step
         assert isinstance(module, FinetuneModule)
-        top1, entropy = self.score(module)
+        with interruptible():
+            top1, entropy = self.score(module)
+        self.due = False
         for logger in trainer.loggers:
             logger.log_metrics({"validation_top1": top1, "validation_loss": entropy}, step - 1)
         if (top1, -entropy) > self.scores:
@@ -269,6 +287,6 @@ def predict(
         batch_size=config.batch_size,
         workers=config.workers,
         device=classifier.linear.weight.device,
-        short_side=config.short_side or None,
+        short_side=config.short_side,
         progress=progress,
     )

@@ -47,6 +47,7 @@ from unscene.train.preflight import (
     begin,
     check_clips,
     check_networks,
+    describe_reading,
     open_initial_encoder,
 )
 
@@ -193,11 +194,12 @@ def _fit(
             clip_gradient=config.clip_gradient,
         )
         if trainer.is_global_zero:
-            _print(*data.notes)
+            reading = describe_reading(config, module.dataset(), config.batch_size, start)
+            _print(*data.notes, *reading)
             save_config(config.out, flat(config), "unscene evaluate finetune")
         engine.fit(trainer, module, stop, start.checkpoint)
     steps = trainer.global_step
-    if steps < progress.total:
+    if steps < progress.total or stop.stopped:
         if trainer.is_global_zero:
             _print(
                 f"stopped after {steps} of {progress.total} steps; continue with: "
@@ -206,6 +208,8 @@ def _fit(
         raise KeyboardInterrupt
     if not trainer.is_global_zero:
         return {}
+    if best.due:  # the run was stopped while it scored its last step
+        best.keep_best(trainer, module)
     if best.best is not None:
         module.classifier.load_state_dict(best.best)
     return {
