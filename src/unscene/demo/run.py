@@ -34,6 +34,7 @@ from unscene.results.rows import UNTRAINED, Row, write_rows
 from unscene.synthetic.generate import SPLITS, MovingScenes, generate
 from unscene.train.config import build
 from unscene.train.engine import torch_threads
+from unscene.train.preflight import check_folder
 from unscene.train.pretrain import pretrain_once
 
 STEPS = 400
@@ -96,6 +97,7 @@ def demo(out: Path, *, seed: int = 0) -> Path:
         UnsceneError: `out` cannot be written, or holds results that are not of a demo.
     """
     started = time.perf_counter()
+    check_folder(str(out))
     for name in (ROWS, VIEWS, RESULT, PAGE):  # those of an earlier call are replaced
         check_free(out / name, overwrite=(out / FOOTAGE_FOLDER).exists())
     _announce(1, f"generating moving scenes in {out / FOOTAGE_FOLDER}")

@@ -34,6 +34,7 @@ from unscene.train.config import RunConfig
 from unscene.train.preflight import (
     CHECKPOINT,
     PROCESSES,
+    check_folder,
     open_checkpoint,
     open_initial_encoder,
 )
@@ -119,7 +120,7 @@ def reproduce(
     given = {key: value for key, value in (options or {}).items() if value is not None}
     folders = {name: str(files.expand_home(root)) for name, root in roots.items() if root}
     run = RecipeRun(recipe, folders, out, given, dry)
-    files.check_writable(out / RESULTS)
+    check_folder(str(out))
     # Check all settings before the first step: a mistake should show at once.
     pretraining = _configure_pretraining(run)
     finetunings = {

@@ -55,6 +55,18 @@ class Start:
         return self.checkpoint is not None
 
 
+def check_folder(out: str) -> None:
+    """Raise UnsceneError if a training could not write to a folder, or to one below it."""
+    check_writable(Path(out) / CONFIG)
+    try:
+        out.encode()
+    except UnicodeEncodeError as error:
+        raise UnsceneError(
+            f"--out {out}: is not UTF-8, and neither torch nor TensorBoard take such a name; give "
+            "another --out"
+        ) from error
+
+
 def begin(run: RunOptions, *, resume: bool) -> Start:
     """Check the folder and the processes of a run, before anything is read.
 
@@ -65,14 +77,7 @@ def begin(run: RunOptions, *, resume: bool) -> Start:
     """
     checkpoint = Path(run.out) / CHECKPOINT
     processes = count_processes(run.devices, run.accelerator)
-    check_writable(Path(run.out) / CONFIG)
-    try:
-        run.out.encode()
-    except UnicodeEncodeError as error:
-        raise UnsceneError(
-            f"--out {run.out}: is not UTF-8, and neither torch nor TensorBoard take such a name; "
-            "give another --out"
-        ) from error
+    check_folder(run.out)
     if resume and not checkpoint.exists():
         raise UnsceneError(
             f"{run.out}: no {CHECKPOINT} to resume from, nothing was saved yet; start again with "
