@@ -298,8 +298,8 @@ def test_why_a_model_has_no_untrained_twin(
     assert models[0].no_twin == "the model itself is untrained"
     assert "it has no weights" in models[1].no_twin
     said = capsys.readouterr().err
-    assert f"looks: no untrained twin: {models[1].no_twin}" in said
-    assert "random: no" not in said
+    assert f"looks has no untrained twin: {models[1].no_twin}" in said
+    assert "random has no" not in said
     assert f"none: {models[1].no_twin}" in render(Audit({}, {}, models))
 
 
@@ -314,7 +314,7 @@ def test_a_twin_that_fails_does_not_stop_the_audit(
         patch.setattr("unscene.audit.run.make_untrained_twin", lambda *_: Control(broken))
         (model,) = audit(catalog, [Control(controls.flow)], measures="swap").models
     assert model.untrained_twin is None
-    assert model.no_twin == "broken: its features are not finite numbers"
+    assert model.no_twin.endswith("its features are not finite numbers")
     assert model.verdict.value is not None
     assert model.no_twin in capsys.readouterr().err
 

@@ -171,8 +171,9 @@ class _Run:
         try:
             yield
         except UnsceneError as error:
-            self.twin, self.no_twin = None, str(error)
-            print(f"{self.resolved.name}: no untrained twin: {error}", file=sys.stderr)
+            reason = str(error).removeprefix(f"{self.extractor.spec.name}: ")
+            self.twin, self.no_twin = None, reason
+            print(f"{self.resolved.name} has no untrained twin: {reason}", file=sys.stderr)
 
     def update(self, batch: Batch) -> None:
         if self.twin is not None:
