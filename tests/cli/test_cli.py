@@ -227,7 +227,11 @@ def test_pretrain_and_evaluate(
     table = tmp_path / "table.md"
     line = ["results", str(rows), "--markdown", str(table), "--plot", str(tmp_path / "plot.png")]
     assert main([*line, "--metrics", "retrieval_r1"]) == 0
-    assert re.search(rf"moco +{record['value']:.3f}", capsys.readouterr().out)
+    said = capsys.readouterr().out
+    assert re.search(rf"moco +{record['value']:.3f}", said)
+    twin = next(one for one in read_rows(rows) if one["twin_of"] and "r1" in one["metric"])
+    assert re.search(rf"random +{twin['value']:.3f}", said)
+    assert "random: untrained network of the same architecture" in said
     assert f"| moco | {record['value']:.3f}" in table.read_text()
     assert (tmp_path / "plot.png").is_file()
     latex = tmp_path / "table.tex"

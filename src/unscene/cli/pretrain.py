@@ -81,15 +81,14 @@ def _add_run_flags(parser: ArgumentParser, defaults: dict[str, str], texts: dict
 
 def run(values: Namespace) -> int:
     typed = values.as_dict()
-    if not (typed["resume"] or typed["config"]):
-        chosen = find_cpu_defaults(typed)
-        if chosen:
-            print(describe_cpu_defaults(chosen), file=sys.stderr)
-        typed |= chosen
     config, resume = config_of_flags(typed, RunConfig.out, build, flat)
     entry = find_method(config.method)
     given = {*setting_names(), *(field.name for field in fields(entry.settings))}
     check_read(entry, sorted(name for name in given if values.get(name) is not None))
+    # After the checks: looking for a GPU imports torch.
+    if not (resume or values.config) and (chosen := find_cpu_defaults(typed)):
+        print(describe_cpu_defaults(chosen), file=sys.stderr)
+        config, _ = config_of_flags(typed | chosen, RunConfig.out, build, flat)
     from unscene.api import MEASURES
     from unscene.train.pretrain import pretrain
 

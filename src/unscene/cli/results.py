@@ -76,6 +76,8 @@ def run(values: Namespace) -> None:
     rows = tables.collect_rows(map(expand_home, values.paths))
     found = tables.rename_lines(tables.make_tables(rows, values.metrics), names)
     print(tables.format_text(found), end="")
+    if untrained := sorted({line for table in found for line in table.baselines}):
+        print(f"\n{'; '.join(untrained)}: untrained network of the same architecture")
     for name, write in texts.items():
         if name in files:
             write_text(files[name], write(found))
