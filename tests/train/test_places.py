@@ -127,6 +127,8 @@ def test_what_is_a_place_in_data_and_in_the_name_of_an_encoder(
     assert locate_encoder("run") == f"{here}/run"
     assert locate_encoder("mine=~/run") == f"mine={here}/run"
     assert locate_encoder("hf:run") == f"hf:{here}/run"
+    assert locate_encoder("a=some.module:build@run") == f"a=some.module:build@{here}/run"
+    assert locate_encoder("some.module:build") == "some.module:build"
     assert locate_encoder("r3d18") == "r3d18"  # the architecture
     assert locate_encoder("./r3d18") == f"{here}/r3d18"
     assert locate_encoder("models:run") == "models:run"  # a function

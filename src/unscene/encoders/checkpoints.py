@@ -24,7 +24,7 @@ from unscene.encoders.base import EncoderSpec, VideoEncoder
 from unscene.encoders.publishers import PUBLISHERS, Publisher, Rules
 from unscene.encoders.registry import create_encoder
 from unscene.encoders.state_dicts import Weights, find_state_dict, read_file
-from unscene.encoders.weights import compare_weights, read_spec
+from unscene.encoders.weights import build_encoder, compare_weights, read_spec
 from unscene.errors import UnsceneError
 
 SPEC = "encoder_spec"  # in checkpoints of unscene's trainings, beside what Lightning puts there
@@ -224,7 +224,7 @@ def _spec_of_training(content: Mapping[str, Any], path: Path) -> EncoderSpec | N
 
 
 def _convert_training(weights: Weights, spec: EncoderSpec, path: Path) -> Converted:
-    encoder = create_encoder(spec.name, **spec.options)
+    encoder = build_encoder(spec)
     first = next(iter(encoder.state_dict()))
     prefixes = [key.removesuffix(first) for key in weights if key.endswith(f"encoder.{first}")]
     prefix = min(prefixes, key=_rank_prefix, default="")

@@ -73,6 +73,29 @@ class ForeignEncoder(VideoEncoder):
             raise UnsceneError(f"{self.spec.name}: has no logits; its output is a feature")
         return found
 
+    def prepare_training(self, frames: int, size: int) -> None:
+        """Check that the model can be trained on such clips, and freeze what the feature ignores.
+
+        Weights that the feature does not depend on (a classifier, a decoder) would get no gradient,
+        and training on several devices needs one for every weight that is not frozen.
+
+        Raises:
+            UnsceneError: the model does not take the clips, or has no weights to train.
+        """
+        if isinstance(self._reader, HookReader):
+            self._reader.forget_maps()
+        training, own = self.training, self.spec
+        features = _run_zeros(
+            self.eval(), frames, size, f"--frames {own.frames} --size {own.size} are its own"
+        ).features
+        if not features.requires_grad:
+            raise UnsceneError(f"{own.name}: has no weights to train")
+        features.sum().backward()
+        for parameter in self.parameters():
+            parameter.requires_grad_(parameter.grad is not None)
+            parameter.grad = None
+        self.train(training)
+
     def _stages(self, clip_BCTHW: Tensor) -> list[Tensor]:
         read = self.read(clip_BCTHW)
         if read.maps is None:
@@ -198,24 +221,32 @@ def _with_clips(encoder: VideoEncoder, given: dict[str, Any]) -> VideoEncoder:
 
 def _check_by_running(model: object, spec: EncoderSpec, reader: Reader) -> ForeignEncoder:
     """Run two clips of zeros to find D, and to fail here rather than in the middle of an audit."""
-    shape = (2, spec.channels, spec.frames, spec.size, spec.size)
-    device = next((p.device for p in tensors(model)), torch.device("cpu"))
     encoder = ForeignEncoder(model, spec, reader).eval()  # batch norm must not update on zeros
+    with torch.no_grad():
+        read = _run_zeros(
+            encoder, spec.frames, spec.size, "set axes, frames and size to what it takes"
+        )
+    spec = replace(spec, dim=read.features.shape[1])
+    adapted = ForeignEncoder(model, spec, reader)
+    adapted.has_logits = read.logits is not None
+    return adapted.eval()
+
+
+def _run_zeros(encoder: ForeignEncoder, frames: int, size: int, remedy: str) -> ModelOutput:
+    """Run two clips of zeros. Raises UnsceneError with a remedy if the model does not take them."""
+    spec = encoder.spec
+    shape = (2, spec.channels, frames, size, size)
+    device = next((p.device for p in tensors(encoder.model)), torch.device("cpu"))
     try:
-        with torch.no_grad():
-            read = encoder.read(torch.zeros(shape, device=device))
+        return encoder.read(torch.zeros(shape, device=device))
     except UnsceneError:
         raise
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UnsceneError(
             f"{spec.name}: does not take clips (batch, channels, frames, height, width) = "
-            f"{'x'.join(map(str, shape))}: {reason}; set axes, frames and size to what it takes"
+            f"{'x'.join(map(str, shape))}: {reason}; {remedy}"
         ) from error
-    spec = replace(spec, dim=read.features.shape[1])
-    adapted = ForeignEncoder(model, spec, reader)
-    adapted.has_logits = read.logits is not None
-    return adapted.eval()
 
 
 def _name_of(model: object) -> str:

@@ -97,6 +97,10 @@ class HookReader:
         self.location: _MapLocation | None = None
         self.why: str | None = None  # None before the first clip
 
+    def forget_maps(self) -> None:
+        """Find the maps anew with the next clip, which may have another size."""
+        self.location, self.why = None, None
+
     def __call__(self, clip_BCTHW: Tensor) -> ModelOutput:
         if self.why is None:
             self._find_maps(clip_BCTHW)

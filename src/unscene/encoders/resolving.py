@@ -5,6 +5,7 @@
     FILE.pth, last.ckpt        a published checkpoint (see `checkpoints`), or one of our trainings
     hf:FOLDER, hf:USER/NAME    a video model of transformers, from disk or the Hugging Face Hub
     package.module:factory     what the function returns, see `foreign.adapt`
+    package.module:factory@RUN the same with the weights of a run that began with it
     NAME=...                   any of these with another name in tables and reports
 
 From Python, a model itself will do: a `VideoEncoder`, or whatever `foreign.adapt` takes.
@@ -27,10 +28,16 @@ import torch
 
 from unscene.encoders.base import VideoEncoder
 from unscene.encoders.checkpoints import read_checkpoint
-from unscene.encoders.foreign import adapt
+from unscene.encoders.foreign import ForeignEncoder, adapt
 from unscene.encoders.registry import create_encoder, known_encoders, unknown_encoder
-from unscene.encoders.transformers_models import load_pretrained
-from unscene.encoders.weights import check_can_be_saved, is_saved_encoder, read_encoder
+from unscene.encoders.transformers_models import describe_model, load_pretrained
+from unscene.encoders.weights import (
+    FACTORY,
+    TRANSFORMERS,
+    check_can_be_saved,
+    is_saved_encoder,
+    read_encoder,
+)
 from unscene.errors import UnsceneError, check_known
 from unscene.files import expand_home, make_absolute
 from unscene.imports import import_from_here
@@ -96,12 +103,12 @@ def resolve_encoder(
         seed: initializes the weights of an untrained architecture. The state of torch's global
             generator stays as it is. None: draw from that generator instead.
         options: keyword arguments of an untrained architecture, see `create_encoder`.
-        to_train: return the encoder in training mode instead of evaluation mode, and refuse models
-            that `save_encoder` could not save after training.
+        to_train: return the encoder in training mode instead of evaluation mode, with a spec by
+            which it can be built again, and refuse models that `save_encoder` could not save.
 
     Raises:
         UnsceneError: the text has none of these forms, the model cannot be loaded, options are
-            given for a model that is not a new one, or it cannot be saved although `to_train`.
+            given for a model that is not a new one, or it could not be saved after training.
     """
     if isinstance(encoder, ResolvedEncoder):
         resolved = encoder
@@ -140,12 +147,15 @@ def locate_encoder(text: str) -> str:
     ('r3d18', 'a=hf:user/model')
     """
     name, rest = _split_name(text)
-    start = f"{name}=" if name else ""
-    hub = _HUB if rest.startswith(_HUB) else ""
-    path = expand_home(rest.removeprefix(hub))
-    if rest in known_encoders() or not path.exists():
+    start, path = f"{name}=" if name else "", rest
+    if rest.startswith(_HUB):
+        start, path = f"{start}{_HUB}", rest.removeprefix(_HUB)
+    elif not expand_home(rest).exists() and ":" in rest and "@" in rest:
+        factory, _, path = rest.partition("@")
+        start = f"{start}{factory}@"
+    if rest in known_encoders() or not expand_home(path).exists():
         return text
-    return f"{start}{hub}{make_absolute(path)}"
+    return f"{start}{make_absolute(expand_home(path))}"
 
 
 def _resolve(
@@ -162,17 +172,11 @@ def _resolve(
             f"{text} has its own. Where they come from --config, pass --encoder_options '{{}}' too"
         )
     elif text.startswith(_HUB):
-        if to_train:  # refused before anything is downloaded
-            raise UnsceneError(
-                f"encoder {text!r}: training takes encoders of unscene "
-                f"({', '.join(known_encoders())}), untrained or saved; models of transformers can "
-                "be evaluated and audited"
-            )
-        resolved = _pretrained(text.removeprefix(_HUB))
+        resolved = _pretrained(text.removeprefix(_HUB), to_train)
     elif expand_home(text).exists():
         resolved = _read(expand_home(text))
     elif ":" in text:
-        resolved = _made(text)
+        resolved = _made(text, to_train)
     else:
         raise UnsceneError(
             f"encoder {text!r}: no such file or folder, and {unknown_encoder(text)}. "
@@ -210,8 +214,8 @@ def _is_trained(encoder: VideoEncoder) -> bool | None:
     return True if history and "publisher" not in history else None
 
 
-def _saved(path: Path) -> ResolvedEncoder:
-    encoder = read_encoder(path)
+def _saved(path: Path, network: VideoEncoder | None = None) -> ResolvedEncoder:
+    encoder = read_encoder(path, network)
     history = encoder.spec.trained_on
     name = path.stem if path.suffix in (".safetensors", ".json") else path.resolve().name
     if not history:
@@ -243,13 +247,20 @@ def _untrained(name: str, seed: int | None, options: dict[str, Any]) -> Resolved
     return ResolvedEncoder(encoder, name, note, trained=False)
 
 
-def _made(text: str) -> ResolvedEncoder:
-    module, _, function = text.partition(":")
+def _made(text: str, to_train: bool) -> ResolvedEncoder:
+    named, at, run = text.partition("@")
+    module, _, function = named.partition(":")
     try:
         factory = getattr(import_from_here(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise UnsceneError(f"encoder {text!r}: {error}; write package.module:factory") from error
     made, encoder = _adapt(_call(factory, text), f"encoder {text!r}", name=function)
+    if to_train and isinstance(encoder, ForeignEncoder):
+        if next(encoder.parameters(), None) is None:
+            raise UnsceneError(f"encoder {text!r} has no weights to train")
+        encoder.spec = replace(encoder.spec, options={FACTORY: named})
+    if at:
+        return _saved(expand_home(run), encoder)
     return ResolvedEncoder(encoder, function, f"{type(made).__name__}, made by {text}")
 
 
@@ -289,8 +300,10 @@ def _adapt(made: object, what: str, **defaults: Any) -> tuple[object, VideoEncod
     return made, adapt(made, **(defaults | dict(options)))
 
 
-def _pretrained(name: str) -> ResolvedEncoder:
+def _pretrained(name: str, to_train: bool) -> ResolvedEncoder:
     model, options = load_pretrained(name)
     encoder = adapt(model, **options)
+    if to_train:
+        encoder.spec = replace(encoder.spec, options={TRANSFORMERS: describe_model(model)})
     note = f"{type(model).__name__} of transformers, from {name}"
     return ResolvedEncoder(encoder, Path(name).name, note)

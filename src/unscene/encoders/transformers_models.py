@@ -189,6 +189,40 @@ def load_pretrained(name: str) -> tuple[nn.Module, dict[str, Any]]:
     return model, read_normalization(processor) if processor else {}
 
 
+def describe_model(model: nn.Module) -> dict[str, Any]:
+    """Describe a model's architecture in JSON types, for `build_model`."""
+    config: Any = model.config
+    return {"class": type(model).__name__, "config": json.loads(config.to_json_string(False))}
+
+
+def build_model(record: dict[str, Any]) -> nn.Module:
+    """Build a model, with random weights, from what `describe_model` wrote.
+
+    Only classes of transformers of the four supported types are built: a record runs no other code.
+
+    Raises:
+        UnsceneError: transformers is not installed, or the record names no such class.
+    """
+    try:
+        library = import_module("transformers")
+    except ImportError as error:
+        raise UnsceneError(
+            "needs the library transformers; run `pip install transformers`"
+        ) from error
+    try:
+        settings = dict(record["config"])
+        kind = settings.pop("model_type")
+        if kind not in _KINDS:
+            raise ValueError(f"type {kind!r} is none of {', '.join(_KINDS)}")
+        made = getattr(library, str(record["class"]))
+        if not issubclass(made, library.PreTrainedModel) or made.config_class.model_type != kind:
+            raise ValueError(f"class {record['class']!r} is no model of type {kind}")
+        model: nn.Module = made(library.AutoConfig.for_model(kind, **settings))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnsceneError(f"not the record of a model of transformers: {error}") from error
+    return model
+
+
 def read_normalization(processor: dict[str, Any]) -> dict[str, Triple]:
     """Convert the settings of an image processor to mean and std for RGB in 0..1.
 

@@ -19,18 +19,22 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from torch import Tensor, nn
 
 from unscene.encoders.base import EncoderSpec, VideoEncoder
-from unscene.encoders.foreign import ForeignEncoder
+from unscene.encoders.foreign import ForeignEncoder, adapt
 from unscene.encoders.registry import create_encoder, known_encoders
 from unscene.encoders.state_dicts import read_safetensors
+from unscene.encoders.transformers_models import build_model
 from unscene.errors import UnsceneError
 from unscene.files import encode_text
 
 _STEM = "encoder"
 _CHECKSUM = "weights_sha256"
 _SHOWN_KEYS = 3
+# In the options of the spec of a model from outside: how its network is built again.
+TRANSFORMERS, FACTORY = "transformers", "factory"
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,8 @@ def save_encoder(encoder: VideoEncoder, path: str | Path) -> Path:
 
     Raises:
         UnsceneError: the files cannot be written (disk full, no permission); previous files of the
-            same name stay as they are and no others are left behind. Or the encoder is none of
-            `known_encoders()`, so that `read_encoder` could not rebuild it.
+            same name stay as they are and no others are left behind. Or `read_encoder` could not
+            rebuild the encoder, see `check_can_be_saved`.
 
     >>> import tempfile
     >>> folder = tempfile.mkdtemp()
@@ -86,7 +90,10 @@ def save_encoder(encoder: VideoEncoder, path: str | Path) -> Path:
     """
     check_can_be_saved(encoder)
     weights, record = _pair(Path(path))
-    tensors = {k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
+    tensors = {  # copies, since models from outside may share some
+        key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, value in encoder.state_dict().items()
+    }
     payload = safetensors.torch.save(tensors, metadata={"format": "pt"})
     content = encoder.spec.to_json() | {_CHECKSUM: hashlib.sha256(payload).hexdigest()}
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
@@ -102,22 +109,49 @@ def save_encoder(encoder: VideoEncoder, path: str | Path) -> Path:
 
 
 def check_can_be_saved(encoder: VideoEncoder) -> None:
-    """Raise UnsceneError if `read_encoder` could not rebuild the encoder: it is not one of ours."""
-    if isinstance(encoder, ForeignEncoder) or encoder.spec.name not in known_encoders():
+    """Raise UnsceneError if `read_encoder` could not rebuild the encoder.
+
+    It can rebuild ours, and those that `resolve_encoder(text, to_train=True)` returned.
+    """
+    if isinstance(encoder, ForeignEncoder):
+        known = {TRANSFORMERS, FACTORY} & encoder.spec.options.keys()
+    else:
+        known = {encoder.spec.name} & set(known_encoders())
+    if not known:
         raise UnsceneError(
             f"{encoder.spec.name}: only encoders of unscene ({', '.join(known_encoders())}) can be "
-            "saved and loaded again; save the weights of this model with its own library, and pass "
-            "the model as --encoder package.module:factory or hf:FOLDER"
+            "saved and loaded again; name a model from outside as --encoder hf:FOLDER or "
+            "package.module:factory, so that it can be built again"
         )
 
 
-def read_encoder(path: str | Path) -> VideoEncoder:
+def build_encoder(spec: EncoderSpec) -> VideoEncoder:
+    """Build the network that a spec describes, with random weights, in training mode.
+
+    Raises:
+        UnsceneError: no such architecture, or a factory made it: unscene runs no code that a file
+            names.
+    """
+    if factory := spec.options.get(FACTORY):
+        raise UnsceneError(
+            f"made by {factory}, and unscene runs no code that a file names; pass --encoder "
+            f"{factory}@FOLDER to run it"
+        )
+    if TRANSFORMERS not in spec.options:
+        return create_encoder(spec.name, **spec.options)
+    clips = {name: getattr(spec, name) for name in ("frames", "stride", "size", "mean", "std")}
+    model = build_model(spec.options[TRANSFORMERS])
+    return adapt(model, name=spec.name, **clips).train()
+
+
+def read_encoder(path: str | Path, network: VideoEncoder | None = None) -> VideoEncoder:
     """Read an encoder that `save_encoder` wrote, on the CPU, in training mode like any new module.
 
     File and architecture must match entirely; for a partial match see `load_weights`.
 
     Args:
         path: the folder, the .safetensors or the .json.
+        network: takes the weights; None: one that is built as the spec says.
 
     Raises:
         UnsceneError: a file is missing, of another kind or truncated, does not belong to the other
@@ -136,9 +170,10 @@ def read_encoder(path: str | Path) -> VideoEncoder:
             " copy both files again from where they were saved"
         )
     try:
-        encoder = create_encoder(spec.name, **spec.options)
+        encoder = network or build_encoder(spec)
     except UnsceneError as error:
-        raise UnsceneError(f"{record}: {error}; upgrade unscene or correct the record") from error
+        remedy = "" if FACTORY in spec.options else "; upgrade unscene or correct the record"
+        raise UnsceneError(f"{record}: {error}{remedy}") from error
     if (encoder.dim, encoder.spec.channels) != (spec.dim, spec.channels):
         raise UnsceneError(
             f"{record}: {spec.name} with options {spec.options} has {encoder.spec.channels} "

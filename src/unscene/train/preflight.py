@@ -26,8 +26,10 @@ from unscene.config import CONFIG, RunOptions
 from unscene.data.catalog import Catalog
 from unscene.data.loading import ClipDataset, StepBatches, estimate_memory
 from unscene.device import count_processes
-from unscene.encoders import VideoEncoder, create_encoder, read_spec, resolve_encoder
+from unscene.encoders import VideoEncoder, read_spec, resolve_encoder
+from unscene.encoders.foreign import ForeignEncoder
 from unscene.encoders.resolving import names_new_encoder
+from unscene.encoders.weights import FACTORY, build_encoder
 from unscene.errors import UnsceneError
 from unscene.files import check_writable
 from unscene.methods.base import Method
@@ -100,14 +102,15 @@ def begin(run: RunOptions, *, resume: bool) -> Start:
 
 
 def open_initial_encoder(name: str, options: dict[str, Any]) -> VideoEncoder:
-    """Create a new encoder, with weights as torch draws them, or load a saved one.
+    """Create a new encoder, with weights as torch draws them, or load another one.
 
     Args:
-        name: an architecture, or the folder or file of a saved encoder; see `resolve_encoder`.
+        name: as `resolve_encoder` takes it.
         options: keyword arguments of an architecture.
 
     Raises:
-        UnsceneError: it is neither, a saved one with options, or it does not take RGB.
+        UnsceneError: there is no such model, it cannot be trained or does not take RGB, or options
+            are given for one that is not new.
     """
     encoder = resolve_encoder(name, seed=None, options=options, to_train=True).encoder
     if encoder.spec.channels != 3:
@@ -129,19 +132,32 @@ def make_initial_encoder(config: RunConfig, resume: bool) -> VideoEncoder:
     own = Path(config.out) / "encoder.json"
     if resume and not new and own.exists():  # the initial one may be gone
         spec = read_spec(own)
-        encoder = create_encoder(spec.name, **spec.options)
+        # Only the caller's text can name a factory.
+        made = FACTORY in spec.options
+        encoder = open_initial_encoder(config.encoder, {}) if made else build_encoder(spec)
         encoder.spec = replace(spec, trained_on=spec.trained_on.get("began", {}))
     else:
         encoder = open_initial_encoder(config.encoder, config.encoder_options)
         history = {} if new else encoder.spec.trained_on | {"encoder": config.encoder}
         encoder.spec = replace(encoder.spec, trained_on=history)
-    encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     check_clips(encoder, config.encoder, config.settings.frames, config.settings.size)
+    use_channels_last(encoder)
     return encoder
 
 
+def use_channels_last(network: nn.Module) -> None:
+    """Lay out the weights of 3D convolutions with channels last, which is faster; in place."""
+    if not any(parameter.ndim == 4 for parameter in network.parameters()):  # torch refuses those
+        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+
 def check_clips(encoder: VideoEncoder, name: str, frames: int, size: int) -> None:
-    """Raise UnsceneError if clips are smaller than the encoder, so called, can take."""
+    """Raise UnsceneError if the encoder, so called, does not take such clips.
+
+    Weights of a model from outside that its feature does not depend on are frozen.
+    """
+    if isinstance(encoder, ForeignEncoder):
+        encoder.prepare_training(frames, size)
     t, h, w = encoder.minimum
     if frames < t or size < max(h, w):
         raise UnsceneError(

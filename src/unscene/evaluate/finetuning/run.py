@@ -49,6 +49,7 @@ from unscene.train.preflight import (
     check_networks,
     describe_reading,
     open_initial_encoder,
+    use_channels_last,
 )
 
 _SAVE_AT_LEAST = 50  # steps between checkpoints, where epochs are shorter
@@ -136,7 +137,7 @@ def _finetune(
     data = prepare_data(config, train, test)
     torch.manual_seed(config.seed)  # the linear layer must not depend on earlier draws
     classifier = Classifier(encoder, data.names, config.dropout)
-    classifier.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    use_channels_last(classifier)
     module = FinetuneModule(
         classifier, data.training, config, start.processes, data.train.fingerprint()
     )
