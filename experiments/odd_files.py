@@ -189,9 +189,9 @@ def _errors(said: str) -> list[str]:
 def _compare_facts(line: Line, info: VideoInfo, theirs: Theirs, times: np.ndarray) -> None:
     if line.ours != line.theirs:
         line.add("count", f"{line.ours} frames of {line.theirs}")
-    promised = info.fps * info.duration
+    promised = info.fps * (info.duration - info.start)
     if abs(promised - line.ours) > max(2, _LENGTH * line.ours):
-        line.add("length", f"{info.fps:.5g}/s x {info.duration:.5g} s, {line.ours} frames")
+        line.add("length", f"{info.fps:.5g}/s x {promised / info.fps:.5g} s, {line.ours} frames")
     if (info.height, info.width) != theirs.size:
         line.add("size", f"{info.width}x{info.height} for {theirs.size[1]}x{theirs.size[0]}")
     back = np.flatnonzero(np.diff(times) <= 0)

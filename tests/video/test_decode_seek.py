@@ -11,6 +11,8 @@ import pytest
 
 import media
 from media import Plain
+from unscene.data.listing import open_catalog
+from unscene.prepare.inspect import inspect
 from unscene.video.clip import Clip
 from unscene.video.decode import read_clips
 from unscene.video.packets import may_seek
@@ -22,12 +24,17 @@ N = 60
 GROUPS = {"bf": "2", "g": "20", "sc_threshold": "0"}
 
 
-def remux(source: Path, target: Path, change: Callable[[av.Packet], None]) -> Path:
+def remux(
+    source: Path,
+    target: Path,
+    change: Callable[[av.Packet], None],
+    keep: Callable[[av.Packet], bool] = lambda packet: True,
+) -> Path:
     """Copy the packets of a file into another container, changed."""
     with av.open(str(source)) as old, av.open(str(target), "w") as new:
         stream = new.add_stream_from_template(old.streams.video[0])
         for packet in old.demux(video=0):
-            if packet.dts is not None:
+            if packet.dts is not None and keep(packet):
                 change(packet)
                 packet.stream = stream
                 new.mux(packet)
@@ -172,6 +179,33 @@ def test_a_clock_that_is_set_back_does_not_tear_a_clip_apart(tmp_path: Path, rea
     assert len(plain) == 2 * N
     clip = read(path, plain.times[N - 3], (0, 2, 4, 6))
     np.testing.assert_array_equal(clip.y.numpy(), plain.y[N - 3 : N + 4 : 2])
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.ts", "a.mp4"])
+def test_clips_come_from_behind_the_missing_key_frame(
+    tmp_path: Path, read: Read, name: str
+) -> None:
+    source = media.write(tmp_path / "source.mp4", media.drift(N), options=GROUPS)
+    dropped: list[av.Packet] = []
+
+    def keep(packet: av.Packet) -> bool:
+        dropped.append(packet)
+        return len(dropped) > 3
+
+    path = remux(source, tmp_path / name, lambda packet: None, keep)
+    plain = media.decode(path)
+    assert len(plain) == N - 20
+    (video,) = open_catalog(path).videos
+    assert video.info is not None
+    assert video.frames == pytest.approx(N - 20, abs=1)
+    for first in (0, 30):
+        clip = read(path, first / 25, (0, 5), start=video.start)
+        np.testing.assert_array_equal(clip.y.numpy(), plain.y[[first, first + 5]])
+    found = inspect(path)
+    assert (found.frames, found.missing) == (
+        pytest.approx(N - 20, abs=1),
+        pytest.approx(18, abs=2),
+    )
 
 
 @pytest.mark.slow

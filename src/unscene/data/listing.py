@@ -121,7 +121,11 @@ def _check_one(video: Video) -> Video | Skipped:
         return Skipped(video.path, error.reason)
     if video.start >= info.duration:
         return Skipped(video.path, "its segment starts after the end of the video")
-    return replace(video, info=info)
+    if video.end is not None and video.end <= info.start:
+        return Skipped(
+            video.path, "no frame of its segment can be decoded: its key frame is missing"
+        )
+    return replace(video, info=info, start=max(video.start, info.start))
 
 
 def _list_files(paths: Sequence[str | os.PathLike[str]]) -> Catalog:

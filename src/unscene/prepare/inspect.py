@@ -38,6 +38,7 @@ from unscene.video.probe import (
     VECTOR_CODECS,
     check_file,
     explain_error,
+    find_start,
     find_video_stream,
 )
 from unscene.video.sampling import Request
@@ -69,7 +70,8 @@ class Inspection:
             errors or without its reference.
         decoded: number of frames that were decoded to find that damage.
         missing: number of frames that the file should contain, by the length that it gives, and
-            does not: it was cut short, or its download was not finished.
+            does not: it was cut short, or its download was not finished. Also those that cannot be
+            decoded, because the recording lacks the key frame at its beginning.
         claimed_fps: frames per second that the file gives, if that is false; else 0.
         light: mean luma of all that is not plain black, 0 black to 1 white; None if the video is
             neither 8-bit YUV nor gray.
@@ -138,6 +140,7 @@ class _FrameFacts:
     types: set[int] = field(default_factory=set)
     sizes: set[tuple[int, int]] = field(default_factory=set)
     interlaced: bool = False
+    start: float = 0.0  # seconds before the first one
 
 
 def inspect(path: str | os.PathLike[str], *, thorough: bool = False) -> Inspection:
@@ -153,7 +156,7 @@ def inspect(path: str | os.PathLike[str], *, thorough: bool = False) -> Inspecti
         try:
             found, frames = _decode_frames(path, None if thorough else SAMPLE)
             found, second = _count_packets(_measure(found), frames.sizes)
-            _read_after(second, found)
+            _read_after(max(second, frames.start), found)
         except (FFmpegError, OSError, ValueError) as error:
             raise VideoError(path, explain_error(error)) from error
     except VideoError as error:
@@ -161,6 +164,14 @@ def inspect(path: str | os.PathLike[str], *, thorough: bool = False) -> Inspecti
         return Inspection(path, "unreadable", error.reason, size)
     height, width = PictureFormat(turns=found.rotation).upright_size(max(frames.sizes, key=prod))
     found = replace(found, bytes=size, width=width, height=height)
+    if frames.start:  # what lacks its key frame counts as missing
+        lost = min(round(frames.start * found.fps), found.frames - 1)
+        found = replace(
+            found,
+            missing=found.missing + lost,
+            frames=found.frames - lost,
+            duration=found.duration - frames.start,
+        )
     return _add_verdict(found, _reasons(found, frames))
 
 
@@ -214,6 +225,7 @@ def _decode_frames(path: str, limit: int | None) -> tuple[Inspection, _FrameFact
             because = "" if packets.damage is None else f": {explain_error(packets.damage)}"
             raise VideoError(path, f"no frame can be decoded{because}")
         known = codec in VECTOR_CODECS
+        facts.start = find_start(container, stream, first)
         found = Inspection(
             path=path,
             verdict="ready",

@@ -10,15 +10,17 @@ from pathlib import Path
 import av
 from av.error import FFmpegError
 from av.stream import Disposition
+from av.video.frame import VideoFrame
 
 from unscene.errors import VideoError
 from unscene.video.length import measure_length
-from unscene.video.packets import H263_FAMILY, Packets, open_container
+from unscene.video.packets import H263_FAMILY, Packets, is_raw, open_container, read_tick
 from unscene.video.picture_format import PictureFormat
 from unscene.video.vectors import has_exact_vectors
 
 # FFmpeg's names of the codecs (not of decoders, such as libdav1d) whose decoders export vectors.
 VECTOR_CODECS = H263_FAMILY | {"h264", "mpeg1video", "mpeg2video"}
+_LATE = 0.5  # seconds
 SAMPLE = 60  # frames that are looked at, where the first one is not enough
 
 
@@ -39,6 +41,8 @@ class VideoInfo:
             frame.
         rotation: counterclockwise quarter turns that make the picture upright, 0..3; a file that
             asks for mirroring is mirrored first.
+        start: seconds before the first frame that can be decoded; 0 but for a recording that lacks
+            the key frame at its beginning.
     """
 
     codec: str
@@ -51,6 +55,7 @@ class VideoInfo:
     vectors: bool
     exact: bool
     rotation: int
+    start: float = 0.0
 
     @property
     def without_vectors(self) -> str | None:
@@ -96,6 +101,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
                 exact=vectors
                 and has_exact_vectors(context, codec, interlaced=frame.interlaced_frame),
                 rotation=picture_format.turns,
+                start=find_start(container, stream, frame),
             )
     except (FFmpegError, OSError, ValueError) as error:
         raise VideoError(path, explain_error(error)) from error
@@ -133,6 +139,19 @@ def find_video_stream(container: av.container.InputContainer, path: str) -> av.V
         return next((stream for stream in usable if stream is best), usable[0])
     reason = "its codec is unknown to this FFmpeg" if moving else "has no video stream"
     raise VideoError(path, reason)
+
+
+def find_start(
+    container: av.container.InputContainer, stream: av.VideoStream, first: VideoFrame
+) -> float:
+    """Find the time of the first frame that can be decoded, in seconds; 0 if it is less than 0.5.
+
+    AVI and raw streams store no times, and their first frame is at 0.
+    """
+    if first.pts is None or container.format.name == "avi" or is_raw(container):
+        return 0.0
+    late = (first.pts - (stream.start_time or 0)) * read_tick(stream)
+    return late if late > _LATE else 0.0
 
 
 def explain_error(error: Exception) -> str:
