@@ -148,7 +148,13 @@ def test_common_codecs_seek(tmp_path: Path, name: str, codec: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "codec"),
-    [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.ts", "libx264"), ("a.mp4", "mpeg4")],
+    [
+        ("a.mp4", "libx264"),
+        ("a.mkv", "libx264"),
+        ("a.ts", "libx264"),
+        ("a.mp4", "mpeg4"),
+        ("a.mkv", "mpeg4"),
+    ],
 )
 def test_times_that_run_back_and_forth_are_put_in_order(
     tmp_path: Path, read: Read, name: str, codec: str
@@ -162,6 +168,7 @@ def test_times_that_run_back_and_forth_are_put_in_order(
     plain = media.decode(path)  # MP4 hides the frames before time 0
     assert (np.diff(plain.times) < 0).any()
     assert len(plain) >= N - 2
+    assert probe(path).fps == pytest.approx(25, rel=0.01)
     times = read(path, 0.0, range(len(plain))).times.numpy()
     np.testing.assert_allclose(np.diff(times), 1 / 25, atol=2e-3)
     for first in range(0, len(plain) - 6):

@@ -24,6 +24,7 @@ from av.index import IndexEntry
 from unscene.video.packets import is_raw, open_container, read_tick
 
 LONGEST = 10.0  # seconds between two frames; after a longer gap the clock counts as broken
+DISORDER = 1.0  # seconds that time stamps out of order jump back; if more, the clock is set back
 _HEAD = 32  # packets behind the first frame that are looked at
 _BEFORE_END = 1.0  # seconds before the end of the file, where the look at the end begins
 _AGREE = 0.05  # frame rates that differ by a smaller share agree
@@ -133,13 +134,13 @@ class _Stamps:
         no gaps. Fields of interlaced video may be packets of their own; the second of two has no
         time.
         """
-        steps = [step for step in self._steps() if 0 <= step <= LONGEST]
+        steps = [step for step in self._steps() if _goes_on(step)]
         passed = sum(steps)
-        return len(steps) / passed if passed and len(self.shown) == self.count else None
+        return len(steps) / passed if passed > 0 and len(self.shown) == self.count else None
 
     def jumps(self) -> bool:
         """Whether the clock is set back or runs away, as in a file made of several."""
-        return any(not 0 <= step <= LONGEST for step in self._steps())
+        return any(not _goes_on(step) for step in self._steps())
 
     def _steps(self) -> Iterator[float]:
         return (later - sent for sent, later in pairwise(self.sent))
@@ -164,6 +165,10 @@ class _Stamps:
         tolerated = max(3 / rate, min(_TOLERATED * claimed, _TOLERATED_SECONDS))
         missing = claimed - duration
         return Length(rate, duration, fps, missing if missing > tolerated else 0.0)
+
+
+def _goes_on(step: float) -> bool:
+    return -DISORDER < step <= LONGEST
 
 
 def _agree(rate: float | None, fps: float) -> bool:

@@ -19,11 +19,10 @@ from math import inf
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
-from unscene.video.length import LONGEST, find_frame_rate
+from unscene.video.length import DISORDER, LONGEST, find_frame_rate
 from unscene.video.packets import Packets, is_raw, may_seek, open_container, read_tick, rewind
 from unscene.video.probe import find_video_stream
 
-_DISORDER = 1.0  # seconds; after a longer jump back the clock counts as set back
 _REORDERED = 16  # frames between which times can be out of order, as many as H.264 can reorder
 _SEEK_BACK = (0.0, 2.0, 12.0, 60.0)  # seconds; some containers seek too far
 
@@ -176,7 +175,7 @@ class TimedFrames:
                     time += step
                 else:
                     time = 0.0 if sent is None else sent + step
-                self._disordered |= 0 < latest - time < _DISORDER
+                self._disordered |= 0 < latest - time < DISORDER
                 latest = time
                 yield frame, time
 
