@@ -16,7 +16,7 @@ from unscene.device import uses_gpu
 from unscene.signals import Stopped
 from unscene.train.callbacks import StopOnSignal
 from unscene.train.metrics import Metrics
-from unscene.train.preflight import Start
+from unscene.train.preflight import Start, open_checkpoint
 
 
 def is_first_process() -> bool:
@@ -41,7 +41,8 @@ def create_trainer(
     if precision == "auto":
         # On a CPU bf16 gave NaN in the backward pass of small 3D ResNets (methods.md, section 4).
         precision = "bf16-mixed" if gpu else "32-true"
-    metrics = Metrics(Path(run.out) / "metrics.csv", resume=start.resumes)
+    done = open_checkpoint(start.checkpoint).get("global_step", 0) if start.checkpoint else 0
+    metrics = Metrics(Path(run.out) / "metrics.csv", before=done)
     return L.Trainer(
         accelerator=run.accelerator,
         devices=run.devices if gpu or run.devices != "auto" else 1,

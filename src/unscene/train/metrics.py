@@ -30,12 +30,16 @@ class Metrics(Logger):
     """A CSV file with a row for every logged step, written as it happens.
 
     Lightning's own CSVLogger deletes the file of the run that is resumed. This one keeps its
-    rows up to the first step that is logged again (later rows are of steps that are repeated).
+    rows of the steps before its checkpoint; later steps are repeated.
+
+    Args:
+        path: of the file.
+        before: steps of which rows that are there are kept.
     """
 
-    def __init__(self, path: Path, *, resume: bool) -> None:
+    def __init__(self, path: Path, *, before: int = 0) -> None:
         super().__init__()
-        self.path, self._resume = path, resume
+        self.path, self._before = path, before
         self._rows: list[dict[str, Any]] | None = None  # None: nothing logged yet
         self._columns: list[str] = []
 
@@ -59,7 +63,7 @@ class Metrics(Logger):
         row = {"step": step, **metrics}
         first = self._rows is None
         if self._rows is None:
-            self._rows = self._earlier(step or 0)
+            self._rows = self._earlier()
         self._rows.append(row)
         known = set(self._columns)
         try:
@@ -74,12 +78,13 @@ class Metrics(Logger):
                 f"{self.path}: cannot be written ({error.strerror}); free some space and --resume"
             ) from error
 
-    def _earlier(self, step: int) -> list[dict[str, Any]]:
-        if not self._resume or not self.path.exists():
+    def _earlier(self) -> list[dict[str, Any]]:
+        if not self._before or not self.path.exists():
             return []
         with self.path.open(newline="", encoding="utf-8") as file:
             rows = [{k: v for k, v in row.items() if k and v} for row in csv.DictReader(file)]
-        return [row for row in rows if row.get("step", "").isdigit() and int(row["step"]) < step]
+        numbered = [row for row in rows if row.get("step", "").isdigit()]
+        return [row for row in numbered if int(row["step"]) < self._before]
 
     def _lines(self, rows: list[dict[str, Any]], *, header: bool) -> str:
         text = io.StringIO(newline="")

@@ -11,7 +11,7 @@ import torch
 
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
-from unscene.signals import interruptible
+from unscene.signals import Stopped, interruptible
 from unscene.train.module import PretrainModule
 
 # measure(encoder, videos, device): scores by name, of at most so many videos. It restores the
@@ -91,6 +91,12 @@ class Monitor(L.Callback):
     ) -> None:
         if self._off or trainer.should_stop or not trainer.is_global_zero:
             return
+        try:
+            self._keep_share(trainer, module)
+        except Stopped:  # while it measured
+            trainer.should_stop = True
+
+    def _keep_share(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._steps += 1
         allowed = self.share * self._trained - self.spent
         if self._each is None:

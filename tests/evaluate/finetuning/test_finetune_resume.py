@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 def logged(out: Path) -> list[tuple[str, ...]]:
     with (out / "metrics.csv").open(newline="") as file:
         names = ("step", "loss", "top1", "validation_top1", "validation_loss")
-        return [tuple(row[name] for name in names) for row in csv.DictReader(file)]
+        return sorted(tuple(row[name] for name in names) for row in csv.DictReader(file))
 
 
 LONG: dict[str, Any] = {"max_steps": 6, "validation": 0.25, "lr": 1e-2}
@@ -70,6 +70,30 @@ def test_ctrl_c_and_resume(
     assert len(rows) == 1
     assert_same_run(tmp_path, unbroken)
     assert len(finetune(config, resume=True, report=silent)) == 1  # scored again, nothing trained
+    assert_same_run(tmp_path, unbroken)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_stop_while_it_scores(
+    last: bool, make: Make, tmp_path: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The score that was cut off is computed when the run is resumed."""
+    real, steps = BestWeights.score, []
+
+    def score(self: BestWeights, module: Any) -> tuple[float, float]:
+        if not steps and (module.trainer.global_step == 6) is last:
+            steps.append(module.trainer.global_step)
+            interrupt()
+            raise AssertionError("the signal comes at once")
+        return real(self, module)
+
+    monkeypatch.setattr(BestWeights, "score", score)
+    config = make(tmp_path, **LONG)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(config, report=silent)
+    assert checkpoint(tmp_path)["global_step"] == steps[0]
+    assert checkpoint(tmp_path)["callbacks"]["Choice"]["due"]
+    finetune(config, resume=True, report=silent)
     assert_same_run(tmp_path, unbroken)
 
 

@@ -19,7 +19,7 @@ from unscene.errors import UnsceneError
 from unscene.evaluate.features import Features, extract
 from unscene.evaluate.finetuning.classifier import Classifier
 from unscene.evaluate.finetuning.config import FinetuneConfig
-from unscene.signals import interruptible
+from unscene.signals import Stopped, interruptible
 from unscene.train.optimizer import check_finite_loss, create_optimizer, make_step_generator
 from unscene.video.sampling import RandomClipSampler
 from unscene.views.augment import BasicAugmentation, make_view
@@ -228,8 +228,12 @@ class BestWeights(L.Callback):
         """Score the present weights, and keep them if they are the best so far."""
         step = trainer.global_step
         assert isinstance(module, FinetuneModule)
-        with interruptible():
-            top1, entropy = self.score(module)
+        try:
+            with interruptible():
+                top1, entropy = self.score(module)
+        except Stopped:
+            trainer.should_stop = True  # saved as due
+            return
         self.due = False
         for logger in trainer.loggers:
             logger.log_metrics({"validation_top1": top1, "validation_loss": entropy}, step - 1)

@@ -211,6 +211,7 @@ def _fit(
         return {}
     if best.due:  # the run was stopped while it scored its last step
         best.keep_best(trainer, module)
+        saver.save(trainer, module)
     if best.best is not None:
         module.classifier.load_state_dict(best.best)
     return {
