@@ -141,7 +141,7 @@ def test_an_existing_run_is_left_alone(tiny: Make, tmp_path: Path) -> None:
 
 def test_a_file_is_no_run(tiny: Make, tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("precious")
-    with pytest.raises(UnsceneError, match=r"a\.mp4: is not a folder; name another place"):
+    with pytest.raises(UnsceneError, match=r"a\.mp4 is not a folder; name another place"):
         pretrain(tiny(tmp_path / "a.mp4"))
     assert (tmp_path / "a.mp4").read_text() == "precious"
 
