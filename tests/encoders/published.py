@@ -412,6 +412,23 @@ def s3d(names: Names, gated: bool = False) -> Weights:
     return made.weights
 
 
+def torchvision_s3d() -> Weights:
+    """torchvision.models.video.s3d."""
+    made = Published()
+    made.conv("classifier.1", 1024, 400, (1, 1, 1), bias=True)
+    return s3d(torchvision_s3d_names) | made.weights
+
+
+def coclr(gated: bool) -> Weights:
+    """CoCLR's S3D or S3D-G, whose layers have a second name each."""
+    made = s3d(coclr_names, gated)
+    second = {"Conv_1a": "block1.0", "Conv_2b": "block2.1", "Conv_2c": "block2.2"}
+    for block in INCEPTION:
+        second[f"Mixed_{block}"] = f"block{block[0]}.{'abcdef'.index(block[1])}"
+    doubles = {key.replace(n := key.split(".")[0], second[n], 1): t for key, t in made.items()}
+    return made | doubles
+
+
 def run_s3d(w: Weights, x: Tensor, names: Names, eps: float) -> Tensor:
     def unit(block: str, branch: str, x: Tensor, k: int, s: int = 1) -> Tensor:
         strides = [(1, s, s), (s, 1, 1)]

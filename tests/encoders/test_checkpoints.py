@@ -68,7 +68,7 @@ def torchvision(network: str, name: str, options: dict[str, str]) -> Case:
 
 def coclr(gated: bool) -> Case:
     return Case(
-        partial(p.s3d, p.coclr_names, gated),
+        partial(p.coclr, gated),
         partial(p.run_s3d, names=p.coclr_names, eps=1e-5),
         ("s3dg", {"gating": "blocks" if gated else "none", "norm_eps": 1e-5}),
         (32, 1, 128),
@@ -85,7 +85,7 @@ CASES = {
     "mc3_18": torchvision("mc3", "mc3-18", {}),
     "r2plus1d_18": torchvision("r2plus1d", "r2plus1d18", {"layout": "torchvision"}),
     "s3d": Case(
-        partial(p.s3d, p.torchvision_s3d_names),
+        p.torchvision_s3d,
         partial(p.run_s3d, names=p.torchvision_s3d_names, eps=1e-3),
         ("s3dg", {"gating": "none"}),
         (128, 2, 224),
@@ -145,6 +145,18 @@ def test_a_published_state_dict_gives_the_published_features(
     assert f"{case.clips[0]} frames at stride {case.clips[1]}, {case.clips[2]} px" in said
     if "fc.weight" in weights:
         assert "not used: fc (2)" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("r3d_18", 33371472), ("mc3_18", 11695440), ("r2plus1d_18", 31505325), ("s3d", 8320048)],
+)
+def test_the_state_dicts_have_the_number_of_weights_that_torchvision_documents(
+    name: str, count: int
+) -> None:
+    buffers = ("running_mean", "running_var", "num_batches_tracked")
+    weights = CASES[name].weights()
+    assert sum(t.numel() for k, t in weights.items() if not k.endswith(buffers)) == count
 
 
 def test_same_padding_is_what_makes_i3d_the_published_one(tmp_path: Path) -> None:

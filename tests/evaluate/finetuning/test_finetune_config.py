@@ -38,7 +38,7 @@ def test_mistakes_in_the_data_are_reported_before_the_first_step(
         ({"encoder": str(train), "encoder_options": {}}, r"encoder\.json"),
         ({"encoder": "c3d", "encoder_options": {}}, r"c3d takes clips of at least .* --size 16"),
         ({"encoder_options": {"in_channels": 2}}, "takes 2 channels"),
-        ({"encoder": "hf:x", "encoder_options": {}}, "models of transformers can be evaluated"),
+        ({"encoder": f"hf:{out.parent}", "encoder_options": {}}, "pass a folder written by"),
     ):
         with pytest.raises(UnsceneError, match=said):
             finetune(make(out, **changes))
