@@ -12,7 +12,7 @@ names what disagrees:
     length      `probe` promises (frame rate x duration) more or fewer frames than there are
     times       the time of a frame, counted from the first one, unless presentation times jump back
     order       times do not grow from frame to frame
-    size        size of the upright picture: the largest one, where it changes
+    size        size of the upright picture; where it changes, the largest of the file or window
     frame       a window shows another frame than the one at its time; both numbers are given
     pixels      a window shows a picture that ffmpeg shows nowhere near
 
@@ -34,6 +34,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +61,7 @@ class Theirs:
 
     times: np.ndarray  # seconds, the first frame is at 0
     disordered: bool  # presentation times jump back, so that ffmpeg changes its mind about times
-    size: tuple[int, int]  # (H, W), upright, the largest
-    grows: bool  # or shrinks
+    sizes: list[tuple[int, int]]  # (H, W) of each frame, upright
     errors: list[str]
     planes: dict[int, list[np.ndarray]] = field(default_factory=dict)
     thumbs: list[np.ndarray] = field(default_factory=list)
@@ -112,7 +112,10 @@ def main() -> int:
         files += 1
         kinds.update(list(line.found) if not line.damaged else ["(damaged)"] if line.found else [])
     summary = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common())
-    print(f"{files} files; {summary or 'no disagreement'}" + f"; {long} too long" * (long > 0))
+    print(
+        f"{files} file{'s' * (files != 1)}; {summary or 'no disagreement'}"
+        + f"; {long} too long" * (long > 0)
+    )
     return int(any(kind != "(damaged)" for kind in kinds))
 
 
@@ -165,17 +168,15 @@ def _list_frames(path: Path, index: int | None, most: int) -> Theirs | None:
         for name in ("pts_time", "best_effort_timestamp_time")
     )
     sizes = [(frame["height"], frame["width"]) for frame in frames]
-    height, width = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
     extra = [
         data for stream in found.get("streams", []) for data in stream.get("side_data_list", [])
     ]
     if any(abs(data.get("rotation", 0)) == 90 for data in extra):
-        height, width = width, height
+        sizes = [(width, height) for height, width in sizes]
     return Theirs(
         times=best - best[:1],
         disordered=bool((np.diff(shown) < 0).any()),
-        size=(height, width),
-        grows=len(set(sizes)) > 1,
+        sizes=sizes,
         errors=_errors(done.stderr),
     )
 
@@ -192,8 +193,8 @@ def _compare_facts(line: Line, info: VideoInfo, theirs: Theirs, times: np.ndarra
     promised = info.fps * (info.duration - info.start)
     if abs(promised - line.ours) > max(2, _LENGTH * line.ours):
         line.add("length", f"{info.fps:.5g}/s x {promised / info.fps:.5g} s, {line.ours} frames")
-    if (info.height, info.width) != theirs.size:
-        line.add("size", f"{info.width}x{info.height} for {theirs.size[1]}x{theirs.size[0]}")
+    if theirs.sizes:
+        _compare_size(line, "the file", (info.height, info.width), theirs.sizes)
     back = np.flatnonzero(np.diff(times) <= 0)
     if len(back):
         k = back[0]
@@ -223,22 +224,30 @@ def _compare_windows(
     line.windows = len(clips)
     if not clips:
         return
-    wanted = {first + offset for first in clips for offset in offsets}
-    like = next(iter(clips.values()))
-    _decode(line.path, index, theirs, wanted, like)
-    for first, clip in clips.items():
-        if clip.size != like.size:
-            line.add("size", f"windows of {clip.size} and of {like.size} (H, W)")
-            continue
-        for place, offset in enumerate(offsets):
-            _compare_frame(line, theirs, clip, place, first + offset)
+    for size in {clip.size for clip in clips.values()}:
+        same = {first: clip for first, clip in clips.items() if clip.size == size}
+        wanted = {first + offset for first in same for offset in offsets}
+        _decode(line.path, index, theirs, wanted, next(iter(same.values())))
+        for first, clip in same.items():
+            shown = theirs.sizes[first : first + offsets[-1] + 1]
+            _compare_size(line, f"the window at frame {first}", size, shown)
+            for place, offset in enumerate(offsets):
+                _compare_frame(line, theirs, clip, place, first + offset)
+
+
+def _compare_size(
+    line: Line, what: str, size: tuple[int, int], shown: list[tuple[int, int]]
+) -> None:
+    largest = max(shown, key=prod)
+    if size != largest:
+        line.add("size", f"{what} in {size[1]}x{size[0]} for {largest[1]}x{largest[0]}")
 
 
 def _decode(path: Path, index: int | None, theirs: Theirs, wanted: set[int], like: Clip) -> None:
     """Have ffmpeg decode the whole file in the size and range of a clip; keep what is wanted."""
     height, width = like.size
     out_range = "full" if like.full_range else "limited"
-    how = "area" if theirs.grows else "bilinear"  # as PyAV does
+    how = "area" if len(set(theirs.sizes)) > 1 else "bilinear"  # as PyAV does
     scale = f"scale={width}:{height}:flags={how}:out_range={out_range}"
     video = "0:v:0" if index is None else f"0:{index}"
     command = ["ffmpeg", "-v", "error", "-nostdin", "-threads", "1", "-i", str(path), "-map", video]
@@ -247,6 +256,7 @@ def _decode(path: Path, index: int | None, theirs: Theirs, wanted: set[int], lik
     chroma = (height + 1) // 2, (width + 1) // 2
     shapes = ((height, width), chroma, chroma)
     ends = np.cumsum([rows * columns for rows, columns in shapes])
+    theirs.planes, theirs.thumbs = {}, []
     with (
         tempfile.TemporaryFile("w+", errors="replace") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as running,
