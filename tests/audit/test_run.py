@@ -303,10 +303,19 @@ def test_why_a_model_has_no_untrained_twin(
     assert f"none: {models[1].no_twin}" in render(Audit({}, {}, models))
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (None, "its features are not finite numbers"),
+        (torch.OutOfMemoryError("out of memory"), "out of memory"),
+    ],
+)
 def test_a_twin_that_fails_does_not_stop_the_audit(
-    places: Footage, capsys: pytest.CaptureFixture[str]
+    error: Exception | None, reason: str, places: Footage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(clip: Any) -> Any:
+        if error is not None:
+            raise error
         return clip.mean(dim=(2, 3, 4)) * float("nan")
 
     catalog = replace(places.catalog, videos=places.videos[:8])
@@ -314,7 +323,7 @@ def test_a_twin_that_fails_does_not_stop_the_audit(
         patch.setattr("unscene.audit.run.make_untrained_twin", lambda *_: Control(broken))
         (model,) = audit(catalog, [Control(controls.flow)], measures="swap").models
     assert model.untrained_twin is None
-    assert model.no_twin.endswith("its features are not finite numbers")
+    assert model.no_twin.endswith(reason)
     assert model.verdict.value is not None
     assert model.no_twin in capsys.readouterr().err
 

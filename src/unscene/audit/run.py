@@ -167,11 +167,13 @@ class _Run:
 
     @contextmanager
     def _twin_may_fail(self) -> Iterator[None]:
-        """Go on without the twin if it fails: random weights may give numbers without end."""
+        """Go on without the twin if it fails: random weights may give features that are not finite,
+        and two networks may need more memory than there is."""
         try:
             yield
-        except UnsceneError as error:
-            reason = str(error).removeprefix(f"{self.extractor.spec.name}: ")
+        except (UnsceneError, RuntimeError) as error:  # torch's, also out of memory
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            reason = reason.removeprefix(f"{self.extractor.spec.name}: ")
             self.twin, self.no_twin = None, reason
             print(f"{self.resolved.name} has no untrained twin: {reason}", file=sys.stderr)
 
