@@ -167,8 +167,11 @@ class _Run:
 
     @contextmanager
     def _twin_may_fail(self) -> Iterator[None]:
-        """Go on without the twin if it fails: random weights may give features that are not finite,
-        and two networks may need more memory than there is."""
+        """Go on without the twin if it fails.
+
+        Random weights may give features that are not finite, and two networks may need more memory
+        than there is.
+        """
         try:
             yield
         except (UnsceneError, RuntimeError) as error:  # torch's, also out of memory
