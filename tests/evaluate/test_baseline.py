@@ -176,6 +176,21 @@ def test_a_fine_tuning_repeats_itself_untrained(make: Make, saved: Path, tmp_pat
     assert [row.classes for row in alone] == [twin.classes]
 
 
+@pytest.mark.slow
+def test_a_fine_tuned_model_from_outside_has_one_too(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tuned_models.py").write_text(FACTORY)
+    monkeypatch.chdir(tmp_path)
+    clips = {"frames": 4, "size": 32, "stride": 1}
+    given = {"encoder": "tuned_models:convolution", "encoder_options": None, "baseline": True}
+    own, twin = finetune(make(tmp_path / "run", **given, **clips), report=silent)
+    assert (own.method, own.twin_of) == ("convolution", "")
+    assert (twin.method, twin.encoder, twin.twin_of) == ("random", "convolution", own.run)
+    again = finetune(make(tmp_path / "run", **given, **clips), resume=True, report=silent)
+    assert [row.value for row in again] == [own.value, twin.value]
+
+
 def test_guessed_classes_by_hand() -> None:
     """The mean over all orders of equally frequent classes."""
     train, test = list("aaabbccd"), list("abbcdz")

@@ -70,7 +70,10 @@ FORMS = {
 
 @pytest.mark.parametrize("text", FORMS)
 def test_it_is_trained_saved_resumed_and_evaluated(text: str, tiny: Make, models: Path) -> None:
-    pretrain(further(tiny, "run", text), report=silent)
+    outcome = pretrain(further(tiny, "run", text), report=silent)
+    named = Path.cwd() / "run"
+    expected = FORMS[text].replace("run", str(named)) if "@" in FORMS[text] else str(named)
+    assert all(expected in command for command in outcome.commands)
     before, after = load_encoder(text), resolve_encoder(FORMS[text])
     assert isinstance(after.encoder, ForeignEncoder)
     assert after.trained is True

@@ -28,6 +28,7 @@ from unscene.data.catalog import Catalog
 from unscene.data.csv_table import write_csv
 from unscene.data.listing import open_catalog
 from unscene.encoders import VideoEncoder
+from unscene.encoders.weights import FACTORY
 from unscene.errors import UnsceneError
 from unscene.methods.base import Method
 from unscene.methods.registry import create_method
@@ -315,15 +316,17 @@ def _conclude(
     if trainer.is_global_zero:
         write_summary(out / SUMMARY, summary)
     account = "\n".join(lines) if trainer.is_global_zero else ""
-    commands = tuple(_suggest(config.data, out, catalog))
+    commands = tuple(_suggest(config.data, out, catalog, module.method.encoder))
     return Outcome(out, steps, finished, seconds, rate, progress.waiting, account, commands)
 
 
-def _suggest(data: str, out: Path, catalog: Catalog) -> list[str]:
+def _suggest(data: str, out: Path, catalog: Catalog, encoder: VideoEncoder) -> list[str]:
     """What to type after a run."""
-    videos, run = shlex.quote(data), shlex.quote(str(out))
+    factory = encoder.spec.options.get(FACTORY)  # which only the caller may name
+    text = f"{factory}@{out}" if factory else str(out)
+    videos, run = shlex.quote(data), shlex.quote(text)
     labeled = len({video.label for video in catalog.videos} - {None}) > 1
-    call = f"unscene.embed({json.dumps(data)}, {json.dumps(str(out))})"
+    call = f"unscene.embed({json.dumps(data)}, {json.dumps(text)})"
     return [
         f"unscene evaluate {'retrieve' if labeled else 'decouple'} {videos} --encoder {run}",
         f"unscene audit {videos} --encoder {run} --out {shlex.quote(str(out / 'audit'))}",

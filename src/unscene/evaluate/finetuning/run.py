@@ -30,6 +30,8 @@ from unscene.config import CONFIG, as_plain, check_same, read_config, save_confi
 from unscene.data.catalog import Catalog, Skipped
 from unscene.device import uses_gpu
 from unscene.encoders import EncoderSpec, VideoEncoder, make_untrained_twin, save_encoder
+from unscene.encoders.foreign import ForeignEncoder
+from unscene.encoders.weights import FACTORY
 from unscene.evaluate.features import Features
 from unscene.evaluate.finetuning.classifier import Classifier, save_classifier
 from unscene.evaluate.finetuning.config import FinetuneConfig, build, flat
@@ -107,14 +109,23 @@ def _find_baseline(config: FinetuneConfig) -> FinetuneConfig | None:
     if not config.baseline:
         return None
     encoder = open_initial_encoder(config.encoder, config.encoder_options)
-    if not encoder.spec.trained_on:
+    if not _find_history(encoder):
         return None
     out = Path(config.out) / "untrained"
     _print(f"now the yardstick, an untrained network of the same architecture, in {out}")
     # Not its name: the encoder may have a normalization or options of its own.
     save_encoder(make_untrained_twin(encoder, config.seed), out / "initial")
     initial = str(out / "initial")
+    if factory := encoder.spec.options.get(FACTORY):  # which only the caller may name
+        initial = f"{factory}@{initial}"
     return replace(config, encoder=initial, encoder_options={}, out=str(out), baseline=False)
+
+
+def _find_history(encoder: VideoEncoder) -> dict[str, Any]:
+    """What is known of the training before; of a model from outside, its name. Empty if it is
+    untrained."""
+    unknown = {"method": encoder.spec.name} if isinstance(encoder, ForeignEncoder) else {}
+    return encoder.spec.trained_on or unknown
 
 
 def _finetune(
@@ -124,12 +135,13 @@ def _finetune(
     train: Catalog | None,
     test: Catalog | None,
     report: Report | None,
-    twin_of: str = "",
+    twin_of: str | None = None,
 ) -> list[Row]:
+    """Fine-tune one network; `twin_of` is given for an untrained one."""
     start = begin(config, resume=resume)
     torch.manual_seed(config.seed)
     encoder = open_initial_encoder(config.encoder, config.encoder_options)
-    before = encoder.spec
+    before = _find_history(encoder) if twin_of is None else {}
     config, encoder.spec = _resolve_clips(config, encoder)
     if resume:
         saved = flat(build(read_config(Path(config.out) / CONFIG)))
@@ -144,13 +156,11 @@ def _finetune(
     facts = _fit(module, data, start, report)
     if not facts:
         return []
-    encoder.spec = replace(
-        encoder.spec, trained_on=_describe_training(before.trained_on, config, data, facts)
-    )
+    encoder.spec = replace(encoder.spec, trained_on=_describe_training(before, config, data, facts))
     save_classifier(classifier, Path(config.out))
     found = _score(classifier, data, config, show=report is None)
     rows = build_rows(
-        replace(encoder.spec, trained_on=_describe_for_rows(before.trained_on, config, data)),
+        replace(encoder.spec, trained_on=_describe_for_rows(before, config, data)),
         score_accuracy(found, data.names, config.label, data.classes()),
         data=data.test.source,
         split=data.test.split,
@@ -158,7 +168,7 @@ def _finetune(
         fingerprint=f"{data.test.fingerprint()}+{data.train.fingerprint()}",
         views=config.clips,
         test={"protocol": "finetune"} | facts,
-        twin_of=twin_of,
+        twin_of=twin_of or "",
     )
     failed = tuple(module.failures.values())
     write_results(Path(config.out), data, found, rows, facts, failed)
