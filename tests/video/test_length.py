@@ -63,7 +63,7 @@ def test_a_frame_rate_that_the_frames_do_not_have_is_measured(
 ) -> None:
     path = write(tmp_path / name, codec, rate, step)
     info, found = probe(path), inspect(path)
-    assert info.fps == pytest.approx(1000 / step, rel=0.03)
+    assert info.fps == pytest.approx(1000 / step, rel=0.06)  # MP4 counts how long the last stays
     assert info.duration == pytest.approx(FRAMES * step / 1000, rel=0.06)
     assert (found.fps, found.duration, found.frames) == (info.fps, info.duration, FRAMES)
     assert found.missing == 0

@@ -155,7 +155,7 @@ def inspect(path: str | os.PathLike[str], *, thorough: bool = False) -> Inspecti
         size = Path(path).stat().st_size
         try:
             found, frames = _decode_frames(path, None if thorough else SAMPLE)
-            found, second = _count_packets(_measure(found), frames.sizes)
+            found, second = _count_packets(found, frames.sizes)
             _read_after(max(second, frames.start), found)
         except (FFmpegError, OSError, ValueError) as error:
             raise VideoError(path, explain_error(error)) from error
@@ -226,12 +226,17 @@ def _decode_frames(path: str, limit: int | None) -> tuple[Inspection, _FrameFact
             raise VideoError(path, f"no frame can be decoded{because}")
         known = codec in VECTOR_CODECS
         facts.start = find_start(container, stream, first)
+        length = measure_length(path, container, stream)
         found = Inspection(
             path=path,
             verdict="ready",
             codec=codec,
             container=container.format.name.partition(",")[0],
             pixel_format=first.format.name,
+            fps=length.fps,
+            duration=length.duration,
+            missing=round(length.missing * length.fps),
+            claimed_fps=0.0 if length.claimed_fps == length.fps else length.claimed_fps,
             vectors=known and not facts.types <= INTRA,
             b_frames=int(PictureType.B) in facts.types or bool(context.has_b_frames),
             references=references if codec == "h264" else 1 if known else None,
@@ -253,25 +258,11 @@ def _measure_light(frame: VideoFrame) -> float | None:
     return float(np.clip((seen.mean() - black) / (white - black), 0, 1)) if seen.size else 0.0
 
 
-def _measure(found: Inspection) -> Inspection:
-    """Add frame rate and length."""
-    with open_container(found.path) as container:
-        length = measure_length(found.path, container, find_video_stream(container, found.path))
-    return replace(
-        found,
-        fps=length.fps,
-        duration=length.duration,
-        missing=round(length.missing * length.fps),
-        claimed_fps=0.0 if length.claimed_fps == length.fps else length.claimed_fps,
-    )
-
-
 def _decode_sizes(stream: av.VideoStream, packet: Packet) -> set[tuple[int, int]]:
     """Decode a key frame alone, and return its size (H, W)."""
     context = stream.codec_context
     with suppress(FFmpegError):
         frames = [*context.decode(packet), *context.decode(None)]
-        context.flush_buffers()
         return {(frame.height, frame.width) for frame in frames}
     return set()
 
@@ -279,13 +270,14 @@ def _decode_sizes(stream: av.VideoStream, packet: Packet) -> set[tuple[int, int]
 def _count_packets(found: Inspection, sizes: set[tuple[int, int]]) -> tuple[Inspection, float]:
     """Add the facts that packets show without decoding: number, key frames, reordering.
 
-    Of the frames that were not decoded before, a key frame is decoded each time their number has
-    doubled, and its size (H, W) is added to `sizes`: calls grow, and stay large.
+    Of the key frames that were not decoded before, the one of the most bytes is decoded, and its
+    size (H, W) is added to `sizes`: the picture of a call may grow later.
 
     Returns:
         The facts, and the time of the second key frame; 0 if there is none.
     """
-    second, count, keys, look_at = 0.0, 0, list[int](), found.decoded
+    second, count, keys = 0.0, 0, list[int]()
+    largest: Packet | None = None
     latest, sent = -float("inf"), -float("inf")
     reordered, complete = False, True
     with open_container(found.path) as container:
@@ -306,9 +298,8 @@ def _count_packets(found: Inspection, sizes: set[tuple[int, int]]) -> tuple[Insp
                     stamp = packet.dts if decoding_times or packet.pts is None else packet.pts
                     if len(keys) == 2 and stamp is not None:
                         second = (stamp - start) * tick
-                    if count >= look_at:
-                        sizes.update(_decode_sizes(stream, packet))
-                        look_at = 2 * count
+                    if count >= found.decoded and packet.size > getattr(largest, "size", 0):
+                        largest = packet
                 count += 1
                 if packet.pts is not None and not decoding_times:
                     if packet.dts is not None:
@@ -318,6 +309,8 @@ def _count_packets(found: Inspection, sizes: set[tuple[int, int]]) -> tuple[Insp
                     latest = packet.pts
         except FFmpegError:
             complete = False
+        if largest is not None:
+            sizes.update(_decode_sizes(stream, largest))
     found = replace(
         found,
         frames=count if complete else max(count, round(found.duration * found.fps)),

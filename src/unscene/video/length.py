@@ -1,18 +1,19 @@
 """A file -> its frame rate and length: what the file says, checked against its packets.
 
 Files say what is not so. Recordings of browsers say 1000 frames per second, and a file of which
-half was downloaded says the length of the whole. A look at the packets behind the first frame and
-at the end of the file shows that; all packets count only if it does. Nothing is decoded.
+half was downloaded says the length of the whole. A look at the packets at the end of the file shows
+that; all packets count only if it does. Nothing is decoded.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise, takewhile
+from math import inf
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,12 +21,12 @@ import av
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.index import IndexEntry
+from av.packet import Packet
 
 from unscene.video.packets import is_raw, open_container, read_tick
 
 LONGEST = 10.0  # seconds between two frames; after a longer gap the clock counts as broken
 DISORDER = 1.0  # seconds that time stamps out of order jump back; if more, the clock is set back
-_HEAD = 32  # packets behind the first frame that are looked at
 _BEFORE_END = 1.0  # seconds before the end of the file, where the look at the end begins
 _AGREE = 0.05  # frame rates that differ by a smaller share agree
 _TOLERATED = 0.1  # share of its length, and
@@ -55,7 +56,7 @@ def measure_length(path: str, container: InputContainer, stream: av.VideoStream)
 
     Args:
         path: the file, to open it again where all packets count.
-        container: the open file, at one of its first frames; its position changes.
+        container: the open file; its position changes.
         stream: its video stream.
     """
     fps = find_frame_rate(stream)
@@ -65,18 +66,13 @@ def measure_length(path: str, container: InputContainer, stream: av.VideoStream)
     claimed = _find_claim(container, stream, fps)
     if claimed is None:
         return _read_all(path, stream).compare(fps, None)
-    plausible = _agree(_Stamps().read(container, stream, _HEAD).measure_rate(), fps)
     if 0 < stream.frames <= len(stream.index_entries):
-        listed = _Listing(path, stream)
-        whole = listed.is_whole()
-        if whole and plausible:
-            return Length(fps, claimed, fps)
-        found = listed.read().compare(fps, claimed)
-        return Length(found.fps, claimed, fps) if whole else found
-    if plausible:
-        end = _read_end(container, stream, claimed).compare(fps, claimed)
-        if not end.missing:
-            return end
+        return _Listing(path, stream).compare(fps, claimed)
+    end = _read_end(container, stream, claimed)
+    if end.measure_rate(fps) == fps:
+        found = end.compare(fps, claimed)
+        if not found.missing:
+            return found
     return _read_all(path, stream).compare(fps, claimed)
 
 
@@ -88,136 +84,103 @@ def find_frame_rate(stream: av.VideoStream) -> float:
     return 25.0
 
 
-@dataclass
-class _Stamps:
-    """Times of packets, in seconds.
+class _PacketTimes:
+    """The times of the packets that follow in a container, up to the end or to damage.
+
+    Args:
+        container: an open file.
+        stream: its video stream.
+        start: when the first frame of the video is displayed, in ticks; None: it is among these.
 
     Attributes:
-        start: when the first frame of the video is displayed; None: it is among these packets.
         count: number of packets.
-        shown: when their frames are displayed, as far as the packets say.
-        sent: when their frames are decoded, as far as the packets say.
-        end: when the last of them ends, as far as the packets say how long frames stay.
+        shown: when their frames are displayed, in ticks, as far as the packets say.
+        sent: when their frames are decoded, in ticks, as far as the packets say.
     """
 
-    start: float | None = None
-    count: int = 0
-    shown: list[float] = field(default_factory=list)
-    sent: list[float] = field(default_factory=list)
-    end: float = 0.0
+    def __init__(
+        self, container: InputContainer, stream: av.VideoStream, start: int | None = None
+    ) -> None:
+        self._tick, self._start = read_tick(stream), start
+        self._decoding_times = container.format.name == "avi"  # `timestamps` says why
+        self.count, self.shown, self.sent = 0, list[int](), list[int]()
+        self._latest, self._stays = -inf, 0  # when the frame of the last one is displayed, how long
 
-    def read(
-        self, container: InputContainer, stream: av.VideoStream, most: int | None = None
-    ) -> _Stamps:
-        """Add packets from the container's position on: `most`, or all up to the end or damage."""
-        tick = read_tick(stream)
-        decoding_times = container.format.name == "avi"  # `timestamps` says why
         with suppress(FFmpegError):
             for packet in container.demux(stream):
-                if not packet.size or packet.is_discard:
-                    continue
-                self.count += 1
-                sent, shown = packet.dts, packet.dts if decoding_times else packet.pts
-                if sent is not None:
-                    self.sent.append(sent * tick)
-                if shown is not None:
-                    self.shown.append(shown * tick)
-                    self.end = max(self.end, (shown + (packet.duration or 0)) * tick)
-                if self.count == most:
-                    break
-        return self
+                if packet.size and not packet.is_discard:
+                    self._add(packet)
 
-    def measure_rate(self) -> float | None:
-        """Measure frames per second; None if these packets do not show it.
+    def _add(self, packet: Packet) -> None:
+        self.count += 1
+        sent = packet.dts
+        shown = sent if self._decoding_times else packet.pts
+        if sent is not None:
+            self.sent.append(sent)
+        if shown is not None:
+            self.shown.append(shown)
+            if shown > self._latest:
+                self._latest, self._stays = shown, packet.duration or 0
+
+    def measure_rate(self, fps: float) -> float:
+        """Measure frames per second; `fps`, what the file says, unless these packets refute it.
 
         They are counted in the order of decoding, in which also the first and the last of them have
         no gaps. Fields of interlaced video may be packets of their own; the second of two has no
-        time.
+        time. A step back is either disorder, which later steps make up for, or a clock set back.
         """
         steps = [step for step in self._steps() if _goes_on(step)]
-        passed = sum(steps)
-        return len(steps) / passed if passed > 0 and len(self.shown) == self.count else None
+        ahead = [step for step in steps if step >= 0]
+        rates = [len(each) / sum(each) for each in (steps, ahead) if sum(each) > 0]
+        refuted = len(self.shown) == self.count and not any(_agree(rate, fps) for rate in rates)
+        return rates[0] if rates and refuted else fps
 
     def jumps(self) -> bool:
         """Whether the clock is set back or runs away, as in a file made of several."""
         return any(not _goes_on(step) for step in self._steps())
 
     def _steps(self) -> Iterator[float]:
-        return (later - sent for sent, later in pairwise(self.sent))
+        return ((later - sent) * self._tick for sent, later in pairwise(self.sent))
 
     def compare(self, fps: float, claimed: float | None) -> Length:
         """Correct what the file says by these packets, which reach to its end."""
-        rate = self.measure_rate() if self.start is None else None
-        rate = fps if rate is None or _agree(rate, fps) else rate
-        if claimed is None and len(self.shown) < self.count:
-            claimed = self.count / fps
-        if not self.shown or (claimed is not None and self.jumps()):
-            duration = 1 / fps if claimed is None else claimed
-        else:
-            start = min(self.shown) if self.start is None else self.start
-            end = max(self.shown) + 1 / rate
-            duration = (max(end, self.end) if rate == fps else end) - start
-        if claimed is None:
-            return Length(rate, duration, fps)
-        if rate == fps and abs(duration - claimed) < 1.5 / rate:
+        rate = self.measure_rate(fps) if self._start is None else fps
+        if claimed is None and (not self.shown or len(self.shown) < self.count):
+            return Length(rate, max(self.count, 1) / fps, fps)
+        if claimed is not None and (not self.shown or self.jumps()):
             return Length(rate, claimed, fps)
-        # The length may be that of the sound, or be too long by the last frame.
-        tolerated = max(3 / rate, min(_TOLERATED * claimed, _TOLERATED_SECONDS))
-        missing = claimed - duration
-        return Length(rate, duration, fps, missing if missing > tolerated else 0.0)
-
-
-def _goes_on(step: float) -> bool:
-    return -DISORDER < step <= LONGEST
-
-
-def _agree(rate: float | None, fps: float) -> bool:
-    return rate is None or abs(rate / fps - 1) < _AGREE
-
-
-def _read_all(path: str, stream: av.VideoStream) -> _Stamps:
-    """Read the times of all packets."""
-    with open_container(path) as container:
-        same = next(one for one in container.streams.video if one.index == stream.index)
-        return _Stamps().read(container, same)
-
-
-def _read_end(container: InputContainer, stream: av.VideoStream, claimed: float) -> _Stamps:
-    """Read the times of the packets at the end; a container that cannot seek is read on."""
-    tick = read_tick(stream)
-    start = (stream.start_time or 0) * tick
-    place = int((start + max(0.0, claimed - _BEFORE_END)) / tick)
-    with suppress(FFmpegError):
-        container.seek(place, stream=stream)
-    return _Stamps(start).read(container, stream)
+        start = min(self.shown) if self._start is None else self._start
+        stays = max(1 / rate, self._stays * self._tick if rate == fps else 0.0)
+        return _compare(rate, (max(self.shown) - start) * self._tick + stays, fps, claimed)
 
 
 class _Listing:
-    """Frames that the container lists, with their places in the file.
+    """Frames that a container lists, with their places in the file.
 
     A file may end before a frame that it lists. Programs that reserve the disk space of a download
     leave zeros there.
     """
 
     def __init__(self, path: str, stream: av.VideoStream) -> None:
-        self.path, self.stream = path, stream
-        self.size = Path(path).stat().st_size
+        self.index, self.tick = stream.index_entries, read_tick(stream)
+        self.path, self.size = Path(path), Path(path).stat().st_size
         self.compressed = not stream.codec_context.codec.intra_only
 
-    def is_whole(self) -> bool:
-        """Whether the file contains the last frame."""
-        with Path(self.path).open("rb") as file:
-            return self._contains(file, self.stream.index_entries[-1])
+    def compare(self, fps: float, claimed: float) -> Length:
+        """Correct what the file says by these frames."""
+        rate, last = fps, self.index[-1]
+        if not _agree(len(self.index) / claimed, fps):  # some are never displayed
+            times = self._times(self.index)
+            measured = (len(times) - 1) / ((max(times) - min(times)) * self.tick or inf)
+            rate = measured if measured and not _agree(measured, fps) else fps
+        with self.path.open("rb") as file:
+            if self._contains(file, last):
+                return Length(rate, claimed, fps)
+            times = self._times(takewhile(partial(self._contains, file), self.index))
+        return _compare(rate, (max(times) - min(times)) * self.tick + 1 / rate, fps, claimed)
 
-    def read(self) -> _Stamps:
-        """List the times of the frames before the first one that the file does not contain."""
-        tick = read_tick(self.stream)
-        with Path(self.path).open("rb") as file:
-            contained = takewhile(partial(self._contains, file), self.stream.index_entries)
-            times = [
-                entry.timestamp * tick for entry in contained if entry.size and not entry.is_discard
-            ]
-        return _Stamps(count=len(times), shown=times, sent=times)
+    def _times(self, entries: Iterable[IndexEntry]) -> list[int]:
+        return [entry.timestamp for entry in entries if entry.size and not entry.is_discard] or [0]
 
     def _contains(self, file: BinaryIO, entry: IndexEntry) -> bool:
         if entry.pos + entry.size > self.size:
@@ -226,6 +189,42 @@ class _Listing:
             return True
         file.seek(entry.pos)
         return any(file.read(min(entry.size, _BEGINNING)))
+
+
+def _compare(rate: float, duration: float, fps: float, claimed: float | None) -> Length:
+    """Compare what was measured with what the file says."""
+    if claimed is None:
+        return Length(rate, duration, fps)
+    if rate == fps and abs(duration - claimed) < 1.5 / rate:
+        return Length(rate, claimed, fps)
+    # The length may be that of the sound, or be too long by the last frame.
+    tolerated = max(3 / rate, min(_TOLERATED * claimed, _TOLERATED_SECONDS))
+    missing = claimed - duration
+    return Length(rate, duration, fps, missing if missing > tolerated else 0.0)
+
+
+def _goes_on(step: float) -> bool:
+    return -DISORDER < step <= LONGEST
+
+
+def _agree(rate: float, fps: float) -> bool:
+    return abs(rate / fps - 1) < _AGREE
+
+
+def _read_all(path: str, stream: av.VideoStream) -> _PacketTimes:
+    """Read the times of all packets."""
+    with open_container(path) as container:
+        same = next(one for one in container.streams.video if one.index == stream.index)
+        return _PacketTimes(container, same)
+
+
+def _read_end(container: InputContainer, stream: av.VideoStream, claimed: float) -> _PacketTimes:
+    """Read the times of the packets at the end; a container that cannot seek is read on."""
+    start = stream.start_time or 0
+    before_end = int(max(0.0, claimed - _BEFORE_END) / read_tick(stream))
+    with suppress(FFmpegError):
+        container.seek(start + before_end, stream=stream)
+    return _PacketTimes(container, stream, start)
 
 
 def _find_claim(container: InputContainer, stream: av.VideoStream, fps: float) -> float | None:
