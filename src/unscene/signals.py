@@ -69,7 +69,8 @@ def handle_stops(handler: Callable[[int, FrameType | None], Any]) -> Iterator[No
         yield
     finally:
         for name, earlier in before.items():
-            signal.signal(name, earlier)
+            if earlier is not None:  # else it was not set from Python
+                signal.signal(name, earlier)
 
 
 @contextmanager
