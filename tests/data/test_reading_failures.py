@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no fork server, no /dev/shm")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="no fork server, no /dev/shm"),
+]
 
 # Each fault happens in a reading process, at the fourth batch.
 _READING = """
