@@ -132,6 +132,9 @@ def test_resolving_nothing(text: str) -> None:
     words = r"no such file or folder, and no encoder is called.*r3d18.*hf:FOLDER"
     with pytest.raises(UnsceneError, match=words):
         resolve_encoder(text)
+    for name in (f"{text}.pth", f"mine={text}.ckpt", f"{text}.safetensors"):
+        with pytest.raises(UnsceneError, match=r"': no such file$"):
+            resolve_encoder(name)
 
 
 def test_a_name_means_the_architecture_though_a_folder_is_called_so(

@@ -34,8 +34,9 @@ class EncoderSpec:
     `encoder.spec = dataclasses.replace(encoder.spec, frames=..., trained_on={...})`.
 
     Attributes:
-        name: architecture, one of `known_encoders()`.
-        options: keyword arguments of `create_encoder` in addition to the name.
+        name: architecture, one of `known_encoders()`, or what a model from outside is called.
+        options: keyword arguments of `create_encoder` in addition to the name; of a model from
+            outside, how it is built again (`weights.build_encoder`).
         dim: D, length of a feature.
         frames: T, number of frames in a clip.
         stride: video frames from one frame of a clip to the next.

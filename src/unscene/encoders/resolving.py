@@ -43,6 +43,7 @@ from unscene.files import expand_home, make_absolute
 from unscene.imports import import_from_here
 
 _HUB = "hf:"
+_WEIGHTS = (".pth", ".pt", ".ckpt", ".tar", ".safetensors")  # how files of weights usually end
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,8 @@ def _resolve(
         resolved = _pretrained(text.removeprefix(_HUB), to_train)
     elif expand_home(text).exists():
         resolved = _read(expand_home(text))
+    elif Path(text).suffix in _WEIGHTS:
+        raise UnsceneError(f"encoder {text!r}: no such file")
     elif ":" in text:
         resolved = _made(text, to_train)
     else:
