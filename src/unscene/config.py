@@ -92,8 +92,8 @@ class RunOptions:
         out: folder of the run.
         seed: of the weights, the choice of clips, and the views.
         max_steps: optimizer steps, whatever `epochs` says; not given: as many as those take.
-        short_side: shrink larger frames to this short side while reading; 0: to four times `size`,
-            but not below 480.
+        short_side: shrink larger frames to this short side while reading; 0: to four times the
+            size, but not below 480.
         workers: reading processes per training process.
         threads: processor threads that a training process computes on; 0: as many as torch takes.
             Small clips on few cores train faster where reading processes have cores of their own.

@@ -161,6 +161,12 @@ def _retrieve_flags(parser: ArgumentParser) -> None:
         type=str | None,
         help="do not compare videos with equal values in this column",
     )
+    parser.add_argument(
+        "--standardize",
+        action="store_true",
+        help="compare features less the gallery's mean, divided by its deviation; histograms "
+        "(hof, mbh) need it",
+    )
 
 
 def _frozen(protocol: Any, given: Namespace) -> list[Any]:

@@ -1,7 +1,7 @@
 """Views -> features: video encoders, how they are saved, and how `--encoder` is resolved."""
 
 from unscene.encoders.base import EncoderSpec, VideoEncoder
-from unscene.encoders.registry import create_encoder, known_encoders
+from unscene.encoders.registry import create_encoder, known_descriptors, known_encoders
 from unscene.encoders.resolving import ResolvedEncoder, load_encoder, resolve_encoder
 from unscene.encoders.untrained import make_untrained_twin
 from unscene.encoders.weights import LoadReport, load_weights, read_spec, save_encoder
@@ -12,6 +12,7 @@ __all__ = [
     "ResolvedEncoder",
     "VideoEncoder",
     "create_encoder",
+    "known_descriptors",
     "known_encoders",
     "load_encoder",
     "load_weights",

@@ -1,4 +1,4 @@
-"""Encoders by name. A new encoder is one more row of the table."""
+"""Encoders by name. A new encoder is one more row of a table."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from unscene.encoders import descriptors
 from unscene.encoders.base import VideoEncoder
 from unscene.encoders.c3d import C3D
 from unscene.encoders.i3d import I3D
@@ -14,6 +15,13 @@ from unscene.encoders.resnet3d import mc3, narrow, r2d, r2plus1d, r3d
 from unscene.encoders.s3dg import S3DG
 from unscene.errors import UnsceneError, find_nearest
 
+_DESCRIPTORS: dict[str, Callable[..., VideoEncoder]] = {
+    "color": descriptors.color,
+    "energy": descriptors.energy,
+    "hof": descriptors.hof,
+    "hof+mbh": descriptors.hof_mbh,
+    "mbh": descriptors.mbh,
+}
 _ENCODERS: dict[str, Callable[..., VideoEncoder]] = {
     "c3d": C3D,
     "i3d": I3D,
@@ -31,22 +39,30 @@ _ENCODERS: dict[str, Callable[..., VideoEncoder]] = {
 
 
 def known_encoders() -> list[str]:
-    """List the names that `create_encoder` takes, sorted."""
+    """List the architectures that `create_encoder` takes, sorted."""
     return sorted(_ENCODERS)
+
+
+def known_descriptors() -> list[str]:
+    """List what `create_encoder` takes beside architectures: encoders without weights, sorted."""
+    return sorted(_DESCRIPTORS)
 
 
 def unknown_encoder(name: str) -> str:
     """Make the message for an unknown name; it suggests the nearest known one."""
-    close = find_nearest(str(name), _ENCODERS)
+    close = find_nearest(str(name), [*_ENCODERS, *_DESCRIPTORS])
     hint = f", did you mean {close!r}?" if close else "."
-    return f"no encoder is called {name!r}{hint} Known encoders: {', '.join(known_encoders())}"
+    return (
+        f"no encoder is called {name!r}{hint} Known encoders: {', '.join(known_encoders())}; "
+        f"without training: {', '.join(known_descriptors())}"
+    )
 
 
 def create_encoder(name: str, **options: Any) -> VideoEncoder:
     """Create a new, untrained encoder; call `torch.manual_seed` first to fix its weights.
 
     Args:
-        name: one of `known_encoders()`.
+        name: one of `known_encoders()` or `known_descriptors()`.
         options: `in_channels` (all ResNets), `stem` (R3D and R(2+1)D), `shortcut` (R3D), `layout`
             (R(2+1)D), `width`, `stages` and `pool` (narrow networks): see
             `unscene.encoders.resnet3d`. `padding` of I3D, `gating` and `norm_eps` of S3D-G.
@@ -61,13 +77,14 @@ def create_encoder(name: str, **options: Any) -> VideoEncoder:
     >>> encoder.dim, encoder.spec.frames, encoder.spec.size
     (32, 8, 36)
     """
-    if name not in _ENCODERS:
+    make = (_ENCODERS | _DESCRIPTORS).get(name)
+    if make is None:
         raise UnsceneError(unknown_encoder(name))
-    accepted = inspect.signature(_ENCODERS[name]).parameters
+    accepted = inspect.signature(make).parameters
     unknown = sorted(options.keys() - accepted.keys())
     if unknown:
         raise UnsceneError(
             f"encoder {name} has no option {', '.join(unknown)}; "
             f"it accepts {', '.join(sorted(accepted)) or 'none'}"
         )
-    return _ENCODERS[name](**options)
+    return make(**options)

@@ -1,6 +1,7 @@
 """Resolving an encoder: from the text after `--encoder` to a model. Every command uses this file.
 
     r3d18                      one of our architectures (`known_encoders()`), untrained
+    hof                        a descriptor (`known_descriptors()`), which needs no training
     runs/dsm, best.safetensors an encoder that unscene saved: its folder or one of its two files
     FILE.pth, last.ckpt        a published checkpoint (see `checkpoints`), or one of our trainings
     hf:FOLDER, hf:USER/NAME    a video model of transformers, from disk or the Hugging Face Hub
@@ -29,7 +30,12 @@ import torch
 from unscene.encoders.base import VideoEncoder
 from unscene.encoders.checkpoints import read_checkpoint
 from unscene.encoders.foreign import ForeignEncoder, adapt
-from unscene.encoders.registry import create_encoder, known_encoders, unknown_encoder
+from unscene.encoders.registry import (
+    create_encoder,
+    known_descriptors,
+    known_encoders,
+    unknown_encoder,
+)
 from unscene.encoders.transformers_models import describe_model, load_pretrained
 from unscene.encoders.weights import (
     FACTORY,
@@ -126,6 +132,11 @@ def resolve_encoder(
             adapted, adapted.spec.name, f"{type(model).__name__} passed in from Python"
         )
     if to_train:
+        if next(resolved.encoder.parameters(), None) is None:
+            raise UnsceneError(
+                f"encoder {resolved.name}: it has no weights that could be trained; evaluate it as "
+                f"it is, or train one of {', '.join(known_encoders())}"
+            )
         check_can_be_saved(resolved.encoder)
     return resolved
 
@@ -167,6 +178,8 @@ def _resolve(
     name, text = _split_name(text)
     if text in known_encoders():
         resolved = _untrained(text, seed, options)
+    elif text in known_descriptors() and not options:
+        resolved = ResolvedEncoder(create_encoder(text), text, "needs no training")
     elif options:
         raise UnsceneError(
             f"--encoder_options are for a new encoder ({', '.join(known_encoders())}); "
@@ -214,7 +227,8 @@ def _published(path: Path) -> ResolvedEncoder:
 def _is_trained(encoder: VideoEncoder) -> bool | None:
     """Whether unscene trained it: True or unknown."""
     history = encoder.spec.trained_on
-    return True if history and "publisher" not in history else None
+    weightless = next(encoder.parameters(), None) is None
+    return True if history and "publisher" not in history and not weightless else None
 
 
 def _saved(path: Path, network: VideoEncoder | None = None) -> ResolvedEncoder:

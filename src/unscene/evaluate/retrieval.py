@@ -33,6 +33,7 @@ def retrieve(
     *,
     ks: Sequence[int] | None = None,
     apart: str | None = None,
+    standardize: bool = False,
     device: torch.device | str = "cpu",
 ) -> dict[str, Score]:
     """Compute recall at K and mean average precision.
@@ -47,6 +48,8 @@ def retrieve(
             for which every query has at least K candidates are returned.
         apart: a column; a query is never compared with gallery videos of its own value there
             ("scene": a match must come from another scene, possibly of the same file).
+        standardize: compare features less the mean of the gallery, divided by its deviation.
+            Histograms need it: some of their numbers are far larger than others.
         device: computes the similarities.
 
     Returns:
@@ -74,9 +77,12 @@ def retrieve(
         ks = [k for k in KS if says_something(k, count)]
     groups, ks = _plan_search(query, gallery, ks, apart)
     classes = _number(query.labels(label), gallery.labels(label))
+    values = query.values, gallery.values
+    if standardize:
+        values = standardize_features(*values)
     hits = np.empty((len(query.values), len(ks)))
     precision = np.empty(len(query.values))
-    for rows, similarity in _similarities(query.values, gallery.values, groups, device):
+    for rows, similarity in _similarities(*values, groups, device):
         similarity, order = similarity.sort(dim=1, descending=True, stable=True)
         match = classes[1].to(order.device)[order] == classes[0][rows].to(order.device)[:, None]
         match &= similarity > -torch.inf
@@ -94,6 +100,23 @@ def retrieve(
             (columns | {"retrieval_map": precision}).items(), chance, strict=True
         )
     }
+
+
+def standardize_features(query: Tensor, gallery: Tensor) -> tuple[Tensor, Tensor]:
+    """Subtract the gallery's mean from both sides and divide by its deviation, by column.
+
+    Args:
+        query: (Q, D).
+        gallery: (N, D). A column of a single value becomes 0 there.
+
+    >>> query, gallery = torch.tensor([[3.0, 5]]), torch.tensor([[1.0, 5], [3, 5]])
+    >>> standardize_features(query, gallery)[0]
+    tensor([[1., 0.]])
+    """
+    deviation, mean = torch.std_mean(gallery.float(), dim=0, correction=0)
+    flat = deviation <= 1e-6 * mean.abs()
+    scale = torch.where(flat, 0.0, 1 / deviation.clamp(min=1e-30))
+    return (query.float() - mean) * scale, (gallery.float() - mean) * scale
 
 
 def check_search(

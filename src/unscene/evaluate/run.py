@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,7 @@ def evaluate(
     ks: Sequence[int] | None = None,
     apart: str | None = None,
     group: str | None = None,
+    standardize: bool = False,
     baseline: bool = True,
     workers: int = 0,
     batch_size: int = 16,
@@ -69,6 +70,7 @@ def evaluate(
         ks: values of K of recall; None: see `retrieve`.
         apart: a column; a query is never compared with videos of its own value there.
         group: a column; the probe's validation set holds whole groups of it.
+        standardize: for "retrieve", see there; the probe always standardizes.
         baseline: also evaluate an untrained network of the same architecture on the same clips.
             Videos are read once, but the encoder's part of the time doubles. Not done for an
             encoder that is itself untrained; where it cannot be done, that is said.
@@ -116,11 +118,8 @@ def evaluate(
     )
     queries = read(test)
     known = queries if gallery is None else read(gallery)
-    if protocol == "probe":
-        measure = partial(_probe, label=label, group=group)
-    else:
-        measure = partial(_retrieve, label=label, ks=ks, apart=apart, device=where)
-    given = {"short_side": short_side, "stride": stride}
+    measure = _choose_measure(protocol, label, group, ks, apart, standardize, where)
+    given = {"short_side": short_side, "stride": stride, "standardize": standardize}
     given = {name: value for name, value in given.items() if value}
     rows: list[Row] = []
     for network, *features in zip(networks, queries, known, strict=True):
@@ -205,6 +204,22 @@ def evaluate_decoupling(
     return rows
 
 
+def _choose_measure(
+    protocol: Protocol,
+    label: str,
+    group: str | None,
+    ks: Sequence[int] | None,
+    apart: str | None,
+    standardize: bool,
+    device: torch.device,
+) -> Callable[[Features, Features], tuple[Mapping[str, Score], dict[str, object]]]:
+    if protocol == "probe":
+        return partial(_probe, label=label, group=group)
+    return partial(
+        _retrieve, label=label, ks=ks, apart=apart, standardize=standardize, device=device
+    )
+
+
 def _retrieve(
     query: Features,
     known: Features,
@@ -212,10 +227,13 @@ def _retrieve(
     label: str,
     ks: Sequence[int] | None,
     apart: str | None,
+    standardize: bool,
     device: torch.device,
 ) -> tuple[Mapping[str, Score], dict[str, object]]:
     """Scores, and the settings that go into the rows."""
-    scores = retrieve(query, known, label, ks=ks, apart=apart, device=device)
+    scores = retrieve(
+        query, known, label, ks=ks, apart=apart, standardize=standardize, device=device
+    )
     return scores, {"apart": apart, "gallery": len(known.values)}
 
 

@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.errors import UnsceneError
@@ -42,8 +43,8 @@ class NoVectorsError(UnsceneError, ValueError):
 
 
 @lru_cache(maxsize=16)
-def _dis(preset: Preset, grid: int) -> Any:
-    """Return one DIS object per process, preset and grid. It keeps its buffers between calls, but
+def _dis(preset: Preset, size: tuple[int, int]) -> Any:
+    """Return one DIS object per process, preset and size. It keeps its buffers between calls, but
     a small picture changes its scales for good, so objects are not shared between sizes."""
     import cv2
 
@@ -91,18 +92,32 @@ def dis_flow(clip: Clip, grid: int = 112, preset: Preset = "fast") -> Tensor:
 
     if grid < 32:
         raise ValueError(f"DIS flow needs a grid of at least 32, got {grid}")
-    algorithm = _dis(preset, grid)
     shrinks = min(clip.size) >= grid
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     luma = [
-        np.ascontiguousarray(cv2.resize(frame, (grid, grid), interpolation=interpolation))
+        cv2.resize(frame, (grid, grid), interpolation=interpolation)
         for frame in clip.y.cpu().numpy()
     ]
-    flow = np.zeros((len(luma) - 1, grid, grid, 2), dtype=np.float16)
-    for t, (before, after) in enumerate(pairwise(luma)):
+    return torch.from_numpy(flow_between(np.stack(luma), preset).astype(np.float16))
+
+
+def flow_between(luma: NDArray[np.uint8], preset: Preset = "fast") -> NDArray[np.float32]:
+    """Estimate flow between consecutive gray pictures by dense inverse search, at their size.
+
+    Args:
+        luma: uint8 (T, H, W), H and W at least 32.
+        preset: see `dis_flow`.
+
+    Returns:
+        float32 (T-1, H, W, 2), normalized units, pointing back.
+    """
+    frames, height, width = luma.shape
+    algorithm = _dis(preset, (height, width))
+    flow = np.zeros((frames - 1, height, width, 2), dtype=np.float32)
+    for t, (before, after) in enumerate(pairwise(np.ascontiguousarray(luma))):
         # calc(a, b) finds V with a(x) = b(x + V): with the later frame first, V points back.
-        flow[t] = algorithm.calc(after, before, None) * (2 / grid)
-    return torch.from_numpy(flow)
+        flow[t] = algorithm.calc(after, before, None)
+    return flow * np.array([2 / width, 2 / height], dtype=np.float32)
 
 
 def codec_flow(motion: Motion, grid: int = 112, *, filled: bool = True) -> Tensor:

@@ -1,0 +1,327 @@
+"""Articulated figures that follow motion programs: footage that teaches motion.
+
+    a program (what is done)        how each joint swings, turns or rests; where the figure goes
+    a viewing (how it is seen)      body, size, place, direction, pace, beginning
+    limbs of every frame            `pose_figure`
+    flow                            `raster.paint_flow`: exact, and no video is needed
+
+Two viewings of one program show the same motion of different bodies in different places. So a
+program is a label, and its viewings are its positives.
+
+Convention
+----------
+Coordinates are normalized: the frame is 2 wide and 2 high, x to the right, y down. Times are in
+seconds. Lengths of bodies are shares of their height. Angles are in radians; a limb at 0 points
+down, and positive is towards the side that the figure faces.
+
+Source: ours, after the prototype of methods.md, section 6. Related: Yu et al., "Learning Video
+Representations without Natural Videos", 2024 (arXiv 2410.24213).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unscene.synthetic.raster import chain_limbs
+
+Floats = NDArray[np.float64]
+Kind = Literal["person", "animal", "machine"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+_GAIT = (0.4, 2.2)  # Hz, of a swing that repeats
+_PACE = 0.15  # a viewing is at most this much faster or slower than another
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """The limbs of a body. A parent comes before its children.
+
+    Attributes:
+        parents: index of each limb's parent; -1 at the root.
+        attached: where on its parent a limb begins, 0 to 1.
+        rest: angle against the parent at rest.
+        lengths, widths: shares of the body's height.
+        sideways: offset to the left (positive) or right of the body's middle plane.
+        pairs: (left, right) limbs, which swing alike or in antiphase.
+        bends: limbs that bend to one side only (knees and elbows), and to which (+1 or -1).
+        feet: limbs whose ends may stand on the ground.
+    """
+
+    parents: tuple[int, ...]
+    attached: tuple[float, ...]
+    rest: tuple[float, ...]
+    lengths: tuple[float, ...]
+    widths: tuple[float, ...]
+    sideways: tuple[float, ...]
+    pairs: tuple[tuple[int, int], ...]
+    bends: dict[int, int]
+    feet: tuple[int, ...]
+
+
+_PI = math.pi
+SKELETONS: dict[Kind, Skeleton] = {
+    # torso, head, left upper arm and forearm, right ones, left thigh and shank, right ones
+    "person": Skeleton(
+        parents=(-1, 0, 0, 2, 0, 4, -1, 6, -1, 8),
+        attached=(0, 1, 0.92, 1, 0.92, 1, 0, 1, 0, 1),
+        rest=(_PI, 0, -_PI, 0, -_PI, 0, 0, 0, 0, 0),
+        lengths=(0.30, 0.15, 0.17, 0.16, 0.17, 0.16, 0.24, 0.25, 0.24, 0.25),
+        widths=(0.15, 0.11, 0.055, 0.05, 0.055, 0.05, 0.085, 0.065, 0.085, 0.065),
+        sideways=(0, 0, 0.11, 0.11, -0.11, -0.11, 0.05, 0.05, -0.05, -0.05),
+        pairs=((2, 4), (3, 5), (6, 8), (7, 9)),
+        bends={3: 1, 5: 1, 7: -1, 9: -1},
+        feet=(7, 9),
+    ),
+    # trunk (towards the head), neck, head, tail, then upper and lower legs: front left, front
+    # right, hind left, hind right
+    "animal": Skeleton(
+        parents=(-1, 0, 1, -1, 0, 4, 0, 6, -1, 8, -1, 10),
+        attached=(0, 1, 1, 0, 0.9, 1, 0.9, 1, 0, 1, 0, 1),
+        rest=(_PI / 2, 0.9, -0.9, -1.2, -_PI / 2, 0, -_PI / 2, 0, 0, 0, 0, 0),
+        lengths=(0.62, 0.22, 0.18, 0.3, 0.24, 0.24, 0.24, 0.24, 0.24, 0.24, 0.24, 0.24),
+        widths=(0.2, 0.1, 0.11, 0.04, 0.08, 0.05, 0.08, 0.05, 0.09, 0.05, 0.09, 0.05),
+        sideways=(0, 0, 0, 0, 0.07, 0.07, -0.07, -0.07, 0.07, 0.07, -0.07, -0.07),
+        pairs=((4, 6), (5, 7), (8, 10), (9, 11)),
+        bends={5: -1, 7: -1, 9: 1, 11: 1},
+        feet=(5, 7, 9, 11),
+    ),
+    # base, mast, boom, arm, tool, counterweight
+    "machine": Skeleton(
+        parents=(-1, 0, 1, 2, 3, 1),
+        attached=(0, 0.5, 1, 1, 1, 0.9),
+        rest=(_PI / 2, _PI / 2, -0.9, -1.2, 0.3, 1.3),
+        lengths=(0.5, 0.35, 0.45, 0.35, 0.16, 0.2),
+        widths=(0.16, 0.12, 0.09, 0.07, 0.12, 0.14),
+        sideways=(0, 0, 0, 0, 0, 0),
+        pairs=(),
+        bends={},
+        feet=(0,),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class MotionProgram:
+    """What a figure does, whoever does it and wherever.
+
+    Attributes:
+        kind: of the body.
+        rate: Hz of what repeats.
+        swing: (L,) amplitude of each limb, radians.
+        harmonic: (L,) times per period, 1 or 2.
+        phase: (L,) radians.
+        held: (L,) offset from rest all the time, radians.
+        change: (L,) offset that sets in once, at `moment`.
+        moment, duration: seconds after the middle of the program; seconds.
+        turn: change of the direction that the figure faces, together with `change`, radians.
+        speed: forward, body heights a second.
+        drop: vertical, body heights: bobbing with the period (negative: leaps off the ground).
+        spin: whole body, radians a second.
+    """
+
+    kind: Kind
+    rate: float
+    swing: Floats
+    harmonic: Floats
+    phase: Floats
+    held: Floats
+    change: Floats
+    moment: float
+    duration: float
+    turn: float
+    speed: float
+    drop: float
+    spin: float
+
+
+@dataclass(frozen=True)
+class Viewing:
+    """How a program is seen.
+
+    Attributes:
+        proportions: (L, 2) factors of the lengths and widths of the limbs.
+        height: of the body, normalized units.
+        place: (x, y) of the root in the middle of the clip.
+        yaw: direction that the figure faces at first, radians: 0 right, pi left.
+        pace: factor of all times.
+        start: seconds of the program at the middle of the clip.
+        order: the order in which limbs are painted.
+        swapped: left and right limbs change roles.
+    """
+
+    proportions: Floats
+    height: float
+    place: tuple[float, float]
+    yaw: float
+    pace: float
+    start: float
+    order: NDArray[np.int64]
+    swapped: bool
+
+
+def draw_program(rng: np.random.Generator, kind: Kind | None = None) -> MotionProgram:
+    """Draw a motion program.
+
+    Four parts are on or off, at least one is on: swings that repeat, one change of pose, travel,
+    and leaps, bobbing or spin.
+
+    Args:
+        rng: is advanced.
+        kind: of the body; drawn (half of the bodies are people) if it is None.
+
+    >>> program = draw_program(np.random.default_rng(0), "person")
+    >>> program.swing.shape, program.kind
+    ((10,), 'person')
+    """
+    kind = kind or KINDS[int(rng.choice(3, p=(0.5, 0.3, 0.2)))]
+    skeleton = SKELETONS[kind]
+    limbs = len(skeleton.parents)
+    parts = rng.random(4) < (0.7, 0.4, 0.5, 0.3)
+    if not parts.any():
+        parts[0] = True
+    swing: Floats = np.zeros(limbs)
+    change: Floats = np.zeros(limbs)
+    held: Floats = np.zeros(limbs)
+    harmonic: Floats = np.ones(limbs)
+    phase = rng.uniform(0, 2 * _PI, limbs)
+    if parts[0]:
+        moves = rng.random(limbs) < rng.uniform(0.25, 0.9)
+        moves[int(rng.integers(limbs))] = True
+        swing = moves * rng.gamma(3.0, 0.17, limbs).clip(0, 1.3)
+        swing[0] *= 0.2  # a trunk rocks little
+        harmonic += rng.random(limbs) < 0.15
+    held += rng.normal(0, 0.15, limbs)
+    if rng.random() < 0.4:
+        held += (rng.random(limbs) < 0.3) * rng.normal(0, 0.9, limbs)
+    held[0] = rng.normal(0, 0.12) if rng.random() < 0.8 else rng.normal(0, 0.6)
+    if parts[1]:
+        change = (rng.random(limbs) < rng.uniform(0.2, 0.8)) * rng.normal(0, 1.0, limbs)
+        change[0] *= 0.3
+    mode = rng.random()  # of pairs: antiphase, in phase, one side only
+    for left, right in skeleton.pairs:
+        if mode < 0.85:
+            held[right], harmonic[right], swing[right] = held[left], harmonic[left], swing[left]
+            phase[right] = phase[left] + (_PI if mode < 0.55 else 0.0)
+        if rng.random() < 0.75:
+            change[right] = change[left]
+    return MotionProgram(
+        kind=kind,
+        rate=float(np.exp(rng.uniform(*np.log(_GAIT)))),
+        swing=swing,
+        harmonic=harmonic,
+        phase=phase,
+        held=held,
+        change=change,
+        moment=0.0,
+        duration=float(rng.uniform(0.3, 1.2)),
+        turn=float(rng.choice((-1, 1)) * rng.uniform(0.5, _PI)) * (parts[1] and rng.random() < 0.4),
+        speed=float(rng.choice((1, 1, 1, -1)) * rng.uniform(0.1, 1.2)) * parts[2],
+        drop=float(rng.choice((1, -1, -1)) * rng.uniform(0.03, 0.3)) * parts[3],
+        spin=float(rng.normal(0, 2.0)) * (parts[3] and rng.random() < 0.15),
+    )
+
+
+def draw_viewing(rng: np.random.Generator, kind: Kind, *, mirrored: bool | None = None) -> Viewing:
+    """Draw how a program is seen: body, size, place, direction, pace and beginning.
+
+    Args:
+        rng: is advanced.
+        kind: of the body.
+        mirrored: the figure faces left instead of right; drawn if it is None.
+    """
+    limbs = len(SKELETONS[kind].parents)
+    facing = rng.random() < 0.5 if mirrored is None else mirrored
+    proportions = np.exp(
+        rng.normal(0, (0.1, 0.2), (limbs, 2)) + rng.normal((0, 0.2), (0.08, 0.2), 2)
+    )
+    for left, right in SKELETONS[kind].pairs:
+        proportions[right] = proportions[left]
+    order = np.arange(limbs)
+    if rng.random() < 0.2:
+        order = rng.permutation(limbs)
+    return Viewing(
+        proportions=proportions,
+        height=float(np.exp(rng.uniform(math.log(0.5), math.log(2.2)))),
+        place=(float(rng.uniform(-0.5, 0.5)), float(rng.uniform(-0.3, 0.3))),
+        yaw=float(rng.normal(0, 0.35)) + (_PI if facing else 0.0),
+        pace=float(rng.uniform(1 - _PACE, 1 + _PACE)),
+        start=float(rng.uniform(-0.3, 0.3)),
+        order=order.astype(np.int64),
+        swapped=bool(rng.random() < 0.5),
+    )
+
+
+def pose_figure(program: MotionProgram, viewing: Viewing, times: Floats) -> tuple[Floats, Floats]:
+    """Place the limbs of a figure in every frame, in the order in which they are painted.
+
+    Args:
+        program: what is done.
+        viewing: how it is seen.
+        times: (T,) seconds before or after the middle of the clip.
+
+    Returns:
+        ends (T, L, 2, 2) and radius (L,), normalized units.
+
+    >>> rng = np.random.default_rng(0)
+    >>> program = draw_program(rng, "animal")
+    >>> ends, radius = pose_figure(program, draw_viewing(rng, "animal"), np.arange(13) / 15)
+    >>> ends.shape, radius.shape
+    ((13, 12, 2, 2), (12,))
+    """
+    skeleton = SKELETONS[program.kind]
+    now = times * viewing.pace + viewing.start
+    cycle = 2 * _PI * program.rate * now
+    done = _smooth((now - program.moment) / program.duration + 0.5)
+    roles = np.arange(len(skeleton.parents))
+    if viewing.swapped:
+        for left, right in skeleton.pairs:
+            roles[left], roles[right] = right, left
+    swing = np.sin(cycle[:, None] * program.harmonic + program.phase) * program.swing
+    angles = (program.held + done[:, None] * program.change + swing)[:, roles]
+    for limb, side in skeleton.bends.items():
+        bent = angles[:, limb] + 0.8 * program.swing[roles[limb]]
+        angles[:, limb] = side * np.abs(bent)
+    angles += np.array(skeleton.rest)
+    angles[:, 0] += program.spin * now
+    lengths = np.array(skeleton.lengths) * viewing.proportions[:, 0]
+    yaw = viewing.yaw + done * program.turn
+    ends = chain_limbs(
+        np.ascontiguousarray(angles),
+        np.array(skeleton.parents),
+        np.array(skeleton.attached, float),
+        lengths,
+        np.array(skeleton.sideways, float),
+        yaw,
+    )
+    ends += _travel(program, skeleton, ends, now, yaw)[:, None, None, :]
+    center = ends[len(times) // 2].reshape(-1, 2).mean(0)
+    ends = (ends - center) * viewing.height + np.array(viewing.place)
+    radius = np.array(skeleton.widths) * viewing.proportions[:, 1] * (viewing.height / 2)
+    return np.ascontiguousarray(ends[:, viewing.order]), radius[viewing.order]
+
+
+def _travel(
+    program: MotionProgram, skeleton: Skeleton, ends: Floats, now: Floats, yaw: Floats
+) -> Floats:
+    """How far the whole body has moved, (T, 2): forward, and up and down; its feet stand."""
+    away = np.zeros((len(now), 2))
+    away[:, 0] = program.speed * np.cos(yaw) * now
+    if program.spin == 0:
+        away[:, 1] -= ends[:, skeleton.feet, 1, 1].max(axis=1)  # the lowest foot is the ground
+    bounce = np.abs(np.sin(_PI * program.rate * now)) if program.drop < 0 else None
+    away[:, 1] += (
+        program.drop * bounce
+        if bounce is not None
+        else program.drop * np.sin(2 * _PI * program.rate * now)
+    )
+    return away
+
+
+def _smooth(share: Floats) -> Floats:
+    """From 0 to 1, slowly at both ends."""
+    share = share.clip(0, 1)
+    return share * share * (3 - 2 * share)
