@@ -356,14 +356,6 @@ def test_doctor(capsys: Captured) -> None:
         (KeyboardInterrupt(), 130, "interrupted"),
         (OSError(28, "No space left on device"), 1, "No space left on device"),
         (PermissionError(13, "Permission denied", "/x/y"), 1, "/x/y: Permission denied"),
-        (
-            UnsceneError(
-                "Caught UnsceneError in DataLoader worker process 0.\nOriginal Traceback (most "
-                'recent call last):\n  File "x.py", line 1\nunscene.errors.UnsceneError: a.mp4: bad'
-            ),
-            1,
-            "unscene doctor: a.mp4: bad",
-        ),
     ],
 )
 def test_exit_codes(
