@@ -81,7 +81,9 @@ class FeatureExtractor:
     def segment(self, batch: Batch) -> Segmentation:
         """What moves in the center views of a batch, and their static scene."""
         return self.keep(
-            batch, "segments", lambda: segment_motion(self.center(batch), std=self.spec.std)
+            batch,
+            "segments",
+            lambda: segment_motion(self.center(batch), std=self.spec.std, follow_camera=True),
         )
 
     def anchors(self, batch: Batch) -> Tensor:

@@ -3,9 +3,9 @@
     fixed camera     pixels that differ from the clip's static scene       `views.background_swap`
     moving camera    pixels whose optical flow differs from the camera's   `find_outlier_motion`
 
-The camera's flow is an affine map, fitted to every pair of frames by trimmed least squares: fit,
-drop the pixels that deviate, fit again. In scenes with depth, edges of near objects deviate too. If
-more than half of the picture deviates, it cannot be decided what moves, and the clip is left out.
+The camera's flow is an affine map, fitted to every pair of frames (`motion.camera`). In scenes with
+depth, edges of near objects deviate too. If more than half of the picture deviates, it cannot be
+decided what moves, and the clip is left out.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from unscene.audit.footage import make_augmentation
 from unscene.data.loading import Batch
 from unscene.errors import UnsceneError
 from unscene.evaluate.decoupling_views import STILL
+from unscene.motion.camera import stabilize_flow
+from unscene.views import geometry
 from unscene.views.flow import view_flow
 
 _CROWDED = 0.5  # share of the picture; if more moves, it is the camera
 _NOISE = 0.01  # of the frame's side per step: smaller deviations are noise of the flow ...
 _TIMES = 4.0  # ... and so are those below this many times the median deviation
 _BORDER = 0.1  # of half the frame's side
-_ROUNDS = 4  # fits of the camera's flow
 
 
 @dataclass(frozen=True)
@@ -87,25 +88,12 @@ def find_outlier_motion(flow: Tensor) -> Tensor:
         float32 (B, T, h, w) in 0..1. The first frame repeats the second, as flow belongs to the
         later frame of each pair.
     """
-    batch, pairs, h, w, _ = flow.shape
-    y, x = torch.meshgrid(
-        torch.linspace(-1, 1, h, device=flow.device),
-        torch.linspace(-1, 1, w, device=flow.device),
-        indexing="ij",
-    )
-    places = torch.stack([torch.ones_like(x), x, y], dim=-1).view(-1, 3)
-    field = flow.float().reshape(batch * pairs, h * w, 2)
-    weight = torch.ones(batch * pairs, h * w, device=flow.device)
-    ridge = 1e-4 * torch.eye(3, device=flow.device)
-    for _ in range(_ROUNDS):
-        weighted = places * weight[..., None]
-        normal = weighted.transpose(1, 2) @ places + ridge
-        camera = places @ torch.linalg.solve(normal, weighted.transpose(1, 2) @ field)
-        deviation = (field - camera).norm(dim=-1)
-        middle = deviation.median(dim=1, keepdim=True).values
-        weight = (deviation <= 2 * middle.clamp(min=_NOISE)).float()
-    least = (_TIMES * middle).clamp(min=2 * _NOISE)
+    pairs, h, w, _ = flow.shape[1:]
+    stable = stabilize_flow(flow, model="affine", aspect=w / h)
+    deviation = stable.norm(dim=-1)
+    middle = deviation.flatten(2).median(dim=2).values.clamp(min=_NOISE / 2)
+    least = (_TIMES * middle)[..., None, None]
     # What enters at the border has no counterpart in the frame before: its flow is a guess.
-    inside = (places[:, 1:].abs() <= 1 - _BORDER).all(dim=1)
-    mask = ((deviation / least - 1).clamp(0, 1) * inside).view(batch, pairs, h, w)
+    inside = (geometry.pixel_centers((h, w), flow.device).abs() <= 1 - _BORDER).all(dim=-1)
+    mask = (deviation / least - 1).clamp(0, 1) * inside
     return F.pad(mask, (0, 0, 0, 0, 1, 0), mode="replicate") if pairs else mask

@@ -1,9 +1,10 @@
 """Views that several measures share: clips with swapped backgrounds, and shuffled frames.
 
-What moves is segmented by change, without a segmentation model (`views.background_swap`). The
-background comes from the first later clip of the batch, which is in random order, that belongs to
-another file and shows another scene. Usually that is the next one. So almost every clip is a motion
-donor once and a background donor once, and a clip that is near to everything favors neither side.
+What moves is segmented by change, without a segmentation model (`views.background_swap`). A camera
+that moves is followed, and films the new background with the same motion. The background comes from
+the first later clip of the batch, which is in random order, that belongs to another file and shows
+another scene. Usually that is the next one. So almost every clip is a motion donor once and a
+background donor once, and a clip that is near to everything favors neither side.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from unscene.audit.extractor import FeatureExtractor
 from unscene.audit.footage import Footage
 from unscene.data.loading import Batch
 from unscene.evaluate.decoupling_views import ALIKE, STILL, draw_frame_order
-from unscene.views.background_swap import correlate_scenes, paste_motion
+from unscene.views.background_swap import correlate_scenes, film_scene, paste_motion
 
 
 @dataclass(frozen=True)
@@ -26,19 +27,22 @@ class Donors:
     """The background donor of each of the B clips of a batch; all on the CPU.
 
     Attributes:
-        moving: bool (B,), whether anything moves.
-        fixed: bool (B,), whether the camera is fixed, so that what moves can be segmented.
+        moving: bool (B,), whether anything moves, or the camera.
+        known: bool (B,), whether the camera is fixed or was followed, so that what moves can be
+            segmented.
+        cut: bool (B,), whether something moves before the scene that can be cut out.
         donor: int64 (B,), the clip that gives its background; -1 if none shows another scene.
     """
 
     moving: Tensor
-    fixed: Tensor
+    known: Tensor
+    cut: Tensor
     donor: Tensor
 
     @property
     def swapped(self) -> Tensor:
         """int64 (R,), the clips whose background can be swapped."""
-        return torch.nonzero(self.moving & self.fixed & (self.donor >= 0))[:, 0]
+        return torch.nonzero(self.cut & (self.donor >= 0))[:, 0]
 
 
 def find_donors(extractor: FeatureExtractor, batch: Batch, footage: Footage) -> Donors:
@@ -55,7 +59,7 @@ def swap_backgrounds(extractor: FeatureExtractor, batch: Batch, donors: Donors) 
 
     def swap() -> Tensor:
         segments, rows = extractor.segment(batch), donors.swapped
-        scene = segments.scene[donors.donor[rows]]
+        scene = film_scene(segments.scene[donors.donor[rows]], segments.maps[rows])
         return paste_motion(extractor.center(batch)[rows], segments.mask[rows], scene)
 
     return extractor.keep(batch, "swapped backgrounds", swap)
@@ -81,5 +85,5 @@ def _find(extractor: FeatureExtractor, batch: Batch, footage: Footage) -> Donors
             if files[j] != files[i] and alike[j] < ALIKE:
                 donor[i] = j
                 break
-    fixed = segments.fixed.cpu()
-    return Donors(~fixed | (segments.share.cpu() >= STILL), fixed, donor)
+    known, some = segments.known.cpu(), segments.share.cpu() >= STILL
+    return Donors(~segments.fixed.cpu() | some, known, known & some, donor)

@@ -60,7 +60,7 @@ class Decoupling:
         trained, untrained: means over the pairs of `TRAINED` and of `UNTRAINED`; None without any.
         n: number of files in at least one pair.
         left_out: number of clips without a perturbation, by perturbation and reason ("background:
-            the camera moves" ...); "all: nothing moves" counts clips that are in no pair.
+            only the camera moves" ...); "all: nothing moves" counts clips that are in no pair.
         skipped: videos that could not be read, and why.
     """
 

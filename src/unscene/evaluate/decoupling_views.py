@@ -36,7 +36,12 @@ from unscene.errors import UnsceneError
 from unscene.motion.flow import make_flow_transform
 from unscene.video.sampling import Request, UniformClipSampler, clip_duration
 from unscene.views.augment import BasicAugmentation, make_view
-from unscene.views.background_swap import correlate_scenes, paste_motion, segment_motion
+from unscene.views.background_swap import (
+    correlate_scenes,
+    film_scene,
+    paste_motion,
+    segment_motion,
+)
 from unscene.views.disturb import draw_offsets, draw_phi
 
 # Perturbation -> whether DSM trains on it.
@@ -94,7 +99,7 @@ class PerturbationFactory:
 
     Attributes:
         left_out: number of clips without a perturbation, by perturbation and reason ("background:
-            the camera moves" ...); "all: nothing moves" counts clips without any.
+            only the camera moves" ...); "all: nothing moves" counts clips without any.
 
     Raises:
         UnsceneError: the encoder does not take 3 channels and at least 3 frames.
@@ -120,7 +125,8 @@ class PerturbationFactory:
             batch = Batch.of([dataset[0, index]])
             if len(batch):
                 anchor = self._render_center(batch.to(device), "clip")
-                scenes.append(segment_motion(anchor, std=spec.std).scene)
+                split = segment_motion(anchor, std=spec.std, follow_camera=True)
+                scenes.append(split.scene)
                 self.donors.append(index)
         self.scenes = torch.cat(scenes) if scenes else torch.empty(0)
 
@@ -149,9 +155,9 @@ class PerturbationFactory:
             float32 (1, 3, T, size, size) by name, "anchor" first; empty if nothing moves.
         """
         anchor = self._render_center(batch, "clip")
-        segmented = segment_motion(anchor, std=self.spec.std)
-        fixed = bool(segmented.fixed)
-        if fixed and float(segmented.share) < STILL:
+        segmented = segment_motion(anchor, std=self.spec.std, follow_camera=True)
+        still = float(segmented.share) < STILL
+        if bool(segmented.fixed) and still:
             self.left_out["all: nothing moves"] += 1
             return {}
         clip, size, middle = batch.clips["clip"], self.spec.size, self.spec.frames // 2
@@ -179,10 +185,13 @@ class PerturbationFactory:
             self.left_out["background, overlay: no other scene"] += 1
             return views
         views["overlay"] = torch.lerp(anchor, scene.expand_as(anchor), 0.5)
-        if fixed:
-            views["background"] = paste_motion(anchor, segmented.mask, scene)
+        if not bool(segmented.known):
+            self.left_out["background: the camera cannot be followed"] += 1
+        elif still:
+            self.left_out["background: only the camera moves"] += 1
         else:
-            self.left_out["background: the camera moves"] += 1
+            filmed = film_scene(scene, segmented.maps)
+            views["background"] = paste_motion(anchor, segmented.mask, filmed)
         return views
 
     def _render_center(self, batch: Batch, name: str) -> Tensor:

@@ -21,6 +21,7 @@ from unscene.audit.result import Coverage, Measured
 from unscene.audit.shared_views import find_donors, shuffle_frames, swap_backgrounds
 from unscene.data.listing import open_catalog
 from unscene.results.statistics import share
+from unscene.views.background_swap import film_scene
 
 
 def some(footage: Footage, videos: int, **changes: int) -> Footage:
@@ -140,17 +141,49 @@ def test_a_camera_that_moves(tmp_path: Path) -> None:
         write(tmp_path / f"{k}.mp4", pan(40, (48, 48), speed))
     write(tmp_path / "still.mp4", [texture(48, 48)] * 40)
     few, found = measure(controls.constant, Footage(open_catalog(tmp_path)))
-    assert found.details["left_out"] == {"nothing moves": 1, "the camera moves": 3}
-    assert found.coverage == Coverage(0, 4, {"the camera moves": 3, "nothing moves": 1})
+    assert found.details["left_out"] == {"nothing moves": 1, "only the camera moves": 3}
+    assert found.coverage == Coverage(0, 4, {"only the camera moves": 3, "nothing moves": 1})
     # With so few it is not the camera's fault.
     assert found.absent == "only 4 video files in all, and an interval takes at least 8"
     few.files += range(4, 9)
-    few.reasons += ["the camera moves"] * 5
+    few.reasons += ["the camera cannot be followed"] * 5
     assert few.compute().absent == (
         "only 0 video files of 9 with something to swap, and an interval takes at least 8: "
-        "something must move in front of a fixed camera, in several scenes "
-        "(nothing moves in 1, the camera moves in 8)"
+        "something must move before a camera that is fixed or can be followed, in several scenes "
+        "(nothing moves in 1, only the camera moves in 3, the camera cannot be followed in 5)"
     )
+
+
+def test_what_moves_before_a_moving_camera_is_swapped(tmp_path: Path) -> None:
+    for k, seed in enumerate((1, 2)):
+        ground, patch = texture(64, 192, seed), 255 - texture(18, 18, seed + 8)
+        frames = []
+        for t in range(30):
+            frame = ground[:, 2 * t : 2 * t + 64].copy()
+            frame[24:42, 2 + t : 20 + t] = patch
+            frames.append(frame)
+        write(tmp_path / f"{k}.mp4", frames)
+    cut = texture(64, 64, 3), texture(64, 64, 4)
+    write(tmp_path / "cut.mp4", [cut[t // 4 % 2] for t in range(30)])
+    footage = Footage(open_catalog(tmp_path), batch_size=3)
+    encoder = Control(controls.constant, frames=12, stride=2, size=64)
+    extractor = FeatureExtractor(encoder)
+    (batch,) = footage.batches(encoder.spec)
+    donors = find_donors(extractor, batch, footage)
+    panned = [footage.videos[i].path.endswith(("0.mp4", "1.mp4")) for i in batch.index.tolist()]
+    assert donors.moving.all()
+    assert donors.known.tolist() == donors.cut.tolist() == panned
+    views, segments = swap_backgrounds(extractor, batch, donors), extractor.segment(batch)
+    rows = donors.swapped
+    assert not segments.fixed[rows].any()
+    filmed = film_scene(segments.scene[donors.donor[rows]], segments.maps[rows])
+    outside = (segments.mask[rows] == 0).expand_as(views)
+    assert torch.equal(views[outside], filmed[outside])
+    assert (filmed[:, :, 0] - filmed[:, :, -1]).abs().mean() > 0.1  # its camera moves
+    swap = Swap(extractor, footage)
+    swap.update(batch)
+    reasons = dict(zip(panned, swap.reasons, strict=True))
+    assert reasons == {True: "", False: "the camera cannot be followed"}
 
 
 def test_two_frames_have_no_order_worth_a_name(places: Footage) -> None:

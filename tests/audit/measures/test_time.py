@@ -151,7 +151,7 @@ def test_what_videos_cannot_show_is_counted(tmp_path: Path) -> None:
     found = measure(controls.averaged_frames, Footage(open_catalog(tmp_path)))
     assert found.details["left_out"] == {
         "all: nothing moves": 1,
-        "background: the camera moves, or no other scene": 8,
+        "background: nothing can be cut out, or no other scene": 8,
         "fast: video too short": 1,
         "shift: video too short": 1,
     }

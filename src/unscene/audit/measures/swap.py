@@ -17,9 +17,10 @@ shuffled frames. motion_share is 0.5 by chance. A model that ignores the order o
 architecture and on the videos. So motion_share is judged first, and order can only lower the
 verdict.
 
-What moves is segmented by change (`views.background_swap`), without a segmentation model; distances
-are cosines. The measure is our own. The closest in the literature are action swaps with person
-masks, which need a person in the picture.
+What moves is segmented by change (`views.background_swap`), without a segmentation model. A camera
+that moves is followed, and the other background is filmed with its motion. Distances are cosines.
+The measure is our own. The closest in the literature are action swaps with person masks, which need
+a person in the picture.
 """
 
 from __future__ import annotations
@@ -253,7 +254,8 @@ class Swap(Measure):
             return find_shortage(read, "in all")
         return (
             f"{find_shortage(swapped, f'of {len(read)} with something to swap')}: something must "
-            f"move in front of a fixed camera, in several scenes ({list_reasons(left_out)})"
+            "move before a camera that is fixed or can be followed, in several scenes "
+            f"({list_reasons(left_out)})"
         )
 
     def _compare(
@@ -285,8 +287,18 @@ class Swap(Measure):
 def _explain(donors: Donors) -> list[str]:
     """Why the background of each clip cannot be swapped; "" if it can."""
     reasons = np.select(
-        [~donors.moving.numpy(), ~donors.fixed.numpy(), donors.donor.numpy() < 0],
-        ["nothing moves", "the camera moves", "no other scene"],
+        [
+            ~donors.moving.numpy(),
+            ~donors.known.numpy(),
+            ~donors.cut.numpy(),
+            donors.donor.numpy() < 0,
+        ],
+        [
+            "nothing moves",
+            "the camera cannot be followed",
+            "only the camera moves",
+            "no other scene",
+        ],
         default="",
     )
     found: list[str] = reasons.tolist()

@@ -267,7 +267,7 @@ class Time(Measure):
             "fast": "video too short",
             "slow": "video too short",
             "shift": "video too short",
-            "background": "the camera moves, or no other scene",
+            "background": "nothing can be cut out, or no other scene",
             "overlay": "no other scene",
         }
         for found, moves in zip(cosines, moving.tolist(), strict=True):
