@@ -26,8 +26,11 @@ def on_meta(name: str, **options: object) -> VideoEncoder:
 
 
 def maps_of(encoder: VideoEncoder, t: int, h: int, w: int) -> list[tuple[int, ...]]:
-    clip = torch.empty(2, encoder.spec.channels, t, h, w, device="meta")
-    return [tuple(one.shape) for one in encoder.forward_stages(clip)]
+    if encoder.input == "flow":
+        maps = encoder.forward_flow(torch.empty(2, t - 1, h, w, 2, device="meta"))
+    else:
+        maps = encoder.forward_stages(torch.empty(2, encoder.spec.channels, t, h, w, device="meta"))
+    return [tuple(one.shape) for one in maps]
 
 
 def random_clip(encoder: VideoEncoder, t: int, h: int, w: int, batch: int = 2) -> torch.Tensor:

@@ -41,6 +41,10 @@ CANONICAL = {
     "r2d18": ((16, 112, 112), FRAMES),
     "r2plus1d10": ((16, 112, 112), TRAN),
     "r2plus1d18": ((16, 112, 112), TRAN),
+    "motion-net": (
+        (13, 80, 80),
+        [(24, 12, 16, 16), (48, 6, 8, 8), (96, 3, 4, 4), (192, 3, 4, 4)],
+    ),
     "r3d-narrow": ((8, 36, 36), [(16, 8, 9, 9), (32, 8, 5, 5), (64, 4, 3, 3)]),
     "r2d-narrow": ((8, 36, 36), [(16, 8, 9, 9), (32, 8, 5, 5), (64, 8, 3, 3)]),
 }
@@ -173,7 +177,7 @@ def test_too_small_a_clip_is_named_with_the_minimum(name: str, axis: int) -> Non
     smallest = "x".join(map(str, (3, *encoder.minimum)))
     given = "x".join(map(str, (2, 3, *size)))
     with pytest.raises(UnsceneError, match=rf"^{name} takes .* at least {smallest}, got {given}"):
-        maps_of(encoder, *size)
+        encoder.forward_stages(torch.empty(2, 3, *size, device="meta"))
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 36, 36), (2, 8, 3, 36, 36), (2, 8, 36, 36, 3)])

@@ -36,7 +36,7 @@ def test_a_name_like_no_other_gets_no_suggestion() -> None:
 def test_an_unknown_option_lists_the_accepted_ones() -> None:
     with pytest.raises(UnsceneError, match=r"r3d-narrow has no option wide.*stages, width"):
         create_encoder("r3d-narrow", wide=8)
-    with pytest.raises(UnsceneError, match=r"c3d has no option width; it accepts none"):
+    with pytest.raises(UnsceneError, match=r"c3d has no option width; it accepts input"):
         create_encoder("c3d", width=8)
     with pytest.raises(UnsceneError, match=r"r3d18 has no option depth"):
         create_encoder("r3d18", depth=34)

@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unscene.errors import UnsceneError
-from unscene.motion.flow import _dis, add_flow, codec_flow, dis_flow, fill_keyframes
+from unscene.motion.flow import (
+    Preset,
+    _dis,
+    add_flow,
+    codec_flow,
+    dis_flow,
+    fill_keyframes,
+    flow_between,
+)
 from unscene.video.clip import Clip, Motion
 from unscene.views import geometry, view_flow
 
@@ -163,3 +173,16 @@ def test_flow_of_a_view() -> None:
     for b, sign in ((0, -1), (1, 1)):
         expected = torch.tensor([0.2 * sign, 0.08]).expand(3, 8, 8, 2)
         torch.testing.assert_close(seen[b], expected, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("size", [40, 56, 80])
+@pytest.mark.parametrize("preset", ["fast", "medium"])
+def test_the_first_flow_of_a_process_is_like_the_later_ones(size: int, preset: Preset) -> None:
+    generator = np.random.default_rng(0)
+    coarse = generator.random((12, 12)).astype(np.float32)
+    frame = cv2.resize(coarse * 255, (size, size), interpolation=cv2.INTER_CUBIC)
+    frame = frame.clip(0, 255).astype(np.uint8)
+    luma = np.stack([frame, np.roll(frame, 2, 1)])
+    _dis.cache_clear()
+    first = flow_between(luma, preset)
+    np.testing.assert_array_equal(first, flow_between(luma, preset))

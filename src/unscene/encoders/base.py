@@ -12,16 +12,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
 from unscene import __version__
+from unscene.encoders.flow_input import encode_flow, read_flow
 from unscene.errors import UnsceneError
+from unscene.motion.flow import DIS_LEAST
 
 SPEC_FORMAT = 1
 Pool = Literal["avg", "max"]
+Input = Literal["rgb", "flow"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -136,6 +139,9 @@ class VideoEncoder(nn.Module):
         pool: how maps become features. "avg" is the mean over time and space, as in the papers.
             "max" is the mean over time of the largest value in space, which keeps small objects
             in front of a large background.
+        input: what the layers read of a clip. "rgb": the clip. "flow": the three channels of
+            `flow_input.encode_flow`, of the flow between its frames without the camera's motion.
+        flow_grid: cells along each side of that flow; None: as many as the clip has pixels.
 
     Shape:
         forward: (B, C, T, H, W) -> (B, D).
@@ -164,6 +170,8 @@ class VideoEncoder(nn.Module):
         self.spec = spec
         self.stage_dims = tuple(stage_dims)
         self.minimum = minimum
+        self.input: Input = "rgb"
+        self.flow_grid: int | None = None
         if pool not in get_args(Pool):
             raise UnsceneError(f"{spec.name}: pool must be one of {get_args(Pool)}, got {pool!r}")
         self.pool: Pool = pool
@@ -191,7 +199,34 @@ class VideoEncoder(nn.Module):
         than `minimum`.
         """
         self._check(clip_BCTHW)
-        return self._stages(clip_BCTHW)
+        if self.input == "rgb":
+            return self._stages(clip_BCTHW)
+        return self.forward_flow(read_flow(clip_BCTHW, self.spec.mean, self.spec.std))
+
+    def forward_flow(self, flow_BPHW2: Tensor) -> list[Tensor]:
+        """Compute the feature maps of flow instead of clips, as `forward_stages`.
+
+        Args:
+            flow_BPHW2: (B, T-1, H, W, 2), normalized units, the camera taken out; of any source.
+
+        Raises:
+            UnsceneError: the encoder reads RGB.
+        """
+        if self.input != "flow":
+            raise UnsceneError(f"{self.spec.name} reads RGB, not flow")
+        return self._stages(encode_flow(flow_BPHW2, self.flow_grid))
+
+    def read_flow_of_clips(self, grid: int | None = None) -> None:
+        """Make the layers read flow instead of RGB, with one frame more: T flows need T+1 frames.
+
+        Args:
+            grid: see `flow_grid`.
+        """
+        frames, height, width = self.minimum
+        self.input, self.flow_grid = "flow", grid
+        self.minimum = frames + 1, max(height, DIS_LEAST), max(width, DIS_LEAST)
+        options = self.spec.options | {"input": "flow"}
+        self.spec = replace(self.spec, frames=self.spec.frames + 1, options=options)
 
     def _stages(self, clip_BCTHW: Tensor) -> list[Tensor]:
         raise NotImplementedError

@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from unscene.encoders import descriptors
-from unscene.encoders.base import VideoEncoder
+from unscene.encoders.base import Input, VideoEncoder
 from unscene.encoders.c3d import C3D
 from unscene.encoders.i3d import I3D
+from unscene.encoders.motion_net import MotionNet
 from unscene.encoders.resnet3d import mc3, narrow, r2d, r2plus1d, r3d
 from unscene.encoders.s3dg import S3DG
 from unscene.errors import UnsceneError, find_nearest
@@ -26,6 +27,7 @@ _ENCODERS: dict[str, Callable[..., VideoEncoder]] = {
     "c3d": C3D,
     "i3d": I3D,
     "mc3-18": partial(mc3, 18),
+    "motion-net": MotionNet,
     "r2d-narrow": partial(narrow, "2d"),
     "r2d10": partial(r2d, 10),
     "r2d18": partial(r2d, 18),
@@ -66,6 +68,8 @@ def create_encoder(name: str, **options: Any) -> VideoEncoder:
         options: `in_channels` (all ResNets), `stem` (R3D and R(2+1)D), `shortcut` (R3D), `layout`
             (R(2+1)D), `width`, `stages` and `pool` (narrow networks): see
             `unscene.encoders.resnet3d`. `padding` of I3D, `gating` and `norm_eps` of S3D-G.
+            `input` (all architectures): "rgb", or "flow" for one that reads optical flow without
+            the camera's motion.
 
     Returns:
         The encoder on the CPU, in training mode like any new module.
@@ -80,11 +84,21 @@ def create_encoder(name: str, **options: Any) -> VideoEncoder:
     make = (_ENCODERS | _DESCRIPTORS).get(name)
     if make is None:
         raise UnsceneError(unknown_encoder(name))
-    accepted = inspect.signature(make).parameters
-    unknown = sorted(options.keys() - accepted.keys())
+    accepted = [*inspect.signature(make).parameters, *(["input"] if name in _ENCODERS else [])]
+    unknown = sorted(options.keys() - set(accepted))
     if unknown:
         raise UnsceneError(
             f"encoder {name} has no option {', '.join(unknown)}; "
             f"it accepts {', '.join(sorted(accepted)) or 'none'}"
         )
-    return make(**options)
+    reads = options.pop("input", None)
+    if reads not in (None, *get_args(Input)):
+        raise UnsceneError(
+            f"encoder {name}: input must be one of {', '.join(get_args(Input))}, got {reads!r}"
+        )
+    encoder = make(**options)
+    if reads == "flow" and encoder.input != "flow":
+        encoder.read_flow_of_clips()
+    if reads == "rgb" and encoder.input != "rgb":
+        raise UnsceneError(f"encoder {name}: it reads flow only")
+    return encoder

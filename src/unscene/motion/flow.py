@@ -31,6 +31,7 @@ from unscene.video.clip import Clip, Motion, MotionBatch
 from unscene.video.probe import VideoInfo
 from unscene.video.vectors import BLOCK
 
+DIS_LEAST = 32  # pixels along each side that DIS needs
 Preset = Literal["ultrafast", "fast", "medium"]
 Source = Literal["dis", "codec", "auto"]
 # Least number of blocks along the short side of the picture. With 8, training on vectors is worse
@@ -57,7 +58,11 @@ def _dis(preset: Preset, size: tuple[int, int]) -> Any:
     }
     if preset not in presets:
         raise ValueError(f"DIS preset must be one of {sorted(presets)}, got {preset!r}")
-    return cv2.DISOpticalFlow.create(presets[preset])
+    algorithm: Any = cv2.DISOpticalFlow.create(presets[preset])
+    blank = np.zeros(size, np.uint8)
+    # The first call alone uses the scales of the preset; so that all flow is alike, it is this one.
+    algorithm.calc(blank, blank, None)
+    return algorithm
 
 
 def dis_flow(clip: Clip, grid: int = 112, preset: Preset = "fast") -> Tensor:
@@ -90,8 +95,8 @@ def dis_flow(clip: Clip, grid: int = 112, preset: Preset = "fast") -> Tensor:
     """
     import cv2
 
-    if grid < 32:
-        raise ValueError(f"DIS flow needs a grid of at least 32, got {grid}")
+    if grid < DIS_LEAST:
+        raise ValueError(f"DIS flow needs a grid of at least {DIS_LEAST}, got {grid}")
     shrinks = min(clip.size) >= grid
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     luma = [
@@ -221,7 +226,7 @@ def make_flow_transform(size: int, source: Source = "dis") -> Callable[[Clip], C
 
     Finer flow would be lost in the view; DIS needs at least 32 x 32.
     """
-    return partial(add_flow, source=source, grid=max(32, size))
+    return partial(add_flow, source=source, grid=max(DIS_LEAST, size))
 
 
 def add_flow(

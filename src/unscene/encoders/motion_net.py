@@ -1,0 +1,68 @@
+"""MotionNet: a small 3D network that reads optical flow and never sees a pixel.
+
+    clip (B, 3, 13, 80, 80) -> stabilized flow, averaged over 32 x 32 cells, 12 steps of 1/15 s
+                            -> four 3D convolutions with batch norm and ReLU, 24 to 192 channels
+                            -> mean over time and space, D = 192
+
+Flow of any source will do: `forward_flow`. Generated figures (`synthetic.figures`) have exact flow
+without any video.
+
+Source: ours, after the prototype of methods.md, section 6.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from unscene.encoders.base import EncoderSpec, VideoEncoder
+
+_STRIDES = ((1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1))
+_GRID = 32
+
+
+class MotionNet(VideoEncoder):
+    """Four 3D convolutions over stabilized flow. See the header of this file.
+
+    Args:
+        width: channels of the first convolution; each one after it doubles them.
+
+    >>> import torch
+    >>> encoder = MotionNet().eval()
+    >>> encoder(torch.zeros(1, 3, 13, 80, 80)).shape
+    torch.Size([1, 192])
+    >>> [tuple(stage.shape[1:]) for stage in encoder.forward_flow(torch.zeros(1, 12, 32, 32, 2))]
+    [(24, 12, 16, 16), (48, 6, 8, 8), (96, 3, 4, 4), (192, 3, 4, 4)]
+    """
+
+    def __init__(self, *, width: int = 24) -> None:
+        widths = [width * 2**i for i in range(len(_STRIDES))]
+        options = {} if width == 24 else {"width": width}
+        spec = EncoderSpec(
+            "motion-net",
+            options,
+            widths[-1],
+            frames=12,
+            stride=2,
+            size=80,
+            mean=(0.0, 0.0, 0.0),
+            std=(1.0, 1.0, 1.0),
+        )
+        super().__init__(spec, stage_dims=widths, minimum=(1, 1, 1))
+        inputs = [3, *widths[:-1]]
+        self.layers = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv3d(before, after, 3, stride, padding=1, bias=False),
+                nn.BatchNorm3d(after),
+                nn.ReLU(),
+            )
+            for before, after, stride in zip(inputs, widths, _STRIDES, strict=True)
+        )
+        self.read_flow_of_clips(_GRID)
+        self.initialize()
+
+    def _stages(self, clip_BCTHW: Tensor) -> list[Tensor]:
+        x, maps = clip_BCTHW, []
+        for layer in self.layers:
+            x = layer(x)
+            maps.append(x)
+        return maps
