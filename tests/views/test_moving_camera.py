@@ -153,7 +153,10 @@ def test_what_cannot_be_followed_stays_unknown() -> None:
     cuts = torch.where(half[None, :, None, None], clip, other)  # back and forth between two places
     noise = torch.rand(clip.shape, generator=torch.Generator().manual_seed(0))
     tiny = F.interpolate(clip, (24, 24))
-    for view in (cuts, noise, tiny):
+    far = torch.stack([known_scene()[:, 100:212, 14 * t : 14 * t + SIZE] for t in range(FRAMES)], 1)
+    dark = torch.zeros_like(clip)
+    dark[..., :70] = torch.linspace(0, 0.3, FRAMES).view(-1, 1, 1)  # nothing to see, and a light
+    for view in (cuts, noise, tiny, far, dark):
         before = segment_motion(view[None], std=PLAIN)
         after = segment_motion(view[None], std=PLAIN, follow_camera=True)
         assert after.known.tolist() == [False]

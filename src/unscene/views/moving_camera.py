@@ -31,7 +31,8 @@ from unscene.motion.camera import estimate_camera, register_frames
 from unscene.views import geometry
 
 _SMALLEST = 32  # px; DIS takes no smaller pictures
-_MARGIN = 1.0  # frames; the canvas reaches at most so far beyond the middle frame on every side
+_MARGIN = 0.5  # frames; the canvas reaches at most so far beyond the middle frame on every side
+_NEAREST = 2.0  # times that anything may be enlarged or shrunk within a clip
 _SEEN = 0.25  # share of the frames that must see a pixel of the canvas, and at least ...
 _FEWEST = 3  # ... so many
 _EDGE = 0.02  # RGB in 0..1 between neighbors; flow is believed fully where edges are that strong
@@ -76,7 +77,7 @@ def build_plate(view: Tensor, std: Sequence[float]) -> Plate | None:
         std: by which RGB in 0..1 was divided.
 
     Returns:
-        None for views of less than 32 px, and of a single frame.
+        None for views of less than 32 px or 3 frames, and where no camera moves like that.
     """
     frames, size = view.shape[1], (view.shape[2], view.shape[3])
     if frames < _FEWEST or min(size) < _SMALLEST:
@@ -88,8 +89,14 @@ def build_plate(view: Tensor, std: Sequence[float]) -> Plate | None:
         edges = _edges(plain)
         flow = read_flow(view[None], (0.0,) * len(std), std, preset="medium", stabilize=False)[0]
         camera = estimate_camera(flow, weight=edges[1:], aspect=size[1] / size[0])
-        plate = _paint(view, register_frames(camera, frames // 2), weights)
-        return _paint(view, _refine(plate, view, edges, std), weights)
+        try:
+            maps = register_frames(camera, frames // 2)
+            if not _is_possible(maps):
+                return None
+            maps = _refine(_paint(view, maps, weights), view, edges, std)
+        except torch.linalg.LinAlgError:  # a map without an inverse
+            return None
+        return _paint(view, maps, weights) if _is_possible(maps) else None
 
 
 def find_reach(maps: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,6 +125,12 @@ def _edges(plain: Tensor) -> Tensor:
     """How far flow is to be believed, (T, h, w) in 0..1: where nothing is seen, it is a guess."""
     slopes = torch.cat(torch.gradient(plain, dim=(2, 3))).square().sum(dim=0).sqrt()
     return (slopes / _EDGE).clamp(1e-3, 1)
+
+
+def _is_possible(maps: Tensor) -> bool:
+    """Whether a camera can move like that: not mirrored, enlarged by no more than `_NEAREST`."""
+    sizes = torch.linalg.det(maps[:, :2, :2])
+    return bool(((sizes >= _NEAREST**-2) & (sizes <= _NEAREST**2)).all())
 
 
 def _paint(view: Tensor, maps: Tensor, weights: Tensor) -> Plate:
