@@ -50,10 +50,11 @@ SMALL = {
     "evaluate finetune": "--epochs 1 --min_steps 1 --batch_size 4 --clips 1 --workers 0"
     " --accelerator cpu",
     "scenes": "--train_videos 8 --seen_videos 4 --unseen_videos 4 --size 32 --frames 26"
-    " --object_size [8,12] --speed [1,2] --workers 1",
+    " --workers 1",
     "prepare": "--workers 0",
     "reproduce": "--dry_run --workers 0 --accelerator cpu",
 }
+SMALL_OBJECT = "--object_size [8,12] --speed [1,2]"  # which figures do not have
 SMALL_MOTION = "--side_encoders narrow"
 PREDICT_MOTION = {("--method", "cmd"), ("--method", "unscene")}
 # The same for functions of `unscene` in blocks of Python.
@@ -120,12 +121,14 @@ def test_what_runs_elsewhere_is_there(step: Step) -> None:
 
 @cache
 def known_flags(command: str) -> frozenset[str]:
-    """The flags that a command's --help shows, those of pretrain for any method."""
+    """The flags that a command's --help shows, for any method and any kind of footage."""
     from unscene.methods.registry import known_methods
 
     lines = [[*command.split(), "--help"]]
     if command in ("pretrain", "views"):
         lines += [[command, "--method", method, "--help"] for method in known_methods()]
+    if command == "scenes":
+        lines += [[command, "--kind", "figures", "--help"]]
     return frozenset().union(*(re.findall(r"--[\w-]+", _printed(line)) for line in lines))
 
 
@@ -175,6 +178,8 @@ def shrunk(words: list[str]) -> list[str]:
     """A command of a page as the test types it, without "unscene"."""
     typed = [PATHS.get(word, word) for word in words[1:]]
     typed += SMALL.get(command_of(words), "").split()
+    if words[1] == "scenes" and "figures" not in words:
+        typed += SMALL_OBJECT.split()
     if words[1] == "pretrain" and any(pair in PREDICT_MOTION for pair in pairwise(words)):
         typed += SMALL_MOTION.split()
     return typed

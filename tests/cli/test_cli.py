@@ -339,6 +339,36 @@ def test_scenes_prints_commands_that_fit_its_videos(tmp_path: Path, capsys: Capt
     ]
 
 
+def test_scenes_of_figures(tmp_path: Path, capsys: Captured) -> None:
+    line = ["scenes", str(tmp_path / "s"), "--kind", "figures", "--train_videos", "1"]
+    line += ["--seen_videos", "0", "--unseen_videos", "0", "--frames", "32", "--size", "32"]
+    assert main([*line, "--camera", "[pan]", "--workers", "1"]) == 0
+    views = capsys.readouterr().out.splitlines()[1]
+    assert (tmp_path / "s" / "train.camera.json").is_file()
+    words = shlex.split(views.removeprefix("look at them: unscene "))
+    assert main([*words, "--out", str(tmp_path / "views.png")]) == 0
+    assert "shorter" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--kind figures --shapes [bar]", "--shapes has no meaning for --kind figures"),
+        ("--kind=figures --smooth 1", "--smooth has no meaning for --kind figures"),
+        ("--relations [mirror]", "--relations has no meaning for --kind moving-scenes"),
+        ("--kind moving-scenes --noise 3", "it is a setting of figures"),
+        ("--kind figure", "--kind 'figure': must be one of 'moving-scenes', 'figures'"),
+        ("--kind figures --bodies [bird]", "bodies = ('bird',); it must name some of person"),
+    ],
+)
+def test_scenes_refuses_what_has_no_meaning(
+    line: str, said: str, tmp_path: Path, capsys: Captured
+) -> None:
+    assert main(["scenes", str(tmp_path / "s"), *line.split()]) != 0
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
+
+
 @pytest.mark.filterwarnings("ignore")  # it imports every package there is
 def test_doctor(capsys: Captured) -> None:
     status = main(["doctor"])

@@ -3,7 +3,8 @@
 A command is a module with `HELP`, `flags(parser)` and `run(values) -> exit status or None`. No
 command imports torch before it runs, so that help and mistyped flags are answered at once. The
 exceptions are `pretrain` and `views`, whose flags are the settings of the chosen method
-(`flags(parser, arguments)`): they import the method, but answer mistyped flags without it.
+(`flags(parser, arguments)`): they import the method, but answer mistyped flags without it. The
+flags of `scenes` are the settings of the chosen kind.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ _COMMANDS = (
     *("demo", "prepare", "pretrain", "views", "evaluate", "audit"),
     *("results", "reproduce", "scenes", "doctor"),
 )
-_BY_METHOD = ("pretrain", "views")  # commands whose flags depend on --method
+_BY_ARGUMENTS = ("pretrain", "views", "scenes")  # flags depend on --method or --kind
 
 
 def _parser(wanted: str | None, arguments: Sequence[str]) -> ArgumentParser:
@@ -154,5 +154,5 @@ def _parser(wanted: str | None, arguments: Sequence[str]) -> ArgumentParser:
         command = import_module(f"unscene.cli.{name}")
         sub = command_parser(below, name, f"unscene {name}", command.HELP)
         if wanted in (None, name):  # after it was added: it may have commands of its own
-            command.flags(sub, *([arguments] if name in _BY_METHOD else []))
+            command.flags(sub, *([arguments] if name in _BY_ARGUMENTS else []))
     return parser

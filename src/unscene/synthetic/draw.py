@@ -79,7 +79,7 @@ def luma(rgb: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.asarray(rgb @ np.array([0.299, 0.587, 0.114]))
 
 
-def _hue(hue: float) -> NDArray[np.float64]:
+def hue_color(hue: float) -> NDArray[np.float64]:
     """Convert a hue in turns to fully saturated RGB."""
     return np.clip(np.abs((hue * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
 
@@ -122,7 +122,7 @@ def draw_background(
     shift, gray = rng.uniform(0.06, 0.16) * rng.choice([-1, 1]), rng.uniform(0.35, 0.6)
     stops = []
     for at, level in zip((-1, 0, 1), rng.permutation([0.28, 0.4, 0.52]), strict=True):
-        color = gray + (1 - gray) * _hue(hue + at * shift)
+        color = gray + (1 - gray) * hue_color(hue + at * shift)
         stops.append(color * level / luma(color))
     spots = np.linspace(0, 1, len(stops))
     table = np.stack([np.interp(np.linspace(0, 1, 512), spots, c) for c in np.transpose(stops)], -1)
@@ -196,7 +196,7 @@ def _shrink(image: Floats, size: tuple[int, int]) -> Floats:
 def draw_sprite(shape: str, texture: str, rng: np.random.Generator) -> Floats:
     """Draw an object in two random colors: (_SPRITE, _SPRITE, 4), RGB times coverage, coverage."""
     cover, tone, shadow = _stencil(shape, texture)
-    dark, light = _hue(rng.uniform()), _hue(rng.uniform())
+    dark, light = hue_color(rng.uniform()), hue_color(rng.uniform())
     dark = dark * (0.1 / luma(dark))
     missing = max(0.0, (0.8 - float(luma(light))) / (1 - float(luma(light))))
     light = light + (1 - light) * missing

@@ -1,17 +1,20 @@
-"""A specification -> generated footage whose motion and scene are both known (moving scenes).
+"""A specification -> generated footage whose motion and scene are both known.
 
-An object moves over a textured background. The motion is the class, the background is the scene,
-and `correlation` sets how strongly the two are tied in training. Two test splits break the tie:
+Of two kinds: moving scenes (one object that moves, `plan`) and figures (articulated figures that
+follow motion programs, `figure_scenes`). The motion is the class, the background is the scene, and
+`correlation` sets how strongly the two are tied in training. Two test splits break the tie:
 `seen` shows the training scenes, `unseen` shows new scenes, both with independent motion and scene.
 A model that recognizes the scene does well in training and fails on the test splits.
 
-    out/spec.json     the MovingScenes that generated it; written last, so it marks complete footage
-    out/train.csv     path,label,motion,scene,shape,texture,size,speed (label = motion)
+    out/spec.json     the specification; written last, so it marks complete footage
+    out/train.csv     path,label,motion,scene,... (label = motion); one row a video
     out/train/00000.mp4 ...         likewise seen.csv, seen/, unseen.csv, unseen/
+    out/train.camera.json           of figures: {path: the camera's true motion}, likewise
 
-Only movement shows the motion: at every moment, position, orientation and size have the same
-distribution in all classes. The object moves on a torus, and an object that grows starts again at
-the smallest size; see plan.draw_motion.
+In moving scenes only movement shows the motion: at every moment, position, orientation and size
+have the same distribution in all classes. The object moves on a torus, and an object that grows
+starts again at the smallest size; see plan.draw_motion. Of figures, a single frame shows the body
+and its posture, too.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import av
@@ -32,8 +36,9 @@ from numpy.typing import NDArray
 
 from unscene.errors import UnsceneError
 from unscene.files import check_writable, write_atomically, write_text
+from unscene.synthetic import figure_scenes, plan
+from unscene.synthetic.figure_scenes import FigureScenes
 from unscene.synthetic.plan import (
-    COLUMNS,
     MOTIONS,
     SPLITS,
     GroundTruth,
@@ -47,6 +52,7 @@ from unscene.synthetic.plan import (
 __all__ = [
     "MOTIONS",
     "SPLITS",
+    "FigureScenes",
     "GroundTruth",
     "MovingScenes",
     "ScenesReport",
@@ -58,8 +64,10 @@ __all__ = [
     "render_video",
 ]
 
-FORMAT = "moving scenes 1"  # increase whenever the same specification gives other pixels
 GOP = 12  # frames from one key frame to the next
+Spec = MovingScenes | FigureScenes
+# Each has FORMAT, COLUMNS, get_labels and render_video.
+_KINDS: dict[type, ModuleType] = {MovingScenes: plan, FigureScenes: figure_scenes}
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,7 @@ class ScenesReport:
 
 def generate(
     out: Path,
-    spec: MovingScenes,
+    spec: Spec,
     *,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
@@ -127,10 +135,7 @@ def generate(
                 pool.shutdown(cancel_futures=True)
                 raise
         for split, table in tables.items():
-            with table.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(get_labels(spec, split, i) for i in range(spec.videos(split)))
+            _write_table(table, spec, split)
         _write_json(out / "spec.json", _describe(spec))
         (out / "spec.partial.json").unlink(missing_ok=True)  # unless another process finished too
     return ScenesReport(
@@ -138,7 +143,20 @@ def generate(
     )
 
 
-def _prepare_folder(out: Path, spec: MovingScenes) -> bool:
+def _write_table(table: Path, spec: Spec, split: Split) -> None:
+    kind, videos = _KINDS[type(spec)], range(spec.videos(split))
+    rows = [kind.get_labels(spec, split, i) for i in videos]
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, kind.COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    if isinstance(spec, FigureScenes):
+        cameras = [figure_scenes.get_camera(spec, split, i).round(7).tolist() for i in videos]
+        named = {row["path"]: camera for row, camera in zip(rows, cameras, strict=True)}
+        write_text(table.with_suffix(".camera.json"), json.dumps(named) + "\n")
+
+
+def _prepare_folder(out: Path, spec: Spec) -> bool:
     """Return whether `out` holds the complete footage of `spec`; if not, mark it as incomplete."""
     want = _describe(spec)
     complete, partial = out / "spec.json", out / "spec.partial.json"
@@ -170,21 +188,22 @@ def _prepare_folder(out: Path, spec: MovingScenes) -> bool:
     return False
 
 
-def _describe(spec: MovingScenes) -> dict[str, Any]:
-    described: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **asdict(spec)}))
-    return described
+def _describe(spec: Spec) -> dict[str, Any]:
+    described = {"format": _KINDS[type(spec)].FORMAT, **asdict(spec)}
+    return dict(json.loads(json.dumps(described)))
 
 
 def _write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def _write_video(out: Path, spec: MovingScenes, split: Split, index: int) -> None:
+def _write_video(out: Path, spec: Spec, split: Split, index: int) -> None:
     path = out / split / f"{index:05d}.mp4"
     if path.is_file():
         return
     with write_atomically(path) as temporary:
-        encode_video(temporary, render_video(spec, split, index)[0], fps=spec.fps)
+        frames = _KINDS[type(spec)].render_video(spec, split, index)[0]
+        encode_video(temporary, frames, fps=spec.fps)
 
 
 def encode_video(path: Path, frames: NDArray[np.uint8], *, fps: int) -> None:

@@ -10,8 +10,9 @@ torus for the object: it leaves on one side and enters on the opposite one.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from unscene.synthetic.draw import Floats
 
 Split = Literal["train", "seen", "unseen"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+FORMAT = "moving scenes 1"  # increase whenever the same specification gives other pixels
 COLUMNS = ("path", "label", "motion", "scene", "shape", "texture", "size", "speed")
 
 # Direction (x, y) of translation, direction of rotation, direction of zoom: one is not zero.
@@ -117,15 +119,19 @@ class MovingScenes:
             ("fps", self.fps in range(1, 121), "be a whole number from 1 to 120, such as 25"),
             ("motions", known, f"name at least one of {', '.join(MOTIONS)}"),
             ("motions", len(set(self.motions)) == len(self.motions), "name each motion only once"),
-            ("shapes", _names(self.shapes, draw.SHAPES), f"name some of {', '.join(draw.SHAPES)}"),
+            (
+                "shapes",
+                named_once(self.shapes, draw.SHAPES),
+                f"name some of {', '.join(draw.SHAPES)}",
+            ),
             (
                 "textures",
-                _names(self.textures, draw.TEXTURES),
+                named_once(self.textures, draw.TEXTURES),
                 f"name some of {', '.join(draw.TEXTURES)}",
             ),
             (
                 "backgrounds",
-                _names(self.backgrounds, draw.BACKGROUNDS),
+                named_once(self.backgrounds, draw.BACKGROUNDS),
                 f"name some of {', '.join(draw.BACKGROUNDS)}",
             ),
             ("scenes", self.scenes >= 1, "be at least 1"),
@@ -146,17 +152,23 @@ class MovingScenes:
             ("smooth", 0.05 <= self.smooth <= 2, "lie from 0.05 (fine) to 2 (broad)"),
             ("seed", self.seed >= 0, "not be negative"),
         )
-        for name, right, must in rules:
-            if not right:
-                value = getattr(self, name)
-                raise UnsceneError(f"MovingScenes: {name} = {value!r}; it must {must}")
+        check_values(self, rules)
 
     def videos(self, split: Split) -> int:
         """Number of videos in a split."""
         return int(getattr(self, f"{split}_videos"))
 
 
-def _names(given: tuple[str, ...], known: tuple[str, ...]) -> bool:
+def check_values(spec: object, rules: Iterable[tuple[str, bool, str]]) -> None:
+    """Refuse the first field whose rule (name, whether it holds, what must be) does not hold."""
+    for name, right, must in rules:
+        if not right:
+            value = getattr(spec, name)
+            raise UnsceneError(f"{type(spec).__name__}: {name} = {value!r}; it must {must}")
+
+
+def named_once(given: tuple[str, ...], known: tuple[str, ...]) -> bool:
+    """Whether at least one known name is given, and none twice."""
     return bool(given) and set(given) <= set(known) and len(set(given)) == len(given)
 
 
@@ -199,7 +211,7 @@ def draw_motion(
     rim = speed / (object_size / 2)  # rad/frame at which the rim travels `speed` px/frame
     low, high = np.log(ZOOM)
     phase = (phase + zoom * ZOOM_SHARE * rim / (high - low) * t) % 1.0
-    camera = _shake(rng, frames, shake)
+    camera = draw_shake(rng, frames, shake)
     return GroundTruth(
         center=((start + velocity * t[:, None] + camera) % size).astype(np.float32),
         angle=(angle + spin * rim * t).astype(np.float32),
@@ -208,7 +220,7 @@ def draw_motion(
     )
 
 
-def _shake(rng: np.random.Generator, frames: int, shake: float) -> NDArray[np.float64]:
+def draw_shake(rng: np.random.Generator, frames: int, shake: float) -> NDArray[np.float64]:
     """Draw the positions of a hand-held camera: a random walk that is pulled back to the middle.
 
     Its standard deviation is `shake` px; it never goes farther than 3 * shake.
@@ -223,6 +235,25 @@ def _shake(rng: np.random.Generator, frames: int, shake: float) -> NDArray[np.fl
     return np.clip(walk, -3, 3) * shake
 
 
+class _Scenes(Protocol):
+    @property
+    def correlation(self) -> float: ...
+    @property
+    def scenes(self) -> int: ...
+    @property
+    def unseen_scenes(self) -> int: ...
+
+
+def draw_scene(spec: _Scenes, split: Split, motion_index: int, rng: np.random.Generator) -> int:
+    """Draw the scene of a video, which is tied to its motion by `correlation` in training."""
+    tied, first = rng.uniform() < spec.correlation, 0
+    scenes = spec.scenes
+    if split == "unseen":
+        first, scenes = spec.scenes, spec.unseen_scenes
+    scene = first + int(rng.integers(scenes))
+    return motion_index % spec.scenes if split == "train" and tied else scene
+
+
 @dataclass(frozen=True)
 class _Plan:
     """All random choices for one video except its pixels."""
@@ -235,13 +266,7 @@ class _Plan:
 def _draw_plan(spec: MovingScenes, split: Split, index: int) -> _Plan:
     rng = np.random.default_rng([spec.seed, SPLITS.index(split), index])
     motion_index = index % len(spec.motions)
-    tied, first = rng.uniform() < spec.correlation, 0
-    scenes = spec.scenes
-    if split == "unseen":
-        first, scenes = spec.scenes, spec.unseen_scenes
-    scene = first + int(rng.integers(scenes))
-    if split == "train" and tied:
-        scene = motion_index % spec.scenes
+    scene = draw_scene(spec, split, motion_index, rng)
     motion, size = spec.motions[motion_index], float(rng.uniform(*spec.object_size))
     shape, texture = str(rng.choice(spec.shapes)), str(rng.choice(spec.textures))
     speed, pixel_seed = float(rng.uniform(*spec.speed)), int(rng.integers(2**63))

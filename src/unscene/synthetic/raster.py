@@ -19,6 +19,8 @@ from unscene.compiled import compiled
 _F2 = types.Array(types.float64, 2, "C")
 _F1 = types.Array(types.float64, 1, "C")
 _I1 = types.Array(types.int64, 1, "C")
+_F3 = types.Array(types.float64, 3, "C")
+_TEXTURE = types.Array(types.float32, 3, "C")
 _ENDS = types.Array(types.float64, 4, "C")
 
 
@@ -97,3 +99,122 @@ def paint_flow(ends, radius, grid):  # type: ignore[no-untyped-def]
                     flow[t, row, column, 0] = bx + (along * vx - across * vy) / old - x
                     flow[t, row, column, 1] = by + (along * vy + across * vx) / old - y
     return flow
+
+
+@compiled(
+    types.Tuple((types.Array(types.int16, 3, "C"), types.Array(types.float32, 4, "C")))(
+        _ENDS, _F1, _F3, types.int64
+    )
+)
+def paint_limbs(ends, radius, view, grid):  # type: ignore[no-untyped-def]
+    """Which limb each cell shows, and which point of it, through a camera that moves.
+
+    Args:
+        ends: (T, L, 2, 2) of every limb in every frame, in the world.
+        radius: (L,).
+        view: (T, 2, 3): (x, y, 1) on the screen to the point of the world that is seen there.
+        grid: G.
+
+    Returns:
+        limb int16 (T, G, G), -1 where none is, and where float32 (T, G, G, 2): the share of the
+        way from the limb's beginning to its end (beyond 0 to 1 in its round ends), and the
+        distance to the side. Without a limb: x and y in the world.
+    """
+    count, limbs = ends.shape[0], ends.shape[1]
+    limb = np.full((count, grid, grid), -1, np.int16)
+    where = np.empty((count, grid, grid, 2), np.float32)
+    for t in range(count):
+        a, b, c = view[t, 0, 0], view[t, 0, 1], view[t, 0, 2]
+        d, e, f = view[t, 1, 0], view[t, 1, 1], view[t, 1, 2]
+        det = a * e - b * d
+        for row in range(grid):
+            y = (row + 0.5) * 2 / grid - 1
+            for column in range(grid):
+                x = (column + 0.5) * 2 / grid - 1
+                where[t, row, column, 0] = a * x + b * y + c
+                where[t, row, column, 1] = d * x + e * y + f
+        for i in range(limbs):
+            px, py = ends[t, i, 0, 0], ends[t, i, 0, 1]
+            ux, uy = ends[t, i, 1, 0] - px, ends[t, i, 1, 1] - py
+            length = max(math.sqrt(ux * ux + uy * uy), 1e-6)
+            r = radius[i]
+            # The corners of the limb's box on the screen.
+            ax, ay = (e * (px - c) - b * (py - f)) / det, (a * (py - f) - d * (px - c)) / det
+            bx, by = ax + (e * ux - b * uy) / det, ay + (a * uy - d * ux) / det
+            wide = r * math.sqrt(e * e + b * b) / abs(det)
+            high = r * math.sqrt(a * a + d * d) / abs(det)
+            left = max(0, math.floor((min(ax, bx) - wide + 1) * grid / 2))
+            right = min(grid - 1, math.floor((max(ax, bx) + wide + 1) * grid / 2))
+            top = max(0, math.floor((min(ay, by) - high + 1) * grid / 2))
+            bottom = min(grid - 1, math.floor((max(ay, by) + high + 1) * grid / 2))
+            for row in range(top, bottom + 1):
+                sy = (row + 0.5) * 2 / grid - 1
+                for column in range(left, right + 1):
+                    sx = (column + 0.5) * 2 / grid - 1
+                    x, y = a * sx + b * sy + c - px, d * sx + e * sy + f - py
+                    along = (x * ux + y * uy) / length
+                    across = (y * ux - x * uy) / length
+                    beyond = max(-along, along - length, 0.0)
+                    if beyond * beyond + across * across <= r * r:
+                        limb[t, row, column] = i
+                        where[t, row, column, 0] = along / length
+                        where[t, row, column, 1] = across
+    return limb, where
+
+
+@compiled(
+    types.Array(types.float32, 4, "C")(
+        types.Array(types.int16, 3, "C"),
+        types.Array(types.float32, 4, "C"),
+        _TEXTURE,
+        types.float64,
+        types.Array(types.float32, 4, "C"),
+        _I1,
+        _F2,
+        _F1,
+    )
+)
+def shade(limb, where, ground, span, skins, skin, paint, radius):  # type: ignore[no-untyped-def]
+    """Color what `paint_limbs` found; each pixel is the mean of 2 x 2 cells.
+
+    Args:
+        limb, where: of 2S x 2S cells.
+        ground: (N, N, 3), the texture of the scene, which repeats.
+        span: normalized units of the world after which it does.
+        skins: (K, M, M, 3), textures that repeat, 1 on average.
+        skin: (L,) which of them a limb has.
+        paint: (L, 7): red, green, blue; where on its texture the limb begins, x and y in shares;
+            repeats of the texture along the limb; and per normalized unit across it.
+        radius: (L,).
+
+    Returns:
+        float32 (T, S, S, 3).
+    """
+    count, size = limb.shape[0], limb.shape[1] // 2
+    frames = np.zeros((count, size, size, 3), np.float32)
+    for t in range(count):
+        for row in range(2 * size):
+            for column in range(2 * size):
+                i = limb[t, row, column]
+                u, v = where[t, row, column, 0], where[t, row, column, 1]
+                texture, light = ground, 0.25
+                if i >= 0:
+                    texture = skins[skin[i]]
+                    light *= 1 - 0.45 * (v / radius[i]) ** 2  # round limbs, lit from the front
+                    u, v = u * paint[i, 5] + paint[i, 3], v * paint[i, 6] + paint[i, 4]
+                else:
+                    u, v = u / span, v / span
+                side = texture.shape[0]
+                u, v = (u - math.floor(u)) * side, (v - math.floor(v)) * side
+                x, y = int(u), int(v)
+                right, down = u - x, v - y
+                x, y = x % side, y % side
+                x1, y1 = (x + 1) % side, (y + 1) % side
+                for channel in range(3):
+                    upper = texture[y, x, channel] * (1 - right) + texture[y, x1, channel] * right
+                    lower = texture[y1, x, channel] * (1 - right) + texture[y1, x1, channel] * right
+                    value = light * (upper * (1 - down) + lower * down)
+                    if i >= 0:
+                        value *= paint[i, channel]
+                    frames[t, row // 2, column // 2, channel] += value
+    return frames
