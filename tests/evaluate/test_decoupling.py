@@ -255,7 +255,7 @@ def test_videos_that_cannot_show_it_are_left_out_and_counted(
     assert found.n == 4
     assert found.left_out == {
         "all: nothing moves": 1,
-        "background: only the camera moves": 2,
+        "background: the camera cannot be followed": 2,
         "shift: video too short": 1,
     }
     counts = {pair: share.n for pair, share in found.pairs.items()}
