@@ -221,10 +221,10 @@ def _draw_figures(
     relation = spec.relations[number % each]
     program = replace(program, speed=0.0, turn=0.0, spin=0.0)
     second = draw_viewing(rng, program.kind)
-    scale = 0.75 * height  # two need more room
+    scale = 0.6 * height  # two need more room
     side = -1.0 if facing == "left" else 1.0
-    x, y = first.place
-    gap, pace = 0.3 + 0.45 * scale, 0.22 * rng.uniform(0.8, 1.2)
+    x, y = first.place[0] / 3, first.place[1]
+    gap, pace = 0.1 + 0.5 * scale, 0.2 * rng.uniform(0.8, 1.2)
     first = replace(first, height=scale, place=(x - side * gap, y))
     turned = first.yaw if relation == "follow" else math.pi - first.yaw
     second = replace(second, height=scale * rng.uniform(0.85, 1.15), place=(x + side * gap, y))
