@@ -16,6 +16,7 @@ from unscene.results.tables import Table
 # Method -> its name in the plot, and its color.
 _SHOWN = {
     "random": ("untrained", "#8a8a8a"),
+    "hof+mbh": ("no training: HOF + MBH", "#111111"),
     "moco": ("MoCo", "#b0563b"),
     "hdc": ("HDC", "#c9a227"),
     "cmd": ("CMD", "#2a9d8f"),

@@ -28,9 +28,9 @@ from trained import METHODS, append, flags, rows_in
 
 from unscene.data.catalog import Catalog
 from unscene.demo.run import CLIPS
-from unscene.encoders import VideoEncoder
+from unscene.encoders import EncoderSpec, VideoEncoder
 from unscene.evaluate.decoupling import decouple, make_decoupling_rows
-from unscene.evaluate.features import extract
+from unscene.evaluate.features import Features, extract
 from unscene.evaluate.labels import score_labels
 from unscene.results.rows import Row
 
@@ -75,8 +75,20 @@ def _rows(
         split: extract(encoder, catalog.videos, clips=CLIPS, batch_size=64, workers=1)
         for split, catalog in catalogs.items()
     }
+    rows = score_scenes(encoder.spec, features, catalogs, seed, test)
+    return rows + decoupled(encoder, catalogs["unseen"], seed, test)
+
+
+def score_scenes(
+    spec: EncoderSpec,
+    features: dict[str, Features],
+    catalogs: dict[str, Catalog],
+    seed: int,
+    test: dict[str, Any],
+) -> list[Row]:
+    """Rows of the motion in new scenes and of the scene in training scenes."""
     rows = score_labels(
-        encoder.spec,
+        spec,
         features,
         catalogs,
         (("motion", "unseen"), ("scene", "seen")),
@@ -84,8 +96,8 @@ def _rows(
         views=CLIPS,
         seed=seed,
         test=test,
+        standardize=bool(test.get("standardize")),
     )
-    rows += decoupled(encoder, catalogs["unseen"], seed, test)
     return [replace(row, classes={}) for row in rows]
 
 
@@ -93,7 +105,8 @@ def decoupled(encoder: VideoEncoder, unseen: Catalog, seed: int, test: dict[str,
     """Rows of the decoupling score (evaluate.decouple), on some of the unseen scenes' videos."""
     some = replace(unseen, videos=unseen.videos[:DECOUPLED])
     rows = make_decoupling_rows(decouple(encoder, some.videos), encoder.spec, some, split="unseen")
-    return [replace(row, data="moving scenes", seed=seed, test=row.test | test) for row in rows]
+    known: dict[str, Any] = {"data": "moving scenes", "seed": seed, "classes": {}}
+    return [replace(row, **known, test=row.test | test) for row in rows]
 
 
 def _arguments() -> argparse.Namespace:

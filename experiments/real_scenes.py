@@ -27,7 +27,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -39,8 +41,8 @@ from real_tables import LIT, catalogs
 from trained import METHODS, Training, append, flags, footage_here, rows_in
 
 from unscene.data.catalog import Catalog
-from unscene.encoders import VideoEncoder
-from unscene.evaluate.features import Features, extract
+from unscene.encoders import EncoderSpec, VideoEncoder
+from unscene.evaluate.features import Features, extract_together
 from unscene.evaluate.probing import probe
 from unscene.evaluate.retrieval import retrieve
 from unscene.results.rows import Row, build_rows
@@ -54,6 +56,8 @@ SETTINGS: dict[str, Any] = {
 STEPS = 300
 KS = (1, 5, 10)
 GENERATED = "moving-scenes"
+_Scores = dict[str, Score]
+EVALUATED = ("arid6-train", "arid6-test", "tabletennis8")
 
 
 def main() -> None:
@@ -116,49 +120,84 @@ def note_of(args: argparse.Namespace) -> str:
 def _rows(
     encoder: VideoEncoder, tables: dict[str, Catalog], seed: int, args: argparse.Namespace
 ) -> list[Row]:
-    def features(name: str) -> Features:
-        videos = tables[name].videos
-        return extract(encoder, videos, clips=args.clips, workers=1, short_side=112)
+    left_out = {"tabletennis8": ("arid6-train", "arid6-test"), "arid6-train": ("tabletennis8",)}
+    evaluated = {k: v for k, v in tables.items() if k not in left_out.get(args.pretrain, ())}
+    ((spec, features),) = extract_places([encoder], evaluated, args.clips)
+    test = {"pretrain": args.pretrain, "note": note_of(args)}
+    return score_places(spec, features, tables, args.clips, seed, test)
+
+
+def extract_places(
+    encoders: Sequence[VideoEncoder], tables: dict[str, Catalog], clips: int
+) -> list[tuple[EncoderSpec, dict[str, Features]]]:
+    """Features of the evaluated tables, for encoders that take the same clips."""
+    found: list[dict[str, Features]] = [{} for _ in encoders]
+    for name in EVALUATED:
+        if name in tables:
+            videos = tables[name].videos
+            of_all = extract_together(encoders, videos, clips=clips, workers=1, short_side=112)
+            for features, own in zip(of_all, found, strict=True):
+                own[name] = features
+    return [(encoder.spec, own) for encoder, own in zip(encoders, found, strict=True)]
+
+
+def score_places(
+    spec: EncoderSpec,
+    features: dict[str, Features],
+    tables: dict[str, Catalog],
+    clips: int,
+    seed: int,
+    test: dict[str, Any],
+) -> list[Row]:
+    """Rows of all tests whose features there are. The probe always standardizes features, so it is
+    left out where `test` asks for standardized ones."""
 
     def fingerprint(name: str, *sides: Features) -> str:
         return "+".join(replace(tables[name], videos=side.videos).fingerprint() for side in sides)
 
+    standardize = bool(test.get("standardize"))
+    search = partial(retrieve, ks=KS, standardize=standardize)
+
+    def classify(
+        known: Features, query: Features, label: str = "label", group: str | None = None
+    ) -> _Scores:
+        return {} if standardize else probe(known, query, label, group=group).scores
+
     # With the fingerprints of the queries and, where it is different, of the gallery.
-    measured: list[tuple[str, str, str, str, dict[str, Score]]] = []
-    if args.pretrain != "tabletennis8":
-        train, test = features("arid6-train"), features("arid6-test")
-        places = fingerprint("arid6-test", test) + "+" + fingerprint("arid6-train", train)
-        scenes = fingerprint("arid6-train", train)
-        apart = retrieve(train, train, ks=KS, apart="scene")
+    measured: list[tuple[str, str, str, str, _Scores]] = []
+    if "arid6-train" in features:
+        train, query = features["arid6-train"], features["arid6-test"]
+        places = fingerprint("arid6-test", query) + "+" + fingerprint("arid6-train", train)
+        apart = search(train, train, apart="scene")
         measured += [
-            ("arid6", "other places", "label", places, retrieve(test, train, ks=KS)),
-            ("arid6", "other places", "label", places, probe(train, test, group="scene").scores),
-            ("arid6", "leave one scene out", "label", scenes, apart),
+            ("arid6", "other places", "label", places, search(query, train)),
+            ("arid6", "other places", "label", places, classify(train, query, group="scene")),
+            ("arid6", "leave one scene out", "label", fingerprint("arid6-train", train), apart),
         ]
-    if args.pretrain != "arid6-train":
-        strokes = features("tabletennis8")
+    if "tabletennis8" in features:
+        strokes = features["tabletennis8"]
         left, right = (_of(strokes, "side", side) for side in ("left", "right"))
         for split, query, gallery in (
             ("left, from right", left, right),
             ("right, from left", right, left),
         ):
-            scores = retrieve(query, gallery, "stroke", ks=KS)
-            scores |= probe(gallery, query, "stroke").scores
+            scores = search(query, gallery, "stroke")
+            scores |= classify(gallery, query, "stroke")
             both = fingerprint("tabletennis8", query, gallery)
             measured.append(("tabletennis8", split, "stroke", both, scores))
     return [
         row
         for data, split, label, videos, scores in measured
         for row in build_rows(
-            encoder.spec,
+            spec,
             scores,
             data=data,
             split=split,
             label=label,
             fingerprint=videos,
-            views=args.clips,
+            views=clips,
             seed=seed,
-            test={"pretrain": args.pretrain, "note": note_of(args)},
+            test=test,
         )
     ]
 

@@ -7,7 +7,9 @@ from typing import Any
 
 BIASED = "Generated footage: biased in training, unbiased in the test"
 WITHOUT_LABELS = "The same encoders, evaluated without labels"
+STANDARDIZED = "Descriptors that need no training, with standardized features"
 CORRELATIONS = "How much the scene tells about the motion in training"
+DESCRIBED = "descriptors.jsonl.gz"
 _USUAL = {"note": ""}
 _BIASED = _USUAL | {"correlation": 0.9}
 _GENERATED = {"pretrain": "moving-scenes"}
@@ -84,7 +86,8 @@ class Section:
         metrics: of the rows; the columns, unless `across` is given.
         methods: the lines, in this order, as far as there are rows; empty: all methods. Untrained
             encoders are always shown.
-        where: settings of the test that rows must have, each with one value or several.
+        where: settings of the test that rows must have, each with one value or several. Rows of
+            standardized features are shown only where they are asked for.
         across: a setting of the test whose values are the columns; each metric is then a table of
             its own. Columns are in the order of `where` if it has several values, otherwise sorted.
         picture: file in docs/ that shows the same numbers.
@@ -104,7 +107,7 @@ class Section:
         test = row.get("test", {})
         return all(
             test.get(name) in value if isinstance(value, tuple) else test.get(name) == value
-            for name, value in self.where.items()
+            for name, value in ({"standardize": None} | self.where).items()
         )
 
 
@@ -117,7 +120,7 @@ SECTIONS = (
         "0.125) and should be recognized. The scene is evaluated on 160 videos in training scenes: "
         "how much of the scene do the features keep? `supervised` is trained with the motion "
         "labels of the training videos.",
-        ("moving_scenes.jsonl.gz",),
+        ("moving_scenes.jsonl.gz", DESCRIBED),
         ("retrieval_r1", "probe_top1"),
         SYSTEMS,
         where=_BIASED,
@@ -128,7 +131,7 @@ SECTIONS = (
         "a clip is more similar to the same motion in a disturbed scene than to the same scene "
         "with another motion. It is computed for the disturbances that DSM trains with, and for "
         "others. One of the others replaces the background, as the positives of `unscene` do.",
-        ("moving_scenes.jsonl.gz",),
+        ("moving_scenes.jsonl.gz", DESCRIBED),
         ("decoupling_trained", "decoupling_untrained"),
         SYSTEMS,
         where=_BIASED,
@@ -140,7 +143,7 @@ SECTIONS = (
         "the others scene and motion are independent. `moco+...` are the rows of Table 4 of the "
         "DSM paper. The first two tables are about the motion in new scenes, the others about the "
         "scene in training scenes.",
-        ("moving_scenes.jsonl.gz",),
+        ("moving_scenes.jsonl.gz", DESCRIBED),
         ("retrieval_r1", "probe_top1"),
         SWEPT,
         where=_USUAL,
@@ -158,7 +161,7 @@ SECTIONS = (
         "method: `moco-time` (1,800 steps) as `dsm`; `dsm-time` (840), `hdc-time` (1,080) and "
         "`cmd-motion-l2-time` (2,400) as `unscene`; `triplet-time` (1,500) as `unscene-nce`, twice "
         "as long as `unscene`.",
-        ("moving_scenes.jsonl.gz",),
+        ("moving_scenes.jsonl.gz", DESCRIBED),
         ("retrieval_r1", "probe_top1"),
         PARTS,
         where=_BIASED,
@@ -171,7 +174,7 @@ SECTIONS = (
         "(`context`, `motion`), predicting the motion of the clip itself (`present`), vectors "
         "instead of features (`l2`), a linear predictor instead of the transformer, any frame "
         "instead of key frames as context, and computed flow or frame differences as motion.",
-        ("moving_scenes.jsonl.gz",),
+        ("moving_scenes.jsonl.gz", DESCRIBED),
         ("retrieval_r1", "probe_top1"),
         OTHERS,
         where=_BIASED,
@@ -198,7 +201,7 @@ SECTIONS = (
         "`basic-anchor`: only the anchor of the three views is augmented, as in the paper. "
         "`128-px`: footage twice as wide, with everything in it twice as large and as fast, and "
         "views as before.",
-        ("moving_scenes.jsonl.gz",),
+        ("moving_scenes.jsonl.gz", DESCRIBED),
         ("retrieval_r1", "probe_top1"),
         PARTS,
         where={"note": _TRIED},
@@ -214,7 +217,7 @@ SECTIONS = (
         "more similar to the video of the motion than to the same frames in random order. Guessing "
         "gives 0.5 for both. Here, an untrained network scores higher in order and lower in the "
         "others.",
-        ("audit_controls.jsonl.gz",),
+        ("audit_controls.jsonl.gz", DESCRIBED),
         ("audit/verdict", "audit/swap/motion_share", "audit/swap/order", "audit/time/motion"),
     ),
     Section(
@@ -222,7 +225,7 @@ SECTIONS = (
         "The measures of the previous section on the 150 training videos of ARID, brightened, for "
         "encoders that were trained on generated footage only, at the stride of their training (2) "
         "and at 4 (experiments/audit_real.py).",
-        ("audit_real.jsonl.gz",),
+        ("audit_real.jsonl.gz", DESCRIBED),
         ("audit/verdict", "audit/swap/motion_share", "audit/swap/order", "audit/time/motion"),
     ),
     Section(
@@ -278,7 +281,7 @@ SECTIONS = (
         "recognize scenes find the wrong class and are below chance. The intervals cover other "
         "videos and seeds, not other places. Table tennis: forehand or backhand, trained on one "
         "side of the table and evaluated on the other.",
-        ("real_scenes.jsonl.gz",),
+        ("real_scenes.jsonl.gz", DESCRIBED),
         ("retrieval_r1", "retrieval_r5", "retrieval_map", "probe_top1"),
         (*REAL, "supervised"),
         where=_GENERATED,
@@ -300,7 +303,7 @@ SECTIONS = (
         "UCF101 and HMDB51, brightened, with the table tennis strokes. `all`: 346 videos, of which "
         "`unscene` uses the 184 that are long enough. `long`: those 184. `begun on moving-scenes`: "
         "first pre-trained on generated footage. ARID and table tennis are evaluated as above.",
-        ("real_scenes.jsonl.gz",),
+        ("real_scenes.jsonl.gz", DESCRIBED),
         _ALL,
         REAL,
         where={"pretrain": ("all", "long"), "note": _LONGEST},
@@ -319,10 +322,19 @@ SECTIONS = (
         "Pre-trained on real footage for fewer steps",
         "First trials, most of them with one seed: on the training part of ARID only "
         "(`arid6-train`: 200 steps, brightened 600) or on all videos (300 steps).",
-        ("real_scenes.jsonl.gz",),
+        ("real_scenes.jsonl.gz", DESCRIBED),
         _ALL,
         REAL,
         where={"pretrain": ("all", "arid6-train", "tabletennis8"), "note": ("", "brightened")},
+    ),
+    Section(
+        STANDARDIZED,
+        "Retrieval as `unscene evaluate retrieve --standardize` does it: features less the mean of "
+        "the gallery, divided by its deviation. Otherwise the largest numbers of a histogram "
+        "decide alone. Generated footage as in the first section, real footage as above.",
+        (DESCRIBED,),
+        ("retrieval_r1", "retrieval_r5", "retrieval_map"),
+        where={"standardize": True, "correlation": (0.9, None)},
     ),
     Section(
         "The demo of version 0.1",

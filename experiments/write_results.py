@@ -16,6 +16,7 @@ from trained import HERE, ROWS
 
 from unscene.files import write_text
 from unscene.results.plots import draw_tables
+from unscene.results.rows import is_descriptor
 from unscene.results.tables import Table, collect_rows, format_markdown, make_tables
 
 DOCS = HERE.parent / "docs"
@@ -45,6 +46,21 @@ interval; the last column has the number of test videos and of seeds.
 - Three or more seeds with test videos of their own (generated footage): Student's t over the seeds
   already contains the choice of videos. The interval is at least as wide as the mean bootstrap
   interval divided by the square root of the number of seeds.
+
+**Methods in italics need no training**: histograms of optical flow (`hof`, `mbh`, `hof+mbh`), how
+much moves where (`energy`), and mean colors (`color`), defined in
+[methods.md, section 5](methods.md#5-descriptors-that-need-no-training). They take clips of their
+own: 16 frames at stride 2, 80 pixels (`color`: 2 frames at stride 8, 32 pixels).
+
+- They have no weights, so they have no seeds. On real footage there is one run, and its interval is
+  from the cluster bootstrap over files. On generated footage the seeds are those of the footage.
+- Retrieval is by cosine on raw features in every table but those of the section on standardized
+  features. That section has no trained encoders, because their weights were not kept.
+- Rows do not hold the outcome of each video, so trained encoders and descriptors are not compared
+  in pairs. Compare their intervals, which is the weaker test.
+"""
+BELOW = """In italics: no training, and no seeds but those of generated footage. With one run, the
+interval is from the cluster bootstrap over files.
 """
 
 
@@ -58,6 +74,8 @@ def make_page() -> tuple[str, dict[str, list[Table]]]:
             words = fill(section.text, 100, break_on_hyphens=False)
             parts.append(f"## {section.heading}\n\n{words}\n")
             parts.append(format_markdown(drawn, HEADINGS))
+            if any(table.descriptors for table in drawn):
+                parts.append(BELOW)
             if section.picture:
                 parts.append(f"![{section.heading}]({section.picture})\n")
     return "\n".join(parts), found
@@ -65,10 +83,36 @@ def make_page() -> tuple[str, dict[str, list[Table]]]:
 
 def _make_tables(section: Section) -> list[Table]:
     paths = [ROWS / name for name in section.files if (ROWS / name).exists()]
-    rows = [row for row in collect_rows(paths) if section.matches(row)] if paths else []
+    rows = collect_rows(paths) if paths else []
+    trained = [row for row in rows if not is_descriptor(row)]
+    rows = [row for row in trained + _lend(rows, trained) if section.matches(row)]
     if section.across:
         return _make_tables_across(section, rows)
     return _select_lines(make_tables(rows, section.metrics), section) if rows else []
+
+
+def _lend(rows: list[dict[str, Any]], trained: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of descriptors on the same footage; on real footage, once for each pre-training that is
+    evaluated on it. Without trained encoders, all rows.
+
+    Without training they have no "pretrain", and their note is the footage alone.
+    """
+    footage = {row["data"] for row in trained or rows}
+    settings = sorted({_place(row, "pretrain", "note") for row in trained})
+    lent = []
+    for row in rows:
+        if is_descriptor(row) and row["data"] in footage:
+            data, split, _, note = _place(row, "pretrain", "note")
+            lent += [
+                row | {"test": row["test"] | {"pretrain": pretrain, "note": other}}
+                for *place, pretrain, other in settings
+                if place == [data, split] and pretrain and other.partition(", ")[0] == note
+            ] or [row]
+    return lent
+
+
+def _place(row: dict[str, Any], *names: str) -> tuple[str, ...]:
+    return row["data"], row["split"], *(row["test"].get(name, "") for name in names)
 
 
 def _make_tables_across(section: Section, rows: list[dict[str, Any]]) -> list[Table]:
@@ -104,11 +148,12 @@ def _add_column(one: Table, column: str, other: Table, metric: str) -> Table:
         lines=lines,
         chance=one.chance | chance,
         baselines=one.baselines | other.baselines,
+        descriptors=one.descriptors | other.descriptors,
     )
 
 
 def _select_lines(tables: list[Table], section: Section) -> list[Table]:
-    """Only the lines of the section's methods, in their order, below those of untrained encoders.
+    """Only the lines of the section's methods, in their order, below those without training.
 
     A method has more than one line where settings differ.
     """
@@ -119,7 +164,7 @@ def _select_lines(tables: list[Table], section: Section) -> list[Table]:
         methods = {name: name.partition(", ")[0] for name in table.lines}
         names = [name for method in section.methods for name in methods if methods[name] == method]
         if names:
-            others = [n for n in table.lines if n in table.baselines and n not in names]
+            others = [n for n in table.lines if n in table.untaught and n not in names]
             lines = {name: table.lines[name] for name in (*others, *names)}
             chosen.append(replace(table, lines=lines))
     return chosen

@@ -12,7 +12,7 @@ import pytest
 
 from unscene.errors import UnsceneError
 from unscene.results.plots import draw_tables
-from unscene.results.rows import Row, write_rows
+from unscene.results.rows import DESCRIPTORS, Row, write_rows
 from unscene.results.tables import (
     collect_rows,
     format_latex,
@@ -251,3 +251,55 @@ def test_a_column_for_each_correlation_holds_what_the_table_of_one_does(
             assert {"random", "moco", "dsm", "dsm-triplet", "unscene"} <= both
             for name in both:
                 assert across.lines[name]["correlation 0.9"] == one.lines[name][metric]
+
+
+def test_an_encoder_without_training_stands_in_every_table_of_its_test(tmp_path: Path) -> None:
+    def of(method: str, value: float, stride: int, seed: int = 0, **changes: Any) -> Row:
+        test = {"stride": stride, "size": 36, "note": ""} | changes.pop("test", {})
+        return row(method, value, seed, test=test, **changes)
+
+    described = {"encoder": "hof", "test": {"size": 80}}
+    rows = [
+        *(of("dsm", 0.4, 2), of("random", 0.1, 2), of("dsm", 0.5, 4)),
+        *(of("dsm", 0.2, 4, test={"note": "dark"}), of("dsm", 0.3, 4, split="other")),
+        of("hof", 0.6, 2, **described),
+    ]
+    found = shown(rows, tmp_path)
+    assert [list(table.lines) for table in found] == [
+        ["random", "hof", "dsm"],
+        *(["hof", "dsm"], ["dsm"], ["dsm"]),
+    ]
+    assert [table.title.rpartition("action, ")[2] for table in found[:2]] == [
+        "stride 2",
+        "stride 4",
+    ]
+    assert all(table.descriptors == {"hof"} for table in found[:2])
+    assert all(table.lines["hof"]["retrieval_r1"].value == 0.6 for table in found[:2])
+    text = format_markdown(found)
+    assert text.count("| *hof* |") == 2
+    assert "*dsm*" not in text
+    (renamed, *_) = rename_lines(found, {"hof": "flow"})
+    assert (renamed.descriptors, renamed.untaught) == ({"flow"}, {"flow", "random"})
+    draw_tables(found, tmp_path / "plot.png")
+    # Without trained encoders they are a table of their own, whatever their clips.
+    own = [of("hof", 0.6, 2, **described), of("color", 0.1, 8, encoder="color")]
+    (table,) = shown(own, tmp_path)
+    assert list(table.lines) == ["hof", "color"]
+
+
+def test_clips_of_one_descriptor_are_not_mistaken_for_seeds(tmp_path: Path) -> None:
+    rows = [
+        row("hof", 0.6, 0, encoder="hof", test={"frames": 16, "stride": 2}),
+        row("hof", 0.4, 1, encoder="hof", test={"frames": 16, "stride": 4}),
+    ]
+    (table,) = shown(rows, tmp_path)
+    assert list(table.lines) == ["hof, frames 16, stride 2", "hof, frames 16, stride 4"]
+    # A method of somebody's that is called like a descriptor is none.
+    (table,) = shown([row("hof", 0.6)], tmp_path)
+    assert not table.descriptors
+
+
+def test_all_descriptors_are_known() -> None:
+    from unscene.encoders.registry import known_descriptors
+
+    assert sorted(DESCRIPTORS) == known_descriptors()

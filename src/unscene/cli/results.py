@@ -78,6 +78,8 @@ def run(values: Namespace) -> None:
     print(tables.format_text(found), end="")
     if untrained := sorted({line for table in found for line in table.baselines}):
         print(f"\n{'; '.join(untrained)}: untrained network of the same architecture")
+    if described := sorted({line for table in found for line in table.descriptors}):
+        print(f"\n{'; '.join(described)}: no training; on clips of their own, see guide.md")
     for name, write in texts.items():
         if name in files:
             write_text(files[name], write(found))

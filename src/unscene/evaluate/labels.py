@@ -7,6 +7,7 @@ good encoder; see `synthetic.generate`. One of the splits is "train".
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from unscene.data.catalog import Catalog
@@ -29,6 +30,7 @@ def score_labels(
     views: int,
     seed: int,
     test: Mapping[str, Any] | None = None,
+    standardize: bool = False,
 ) -> list[Row]:
     """Retrieval and probes of labels, each on a split.
 
@@ -40,6 +42,7 @@ def score_labels(
         features, catalogs: by split, "train" among them.
         pairs: (label, split) to score.
         data, views, seed, test: as for `build_rows`.
+        standardize: as for `retrieve`. The probe, which always standardizes, is left out then.
 
     Returns:
         "retrieval_loo_rK" and "retrieval_loo_map" of every pair. Where the training videos have all
@@ -48,15 +51,17 @@ def score_labels(
     Raises:
         UnsceneError: no such label column, or a feature that is not finite.
     """
+    search = partial(retrieve, ks=KS, standardize=standardize)
     rows = []
     for label, split in pairs:
         query, gallery = features[split], features["train"]
         scores = {
             metric.replace("_", "_loo_"): found
-            for metric, found in retrieve(query, query, label, ks=KS).items()
+            for metric, found in search(query, query, label).items()
         }
         if set(query.labels(label)) <= set(gallery.labels(label)):  # not so for new scenes
-            scores |= retrieve(query, gallery, label, ks=KS) | probe(gallery, query, label).scores
+            scores |= search(query, gallery, label)
+            scores |= {} if standardize else probe(gallery, query, label).scores
         rows += build_rows(
             spec,
             scores,

@@ -40,8 +40,8 @@ _TICKS = 0.3  # height of the numbers below a panel
 _FONT, _SMALL = 8.0, 7.0  # points
 _LABEL = 38  # characters of a method's name in one line of text
 _MOST_LINES, _MOST_METRICS = 44, 4  # of a block; lines of text
-_LEGEND = "Bars: 95 % confidence intervals.  Dotted lines: chance.  Gray: untrained encoders."
-_COLORS = {False: ("#8aa4c8", "#1f3f77"), True: ("#c4c4c4", "#6e6e6e")}  # trained, untrained
+_LEGEND = "Bars: 95 % confidence intervals.  Dotted lines: chance.  Gray: no training."
+_COLORS = {False: ("#8aa4c8", "#1f3f77"), True: ("#c4c4c4", "#6e6e6e")}  # trained, not trained
 _CHANCE = "#b0563b"
 
 
@@ -127,13 +127,13 @@ class _Block:
 
 
 def _split_table(table: Table, headings: Mapping[str, str]) -> Iterator[_Block]:
-    """The blocks of a table. Untrained encoders are in each of them."""
+    """The blocks of a table. Encoders without training are in each of them."""
     limits = {metric: _find_limits(table, metric) for metric in table.metrics}
     labels = {name: tuple(wrap(_printable(name), _LABEL)) or ("",) for name in table.lines}
     names, lines = list(labels), sum(map(len, labels.values()))
     parts = [names]
     if lines > _MOST_LINES:
-        repeated = [name for name in names if name in table.baselines][: _MOST_LINES // 4]
+        repeated = [name for name in names if name in table.untaught][: _MOST_LINES // 4]
         others = [name for name in names if name not in repeated]
         most = max(1, (_MOST_LINES - len(repeated)) * len(names) // lines)
         parts = [repeated + part for part in _divide(others, most)]
@@ -262,7 +262,7 @@ def _draw_panel(axes: Axes, block: _Block, metric: str) -> None:
     places = [end - size / 2 for end, size in zip(ends, sizes, strict=True)]
     for name, at in zip(block.labels, places, strict=True):
         if cell := block.table.lines[name].get(metric):
-            bar, dot = _COLORS[name in block.table.baselines]
+            bar, dot = _COLORS[name in block.table.untaught]
             axes.hlines(at, cell.low, cell.high, color=bar, lw=3)
             axes.plot(cell.value, at, "o", color=dot, ms=4.5)
     if metric in block.table.chance:

@@ -36,6 +36,8 @@ from unscene.results.statistics import Score
 
 Record = Mapping[str, Any]
 UNTRAINED = "random"  # as a method
+# Methods that need no training: encoders without weights (encoders/descriptors.py).
+DESCRIPTORS = frozenset({"color", "energy", "hof", "hof+mbh", "mbh"})
 SUFFIXES = (".jsonl", ".jsonl.gz")
 # Where a configuration holds that of the training before it: fine-tuned, or trained further.
 EARLIER = ("pretrained", "began")
@@ -192,6 +194,15 @@ def build_rows(
         )
         for metric, found in scores.items()
     ]
+
+
+def is_descriptor(row: Record) -> bool:
+    """Whether a row is of an encoder that needs no training.
+
+    >>> is_descriptor({"method": "hof", "encoder": "hof"}), is_descriptor({"method": "dsm"})
+    (True, False)
+    """
+    return row["method"] in DESCRIPTORS and row.get("encoder") == row["method"]
 
 
 def training_settings(history: Record) -> dict[str, Any]:

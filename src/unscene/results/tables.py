@@ -3,6 +3,10 @@
 There is one table for each (data, split, label, settings of the test), with one column per metric
 and one line per method. A method whose rows differ in more than the seed has a line for each
 setting, named by what differs (`seeds.group_seeds`). Seeds are averaged (`seeds.average_seeds`).
+
+Encoders that need no training (`rows.DESCRIPTORS`) take clips of their own: frames, stride and size
+belong to the descriptor as an architecture belongs to a trained encoder. So they stand in every
+table that agrees in all else, above the trained ones.
 """
 
 from __future__ import annotations
@@ -16,16 +20,24 @@ from pathlib import Path
 from typing import Any
 
 from unscene.errors import UnsceneError
-from unscene.results.rows import NEEDED, SUFFIXES, UNTRAINED, is_row, read_rows
+from unscene.results.rows import (
+    NEEDED,
+    SUFFIXES,
+    UNTRAINED,
+    is_descriptor,
+    is_row,
+    read_rows,
+)
 from unscene.results.seeds import Cell, ResultRow, average_seeds, group_seeds
 
-_IN_TITLE = ("frames", "stride", "size")  # shown only where tables differ in them
+_CLIP = ("frames", "stride", "size")  # shown in titles only where tables differ in them
 # What a protocol found, not what it was set to: it differs from seed to seed.
 _OF_THE_RUN = (
     *("chosen", "gallery", "left_out", "steps", "chosen_step", "validation_top1", "seconds"),
     *("classes", "training_videos", "validation_videos"),
 )
 _COUNTS = "n, seeds"
+_Key = tuple[str, str, str, str]  # of a table: data, split, label, settings of the test
 
 
 @dataclass(frozen=True)
@@ -38,7 +50,8 @@ class Table:
         lines: cells by metric, by method (and what distinguishes it from others of its name).
         chance: expected values for guessing by metric, the mean over the rows that have one.
         runs: ids of the runs of each line.
-        baselines: lines of encoders that were not trained.
+        baselines: lines of networks that were not trained.
+        descriptors: lines of encoders that need no training.
     """
 
     title: str
@@ -47,6 +60,12 @@ class Table:
     chance: dict[str, float]
     runs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     baselines: frozenset[str] = frozenset()
+    descriptors: frozenset[str] = frozenset()
+
+    @property
+    def untaught(self) -> frozenset[str]:
+        """Lines of all encoders without training."""
+        return self.baselines | self.descriptors
 
     def format_lines(self) -> list[list[str]]:
         """The lines as words: chance, if it is known, then the methods; n and seeds come last."""
@@ -84,12 +103,6 @@ def collect_rows(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
     return rows
 
 
-def _find_files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    return sorted(file for suffix in SUFFIXES for file in path.rglob(f"*{suffix}"))
-
-
 def make_tables(rows: Sequence[dict[str, Any]], metrics: Sequence[str] = ()) -> list[Table]:
     """Turn rows into tables.
 
@@ -107,10 +120,7 @@ def make_tables(rows: Sequence[dict[str, Any]], metrics: Sequence[str] = ()) -> 
             f"no row has the metric {', '.join(missing)}; there are {', '.join(known)}"
         )
     chosen = list(dict.fromkeys(metrics)) or known
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        if row["metric"] in chosen:
-            groups[row["data"], row["split"], row["label"], _test_settings(row)].append(row)
+    groups = _group_rows([row for row in rows if row["metric"] in chosen])
     named = _find_differing([dict(json.loads(key[3])) for key in groups])
     return [_make_table(key, group, chosen, named) for key, group in groups.items()]
 
@@ -175,6 +185,7 @@ def _rename(table: Table, names: Mapping[str, str]) -> Table:
         lines={new[label]: cells for label, cells in table.lines.items()},
         runs={new[label]: runs for label, runs in table.runs.items()},
         baselines=frozenset(new[label] for label in table.baselines),
+        descriptors=frozenset(new[label] for label in table.descriptors),
     )
 
 
@@ -199,13 +210,18 @@ def format_markdown(tables: Sequence[Table], headings: Mapping[str, str] | None 
     Args:
         tables: as `make_tables` returns them.
         headings: of columns whose heading is not the metric.
+
+    Returns:
+        Tables in which encoders that need no training are in italics.
     """
     parts = []
     for table in tables:
         columns = [(headings or {}).get(metric, metric) for metric in table.metrics]
         lines = [f"**{table.title}**", "", f"| method | {' | '.join(columns)} | {_COUNTS} |"]
         lines.append("|---" * (len(table.metrics) + 2) + "|")
-        lines += [f"| {' | '.join(line)} |" for line in table.format_lines()]
+        for name, *cells in table.format_lines():
+            shown = f"*{name}*" if name in table.descriptors else name
+            lines.append(f"| {' | '.join([shown, *cells])} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
@@ -260,18 +276,14 @@ def _escape_latex(text: str) -> str:
 
 
 def _make_table(
-    key: tuple[str, ...], rows: list[dict[str, Any]], metrics: list[str], named: list[str]
+    key: _Key, rows: list[dict[str, Any]], metrics: list[str], named: list[str]
 ) -> Table:
     data, split, label, setting = key
     values = dict(json.loads(setting))
     shown = [f"{name} {values[name]}" for name in named if values.get(name) not in (None, "")]
     column = [] if label in ("label", "none") else [f"label {label}"]  # otherwise there is only one
     title = ", ".join([str(data), str(split), *column, *shown])
-    several = len({row.get("encoder", "") for row in rows}) > 1
-    by_method: dict[str, list[ResultRow]] = defaultdict(list)
-    for row in rows:
-        name = row.get("name") or row["method"]
-        by_method[f"{name}, {row.get('encoder', '')}" if several else name].append(row)
+    by_method = _name_lines(rows)
     groups = {
         ", ".join(filter(None, (name, apart))): found
         for name, own in by_method.items()
@@ -293,7 +305,58 @@ def _make_table(
     }
     runs = {name: tuple(dict.fromkeys(r["run"] for r in found)) for name, found in groups.items()}
     untrained = frozenset(n for n, found in groups.items() if found[0]["method"] == UNTRAINED)
-    return Table(title, present, lines, chance, runs, untrained)
+    described = frozenset(n for n, found in groups.items() if is_descriptor(found[0]))
+    if described:  # a block of its own above the trained encoders
+        order = sorted(lines, key=lambda name: (name not in untrained, name not in described))
+        lines = {name: lines[name] for name in order}
+    return Table(title, present, lines, chance, runs, untrained, described)
+
+
+def _name_lines(rows: Sequence[ResultRow]) -> dict[str, list[ResultRow]]:
+    """Rows by what their line is called, as far as methods, encoders and clips tell."""
+    several = len({row.get("encoder", "") for row in rows if not is_descriptor(row)}) > 1
+    clips: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        clips[row["method"]].add(_clip(row))
+    named: dict[str, list[ResultRow]] = defaultdict(list)
+    for row in rows:
+        parts = [row.get("name") or row["method"]]
+        if is_descriptor(row):
+            parts += [_clip(row)] if len(clips[row["method"]]) > 1 else []
+        elif several:
+            parts.append(row.get("encoder", ""))
+        named[", ".join(parts)].append(row)
+    return named
+
+
+def _clip(row: ResultRow) -> str:
+    test = row.get("test", {})
+    return ", ".join(f"{name} {test[name]}" for name in _CLIP if name in test)
+
+
+def _group_rows(rows: Sequence[dict[str, Any]]) -> dict[_Key, list[dict[str, Any]]]:
+    """Rows by table. A descriptor's are in each table that differs in nothing but the clip."""
+    groups: dict[_Key, list[dict[str, Any]]] = defaultdict(list)
+    hosts: dict[_Key, list[_Key]] = defaultdict(list)
+    for row in rows:
+        if not is_descriptor(row):
+            key = _table_key(row)
+            if key not in groups:
+                hosts[_table_key(row, clip=False)].append(key)
+            groups[key].append(row)
+    for row in rows:
+        if is_descriptor(row):
+            own = _table_key(row, clip=False)
+            for key in hosts.get(own, [own]):
+                groups[key].append(row)
+    return groups
+
+
+def _table_key(row: ResultRow, *, clip: bool = True) -> _Key:
+    left_out = _OF_THE_RUN if clip else (*_OF_THE_RUN, *_CLIP)
+    test = {k: v for k, v in row.get("test", {}).items() if k not in left_out}
+    setting = json.dumps(sorted((test | {"views": row.get("views", 1)}).items()))
+    return row["data"], row["split"], row["label"], setting
 
 
 def _has_chance(row: ResultRow, metric: str) -> bool:
@@ -311,13 +374,8 @@ def _format_range(numbers: list[int]) -> str:
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-def _test_settings(row: ResultRow) -> str:
-    test = {k: v for k, v in row.get("test", {}).items() if k not in _OF_THE_RUN}
-    return json.dumps(sorted((test | {"views": row.get("views", 1)}).items()))
-
-
 def _find_differing(settings: list[dict[str, Any]]) -> list[str]:
     """The settings that titles need: all that the tables do not share, in a fixed order."""
     names = list(dict.fromkeys(name for setting in settings for name in setting))
     differing = [n for n in names if len({json.dumps(s.get(n)) for s in settings}) > 1]
-    return sorted(differing, key=lambda name: (name in _IN_TITLE, name))
+    return sorted(differing, key=lambda name: (name in _CLIP, name))
