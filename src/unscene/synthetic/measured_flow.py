@@ -1,0 +1,125 @@
+"""Exact flow of figures -> flow as an estimator would measure it in real footage.
+
+    blur             an estimator spreads motion over its patches
+    gain             and shortens it
+    noise            smooth in space, partly lasting in time, stronger in a few spots
+    camera           what is left of it after it was taken out
+    lost frames      a frame is shown twice: no motion, then twice as much
+
+Amounts were set by comparing pictures and quantiles of lengths with those of DIS flow on ARID's
+training videos; no label was used.
+
+Source: ours, after the prototype of methods.md, section 6.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unscene.synthetic.figures import Floats, Kind, draw_program, draw_viewing, pose_figure
+from unscene.synthetic.raster import paint_flow
+
+_BLUR = (0.6, 2.5)  # standard deviation in cells, of a grid of 32
+_REACH = 6  # cells
+_GAIN = (0.7, 1.2)
+_NOISE, _SPREAD = math.log(0.0022), 0.8  # normalized units; of the noise's size, and of its log
+_SPOTS, _STRONGER = 0.06, 5.0  # share of the picture and time, and how much more noise there is
+_LEFT = (0.006, 0.006, 0.003, 0.003)  # shift x and y, zoom, rotation that are left of the camera
+_LOST = 0.25  # share of the clips
+_VISIBLE, _MOVES = 0.02, 5e-4  # largest and mean length of a flow that shows something
+
+
+def draw_two_viewings(
+    rng: np.random.Generator, times: Floats, grid: int, kind: Kind | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Draw a motion program that shows something, and paint its flow in two viewings.
+
+    Args:
+        rng: is advanced.
+        times: (T+1,) seconds before or after the middle of the clip.
+        grid: G.
+        kind: of the body; drawn if it is None.
+
+    Returns:
+        Twice float32 (T, G, G, 2), normalized units, pointing back; exact.
+    """
+    while True:
+        program = draw_program(rng, kind)
+        flows = []
+        for _ in range(2):
+            ends, radius = pose_figure(program, draw_viewing(rng, program.kind), times)
+            flows.append(paint_flow(ends, radius, grid))
+        if all(abs(f).max() > _VISIBLE and abs(f).mean() > _MOVES for f in flows):
+            return flows[0], flows[1]
+
+
+def measure_flow(flow: Tensor, generator: torch.Generator, *, noise: float = 1.0) -> Tensor:
+    """Make exact flow what an estimator would measure.
+
+    Args:
+        flow: float32 (B, T, G, G, 2), exact, normalized units; T at least 2.
+        generator: of all random amounts.
+        noise: factor of noise and of what is left of the camera; 0: only blur, gain, lost frames.
+
+    Returns:
+        Shape of flow.
+
+    >>> flow = torch.zeros(2, 4, 32, 32, 2)
+    >>> still = measure_flow(flow, torch.Generator().manual_seed(0), noise=0.0)
+    >>> float(still.abs().max())
+    0.0
+    """
+    batch, steps, grid = flow.shape[:3]
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    def smooth(field: Tensor, mode: str = "bicubic") -> Tensor:
+        return F.interpolate(field, size=(grid, grid), mode=mode)
+
+    low, high = _BLUR
+    sigma = (low + (high - low) * uniform(1)) * (grid / 32)
+    seen = _blur(flow.movedim(-1, 2), float(sigma))  # (B, T, 2, G, G)
+    seen = seen * (_GAIN[0] + (_GAIN[1] - _GAIN[0]) * uniform(batch, 1, 1, 1, 1))
+    passing = smooth(normal(batch * steps, 2, 6, 6)).view(batch, steps, 2, grid, grid)
+    lasting = smooth(normal(batch, 2, 5, 5))[:, None]
+    spots = (uniform(batch, 1, 4, 6, 6) < _SPOTS).float()
+    spots = F.interpolate(spots, size=(steps, grid, grid), mode="trilinear").transpose(1, 2)
+    level = noise * (_NOISE + _SPREAD * normal(batch, 1, 1, 1, 1)).exp()
+    field = passing + lasting
+    seen = seen + level * (field + _STRONGER * spots * field.roll(1, 0))
+    left = normal(batch, steps, 4) * torch.tensor(_LEFT) * uniform(batch, 1, 1) * noise
+    seen = seen + _camera(left, grid)
+    for b in torch.nonzero(uniform(batch) < _LOST)[:, 0].tolist():
+        t = int(uniform(1) * (steps - 1))
+        seen[b, t + 1] = seen[b, t + 1] + seen[b, t]
+        seen[b, t] = 0
+    return seen.movedim(2, -1)
+
+
+def _blur(field: Tensor, sigma: float) -> Tensor:
+    """Blur (B, T, 2, G, G) by a Gaussian; sigma in cells."""
+    at = torch.arange(-_REACH, _REACH + 1)
+    weights = (-(at**2) / (2 * sigma**2)).exp()
+    weights = weights / weights.sum()
+    flat = field.flatten(0, 2)[:, None]
+    flat = F.conv2d(flat, weights.view(1, 1, -1, 1), padding=(_REACH, 0))
+    flat = F.conv2d(flat, weights.view(1, 1, 1, -1), padding=(0, _REACH))
+    return flat[:, 0].view(field.shape)
+
+
+def _camera(numbers: Tensor, grid: int) -> Tensor:
+    """Flow (B, T, 2, G, G) of a camera with shift x and y, zoom and rotation (B, T, 4)."""
+    at = (torch.arange(grid) + 0.5) * (2 / grid) - 1
+    y, x = at[:, None], at[None, :]
+    across, down, zoom, turn = numbers[..., None, None].unbind(2)
+    return torch.stack([across + zoom * x - turn * y, down + zoom * y + turn * x], dim=2)
