@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import pickle
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -340,6 +341,14 @@ def test_no_code_is_run(tmp_path: Path) -> None:
         with pytest.raises(UnsceneError, match=rf"{name}\.pth: holds .*{words}.*weights_only"):
             resolve_encoder(str(tmp_path / f"{name}.pth"))
     assert not touched.exists()
+
+
+def test_refusals_never_advise_to_run_code(tmp_path: Path) -> None:
+    path = tmp_path / "pickle.pth"
+    path.write_bytes(pickle.dumps(print, protocol=4))  # torch answers: use weights_only=False
+    with pytest.raises(UnsceneError, match=r"pickle\.pth: is not a complete") as caught:
+        resolve_encoder(str(path))
+    assert "weights_only" not in str(caught.value)
 
 
 def test_files_without_weights(tmp_path: Path) -> None:

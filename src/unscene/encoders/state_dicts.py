@@ -63,7 +63,9 @@ def read_file(path: Path) -> Mapping[str, Any]:
                 f"{path}: is a TorchScript program, which runs code; load it in a function and "
                 "pass that as --encoder package.module:factory"
             ) from error
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        # torch's first line advises weights_only=False, which runs the file's code
+        text = (str(error) or type(error).__name__).rpartition("WeightsUnpickler error:")[2]
+        reason = text.strip().splitlines()[0]
         raise UnsceneError(
             f"{path}: is not a complete file of weights ({type(error).__name__}: {reason}); "
             "download or copy it again"
