@@ -164,8 +164,8 @@ def _retrieve_flags(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--standardize",
         action="store_true",
-        help="compare features less the gallery's mean, divided by its deviation; histograms "
-        "(hof, mbh) need it",
+        help="compare features less the gallery's mean, divided by its deviation; histograms (hof, "
+        "mbh) often gain by it",
     )
 
 

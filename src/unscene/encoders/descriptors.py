@@ -9,11 +9,10 @@
 They have no weights. In every table they are what a trained encoder must beat: histograms of flow
 tell what trivial statistics of motion reach, `color` what the scene alone gives away.
 
-Compare them by standardized features (`evaluate retrieve --standardize`): the share of pixels that
-stay is a hundred times as large as the rest.
+Histograms often gain by `evaluate retrieve --standardize`: the share of pixels that stay is far
+larger than their other numbers.
 
-Sources: see `motion.histograms`.
-Number of cells, frames, stride and size are ours.
+Sources: see `motion.histograms`. The number of cells, frames, stride and size are ours.
 """
 
 from __future__ import annotations

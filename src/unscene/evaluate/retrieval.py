@@ -49,7 +49,7 @@ def retrieve(
         apart: a column; a query is never compared with gallery videos of its own value there
             ("scene": a match must come from another scene, possibly of the same file).
         standardize: compare features less the mean of the gallery, divided by its deviation.
-            Histograms need it: some of their numbers are far larger than others.
+            Histograms often gain by it: some of their numbers are far larger than others.
         device: computes the similarities.
 
     Returns:
