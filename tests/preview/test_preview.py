@@ -18,6 +18,7 @@ from unscene.preview import page, tiles
 from unscene.preview import run as preview_module
 from unscene.preview.run import preview
 from unscene.synthetic.generate import ScenesReport
+from unscene.train.config import CPU
 from unscene.video.clip import Clip, ClipBatch
 from unscene.views import picture
 from unscene.views.augment import IMAGENET_MEAN, IMAGENET_STD, BasicAugmentation, make_view
@@ -267,3 +268,24 @@ def _spy(
 
     monkeypatch.setattr(preview_module.page, "draw_page", spying)
     return seen
+
+
+def test_the_picture_shows_the_clips_that_a_cpu_trains_on(
+    moving: ScenesReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, object] = {}
+
+    def note(data: str, out: Path, **given: object) -> Path:
+        seen.update(given)
+        return out
+
+    monkeypatch.setattr("unscene.preview.run.preview", note)
+    monkeypatch.setattr("unscene.device.uses_gpu", lambda _: False)
+    line = ["views", str(moving.train), "--out", str(tmp_path / "views.png")]
+    assert main(line) == 0
+    assert seen["overrides"] == {"size": CPU["size"], "frames": CPU["frames"]}
+    assert main([*line, "--size", "64"]) == 0
+    assert seen["overrides"] == {"size": 64, "frames": CPU["frames"]}
+    monkeypatch.setattr("unscene.device.uses_gpu", lambda _: True)
+    assert main(line) == 0
+    assert seen["overrides"] == {}

@@ -17,7 +17,7 @@ from unscene.cli.help import (
 )
 from unscene.files import expand_home
 from unscene.methods.registry import check_read, find_method, known_methods, setting_names
-from unscene.train.config import RunConfig
+from unscene.train.config import RunConfig, find_cpu_defaults
 
 HELP = "picture of anchors, positives, negatives and flow"
 _OWN = ("out", "overwrite", "videos", "method", "preset", "seed")
@@ -60,6 +60,10 @@ def run(values: Namespace) -> None:
     given = {*setting_names(), *entry.settings.names()} - set(_OWN)
     overrides = {name: values[name] for name in given if values.get(name) is not None}
     check_read(entry, sorted(overrides))
+    # The clips that `unscene pretrain` would train on without more flags.
+    chosen = find_cpu_defaults(overrides | {"method": values.method, "preset": values.preset})
+    drawn = entry.settings.drawn_names()
+    overrides |= {name: value for name, value in chosen.items() if name in drawn}
     from unscene.preview.run import preview
 
     path = preview(
