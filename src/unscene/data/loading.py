@@ -268,11 +268,12 @@ class _Loader(DataLoader[Batch]):
     """A DataLoader that a signal stops while it waits, and whose errors say what to do."""
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        batches: Iterator[Batch] | None = None
         try:
             with defer_stops():
                 batches = super().__iter__()
         except (OSError, EOFError, KeyboardInterrupt) as error:
-            _discard_half_started(error)
+            _discard_half_started(error, batches)
             if isinstance(error, KeyboardInterrupt):
                 raise
             cannot = f"the processes that read videos cannot be started ({error}); try --workers 0"
@@ -292,10 +293,18 @@ class _Loader(DataLoader[Batch]):
             yield batch
 
 
-def _discard_half_started(error: BaseException) -> None:
-    """Keep an iterator that failed while it started from complaining about itself when it ends."""
-    for frame, _ in walk_tb(error.__traceback__):
-        if isinstance(half := frame.f_locals.get("self"), _BaseDataLoaderIter):
+def _discard_half_started(error: BaseException, started: Iterator[Batch] | None) -> None:
+    """Keep an iterator that failed while it started from complaining about itself when it ends.
+
+    Its workers may still be starting: what they need goes with the iterator, so they end before.
+
+    Args:
+        error: with the iterator in its frames, if it failed.
+        started: the iterator, if it is complete.
+    """
+    halves = [frame.f_locals.get("self") for frame, _ in walk_tb(error.__traceback__)]
+    for half in (*halves, started):
+        if isinstance(half, _BaseDataLoaderIter):
             vars(half)["_shutdown"] = True
             kill_workers(vars(half).get("_workers", ()))
 
