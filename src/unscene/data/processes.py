@@ -106,11 +106,17 @@ def run_in_processes(
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    if isinstance(future.exception(), BrokenProcessPool):
-                        raise UnsceneError(_describe_crash(list(running.values())))
+                    if isinstance(broken := future.exception(), BrokenProcessPool):
+                        raise broken
                     yield running.pop(future), future
-        except BrokenProcessPool as error:  # while submitting
-            raise UnsceneError(_describe_crash(list(running.values()))) from error
+        except BrokenProcessPool as error:
+            # The pool's own thread asks for exit statuses, too, and who asks second gets 255. So it
+            # ends first; it would take the processes with it.
+            kept = [*Worker.known]
+            pool.shutdown()
+            message = _describe_crash(list(running.values()))
+            del kept
+            raise UnsceneError(message) from error
         finally:
             if running:
                 stop.set()
