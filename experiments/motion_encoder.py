@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from unscene.encoders import VideoEncoder, create_encoder, save_encoder
+from unscene.methods.contrastive import info_nce
 from unscene.synthetic.measured_flow import draw_two_viewings, measure_flow
 
 GRID, STEPS, RATE = 32, 12, 15.0  # cells, flows of a clip, flows a second
@@ -51,10 +52,10 @@ class Viewings(IterableDataset[Tensor]):
 
 def contrast(features: Tensor) -> Tensor:
     """InfoNCE of 2 B features in both directions, among all others of the batch."""
-    z = F.normalize(features, dim=1)
-    similar = (z @ z.T / TEMPERATURE).fill_diagonal_(-torch.inf)
-    partner = torch.arange(len(z)).roll(len(z) // 2)
-    return F.cross_entropy(similar, partner)
+    z, half = F.normalize(features, dim=1), len(features) // 2
+    same = torch.eye(len(z), dtype=torch.bool)
+    mask = same | same.roll(half, 0)  # an anchor itself and its positive are no negatives
+    return info_nce(z, z.roll(half, 0), z, temperature=TEMPERATURE, mask=mask)
 
 
 def train(encoder: VideoEncoder, steps: int, batch_size: int, seed: int) -> float:

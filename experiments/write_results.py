@@ -164,7 +164,7 @@ def _select_lines(tables: list[Table], section: Section) -> list[Table]:
         methods = {name: name.partition(", ")[0] for name in table.lines}
         names = [name for method in section.methods for name in methods if methods[name] == method]
         if names:
-            others = [n for n in table.lines if n in table.untaught and n not in names]
+            others = [n for n in table.lines if n in table.without_training and n not in names]
             lines = {name: table.lines[name] for name in (*others, *names)}
             chosen.append(replace(table, lines=lines))
     return chosen

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from unscene.encoders import create_encoder, known_descriptors, load_encoder, resolve_encoder
 from unscene.errors import UnsceneError
+from unscene.results.rows import DESCRIPTORS
 
 SIZE = 80
 
@@ -75,6 +76,10 @@ def test_color_is_blind_to_the_order_of_frames_and_energy_is_not_told_by_color()
     assert torch.allclose(color(view), color(view.flip(2)), atol=1e-6)
     energy = load_encoder("energy")
     assert energy(clip((3, 0))).sum() > 4 * energy(clip((0, 0))).sum()
+
+
+def test_tables_know_all_descriptors() -> None:
+    assert sorted(DESCRIPTORS) == known_descriptors()
 
 
 def test_descriptors_cannot_be_trained() -> None:

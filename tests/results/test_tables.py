@@ -279,7 +279,7 @@ def test_an_encoder_without_training_stands_in_every_table_of_its_test(tmp_path:
     assert text.count("| *hof* |") == 2
     assert "*dsm*" not in text
     (renamed, *_) = rename_lines(found, {"hof": "flow"})
-    assert (renamed.descriptors, renamed.untaught) == ({"flow"}, {"flow", "random"})
+    assert (renamed.descriptors, renamed.without_training) == ({"flow"}, {"flow", "random"})
     draw_tables(found, tmp_path / "plot.png")
     # Without trained encoders they are a table of their own, whatever their clips.
     own = [of("hof", 0.6, 2, **described), of("color", 0.1, 8, encoder="color")]

@@ -9,7 +9,8 @@ and are dropped here.
 
 import signal
 
-STOPS = (signal.SIGINT, signal.SIGTERM)
+from unscene.signals import STOPS
+
 for name in STOPS:
     signal.signal(name, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)

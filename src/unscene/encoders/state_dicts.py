@@ -64,8 +64,8 @@ def read_file(path: Path) -> Mapping[str, Any]:
                 "pass that as --encoder package.module:factory"
             ) from error
         # torch's first line advises weights_only=False, which runs the file's code
-        text = (str(error) or type(error).__name__).rpartition("WeightsUnpickler error:")[2]
-        reason = text.strip().splitlines()[0]
+        text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
+        reason = (text or type(error).__name__).splitlines()[0]
         raise UnsceneError(
             f"{path}: is not a complete file of weights ({type(error).__name__}: {reason}); "
             "download or copy it again"

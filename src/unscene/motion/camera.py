@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -102,19 +102,16 @@ def estimate_camera(
     lead, (height, width) = flow.shape[:-3], flow.shape[-3:-1]
     rows, columns = (max(1, -(-extent // _POINTS)) for extent in (height, width))
     picked = flow[..., rows // 2 :: rows, columns // 2 :: columns, :].float()
-    points = _positions(height, width).view(height, width, 3)
-    points = points[rows // 2 :: rows, columns // 2 :: columns].reshape(-1, 3).to(flow.device)
     if weight is None:
         believed = torch.ones(picked.shape[:-1], device=flow.device)
     else:
         believed = weight[..., rows // 2 :: rows, columns // 2 :: columns].float()
     # In units that are as long in x as in y, so that a similarity is one.
     scale = torch.tensor([aspect, 1.0], device=flow.device)
-    vectors = picked.reshape(-1, len(points), 2) * scale
+    layout = _lay_out((height, width), (rows, columns), aspect, model).to(flow.device)
+    vectors = picked.reshape(-1, len(layout.design), 2) * scale
     with fp32_context(flow.device):
-        solution, followed = _fit(
-            vectors, believed.reshape(len(vectors), -1), points[:, :2] * scale, model
-        )
+        solution, followed = _fit(vectors, believed.reshape(len(vectors), -1), layout)
         matrix = _matrix(solution, model) / scale[:, None]
         matrix = matrix * torch.tensor([aspect, 1.0, 1.0], device=flow.device)
     return CameraMotion(matrix.view(*lead, 2, 3), followed.view(lead))
@@ -202,9 +199,43 @@ def _matrix(solution: Tensor, model: Model) -> Tensor:
     return torch.stack(cells, -1).view(-1, 2, 3)
 
 
-def _fit(vectors: Tensor, weight: Tensor, points: Tensor, model: Model) -> tuple[Tensor, Tensor]:
-    """Solutions (N, n) for vectors (N, P, 2) at points (P, 2), and the share that follows (N,)."""
-    design = _design(points, model)
+class _Layout(NamedTuple):
+    """What a fit needs to know of the points: the same for all flow of one size.
+
+    Attributes:
+        design: (P, 2, n), see `_design`.
+        samples: (M, points of a sample), `_MAPS` samples of points.
+        solvers: (M, n, 2 * points of a sample), from the flow of a sample to its map.
+    """
+
+    design: Tensor
+    samples: Tensor
+    solvers: Tensor
+
+    def to(self, device: torch.device) -> _Layout:
+        return _Layout(*(tensor.to(device) for tensor in self))
+
+
+@lru_cache(maxsize=32)
+def _lay_out(size: tuple[int, int], steps: tuple[int, int], aspect: float, model: Model) -> _Layout:
+    """Take every so many points of a frame, and draw samples of points that lie far apart."""
+    points = _positions(*size).view(*size, 3)
+    points = points[steps[0] // 2 :: steps[0], steps[1] // 2 :: steps[1], :2].reshape(-1, 2)
+    design = _design(points * torch.tensor([aspect, 1.0]), model)
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.stack(
+        [torch.randperm(len(points), generator=generator) for _ in range(4 * _MAPS)]
+    )
+    drawn = drawn[:, : 2 if model == "similarity" else 3]
+    systems = design[drawn].flatten(1, 2)  # (4 M, 2 * points of a sample, n)
+    # Points that lie close together or on one line fix a map badly; the better quarter stays.
+    order = torch.linalg.svdvals(systems)[:, -1].argsort(descending=True)[:_MAPS]
+    return _Layout(design, drawn[order], torch.linalg.pinv(systems[order]))
+
+
+def _fit(vectors: Tensor, weight: Tensor, layout: _Layout) -> tuple[Tensor, Tensor]:
+    """Solutions (N, n) for vectors (N, P, 2), and the share of the weight that follows (N,)."""
+    design = layout.design
     total = weight.sum(1).clamp(min=1e-6)
     typical = (vectors.norm(dim=-1) * weight).sum(1) / total
     tolerance = (_TOLERANCE + _SHARE * typical)[:, None]
@@ -213,7 +244,7 @@ def _fit(vectors: Tensor, weight: Tensor, points: Tensor, model: Model) -> tuple
         off = (vectors - torch.einsum("pin,bn->bpi", design, solution)).norm(dim=-1)
         return (1 + (off / tolerance).square()).reciprocal().square()
 
-    solution = _best_of_samples(vectors, weight, points, design, tolerance, model)
+    solution = _best_of_samples(vectors, weight, layout, tolerance)
     ridge = 1e-6 * torch.eye(design.shape[-1], device=design.device)
     for _ in range(_STEPS):
         share = weight * trust(solution) / total[:, None]
@@ -225,19 +256,12 @@ def _fit(vectors: Tensor, weight: Tensor, points: Tensor, model: Model) -> tuple
     return solution, followed
 
 
-def _best_of_samples(
-    vectors: Tensor,
-    weight: Tensor,
-    points: Tensor,
-    design: Tensor,
-    tolerance: Tensor,
-    model: Model,
-) -> Tensor:
+def _best_of_samples(vectors: Tensor, weight: Tensor, layout: _Layout, tolerance: Tensor) -> Tensor:
     """Of maps through a few points each, the one that most of the weight follows, (N, n)."""
-    samples, inverse = _samples(len(points), 2 if model == "similarity" else 3, design)
+    design = layout.design
     best = torch.zeros(len(vectors), design.shape[-1], device=vectors.device)
     score = vectors.new_full((len(vectors),), -1.0)
-    for chosen, solve in zip(samples, inverse, strict=True):
+    for chosen, solve in zip(layout.samples, layout.solvers, strict=True):
         solution = vectors[:, chosen].flatten(1) @ solve.T
         off = (vectors - torch.einsum("pin,bn->bpi", design, solution)).norm(dim=-1)
         found = (weight / (1 + (off / tolerance).square())).sum(1)
@@ -245,14 +269,3 @@ def _best_of_samples(
         score = torch.where(better, found, score)
         best = torch.where(better[:, None], solution, best)
     return best
-
-
-def _samples(count: int, size: int, design: Tensor) -> tuple[Tensor, Tensor]:
-    """The same `_MAPS` samples of far points for every call, (M, size), and their solvers."""
-    generator = torch.Generator().manual_seed(0)
-    drawn = torch.stack([torch.randperm(count, generator=generator) for _ in range(4 * _MAPS)])
-    drawn = drawn[:, :size].to(design.device)
-    systems = design[drawn].flatten(1, 2)  # (4 M, 2 size, n)
-    # Points that lie close together or on one line fix a map badly; the better quarter stays.
-    order = torch.linalg.svdvals(systems)[:, -1].argsort(descending=True)[:_MAPS]
-    return drawn[order], torch.linalg.pinv(systems[order])

@@ -133,7 +133,7 @@ def _split_table(table: Table, headings: Mapping[str, str]) -> Iterator[_Block]:
     names, lines = list(labels), sum(map(len, labels.values()))
     parts = [names]
     if lines > _MOST_LINES:
-        repeated = [name for name in names if name in table.untaught][: _MOST_LINES // 4]
+        repeated = [name for name in names if name in table.without_training][: _MOST_LINES // 4]
         others = [name for name in names if name not in repeated]
         most = max(1, (_MOST_LINES - len(repeated)) * len(names) // lines)
         parts = [repeated + part for part in _divide(others, most)]
@@ -262,7 +262,7 @@ def _draw_panel(axes: Axes, block: _Block, metric: str) -> None:
     places = [end - size / 2 for end, size in zip(ends, sizes, strict=True)]
     for name, at in zip(block.labels, places, strict=True):
         if cell := block.table.lines[name].get(metric):
-            bar, dot = _COLORS[name in block.table.untaught]
+            bar, dot = _COLORS[name in block.table.without_training]
             axes.hlines(at, cell.low, cell.high, color=bar, lw=3)
             axes.plot(cell.value, at, "o", color=dot, ms=4.5)
     if metric in block.table.chance:

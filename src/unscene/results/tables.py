@@ -63,7 +63,7 @@ class Table:
     descriptors: frozenset[str] = frozenset()
 
     @property
-    def untaught(self) -> frozenset[str]:
+    def without_training(self) -> frozenset[str]:
         """Lines of all encoders without training."""
         return self.baselines | self.descriptors
 

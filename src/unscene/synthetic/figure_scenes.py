@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from unscene.synthetic.draw import hue_color, luma
 from unscene.synthetic.plan import (
     SPLITS,
+    Specification,
     Split,
-    check_values,
     draw_scene,
     draw_shake,
     named_once,
@@ -56,7 +56,7 @@ _SLOW, _FAST = 0.15, 3.5
 
 
 @dataclass(frozen=True)
-class FigureScenes:
+class FigureScenes(Specification):
     """What to generate.
 
     Args:
@@ -117,19 +117,12 @@ class FigureScenes:
     def __post_init__(self) -> None:
         (low, high), (dark, bright) = self.height, self.light
         rules = (
-            ("train_videos", self.train_videos >= 1, "be at least 1"),
-            ("seen_videos", self.seen_videos >= 0, "not be negative"),
-            ("unseen_videos", self.unseen_videos >= 0, "not be negative"),
-            ("size", self.size in range(32, 513, 2), "be an even number of px, 32 to 512"),
-            ("frames", self.frames >= 2, "be at least 2, or nothing moves"),
-            ("fps", self.fps in range(1, 121), "be a whole number from 1 to 120, such as 15"),
+            *self.rules_of_videos(fps=15),
             ("programs", self.programs in range(2, 101), "lie from 2 to 100"),
             ("program_seed", self.program_seed >= 0, "not be negative"),
             ("bodies", named_once(self.bodies, BODIES), f"name some of {', '.join(BODIES)}"),
             ("relations", _may_name(self.relations, RELATIONS), _some(RELATIONS)),
-            ("scenes", self.scenes >= 1, "be at least 1"),
-            ("unseen_scenes", self.unseen_scenes >= 1, "be at least 1"),
-            ("correlation", 0 <= self.correlation <= 1, "lie from 0 (independent) to 1 (tied)"),
+            *self.rules_of_scenes(),
             ("height", 0.1 <= low <= high <= 1.5, "be (smallest, largest), from 0.1 to 1.5"),
             ("camera", _may_name(self.camera, CAMERA), _some(CAMERA)),
             ("distractors", self.distractors in range(11), "lie from 0 to 10"),
@@ -139,11 +132,7 @@ class FigureScenes:
             ("backgrounds", named_once(self.backgrounds, GROUNDS), _some(GROUNDS)),
             ("seed", self.seed >= 0, "not be negative"),
         )
-        check_values(self, rules)
-
-    def videos(self, split: Split) -> int:
-        """Number of videos in a split."""
-        return int(getattr(self, f"{split}_videos"))
+        self.check(rules)
 
     @property
     def motions(self) -> tuple[str, ...]:

@@ -44,8 +44,55 @@ JITTER = math.radians(12)  # largest deviation of a translation from its axis
 ZOOM_SHARE = 0.2
 
 
+Rule = tuple[str, bool, str]  # a field, whether its value is right, and what it must be
+
+
+class Specification:
+    """What all kinds of generated footage have: their numbers of videos, frames and scenes."""
+
+    train_videos: int
+    seen_videos: int
+    unseen_videos: int
+    size: int
+    frames: int
+    fps: int
+    scenes: int
+    unseen_scenes: int
+    correlation: float
+
+    def videos(self, split: Split) -> int:
+        """Number of videos in a split."""
+        return int(getattr(self, f"{split}_videos"))
+
+    def rules_of_videos(self, fps: int) -> tuple[Rule, ...]:
+        """Rules for how many videos of what size there are; `fps` is the example in a message."""
+        return (
+            ("train_videos", self.train_videos >= 1, "be at least 1"),
+            ("seen_videos", self.seen_videos >= 0, "not be negative"),
+            ("unseen_videos", self.unseen_videos >= 0, "not be negative"),
+            ("size", self.size in range(32, 513, 2), "be an even number of px, 32 to 512"),
+            ("frames", self.frames >= 2, "be at least 2, or nothing moves"),
+            ("fps", self.fps in range(1, 121), f"be a whole number from 1 to 120, such as {fps}"),
+        )
+
+    def rules_of_scenes(self) -> tuple[Rule, ...]:
+        """Rules for how many scenes there are, and how they are tied to motions."""
+        return (
+            ("scenes", self.scenes >= 1, "be at least 1"),
+            ("unseen_scenes", self.unseen_scenes >= 1, "be at least 1"),
+            ("correlation", 0 <= self.correlation <= 1, "lie from 0 (independent) to 1 (tied)"),
+        )
+
+    def check(self, rules: Iterable[Rule]) -> None:
+        """Raise UnsceneError for the first rule that does not hold."""
+        for name, right, must in rules:
+            if not right:
+                value = getattr(self, name)
+                raise UnsceneError(f"{type(self).__name__}: {name} = {value!r}; it must {must}")
+
+
 @dataclass(frozen=True)
-class MovingScenes:
+class MovingScenes(Specification):
     """What to generate.
 
     Args:
@@ -111,12 +158,7 @@ class MovingScenes:
         slow, fast = self.speed
         known = bool(self.motions) and set(self.motions) <= set(MOTIONS)
         rules = (
-            ("train_videos", self.train_videos >= 1, "be at least 1"),
-            ("seen_videos", self.seen_videos >= 0, "not be negative"),
-            ("unseen_videos", self.unseen_videos >= 0, "not be negative"),
-            ("size", self.size in range(32, 513, 2), "be an even number of px, 32 to 512"),
-            ("frames", self.frames >= 2, "be at least 2, or nothing moves"),
-            ("fps", self.fps in range(1, 121), "be a whole number from 1 to 120, such as 25"),
+            *self.rules_of_videos(fps=25),
             ("motions", known, f"name at least one of {', '.join(MOTIONS)}"),
             ("motions", len(set(self.motions)) == len(self.motions), "name each motion only once"),
             (
@@ -134,9 +176,7 @@ class MovingScenes:
                 named_once(self.backgrounds, draw.BACKGROUNDS),
                 f"name some of {', '.join(draw.BACKGROUNDS)}",
             ),
-            ("scenes", self.scenes >= 1, "be at least 1"),
-            ("unseen_scenes", self.unseen_scenes >= 1, "be at least 1"),
-            ("correlation", 0 <= self.correlation <= 1, "lie from 0 (independent) to 1 (tied)"),
+            *self.rules_of_scenes(),
             (
                 "object_size",
                 6 <= low <= high <= self.size / 2,
@@ -152,19 +192,7 @@ class MovingScenes:
             ("smooth", 0.05 <= self.smooth <= 2, "lie from 0.05 (fine) to 2 (broad)"),
             ("seed", self.seed >= 0, "not be negative"),
         )
-        check_values(self, rules)
-
-    def videos(self, split: Split) -> int:
-        """Number of videos in a split."""
-        return int(getattr(self, f"{split}_videos"))
-
-
-def check_values(spec: object, rules: Iterable[tuple[str, bool, str]]) -> None:
-    """Refuse the first field whose rule (name, whether it holds, what must be) does not hold."""
-    for name, right, must in rules:
-        if not right:
-            value = getattr(spec, name)
-            raise UnsceneError(f"{type(spec).__name__}: {name} = {value!r}; it must {must}")
+        self.check(rules)
 
 
 def named_once(given: tuple[str, ...], known: tuple[str, ...]) -> bool:

@@ -28,9 +28,9 @@ from torch import Tensor
 from unscene.device import fp32_context
 from unscene.encoders.flow_input import read_flow
 from unscene.motion.camera import estimate_camera, register_frames
+from unscene.motion.flow import DIS_LEAST
 from unscene.views import geometry
 
-_SMALLEST = 32  # px; DIS takes no smaller pictures
 _MARGIN = 0.5  # frames; the canvas reaches at most so far beyond the middle frame on every side
 _NEAREST = 2.0  # times that anything may be enlarged or shrunk within a clip
 _SEEN = 0.25  # share of the frames that must see a pixel of the canvas, and at least ...
@@ -80,7 +80,7 @@ def build_plate(view: Tensor, std: Sequence[float]) -> Plate | None:
         None for views of less than 32 px or 3 frames, and where no camera moves like that.
     """
     frames, size = view.shape[1], (view.shape[2], view.shape[3])
-    if frames < _FEWEST or min(size) < _SMALLEST:
+    if frames < _FEWEST or min(size) < DIS_LEAST:
         return None
     weights = torch.tensor(std, device=view.device).view(-1, 1, 1, 1)
     view = view.float()
