@@ -67,7 +67,7 @@ def test_gradients_reach_all_weights() -> None:
 
 
 def test_wrong_inputs_are_refused() -> None:
-    with pytest.raises(UnsceneError, match="input must be one of rgb, flow, got 'depth'"):
+    with pytest.raises(UnsceneError, match="input must be one of rgb, flow, vectors, got 'depth'"):
         create_encoder("r3d-narrow", input="depth")
     with pytest.raises(UnsceneError, match="it reads flow only"):
         create_encoder("motion-net", input="rgb")

@@ -94,7 +94,7 @@ def test_documents_give_numbers_of_the_rows(described: Any) -> None:
     pages = {"README.md": ("*", 2), "docs/methods.md": ("`", 3)}
     for page, (mark, digits) in pages.items():
         lines = (root / page).read_text(encoding="utf-8").splitlines()
-        for method in sorted(DESCRIPTORS):
+        for method in sorted(DESCRIPTORS & {row["method"] for row in rows}):
             (line,) = [one for one in lines if one.startswith(f"| {mark}{method}{mark} |")]
             known = {
                 f"{cell.value:.{digits}f} [{cell.low:.{digits}f}, {cell.high:.{digits}f}]"

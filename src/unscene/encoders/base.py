@@ -24,7 +24,7 @@ from unscene.motion.flow import DIS_LEAST
 
 SPEC_FORMAT = 1
 Pool = Literal["avg", "max"]
-Input = Literal["rgb", "flow"]
+Input = Literal["rgb", "flow", "vectors"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -141,7 +141,12 @@ class VideoEncoder(nn.Module):
             in front of a large background.
         input: what the layers read of a clip. "rgb": the clip. "flow": the three channels of
             `flow_input.encode_flow`, of the flow between its frames without the camera's motion.
+            "vectors": the same of the codec's motion vectors, wherever clips are read from files;
+            where there are only pixels (arrays, or pixels that an audit altered), of their flow.
         flow_grid: cells along each side of that flow; None: as many as the clip has pixels.
+
+    An encoder of flow or vectors also takes flow that is already known, as a clip of two channels
+    (B, 2, T-1, H, W): x and y in normalized units, pointing back, the camera taken out.
 
     Shape:
         forward: (B, C, T, H, W) -> (B, D).
@@ -198,10 +203,12 @@ class VideoEncoder(nn.Module):
         Raises UnsceneError if the clip is not float, has other axes or channels, or is smaller
         than `minimum`.
         """
+        if self.input != "rgb" and clip_BCTHW.ndim == 5 and clip_BCTHW.shape[1] == 2:
+            return self._stages_of_flow(clip_BCTHW.movedim(1, -1))
         self._check(clip_BCTHW)
         if self.input == "rgb":
             return self._stages(clip_BCTHW)
-        return self.forward_flow(read_flow(clip_BCTHW, self.spec.mean, self.spec.std))
+        return self._stages_of_flow(read_flow(clip_BCTHW, self.spec.mean, self.spec.std))
 
     def forward_flow(self, flow_BPHW2: Tensor) -> list[Tensor]:
         """Compute the feature maps of flow instead of clips, as `forward_stages`.
@@ -212,24 +219,33 @@ class VideoEncoder(nn.Module):
         Raises:
             UnsceneError: the encoder reads RGB.
         """
-        if self.input != "flow":
+        if self.input == "rgb":
             raise UnsceneError(f"{self.spec.name} reads RGB, not flow")
-        return self._stages(encode_flow(flow_BPHW2, self.flow_grid))
+        return self._stages_of_flow(flow_BPHW2)
 
-    def read_flow_of_clips(self, grid: int | None = None) -> None:
+    def read_flow_of_clips(
+        self, source: Literal["flow", "vectors"] = "flow", *, grid: int | None = None
+    ) -> None:
         """Make the layers read flow instead of RGB, with one frame more: T flows need T+1 frames.
 
         Args:
+            source: where flow comes from, see `input`; of an encoder that reads flow already, only
+                this changes.
             grid: see `flow_grid`.
         """
-        frames, height, width = self.minimum
-        self.input, self.flow_grid = "flow", grid
-        self.minimum = frames + 1, max(height, DIS_LEAST), max(width, DIS_LEAST)
-        options = self.spec.options | {"input": "flow"}
-        self.spec = replace(self.spec, frames=self.spec.frames + 1, options=options)
+        if self.input == "rgb":
+            frames, height, width = self.minimum
+            self.minimum = frames + 1, max(height, DIS_LEAST), max(width, DIS_LEAST)
+            self.spec = replace(self.spec, frames=self.spec.frames + 1)
+            self.flow_grid = grid
+        self.input = source
+        self.spec = replace(self.spec, options=self.spec.options | {"input": source})
 
     def _stages(self, clip_BCTHW: Tensor) -> list[Tensor]:
         raise NotImplementedError
+
+    def _stages_of_flow(self, flow_BPHW2: Tensor) -> list[Tensor]:
+        return self._stages(encode_flow(flow_BPHW2, self.flow_grid))
 
     def _check(self, clip: Tensor) -> None:
         shape = tuple(clip.shape)

@@ -3,6 +3,7 @@
     hof        9 numbers: directions of the flow and the share of pixels that stay
     mbh        18 numbers: directions of the flow's derivatives
     hof+mbh    both, 27 numbers
+    hof-vectors  hof of the codec's motion vectors: files are read without their pixels
     energy     how much moves in each of 4 x 4 cells
     color      mean color of each of 4 x 4 cells; blind to motion
 
@@ -97,6 +98,8 @@ class FlowDescriptor(Descriptor):
         describe: makes (..., dim, rows, columns) of flow (..., h, w, 2).
         stabilize: take the camera's motion out of the flow.
         preset: of DIS.
+        grid: read the codec's vectors on a grid of so many cells along each side, where there are
+            some (`VideoEncoder.input`); None: always compute flow.
 
     >>> encoder = FlowDescriptor("hof", 9, histograms.hof)
     >>> encoder(torch.zeros(1, 3, 4, 32, 32)).tolist()  # nothing moves
@@ -111,10 +114,13 @@ class FlowDescriptor(Descriptor):
         *,
         stabilize: bool = True,
         preset: Preset = "medium",
+        grid: int | None = None,
         **layout: int,
     ) -> None:
         super().__init__(name, dim, **layout)  # type: ignore[arg-type]
         self.describe, self.stabilize, self.preset = describe, stabilize, preset
+        if grid is not None:
+            self.input, self.flow_grid = "vectors", grid
 
     def _stages(self, clip_BCTHW: Tensor) -> list[Tensor]:
         flow = read_flow(
@@ -124,7 +130,10 @@ class FlowDescriptor(Descriptor):
             preset=self.preset,
             stabilize=self.stabilize,
         )
-        return [self.describe(flow, self.cells).transpose(1, 2)]
+        return self._stages_of_flow(flow)
+
+    def _stages_of_flow(self, flow_BPHW2: Tensor) -> list[Tensor]:
+        return [self.describe(flow_BPHW2, self.cells).transpose(1, 2)]
 
 
 class ColorGrid(Descriptor):
@@ -157,6 +166,11 @@ def _energy(flow: Tensor, cells: tuple[int, int]) -> Tensor:
 def hof() -> Descriptor:
     """Histogram of stabilized flow (Laptev et al. 2008)."""
     return FlowDescriptor("hof", histograms.BINS + 1, histograms.hof)
+
+
+def hof_vectors() -> Descriptor:
+    """`hof` of the codec's motion vectors instead of DIS flow; the grid of 32 cells is ours."""
+    return FlowDescriptor("hof-vectors", histograms.BINS + 1, histograms.hof, grid=32)
 
 
 def mbh() -> Descriptor:

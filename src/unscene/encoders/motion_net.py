@@ -57,7 +57,7 @@ class MotionNet(VideoEncoder):
             )
             for before, after, stride in zip(inputs, widths, _STRIDES, strict=True)
         )
-        self.read_flow_of_clips(_GRID)
+        self.read_flow_of_clips(grid=_GRID)
         self.initialize()
 
     def _stages(self, clip_BCTHW: Tensor) -> list[Tensor]:

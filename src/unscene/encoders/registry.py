@@ -21,6 +21,7 @@ _DESCRIPTORS: dict[str, Callable[..., VideoEncoder]] = {
     "energy": descriptors.energy,
     "hof": descriptors.hof,
     "hof+mbh": descriptors.hof_mbh,
+    "hof-vectors": descriptors.hof_vectors,
     "mbh": descriptors.mbh,
 }
 _ENCODERS: dict[str, Callable[..., VideoEncoder]] = {
@@ -68,8 +69,8 @@ def create_encoder(name: str, **options: Any) -> VideoEncoder:
         options: `in_channels` (all ResNets), `stem` (R3D and R(2+1)D), `shortcut` (R3D), `layout`
             (R(2+1)D), `width`, `stages` and `pool` (narrow networks): see
             `unscene.encoders.resnet3d`. `padding` of I3D, `gating` and `norm_eps` of S3D-G.
-            `input` (all architectures): "rgb", or "flow" for one that reads optical flow without
-            the camera's motion.
+            `input` (all architectures): "rgb"; "flow" for one that reads optical flow without the
+            camera's motion; "vectors" for one that reads the codec's motion vectors as such flow.
 
     Returns:
         The encoder on the CPU, in training mode like any new module.
@@ -97,8 +98,8 @@ def create_encoder(name: str, **options: Any) -> VideoEncoder:
             f"encoder {name}: input must be one of {', '.join(get_args(Input))}, got {reads!r}"
         )
     encoder = make(**options)
-    if reads == "flow" and encoder.input != "flow":
-        encoder.read_flow_of_clips()
+    if reads == "flow" or reads == "vectors":
+        encoder.read_flow_of_clips(reads)
     if reads == "rgb" and encoder.input != "rgb":
         raise UnsceneError(f"encoder {name}: it reads flow only")
     return encoder

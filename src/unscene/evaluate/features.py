@@ -27,7 +27,8 @@ from unscene.data.loading import ClipDataset, SequentialBatches, limit_short_sid
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.video.sampling import TiledClipSampler, UniformClipSampler
-from unscene.views.augment import BasicAugmentation, make_view
+from unscene.views.augment import BasicAugmentation
+from unscene.views.encoder_input import make_encoder_view, read_for_encoder
 
 Mode = Literal["video", "clip", "clip-order"]
 POOLED = (2, 7, 7)  # T', H', W' of a feature in mode "clip"
@@ -142,8 +143,8 @@ def extract_together(
     """Extract features of the same clips with several encoders; every video is read once.
 
     Args:
-        encoders: take the same clips: frames, stride, size and normalization are those of the
-            first.
+        encoders: take the same clips: frames, stride, size, normalization and input are those of
+            the first.
         videos, mode, clips, stride, batch_size, workers, device, short_side, progress: as for
             `extract`.
 
@@ -153,16 +154,18 @@ def extract_together(
     Raises:
         UnsceneError: as `extract` does.
     """
-    spec = encoders[0].spec
-    basic = center_view(encoders[0])
+    first, spec = encoders[0], encoders[0].spec
+    basic = center_view(first)
     stride = stride or spec.stride
     tiles, uniform = (
         TiledClipSampler(spec.frames, stride),
         UniformClipSampler(spec.frames, stride, clips),
     )
+    sampler, transforms = read_for_encoder(first, tiles if mode == "clip" else uniform, spec.size)
     dataset = ClipDataset(
         videos,
-        tiles if mode == "clip" else uniform,
+        sampler,
+        transforms=transforms,
         short_side=limit_short_side(short_side, spec.size),
         replace_failed=False,
     )
@@ -179,7 +182,7 @@ def extract_together(
             skipped.update({failure.path: failure for failure in batch.failures})
             if len(batch):
                 clip = batch.clips["clip"].to(device)
-                view = make_view(clip, basic.center(clip.sizes), size=spec.size)
+                view = make_encoder_view(first, clip, basic.center(clip.sizes), size=spec.size)
                 for encoder, store in zip(encoders, stores, strict=True):
                     found = _encode(encoder, view, mode).float().cpu()
                     _check_finite(found, [videos[i] for i in batch.index.tolist()])

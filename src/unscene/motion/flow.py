@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.errors import UnsceneError
+from unscene.motion.camera import stabilize_flow
 from unscene.video.clip import Clip, Motion, MotionBatch
 from unscene.video.probe import VideoInfo
 from unscene.video.vectors import BLOCK
@@ -125,7 +126,9 @@ def flow_between(luma: NDArray[np.uint8], preset: Preset = "fast") -> NDArray[np
     return flow * np.array([2 / width, 2 / height], dtype=np.float32)
 
 
-def codec_flow(motion: Motion, grid: int = 112, *, filled: bool = True) -> Tensor:
+def codec_flow(
+    motion: Motion, grid: int = 112, *, filled: bool = True, stabilize: bool = False
+) -> Tensor:
     """Make flow from the codec's vectors, chained from each sampled frame to the previous one.
 
     See `accumulate_vectors`. Blocks without a vector count as still.
@@ -136,6 +139,8 @@ def codec_flow(motion: Motion, grid: int = 112, *, filled: bool = True) -> Tenso
         filled: give I-frames, which have no vectors, those of their neighbors (`fill_keyframes`);
             this lowers the error on moving pixels by a seventh (experiments/LOG.md). False: no
             motion in I-frames.
+        stabilize: take the camera's motion out. Blocks without a vector then count as part of the
+            scene, which the camera moves past.
 
     Returns:
         float16 (T-1, G, G, 2), normalized units, pointing back.
@@ -150,10 +155,13 @@ def codec_flow(motion: Motion, grid: int = 112, *, filled: bool = True) -> Tenso
     motion = fill_keyframes(motion) if filled else motion
     height, width = motion.size
     rows, columns = motion.vectors.shape[1:3]
-    total = accumulate_vectors(MotionBatch.of([motion]))[0][0]
+    total, valid = (found[0] for found in accumulate_vectors(MotionBatch.of([motion])))
+    field = total * (2 / torch.tensor([width, height]))
+    if stabilize:
+        field = stabilize_flow(field, weight=valid.float(), aspect=width / height)
+        field *= valid[..., None]
     down = _between_blocks(rows, height / motion.block, grid)
     across = _between_blocks(columns, width / motion.block, grid, pairs=True)
-    field = total * (2 / torch.tensor([width, height]))
     flow = down @ field.flatten(2) @ across.T  # (T-1, G, 2 G): x and y next to each other
     return flow.half().view(-1, grid, grid, 2)
 
@@ -219,6 +227,23 @@ def fill_keyframes(motion: Motion) -> Motion:
     distance = (frames - frames[:, None]).abs() * 2 - (frames > frames[:, None]).int()
     nearest = distance.masked_fill(~has, 4 * len(has)).argmin(dim=1)
     return replace(motion, vectors=motion.vectors[nearest], valid=motion.valid[nearest])
+
+
+def add_stabilized_vectors(clip: Clip, *, grid: int) -> Clip:
+    """Fill in the `flow` of a clip by its motion vectors, without the camera, and drop these.
+
+    Args:
+        clip: with `motion`; it needs no frames.
+        grid: G.
+
+    Raises:
+        NoVectorsError: the clip has no vectors.
+    """
+    if clip.motion is None:
+        raise NoVectorsError(
+            "this clip carries no motion vectors: `unscene prepare` writes files that have some"
+        )
+    return clip.replace(flow=codec_flow(clip.motion, grid, stabilize=True), motion=None)
 
 
 def make_flow_transform(size: int, source: Source = "dis") -> Callable[[Clip], Clip]:

@@ -37,7 +37,7 @@ from unscene.results.statistics import Score
 Record = Mapping[str, Any]
 UNTRAINED = "random"  # as a method
 # Methods that need no training: encoders without weights (encoders/descriptors.py).
-DESCRIPTORS = frozenset({"color", "energy", "hof", "hof+mbh", "mbh"})
+DESCRIPTORS = frozenset({"color", "energy", "hof", "hof+mbh", "hof-vectors", "mbh"})
 SUFFIXES = (".jsonl", ".jsonl.gz")
 # Where a configuration holds that of the training before it: fine-tuned, or trained further.
 EARLIER = ("pretrained", "began")

@@ -56,7 +56,8 @@ class Clip:
         matrix: the YUV -> RGB matrix of the stream.
         motion: the codec's motion vectors, if they were requested and the stream has them.
         flow: float16 (T-1, G, G, 2), flow between consecutive frames on a G x G grid over the
-            frame, in normalized units, pointing back (eq. 2); filled in by `motion.flow`.
+            frame, in normalized units, pointing back (eq. 2); filled in by `motion.flow`. A clip
+            without frames may have the flow of the frames that its motion vectors were of.
 
     Raises:
         ValueError: dtypes or shapes do not fit together.
@@ -82,12 +83,11 @@ class Clip:
         _check_planes(self.y, self.u, self.v, lead=1)
         if self.times.shape != self.y.shape[:1]:
             raise ValueError(f"times must be {[len(self.y)]}, got {list(self.times.shape)}")
-        if self.flow is not None and (
-            self.flow.ndim != 4 or self.flow.shape[0] != len(self.y) - 1 or self.flow.shape[-1] != 2
-        ):
-            raise ValueError(
-                f"flow must be ({len(self.y) - 1}, G, G, 2), got {list(self.flow.shape)}"
-            )
+        if self.flow is None:
+            return
+        pairs = len(self.y) - 1 if len(self.y) else len(self.flow)
+        if self.flow.ndim != 4 or self.flow.shape[0] != pairs or self.flow.shape[-1] != 2:
+            raise ValueError(f"flow must be ({pairs}, G, G, 2), got {list(self.flow.shape)}")
 
     def __len__(self) -> int:
         return len(self.y)

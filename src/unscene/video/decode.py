@@ -104,7 +104,9 @@ class _Reader:
         self.start, self.end = start, end
         self.motion = {*request.motion, *request.motion_only}
         if self.motion and timed.codec not in VECTOR_CODECS:
-            raise VideoError(path, f"{timed.codec} carries no motion vectors; use --flow auto")
+            raise VideoError(
+                path, f"{timed.codec} carries no motion vectors: `unscene prepare`, or --flow auto"
+            )
         self.to_planes = PlaneReader(short_side)
         self.coded_size = (0, 0)  # of the frames whose vectors are read, in luma pixels
         self.interlaced = False

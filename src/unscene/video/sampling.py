@@ -18,7 +18,7 @@ Equation 4 of the DSM paper (arXiv 2009.05757) asks for this; videos shorter tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -57,6 +57,28 @@ class ClipSampler(Protocol):
     def draw(
         self, duration: float, fps: float, rng: np.random.Generator, number: int = 0
     ) -> Request: ...
+
+
+@dataclass(frozen=True)
+class VectorSampler:
+    """Draws what another sampler draws, as motion vectors instead of frames.
+
+    Attributes:
+        sampler: the other one.
+
+    >>> sampler = VectorSampler(RandomClipSampler(4, stride=2))
+    >>> request = sampler.draw(10.0, fps=25.0, rng=np.random.default_rng(0))
+    >>> request.offsets, request.motion_only
+    ({'clip': (0, 2, 4, 6)}, ('clip',))
+    """
+
+    sampler: ClipSampler
+
+    def draw(
+        self, duration: float, fps: float, rng: np.random.Generator, number: int = 0
+    ) -> Request:
+        request = self.sampler.draw(duration, fps, rng, number)
+        return replace(request, motion=(), motion_only=tuple(request.offsets), key_frame=None)
 
 
 def draw_shift(shift: tuple[int, int], rng: np.random.Generator, room: int | None = None) -> int:

@@ -9,6 +9,8 @@ from unscene.device import fp32_context
 from unscene.views import geometry
 from unscene.views.disturb import sample_flow
 
+_FOLD = 0.05  # area in the source of a unit of the view; no crop has less
+
 
 def view_flow(flow: Tensor, affine: Tensor, size: tuple[int, int]) -> Tensor:
     """Show flow in an affine view of the frame: sample it there and turn the vectors with the view.
@@ -32,3 +34,32 @@ def view_flow(flow: Tensor, affine: Tensor, size: tuple[int, int]) -> Tensor:
         sampled = sample_flow(flow, geometry.grid(affine, size))
         back = torch.linalg.inv(affine[:, :2, :2].float())
         return torch.einsum("bij,bphwj->bphwi", back, sampled)
+
+
+def warp_flow(flow: Tensor, grid: Tensor) -> Tensor:
+    """Show flow in any view of the frame: sample it there, and turn and scale each vector.
+
+    Args:
+        flow: (B, P, G, G, 2), normalized units of the source.
+        grid: (B, h, w, 2), positions in the source; h and w at least 2.
+
+    Returns:
+        float32 (B, P, h, w, 2), normalized units of the view.
+
+    >>> right = torch.tensor([0.1, 0.0]).expand(1, 1, 8, 8, 2)
+    >>> half = geometry.grid(geometry.crop(torch.tensor([[-0.5, -0.5, 0.5, 0.5]])), (4, 4))
+    >>> [round(value, 3) for value in warp_flow(right, half)[0, 0, 0, 0].tolist()]
+    [0.2, 0.0]
+    """
+    height, width = grid.shape[1:3]
+    with fp32_context(flow.device):
+        sampled = sample_flow(flow, grid)
+        # How far a step across and down the view goes in the source.
+        down, across = torch.gradient(grid, dim=(1, 2))
+        (a, c), (b, d) = (across * (width / 2)).unbind(-1), (down * (height / 2)).unbind(-1)
+        area = a * d - b * c
+        # Where a strong warp folds the picture, vectors would be infinite.
+        area = torch.where(area < 0, area.clamp(max=-_FOLD), area.clamp(min=_FOLD))
+        x, y = sampled.unbind(-1)
+        a, b, c, d, area = (one[:, None] for one in (a, b, c, d, area))
+        return torch.stack([(d * x - b * y) / area, (a * y - c * x) / area], dim=-1)

@@ -1,0 +1,129 @@
+"""What an encoder is given of a video: pixels, or flow that was read from the codec's vectors.
+
+    input "rgb", "flow"   frames     -> view (B, 3, T, size, size), normalized RGB
+    input "vectors"       vectors    -> flow without the camera's motion, in the workers
+                                     -> view (B, 2, T-1, grid, grid): no pixel is converted
+
+Evaluation and training read clips and make views by these two functions, so that an encoder of
+vectors needs no code of its own there. Whoever alters pixels (an audit) makes views of RGB, from
+which such an encoder computes flow itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from torch import Tensor
+
+from unscene.encoders import VideoEncoder
+from unscene.motion.flow import add_stabilized_vectors
+from unscene.video.clip import Clip, ClipBatch
+from unscene.video.sampling import ClipSampler, VectorSampler
+from unscene.views import disturb
+from unscene.views.augment import ViewParameters, make_view
+from unscene.views.flow import view_flow, warp_flow
+
+_FINEST = 64  # cells: as fine as the blocks of a picture 512 px wide
+
+
+def read_for_encoder(
+    encoder: VideoEncoder, sampler: ClipSampler, size: int
+) -> tuple[ClipSampler, dict[str, Callable[[Clip], Clip]]]:
+    """Make the sampler and the transforms by which `ClipDataset` reads clips for an encoder.
+
+    Args:
+        encoder: with any input.
+        sampler: draws the clips.
+        size: of the views, in pixels.
+
+    Returns:
+        The same sampler and no transforms, unless the encoder reads motion vectors.
+    """
+    if encoder.input != "vectors":
+        return sampler, {}
+    drawn = sampler.draw(3600.0, 25.0, np.random.default_rng(0))
+    grid = min(2 * (encoder.flow_grid or size), _FINEST)
+    transform = partial(add_stabilized_vectors, grid=grid)
+    return VectorSampler(sampler), dict.fromkeys(drawn.offsets, transform)
+
+
+def make_encoder_view(
+    encoder: VideoEncoder,
+    batch: ClipBatch,
+    params: ViewParameters,
+    *,
+    size: int,
+    **disturbances: Tensor | None,
+) -> Tensor:
+    """Make the view that an encoder reads, of clips that were read for it.
+
+    Args:
+        encoder: with any input.
+        batch: B clips.
+        params: of the view.
+        size: side of the view in pixels.
+        disturbances: warp_offsets, bumps and phi, see `make_view`.
+
+    Returns:
+        float32 (B, 3, T, size, size), or (B, 2, T-1, G, G) for an encoder of motion vectors, where
+        G is its `flow_grid` or, without one, the size.
+    """
+    if encoder.input != "vectors":
+        return make_view(batch, params, size=size, **disturbances)
+    grid = encoder.flow_grid or size
+    return make_flow_view(batch, params, size=grid, **disturbances)
+
+
+def make_flow_view(
+    batch: ClipBatch,
+    params: ViewParameters,
+    *,
+    size: int,
+    warp_offsets: Tensor | None = None,
+    bumps: Tensor | None = None,
+    phi: Tensor | None = None,
+) -> Tensor:
+    """Make one view of the flow of every clip: what `make_view` does to pixels, done to motion.
+
+    Colors, blur and black borders change no motion. A warp turns and scales the vectors with the
+    picture. Flow scaling (DSM eq. 3) multiplies the flow of each step by phi.
+
+    Args:
+        batch: B clips of which `flow` is filled in.
+        params, warp_offsets, bumps, phi: as in `make_view`.
+        size: cells along each side.
+
+    Returns:
+        float32 (B, 2, T-1, size, size), normalized units of the view, pointing back.
+
+    Raises:
+        ValueError: the batch has no flow.
+
+    >>> import torch
+    >>> plane = torch.zeros(2, 48, 64).byte()
+    >>> clip = Clip(plane, plane[:, ::2, ::2], plane[:, ::2, ::2], torch.arange(2).double())
+    >>> right = torch.tensor([0.1, 0.0]).expand(1, 8, 8, 2)
+    >>> batch = ClipBatch.of([clip.replace(flow=right)])
+    >>> from unscene.views.augment import BasicAugmentation
+    >>> view = make_flow_view(batch, BasicAugmentation.none().center(batch.sizes), size=4)
+    >>> view.shape, round(float(view[0, 0].mean()), 3)  # the crop shows less than the frame
+    (torch.Size([1, 2, 1, 4, 4]), 0.152)
+    """
+    if batch.flow is None:
+        raise ValueError("this batch has no flow: read it by `read_for_encoder`")
+    affine = params.affine.to(batch.device)
+    if warp_offsets is not None:
+        grid = disturb.warp(affine, warp_offsets.to(affine), (size, size))
+        flow = warp_flow(batch.flow, grid)
+    elif bumps is not None:
+        flow = warp_flow(batch.flow, disturb.warp_bumps(affine, bumps.to(affine), (size, size)))
+    else:
+        flow = view_flow(batch.flow, affine, (size, size))
+    if phi is not None:
+        flow = flow * phi.to(flow)[:, :, None, None, None]
+    return flow.movedim(-1, 1)
+
+
+__all__ = ["make_encoder_view", "make_flow_view", "read_for_encoder"]
