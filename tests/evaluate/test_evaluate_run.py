@@ -12,13 +12,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from features_of import features
 
 from media import pan, write
 from unscene.data.catalog import Catalog
 from unscene.data.listing import open_catalog
-from unscene.encoders import VideoEncoder, create_encoder, save_encoder
+from unscene.encoders import VideoEncoder, create_encoder, load_encoder, save_encoder
 from unscene.errors import UnsceneError
 from unscene.evaluate.features import _encode, extract
+from unscene.evaluate.retrieval import retrieve
 from unscene.evaluate.run import evaluate, evaluate_decoupling
 from unscene.results.rows import read_rows
 from unscene.synthetic.generate import ScenesReport
@@ -174,6 +176,47 @@ def test_rows_are_added_and_replaced_only_by_the_same_measurement(
     with pytest.raises(UnsceneError, match="holds no rows of results, and is not overwritten"):
         evaluate("retrieve", train, saved, clips=1, out=out)
     assert out.read_text() == '{"loss": 1}\n'
+
+
+def test_rows_keep_the_outcome_of_every_video(
+    saved: Path, moving: ScenesReport, tmp_path: Path
+) -> None:
+    shutil.copytree(moving.seen.parent / "seen", tmp_path / "seen")
+    shutil.copy(moving.seen, tmp_path / "seen.csv")
+    test, train, out = str(tmp_path / "seen.csv"), str(moving.train), tmp_path / "rows.jsonl"
+    rows = evaluate("retrieve", test, saved, train=train, clips=1, ks=(1, 5), out=out)
+    rows += evaluate("probe", test, saved, train=train, clips=1, out=out)
+    kept = {row.metric: row.outcomes for row in rows}
+    assert kept.pop("retrieval_map") == {}  # no share of videos
+    values = {row.metric: row.value for row in rows}
+    assert len(kept) == 4
+    for metric, outcomes in kept.items():
+        assert outcomes.keys() == {"hits"}  # every video has a file of its own
+        assert len(outcomes["hits"]) == len(open_catalog(test)) == 4
+        assert outcomes["hits"].count("1") / 4 == values[metric]
+    assert [record["outcomes"] for record in read_rows(out)] == [row.outcomes for row in rows]
+    # A video that breaks after it was listed keeps its place. Among all eight, every class is.
+    listed = open_catalog(test)
+    third = Path(listed.videos[2].path)
+    third.write_bytes(b"gone")
+    encoder = load_encoder(saved)
+    broken, whole = (
+        extract(encoder, some.videos, clips=1) for some in (listed, open_catalog(train))
+    )
+    found = retrieve(broken, whole, ks=(8,))["retrieval_r8"]
+    assert (found.n, found.outcomes) == (3, {"hits": "11-1"})
+
+
+def test_segments_keep_the_number_of_their_file_and_clips_no_outcome() -> None:
+    values = torch.tensor([[1.0, 0], [1, 0.1], [0, 1], [0.1, 1]])
+    labels = ["run", "run", "jump", "run"]
+    both = features(values, labels, files=[0, 1, 1, 2])
+    assert retrieve(both, both, ks=(1,))["retrieval_r1"].outcomes == {
+        "hits": "1100",
+        "files": [0, 1, 1, 2],
+    }
+    clips = features(values, labels[::2], owner=[0, 0, 1, 1])
+    assert retrieve(clips, clips, ks=(1,))["retrieval_r1"].outcomes == {}
 
 
 def test_retrieve_by_clips(saved: Path, moving: ScenesReport) -> None:

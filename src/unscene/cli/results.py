@@ -2,6 +2,7 @@
 
     unscene results runs/ --metrics retrieval_r1 probe_top1 --markdown table.md --plot plot.png
     unscene results runs/ --name dsm-triplet="DSM (Triplet)" --latex table.tex
+    unscene results runs/ --against hof+mbh
 
 Tables are printed, and written to files where flags ask for it. Nothing is measured here: rows come
 from `unscene evaluate --out`, `unscene demo` and `unscene reproduce`.
@@ -41,6 +42,13 @@ def flags(parser: ArgumentParser) -> None:
         help="show a run under another name; RUN is a method or line as shown, or the id of a run "
         "(its beginning is enough); may be repeated",
     )
+    parser.add_argument(
+        "--against",
+        type=str | None,
+        metavar="RUN",
+        help="also show how much every method differs from this one, with the interval of pairs on "
+        "the same test videos; RUN as for --name",
+    )
     parser.add_argument("--markdown", type=str | None, help="also write the tables to this file")
     parser.add_argument(
         "--latex", type=str | None, help="also write them to this file, for \\input with booktabs"
@@ -75,7 +83,16 @@ def run(values: Namespace) -> None:
         check_free(file, overwrite=values.overwrite)
     rows = tables.collect_rows(map(expand_home, values.paths))
     found = tables.rename_lines(tables.make_tables(rows, values.metrics), names)
+    reasons: dict[str, str] = {}
+    if values.against:
+        from unscene.results.paired import compare_tables
+
+        differences, reasons = compare_tables(found, values.against)
+        found += differences
     print(tables.format_text(found), end="")
+    for reason in dict.fromkeys(reasons.values()):
+        lines = ", ".join(name for name, why in reasons.items() if why == reason)
+        print(f"\nnot compared with {values.against}: {lines} ({reason})")
     if untrained := sorted({line for table in found for line in table.baselines}):
         print(f"\n{'; '.join(untrained)}: untrained network of the same architecture")
     if described := sorted({line for table in found for line in table.descriptors}):

@@ -15,17 +15,19 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.data.catalog import Skipped, Video, number_files
 from unscene.data.loading import ClipDataset, SequentialBatches, limit_short_side, make_loader
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
+from unscene.results.rows import write_outcomes
 from unscene.video.sampling import TiledClipSampler, UniformClipSampler
 from unscene.views.augment import BasicAugmentation
 from unscene.views.encoder_input import make_encoder_view, read_for_encoder
@@ -45,12 +47,14 @@ class Features:
         videos: N videos, in the order in which they were passed.
         owner: int64 (M,), the index of each row's video; 0..N-1 if M = N.
         skipped: videos that could not be read, and why.
+        passed: all videos that were passed, where some could not be read.
     """
 
     values: Tensor
     videos: tuple[Video, ...]
     owner: Tensor
     skipped: tuple[Skipped, ...] = ()
+    passed: tuple[Video, ...] = ()
 
     def labels(self, column: str) -> list[str]:
         """The value in a column of each row's video. Raises UnsceneError if a video has none."""
@@ -64,6 +68,18 @@ class Features:
         and not `owner`, is the cluster of a bootstrap.
         """
         return torch.tensor(number_files(self.videos))[self.owner]
+
+    def keep_outcomes(self, hits: NDArray[np.float64]) -> dict[str, Any]:
+        """What `rows.Row` keeps of hits (M,), 1 or 0.
+
+        Empty where videos have several rows: how many clips a video has depends on the encoder, so
+        that methods could not be paired.
+        """
+        if len(self.owner) > len(self.videos):
+            return {}
+        known = {id(video): hit for video, hit in zip(self.videos, hits.tolist(), strict=True)}
+        passed = self.passed or self.videos
+        return write_outcomes([known.get(id(video)) for video in passed], number_files(passed))
 
     def check(self) -> None:
         """Raise UnsceneError if a feature is not finite: NaN would be nearest to everything."""
@@ -236,15 +252,16 @@ class _Store:
         assert self.values is not None
         read = torch.nonzero(self.counts)[:, 0]
         kept = tuple(videos[i] for i in read.tolist())
+        passed = tuple(videos) if len(kept) < len(videos) else ()
         if self.mean:
             values = self.values[read] / self.counts[read, None]
-            return Features(values, kept, torch.arange(len(kept)), skipped)
+            return Features(values, kept, torch.arange(len(kept)), skipped, passed)
         owner = torch.arange(len(kept)).repeat_interleave(self.counts[read])
         values = self.values
         if len(owner) < len(values):  # clips that failed left gaps
             spans = [torch.arange(int(self.counts[i])) + self.starts[i] for i in read]
             values = values[torch.cat(spans)]
-        return Features(values, kept, owner, skipped)
+        return Features(values, kept, owner, skipped, passed)
 
 
 def _check_finite(values: Tensor, videos: Sequence[Video]) -> None:

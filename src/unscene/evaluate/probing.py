@@ -30,7 +30,8 @@ _VALIDATION = 0.2
 class Probed:
     """Scores by metric ("probe_top1", "knn_top1"), and for each the C or number of neighbors.
 
-    The chance of both is that of always guessing the most frequent class of the training set.
+    The chance of both is that of always guessing the most frequent class of the training set. Both
+    have the outcome of every test video.
     """
 
     scores: dict[str, Score]
@@ -94,7 +95,7 @@ def probe(
             best = choices[int(np.argmax(accuracy))]
         hits = (predict(best, fitted, names, tested) == np.asarray(true)).astype(np.float64)
         found = score(hits, labels=true, videos=test.files().numpy())
-        scores[metric] = replace(found, chance=chance)
+        scores[metric] = replace(found, chance=chance, outcomes=test.keep_outcomes(hits))
         chosen[metric] = best
     return Probed(scores, chosen)
 

@@ -56,7 +56,7 @@ def retrieve(
         "retrieval_r1" ..., the share of queries with a hit among the K nearest; and
         "retrieval_map", the mean over queries of the average precision over the whole gallery. Both
         have the `chance` of a random order. Confidence intervals are from a cluster bootstrap over
-        files.
+        files. Recall has the outcome of every query, if each video is one query.
 
     Raises:
         UnsceneError: no such column, a feature that is not finite, or a gallery that is too small
@@ -95,7 +95,11 @@ def retrieve(
     columns = {f"retrieval_r{k}": hits[:, i] for i, k in enumerate(ks)}
     chance = [*guess_neighbors(classes, groups, ks), guess_ranking(classes, groups)]
     return {
-        metric: replace(score(column, labels=labels, videos=files), chance=guessed)
+        metric: replace(
+            score(column, labels=labels, videos=files),
+            chance=guessed,
+            outcomes=query.keep_outcomes(column) if metric in columns else {},
+        )
         for (metric, column), guessed in zip(
             (columns | {"retrieval_map": precision}).items(), chance, strict=True
         )

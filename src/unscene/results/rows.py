@@ -47,7 +47,8 @@ NOT_DECIDING = FREE | {"data", "train", "encoder", "seed"}
 NEEDED = ("method", "data", "split", "label", "metric", "value", "ci95", "n", "seed")
 # What a measurement finds; all other fields say what was measured. The run's id and its training
 # videos are compared separately, because rows of earlier versions lack them.
-_FOUND = ("value", "ci95", "n", "seconds", "classes", "chance", "versions")
+_FOUND = ("value", "ci95", "n", "seconds", "classes", "chance", "versions", "outcomes")
+_OUTCOMES = {1.0: "1", 0.0: "0", None: "-"}  # characters of `Row.outcomes`
 _FOUND_IN_TEST = ("chosen", "gallery", "left_out")
 
 
@@ -85,6 +86,10 @@ class Row:
         classes: the same number for each class.
         chance: expected value for guessing. For recall it is that of a gallery in random order.
             None where it is not known.
+        outcomes: of each test video, if the number is a share of videos: "hits" is a text with one
+            character for each video of the first fingerprint, in its order: "1" right, "0" wrong,
+            "-" could not be read. "files" numbers the videos' files, where some share one. Empty
+            where outcomes are not kept. `paired` compares methods by them.
         versions: of this package and its dependencies, see `package_versions`.
         trained_on: identifies the videos that the encoder was trained on, those of its last
             training first, joined by "+". Empty if it is untrained or not known.
@@ -112,6 +117,7 @@ class Row:
     test: dict[str, Any] = field(default_factory=dict)
     classes: dict[str, float] = field(default_factory=dict)
     chance: float | None = None
+    outcomes: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=package_versions)
     trained_on: str = ""
     name: str = ""
@@ -188,6 +194,7 @@ def build_rows(
             test=clip | dict(test or {}),
             classes=found.classes,
             chance=found.chance,
+            outcomes=found.outcomes,
             trained_on="+".join(_training_videos(history)),
             name=name,
             twin_of=twin_of,
@@ -361,6 +368,39 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return found
 
 
+def write_outcomes(hits: Sequence[float | None], files: Sequence[int]) -> dict[str, Any]:
+    """Outcomes of videos as `Row` keeps them.
+
+    Args:
+        hits: 1 or 0 for each video, None if it could not be read.
+        files: number of each video's file.
+
+    >>> write_outcomes([1, 0, None], [0, 1, 2])
+    {'hits': '10-'}
+    >>> write_outcomes([1, 0, 1], [0, 0, 1])
+    {'hits': '101', 'files': [0, 0, 1]}
+    """
+    text = {"hits": "".join(_OUTCOMES[hit] for hit in hits)}
+    return text if len(set(files)) == len(files) else text | {"files": list(files)}
+
+
+def read_outcomes(row: Record) -> tuple[list[float | None], list[int]] | None:
+    """What `write_outcomes` was given; None where a row has no outcomes that can be read.
+
+    >>> read_outcomes({"outcomes": {"hits": "10-"}})
+    ([1.0, 0.0, None], [0, 1, 2])
+    """
+    kept: Record = row.get("outcomes", {})
+    hits, files = kept.get("hits"), kept.get("files")
+    if not isinstance(hits, str) or not hits or not set(hits) <= set(_OUTCOMES.values()):
+        return None
+    numbers = list(range(len(hits))) if files is None else files
+    if not isinstance(numbers, list) or len(numbers) != len(hits):
+        return None
+    meanings = {character: hit for hit, character in _OUTCOMES.items()}
+    return [meanings[character] for character in hits], numbers
+
+
 def is_row(line: Any) -> bool:
     """Whether a line of JSON is a row: it has all that is needed, with values of the right kind."""
     if not isinstance(line, dict) or not all(name in line for name in NEEDED):
@@ -368,7 +408,7 @@ def is_row(line: Any) -> bool:
     words = (line[name] for name in ("method", "data", "split", "label", "metric"))
     ends = line["ci95"]
     numbers = (line["value"], *(ends if isinstance(ends, list) else ()), line["n"], line["seed"])
-    tables = [line.get(name, {}) for name in ("test", "config", "versions")]
+    tables = [line.get(name, {}) for name in ("test", "config", "versions", "outcomes")]
     return (
         all(isinstance(word, str) for word in words)
         and isinstance(ends, list)

@@ -56,7 +56,7 @@ class Cell:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def average_seeds(rows: Sequence[ResultRow]) -> Cell:
+def average_seeds(rows: Sequence[ResultRow], *, shares: bool = True) -> Cell:
     """The mean over seeds with a 95 % confidence interval.
 
     One seed has the interval of its row; two have one that covers both of theirs. With three or
@@ -74,8 +74,10 @@ def average_seeds(rows: Sequence[ResultRow]) -> Cell:
     Args:
         rows: of one metric, at least one. Equal rows count once. Where all ends of their intervals
             lie in 0..1, those of the result do.
+        shares: the values are shares. False for others, such as differences: their interval may
+            leave 0..1 wherever the ends of the seeds lie.
     """
-    rows = list({_identity(row): row for row in rows}.values())
+    rows = drop_repeated(rows)
     values = np.array([float(row["value"]) for row in rows])
     ends = np.array([[float(end) for end in row["ci95"]] for row in rows])
     mean, count = float(values.mean()), len(rows)
@@ -89,10 +91,15 @@ def average_seeds(rows: Sequence[ResultRow]) -> Cell:
         else:
             below, above = np.hypot(of_seeds, of_videos)
         low, high = mean - float(below), mean + float(above)
-        if ends.min() >= 0 and ends.max() <= 1:  # proportions stay proportions
+        if shares and ends.min() >= 0 and ends.max() <= 1:  # proportions stay proportions
             low, high = max(low, 0.0), min(high, 1.0)
     n = [int(row["n"]) for row in rows]
     return Cell(mean, low, high, min(n), max(n), count)
+
+
+def drop_repeated(rows: Sequence[ResultRow]) -> list[ResultRow]:
+    """The rows, without those that are equal to one before."""
+    return list({_identity(row): row for row in rows}.values())
 
 
 def group_seeds(rows: Sequence[ResultRow]) -> dict[str, list[ResultRow]]:
@@ -174,10 +181,10 @@ def _format(value: Any) -> str:
 def _identity(row: ResultRow) -> Hashable:
     """Rows of the same method and settings that agree in it are equal."""
     numbers = (round(float(number), 6) for number in (row["value"], *row["ci95"]))
-    return (_seeds(row), row.get("fingerprint", ""), row["n"], *numbers)
+    return (find_seeds(row), row.get("fingerprint", ""), row["n"], *numbers)
 
 
-def _seeds(row: ResultRow) -> tuple[int | None, ...]:
+def find_seeds(row: ResultRow) -> tuple[int | None, ...]:
     """The seeds of the last training and of those before it."""
     own, *before = split_trainings(row).values()
     seed = row.get("seed", 0)
@@ -191,7 +198,7 @@ def _repeated(rows: Sequence[ResultRow]) -> list[list[ResultRow]]:
     """Sets of rows of the same metric and seed that differ."""
     sets: dict[Hashable, dict[Hashable, ResultRow]] = defaultdict(dict)
     for row in rows:
-        sets[row["metric"], _seeds(row)][_identity(row)] = row
+        sets[row["metric"], find_seeds(row)][_identity(row)] = row
     return [list(found.values()) for found in sets.values() if len(found) > 1]
 
 
@@ -200,7 +207,7 @@ def _number_runs(rows: Sequence[ResultRow]) -> list[list[ResultRow]]:
     numbers: dict[Hashable, dict[Hashable, int]] = defaultdict(dict)
     runs: dict[int, list[ResultRow]] = defaultdict(list)
     for row in rows:
-        known = numbers[row["metric"], _seeds(row)]
+        known = numbers[row["metric"], find_seeds(row)]
         runs[known.setdefault(_identity(row), len(known))].append(row)
     return [runs[number] for number in sorted(runs)]
 

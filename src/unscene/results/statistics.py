@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ class Score:
         n: number of videos or clips that were averaged.
         classes: the mean of each class, where there are classes.
         chance: the value of random guessing, where it is known.
+        outcomes: of the videos, as `rows.Row` has them; empty where they are not kept.
     """
 
     value: float
@@ -42,6 +43,7 @@ class Score:
     n: int
     classes: dict[str, float] = field(default_factory=dict)
     chance: float | None = None
+    outcomes: dict[str, Any] = field(default_factory=dict)
 
 
 def score(

@@ -52,6 +52,7 @@ class Table:
         runs: ids of the runs of each line.
         baselines: lines of networks that were not trained.
         descriptors: lines of encoders that need no training.
+        rows: what each line was made of.
     """
 
     title: str
@@ -61,6 +62,7 @@ class Table:
     runs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     baselines: frozenset[str] = frozenset()
     descriptors: frozenset[str] = frozenset()
+    rows: Mapping[str, Sequence[ResultRow]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def without_training(self) -> frozenset[str]:
@@ -186,6 +188,7 @@ def _rename(table: Table, names: Mapping[str, str]) -> Table:
         runs={new[label]: runs for label, runs in table.runs.items()},
         baselines=frozenset(new[label] for label in table.baselines),
         descriptors=frozenset(new[label] for label in table.descriptors),
+        rows={new[label]: rows for label, rows in table.rows.items()},
     )
 
 
@@ -309,7 +312,7 @@ def _make_table(
     if described:  # a block of its own above the trained encoders
         order = sorted(lines, key=lambda name: (name not in untrained, name not in described))
         lines = {name: lines[name] for name in order}
-    return Table(title, present, lines, chance, runs, untrained, described)
+    return Table(title, present, lines, chance, runs, untrained, described, groups)
 
 
 def _name_lines(rows: Sequence[ResultRow]) -> dict[str, list[ResultRow]]:
