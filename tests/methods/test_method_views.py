@@ -12,9 +12,9 @@ from method_parts import batch, clips, method, views
 from torch import Tensor
 
 from unscene.errors import UnsceneError
-from unscene.methods import triplet_views as dsm_file
 from unscene.methods.registry import known_methods, resolve
 from unscene.video.clip import ClipBatch
+from unscene.views import encoder_input
 from unscene.views.color import ColorFactors
 
 # Table 4 by its three flags: warp, flow scaling, shift.
@@ -88,7 +88,7 @@ def test_which_views_get_colour_jitter(
     preset: str, jittered: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[bool] = []
-    original = dsm_file.make_view
+    original = encoder_input.make_view
 
     def record(clip: ClipBatch, params: Any, **rest: Any) -> Tensor:
         neutral = ColorFactors.neutral(len(params))
@@ -100,7 +100,7 @@ def test_which_views_get_colour_jitter(
         )
         return original(clip, params, **rest)
 
-    monkeypatch.setattr(dsm_file, "make_view", record)
+    monkeypatch.setattr(encoder_input, "make_view", record)
     views(method("dsm", preset), batch())
     assert seen == jittered
 

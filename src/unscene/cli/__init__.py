@@ -17,5 +17,9 @@ ENCODER = (
     "saved run, name of an architecture (untrained), published checkpoint (FILE.pth), hf:FOLDER or "
     "package.module:factory; NAME=... names it in the results"
 )
+INPUT = (
+    "rgb, flow or vectors: what an untrained architecture reads; an encoder of flow can take it "
+    "from the codec's vectors, and back (default: what the encoder reads)"
+)
 DEVICE = "auto, cpu, cuda, cuda:1 ..."
 WORKERS = "processes that read videos; 0: this one"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
-from unscene.cli import DATA, DEVICE, ENCODER, WORKERS
+from unscene.cli import DATA, DEVICE, ENCODER, INPUT, WORKERS
 from unscene.cli.help import (
     add_class_groups,
     add_first_group,
@@ -102,6 +102,8 @@ def _frozen_flags(parser: ArgumentParser, protocol: str) -> None:
     role = {"retrieve": "queries", "probe": "test videos", "decouple": "videos"}[protocol]
     parser.add_argument("data", type=str, help=f"{role}: {DATA}")
     parser.add_argument("--encoder", type=str, help=ENCODER, required=True)
+    reads: Any = Literal["rgb", "flow", "vectors"] | None
+    parser.add_argument("--input", dest="reads", type=reads, help=INPUT)
     if protocol == "retrieve":
         _retrieve_flags(parser)
     if protocol == "probe":

@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 
-from unscene.encoders.base import VideoEncoder
+from unscene.encoders.base import Input, VideoEncoder
 from unscene.encoders.checkpoints import read_checkpoint
 from unscene.encoders.foreign import ForeignEncoder, adapt
 from unscene.encoders.registry import (
@@ -72,7 +72,7 @@ class ResolvedEncoder:
     path: Path | None = None
 
 
-def load_encoder(encoder: object, *, seed: int = 0) -> VideoEncoder:
+def load_encoder(encoder: object, *, seed: int = 0, reads: Input | None = None) -> VideoEncoder:
     """Load any encoder: by the text that `--encoder` takes, by a path, or from a torch module.
 
     Args:
@@ -80,6 +80,7 @@ def load_encoder(encoder: object, *, seed: int = 0) -> VideoEncoder:
             A `pathlib.Path` always means a file or folder. Or a model: a torch module, or
             (model, options of `foreign.adapt`).
         seed: initializes the weights of an untrained architecture.
+        reads: "rgb", "flow" or "vectors", see `resolve_encoder`. None: what the encoder reads.
 
     Returns:
         The encoder, on the CPU and in evaluation mode.
@@ -91,7 +92,7 @@ def load_encoder(encoder: object, *, seed: int = 0) -> VideoEncoder:
     >>> encoder.dim, encoder.spec.frames, encoder.training
     (64, 8, False)
     """
-    return resolve_encoder(encoder, seed=seed).encoder
+    return resolve_encoder(encoder, seed=seed, reads=reads).encoder
 
 
 def resolve_encoder(
@@ -99,6 +100,7 @@ def resolve_encoder(
     *,
     seed: int | None = 0,
     options: Mapping[str, Any] | None = None,
+    reads: Input | None = None,
     to_train: bool = False,
 ) -> ResolvedEncoder:
     """Find the model that `--encoder` names; the same text means the same model in every command.
@@ -110,13 +112,19 @@ def resolve_encoder(
         seed: initializes the weights of an untrained architecture. The state of torch's global
             generator stays as it is. None: draw from that generator instead.
         options: keyword arguments of an untrained architecture, see `create_encoder`.
+        reads: the input of an untrained architecture. An encoder that reads flow, trained or not,
+            can take it from the codec's vectors instead ("vectors"), and the other way round
+            ("flow"). None: what the encoder reads.
         to_train: return the encoder in training mode instead of evaluation mode, with a spec by
             which it can be built again, and refuse models that `save_encoder` could not save.
 
     Raises:
         UnsceneError: the text has none of these forms, the model cannot be loaded, options are
-            given for a model that is not a new one, or it could not be saved after training.
+            given for a model that is not a new one, it has another input than `reads`, or it could
+            not be saved after training.
     """
+    if reads is not None and isinstance(encoder, str) and names_new_encoder(encoder):
+        options = {**(options or {}), "input": reads}
     if isinstance(encoder, ResolvedEncoder):
         resolved = encoder
     elif isinstance(encoder, VideoEncoder):
@@ -131,6 +139,8 @@ def resolve_encoder(
         resolved = ResolvedEncoder(
             adapted, adapted.spec.name, f"{type(model).__name__} passed in from Python"
         )
+    if reads is not None:
+        _choose_input(resolved, reads)
     if to_train:
         if next(resolved.encoder.parameters(), None) is None:
             raise UnsceneError(
@@ -139,6 +149,21 @@ def resolve_encoder(
             )
         check_can_be_saved(resolved.encoder)
     return resolved
+
+
+def _choose_input(resolved: ResolvedEncoder, reads: Input) -> None:
+    """Have an encoder of flow take it from elsewhere; raise UnsceneError for any other change."""
+    encoder = resolved.encoder
+    if reads == encoder.input:
+        return
+    if "rgb" in (reads, encoder.input) or encoder.spec.name in known_descriptors():
+        other = "; hof-vectors reads vectors" if encoder.spec.name == "hof" else ""
+        raise UnsceneError(
+            f"encoder {resolved.name}: --input {reads}: it reads {encoder.input}{other}. "
+            f"--input is for a new encoder ({', '.join(known_encoders())}), or flow instead of "
+            "vectors and back"
+        )
+    encoder.read_flow_of_clips("vectors" if reads == "vectors" else "flow")
 
 
 def names_new_encoder(text: str) -> bool:

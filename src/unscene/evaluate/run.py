@@ -15,6 +15,7 @@ from unscene.data.catalog import Catalog
 from unscene.data.listing import open_catalog, report_skipped, require_columns
 from unscene.device import pick_device
 from unscene.encoders import EncoderSpec, VideoEncoder, make_untrained_twin, resolve_encoder
+from unscene.encoders.base import Input
 from unscene.encoders.foreign import ForeignEncoder
 from unscene.errors import UnsceneError, check_at_least
 from unscene.evaluate.decoupling import decouple_together, make_decoupling_rows
@@ -43,6 +44,7 @@ def evaluate(
     apart: str | None = None,
     group: str | None = None,
     standardize: bool = False,
+    reads: Input | None = None,
     baseline: bool = True,
     workers: int = 0,
     batch_size: int = 16,
@@ -71,6 +73,7 @@ def evaluate(
         apart: a column; a query is never compared with videos of its own value there.
         group: a column; the probe's validation set holds whole groups of it.
         standardize: for "retrieve", see there; the probe always standardizes.
+        reads: the input of an architecture, see `resolve_encoder`: "rgb", "flow" or "vectors".
         baseline: also evaluate an untrained network of the same architecture on the same clips.
             Videos are read once, but the encoder's part of the time doubles. Not done for an
             encoder that is itself untrained; where it cannot be done, that is said.
@@ -99,7 +102,7 @@ def evaluate(
     check_at_least(0, workers=workers, short_side=short_side, stride=stride)
     if out is not None:
         check_rows_file(out)
-    networks = _find_networks(encoder, baseline)
+    networks = _find_networks(encoder, baseline, reads)
     where = pick_device(device)
     # All catalogs and labels before the first feature: a mistake should show at once.
     test = require_columns(data, label, apart)
@@ -119,7 +122,7 @@ def evaluate(
     queries = read(test)
     known = queries if gallery is None else read(gallery)
     measure = _choose_measure(protocol, label, group, ks, apart, standardize, where)
-    given = {"short_side": short_side, "stride": stride, "standardize": standardize}
+    given = {"short_side": short_side, "stride": stride, "standardize": standardize, "input": reads}
     given = {name: value for name, value in given.items() if value}
     rows: list[Row] = []
     for network, *features in zip(networks, queries, known, strict=True):
@@ -147,6 +150,7 @@ def evaluate_decoupling(
     encoder: str | Path | VideoEncoder,
     *,
     clips: int = 1,
+    reads: Input | None = None,
     baseline: bool = True,
     workers: int = 0,
     batch_size: int = 16,
@@ -156,7 +160,7 @@ def evaluate_decoupling(
     """Compute the decoupling score of an encoder on videos without labels; see `decouple`.
 
     Args:
-        data, encoder, clips, baseline, workers, batch_size, device, out: as for `evaluate`.
+        data, encoder, clips, reads, baseline, workers, batch_size, device, out: as for `evaluate`.
 
     Returns:
         Rows "decoupling_trained", "decoupling_untrained" and one for each pair of perturbations.
@@ -170,7 +174,7 @@ def evaluate_decoupling(
     check_at_least(0, workers=workers)
     if out is not None:
         check_rows_file(out)
-    networks = _find_networks(encoder, baseline)
+    networks = _find_networks(encoder, baseline, reads)
     where = pick_device(device)
     catalog = open_catalog(data)
     report_skipped(catalog)
@@ -292,9 +296,11 @@ class _Network:
     seed: int = 0
 
 
-def _find_networks(encoder: str | Path | VideoEncoder, baseline: bool) -> list[_Network]:
+def _find_networks(
+    encoder: str | Path | VideoEncoder, baseline: bool, reads: Input | None
+) -> list[_Network]:
     """The encoder and, as its yardstick, an untrained network of the same architecture."""
-    resolved = resolve_encoder(encoder)
+    resolved = resolve_encoder(encoder, reads=reads)
     model, spec = resolved.encoder, resolved.encoder.spec
     if isinstance(model, ForeignEncoder) and not spec.trained_on:
         spec = replace(spec, trained_on={"method": resolved.name})  # else "random"

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -25,9 +26,10 @@ from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.methods.contrastive import Head
 from unscene.methods.settings import CommonSettings
-from unscene.video.clip import Clip
+from unscene.video.clip import Clip, ClipBatch
 from unscene.video.sampling import ClipSampler
-from unscene.views.augment import BasicAugmentation
+from unscene.views.augment import BasicAugmentation, ViewParameters
+from unscene.views.encoder_input import make_encoder_view, read_for_encoder
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,13 @@ class Method(nn.Module):
         settings: resolved settings.
 
     Raises:
-        UnsceneError: an encoder that does not take RGB.
+        UnsceneError: an encoder that does not take RGB, or that reads motion vectors where the
+            method needs pixels.
     """
 
     embedder: Network
+    # Whether its views are made by `show` alone, so that they may be of motion vectors.
+    takes_vectors: ClassVar[bool] = False
 
     def __init__(self, encoder: VideoEncoder, settings: CommonSettings) -> None:
         super().__init__()
@@ -80,6 +85,11 @@ class Method(nn.Module):
         if encoder.spec.channels != 3:
             raise UnsceneError(
                 f"{encoder.spec.name} takes {encoder.spec.channels} channels; views have 3"
+            )
+        if encoder.input == "vectors" and not self.takes_vectors:
+            raise UnsceneError(
+                "this method needs pixels, and the encoder reads motion vectors: --input flow "
+                "computes flow from pixels instead"
             )
         basic = BasicAugmentation.of(settings.augmentation, settings.size)
         self.basic = basic.with_normalization(encoder.spec.mean, encoder.spec.std)
@@ -111,6 +121,8 @@ class Method(nn.Module):
 
     def learns_from_vectors(self) -> Callable[[Video], bool]:
         """Return a function that tells whether the method learns from a video's motion vectors."""
+        if self.encoder.input == "vectors":
+            return lambda video: True
         request = self.sampler().draw(3600.0, 25.0, np.random.default_rng(0))
         names, usable = {*request.motion, *request.motion_only}, self.vectors()
         return lambda video: any(name not in usable or usable[name](video) for name in names)
@@ -119,18 +131,33 @@ class Method(nn.Module):
         self, videos: Sequence[Video], *, seed: int = 0, short_side: int = 0
     ) -> ClipDataset:
         """Return the dataset of what the method reads of checked videos, see ClipDataset."""
+        sampler, transforms, vectors = self.sampler(), self.transforms(), self.vectors()
+        if self.encoder.input == "vectors":
+            sampler, transforms = read_for_encoder(self.encoder, sampler, self.settings.size)
+            vectors = {}
         return ClipDataset(
             videos,
-            self.sampler(),
-            transforms=self.transforms(),
-            vectors=self.vectors(),
+            sampler,
+            transforms=transforms,
+            vectors=vectors,
             seed=seed,
             short_side=limit_short_side(short_side, self.settings.size),
         )
 
     def refuses(self, video: Video) -> str | None:
         """Say why the method cannot learn from a checked video; None if it can."""
+        lacking = video.info.without_vectors if video.info is not None else None
+        if self.encoder.input == "vectors" and lacking:
+            return f"{lacking}: `unscene prepare`, or --input flow"
         return None
+
+    def show(
+        self, clip: ClipBatch, params: ViewParameters, **disturbances: Tensor | None
+    ) -> Tensor:
+        """Make the view of clips that the encoder reads, see `make_encoder_view`."""
+        return make_encoder_view(
+            self.encoder, clip, params, size=self.settings.size, **disturbances
+        )
 
     def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Make the views of a batch by name ("anchor", "positive" ...), each (B, C, T, H, W)."""

@@ -57,7 +57,6 @@ from unscene.methods.contrastive import (
 )
 from unscene.methods.settings import OURS, CommonSettings
 from unscene.video.sampling import ClipSampler, RandomClipSampler, TwoClipSampler
-from unscene.views.augment import make_view
 
 TITLE = "HDC"
 
@@ -190,6 +189,7 @@ class HDC(Method):
 
     settings: Settings
     embedder: StageEmbedder
+    takes_vectors = True
 
     def _network(self, encoder: VideoEncoder) -> StageEmbedder:
         s = self.settings
@@ -214,17 +214,17 @@ class HDC(Method):
         return TwoClipSampler(s.frames, s.stride, s.crop_reach)
 
     def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        clip, size = batch.clips["clip"], self.settings.size
+        clip = batch.clips["clip"]
         params = self.basic.draw(clip.sizes, generator)
-        views = {"anchor": make_view(clip, params, size=size)}
+        views = {"anchor": self.show(clip, params)}
         if "spatial" in self.contrasts:
             anew = self.basic.draw(clip.sizes, generator)
-            views["positive"] = make_view(clip, anew, size=size)
+            views["positive"] = self.show(clip, anew)
         if self.contrasts != ("spatial",):
             second = batch.clips["second"]
             if self.settings.crop_first:
                 params = self.basic.draw(second.sizes, generator)
-            views["second"] = make_view(second, params, size=size)
+            views["second"] = self.show(second, params)
         return views
 
     def captions(self) -> dict[str, str]:

@@ -40,7 +40,6 @@ from unscene.methods.contrastive import (
 )
 from unscene.methods.settings import OURS, CommonSettings
 from unscene.video.sampling import ClipSampler, RandomClipSampler
-from unscene.views.augment import make_view
 
 TITLE = "MoCo"
 
@@ -121,6 +120,7 @@ class MoCo(Method):
 
     settings: Settings
     embedder: Embedder
+    takes_vectors = True
 
     def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
         super().__init__(encoder, settings)
@@ -132,12 +132,9 @@ class MoCo(Method):
         return RandomClipSampler(self.settings.frames, self.settings.stride)
 
     def views(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        clip, size = batch.clips["clip"], self.settings.size
+        clip = batch.clips["clip"]
         names = ["anchor", "positive"] + ["negative"] * self.settings.trained_negative
-        views = {
-            name: make_view(clip, self.basic.draw(clip.sizes, generator), size=size)
-            for name in names
-        }
+        views = {name: self.show(clip, self.basic.draw(clip.sizes, generator)) for name in names}
         if "negative" in views:
             same_sample_mask(batch.index)  # refuses a batch of one video
             views["negative"] = views["negative"].roll(1, 0)  # each has the next one's clip

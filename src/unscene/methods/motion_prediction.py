@@ -264,7 +264,10 @@ def compute_map_shape(
 ) -> tuple[int, ...]:
     """(C, T', H', W') of an encoder's last map, or of two scales, without computing them."""
     shadow = copy.deepcopy(encoder).to("meta")
-    clip = torch.empty(2, encoder.spec.channels, frames, size, size, device="meta")
+    channels = encoder.spec.channels
+    if encoder.input != "rgb":
+        channels, frames = 2, frames - 1  # of flow
+    clip = torch.empty(2, channels, frames, size, size, device="meta")
     stages = shadow.forward_stages(clip)
     return tuple((combine_scales(shadow, stages, scales) if scales else stages[-1]).shape[1:])
 

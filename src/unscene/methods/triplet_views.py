@@ -13,6 +13,8 @@ Choices that the paper leaves open:
 - Table 4 does not say how a positive without the warp is augmented: as MoCo's, p = b(c2).
 - What flow scaling shows of what lies outside of the frame is the repeated border in our default
   preset. The paper speaks of a black boundary: `--flow_border black`, as in `--preset paper`.
+- Views of an encoder of motion vectors are flow: the warp moves and turns it, flow scaling
+  multiplies it. `--flow` then has nothing to say.
 - `--other_scene` puts what moves in the positive over another video's scene
   (`views.background_swap`). It is ours, and off in every preset of DSM.
 What DSM's public code does instead is in the settings, too: `warp_kind`, `warp_on`, `shift_start`.
@@ -35,7 +37,7 @@ from unscene.methods.settings import CommonSettings
 from unscene.motion.flow import has_usable_vectors, make_flow_transform
 from unscene.video.clip import Clip
 from unscene.video.sampling import ClipSampler, RandomClipSampler
-from unscene.views.augment import BasicAugmentation, ViewParameters, make_view
+from unscene.views.augment import BasicAugmentation, ViewParameters
 from unscene.views.background_swap import swap_background
 from unscene.views.disturb import draw_bumps, draw_offsets, draw_phi
 
@@ -127,6 +129,7 @@ class TripletViews(Method):
     """Views of DSM; what its two losses and `unscene` share."""
 
     settings: DisturbanceSettings
+    takes_vectors = True
 
     @property
     def has_negative(self) -> bool:
@@ -165,15 +168,15 @@ class TripletViews(Method):
         s, clip = self.settings, batch.clips["clip"]
         params = self.basic.draw(clip.sizes, generator)
         warp = self._warp("anchor", len(clip), generator)
-        views = {"anchor": make_view(clip, params, size=s.size, **warp)}
+        views = {"anchor": self.show(clip, params, **warp)}
         views |= self._further_views(batch, params)
         disturbed = self._crop_only() if s.basic_on == "anchor" else self.basic
         # Without the warp the positive is MoCo's, p = b(c2): a bare crop would be an easier task.
         warped = s.warp and s.warp_on == "positive"
         params = (disturbed if warped else self.basic).draw(clip.sizes, generator)
         warp = self._warp("positive", len(clip), generator)
-        views["positive"] = make_view(clip, params, size=s.size, **warp)
-        if s.other_scene:
+        views["positive"] = self.show(clip, params, **warp)
+        if s.other_scene and self.encoder.input != "vectors":  # they show no scene
             chosen = torch.rand(len(clip), generator=generator) < s.other_scene
             views["positive"] = swap_background(
                 views["positive"], batch.index, chosen, std=self.basic.std
@@ -227,6 +230,8 @@ class TripletViews(Method):
     def refuses(self, video: Video) -> str | None:
         info, s = video.info, self.settings
         assert info is not None
+        if (reason := super().refuses(video)) is not None:
+            return reason
         if s.flow_scaling and s.flow == "codec" and info.without_vectors:
             return f"{info.without_vectors}: `unscene prepare`, or --flow auto"
         return None
@@ -234,13 +239,11 @@ class TripletViews(Method):
     def _negative(self, batch: Batch, params: ViewParameters, generator: torch.Generator) -> Tensor:
         s, clip = self.settings, batch.clips[self.negative_clip]
         phi = (
-            draw_phi(len(clip), clip.frames, generator, maximum=s.flow_max)
-            if s.flow_scaling
-            else None
+            draw_phi(len(clip), s.frames, generator, maximum=s.flow_max) if s.flow_scaling else None
         )
         if s.flow_scaling and s.flow_border == "black":
             params = replace(params, black_outside=True)
-        return make_view(clip, params, size=s.size, phi=phi)
+        return self.show(clip, params, phi=phi)
 
     def _crop_only(self) -> BasicAugmentation:
         """The random crop that c2 and c3 get, and nothing else of the basic augmentation."""

@@ -121,7 +121,8 @@ class Unscene(TripletViews):
     """DSM's triplet at HDC's stages, with CMD's motion prediction and swapped backgrounds.
 
     Raises:
-        UnsceneError: neither temporal disturbance is on, so that there is no negative.
+        UnsceneError: neither temporal disturbance is on, so that there is no negative; or the
+            motion to be predicted needs pixels, and the encoder reads motion vectors.
     """
 
     settings: Settings
@@ -131,6 +132,12 @@ class Unscene(TripletViews):
         super().__init__(encoder, settings)
         if not self.has_negative:
             raise UnsceneError("unscene needs a negative: --flow_scaling true or --shift true")
+        s = settings
+        if encoder.input == "vectors" and s.prediction_weight and s.motion_from != "vectors":
+            raise UnsceneError(
+                f"an encoder of motion vectors reads no pixels, and --motion_from {s.motion_from} "
+                "needs some: --motion_from vectors, or --prediction_weight 0"
+            )
 
     def _network(self, encoder: VideoEncoder) -> UnsceneNetwork:
         return UnsceneNetwork(encoder, self.settings)

@@ -25,6 +25,9 @@ class RunConfig(RunOptions):
         encoder: architecture to train; or a saved encoder or published checkpoint, which is trained
             further, with heads, queue and momentum encoder of its own.
         encoder_options: keyword arguments of a new encoder (width of r3d-narrow, for example).
+        input: what the encoder reads: "rgb", "flow" (optical flow of its clips, without the
+            camera's motion) or "vectors" (the codec's motion vectors instead). Not given: RGB, or
+            what a saved encoder reads.
         monitor: what is measured during training, for about 5 % of the time: "decoupling" (the
             decoupling score, which needs no labels), "knn" (recall@1 among labelled videos), or
             "none".
@@ -36,6 +39,7 @@ class RunConfig(RunOptions):
     preset: str = "default"
     encoder: str = "r3d18"
     encoder_options: dict[str, Any] = field(default_factory=dict)
+    input: Literal["rgb", "flow", "vectors"] | None = None
     monitor: Literal["decoupling", "knn", "none"] = "decoupling"
     settings: CommonSettings = field(default_factory=CommonSettings)
 

@@ -37,8 +37,12 @@ def time_clip(encoder: VideoEncoder, frames: int, size: int) -> float:
         frames, size: of the clip.
     """
     network = copy.deepcopy(encoder).cpu().train()
+    shape = encoder.spec.channels, frames, size, size
+    if encoder.input == "vectors":
+        grid = encoder.flow_grid or size
+        shape = 2, frames - 1, grid, grid
     clip = torch.rand(
-        (_CLIPS, encoder.spec.channels, frames, size, size),
+        (_CLIPS, *shape),
         generator=torch.Generator().manual_seed(0),
     ).contiguous(memory_format=torch.channels_last_3d)
     spent = 0.0

@@ -27,6 +27,7 @@ from unscene.data.catalog import Catalog
 from unscene.data.loading import ClipDataset, StepBatches, estimate_memory
 from unscene.device import count_processes
 from unscene.encoders import VideoEncoder, read_spec, resolve_encoder
+from unscene.encoders.base import Input
 from unscene.encoders.foreign import ForeignEncoder
 from unscene.encoders.resolving import names_new_encoder
 from unscene.encoders.weights import FACTORY, build_encoder
@@ -101,18 +102,22 @@ def begin(run: RunOptions, *, resume: bool) -> Start:
     return Start(checkpoint if resume else None, processes)
 
 
-def open_initial_encoder(name: str, options: dict[str, Any]) -> VideoEncoder:
+def open_initial_encoder(
+    name: str, options: dict[str, Any], reads: Input | None = None
+) -> VideoEncoder:
     """Create a new encoder, with weights as torch draws them, or load another one.
 
     Args:
         name: as `resolve_encoder` takes it.
         options: keyword arguments of an architecture.
+        reads: its input, as `resolve_encoder` takes it.
 
     Raises:
         UnsceneError: there is no such model, it cannot be trained or does not take RGB, or options
-            are given for one that is not new.
+            or another input are given for one that is not new.
     """
-    encoder = resolve_encoder(name, seed=None, options=options, to_train=True).encoder
+    resolved = resolve_encoder(name, seed=None, options=options, reads=reads, to_train=True)
+    encoder = resolved.encoder
     if encoder.spec.channels != 3:
         raise UnsceneError(f"{name} takes {encoder.spec.channels} channels; videos have 3")
     return encoder
@@ -137,7 +142,7 @@ def make_initial_encoder(config: RunConfig, resume: bool) -> VideoEncoder:
         encoder = open_initial_encoder(config.encoder, {}) if made else build_encoder(spec)
         encoder.spec = replace(spec, trained_on=spec.trained_on.get("began", {}))
     else:
-        encoder = open_initial_encoder(config.encoder, config.encoder_options)
+        encoder = open_initial_encoder(config.encoder, config.encoder_options, config.input)
         history = {} if new else encoder.spec.trained_on | {"encoder": config.encoder}
         encoder.spec = replace(encoder.spec, trained_on=history)
     check_clips(encoder, config.encoder, config.settings.frames, config.settings.size)

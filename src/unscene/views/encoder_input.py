@@ -39,14 +39,16 @@ def read_for_encoder(
         size: of the views, in pixels.
 
     Returns:
-        The same sampler and no transforms, unless the encoder reads motion vectors.
+        The same sampler and no transforms, unless the encoder reads motion vectors. Clips of which
+        the sampler draws vectors only keep them as they are: they are targets and no input.
     """
     if encoder.input != "vectors":
         return sampler, {}
     drawn = sampler.draw(3600.0, 25.0, np.random.default_rng(0))
     grid = min(2 * (encoder.flow_grid or size), _FINEST)
     transform = partial(add_stabilized_vectors, grid=grid)
-    return VectorSampler(sampler), dict.fromkeys(drawn.offsets, transform)
+    shown = [name for name in drawn.offsets if name not in drawn.motion_only]
+    return VectorSampler(sampler), dict.fromkeys(shown, transform)
 
 
 def make_encoder_view(

@@ -51,6 +51,7 @@ class Classifier(VideoEncoder):
     def __init__(self, encoder: VideoEncoder, names: Sequence[str], dropout: float = 0.0) -> None:
         super().__init__(encoder.spec, stage_dims=encoder.stage_dims, minimum=encoder.minimum)
         self.encoder = encoder
+        self.input, self.flow_grid = encoder.input, encoder.flow_grid
         self.names = tuple(names)
         self.dropout = dropout
         self.linear = nn.Linear(encoder.dim, len(self.names))
@@ -79,7 +80,8 @@ class Classifier(VideoEncoder):
         logits: Tensor = self.linear(feature)
         return logits
 
-    def _stages(self, clip_BCTHW: Tensor) -> list[Tensor]:
+    def forward_stages(self, clip_BCTHW: Tensor) -> list[Tensor]:
+        """The feature maps of the encoder."""
         return self.encoder.forward_stages(clip_BCTHW)
 
 

@@ -33,6 +33,8 @@ class FinetuneConfig(RunOptions, OptimizerSettings):
         encoder: saved encoder, published checkpoint, or the name of an architecture, which starts
             with random weights; a folder of that name is ./NAME.
         encoder_options: keyword arguments of an architecture (width of r3d-narrow, for example).
+        input: what an architecture reads: "rgb", "flow" or "vectors" (the codec's motion vectors).
+            An encoder of flow can take it from vectors, and back. Not given: what it reads.
         label: column of the classes.
         labels: number of labels used: a share of each class (0.1), a number for each class (5), or
             all of them (not given, or 1.0).
@@ -56,6 +58,7 @@ class FinetuneConfig(RunOptions, OptimizerSettings):
     train: str
     encoder: str
     encoder_options: dict[str, Any] = field(default_factory=dict)
+    input: Literal["rgb", "flow", "vectors"] | None = None
     out: str = "runs/finetune"
     label: str = "label"
     labels: int | float | None = None

@@ -22,7 +22,8 @@ from unscene.evaluate.finetuning.config import FinetuneConfig
 from unscene.signals import Stopped, interruptible
 from unscene.train.optimizer import check_finite_loss, create_optimizer, make_step_generator
 from unscene.video.sampling import RandomClipSampler
-from unscene.views.augment import BasicAugmentation, make_view
+from unscene.views.augment import BasicAugmentation
+from unscene.views.encoder_input import make_encoder_view, read_for_encoder
 
 _VALIDATION_CLIPS = 3  # per video; as many as in the test would cost as much as training
 _VALIDATIONS = 50  # at most, in a run of very short epochs
@@ -74,9 +75,12 @@ class FinetuneModule(L.LightningModule):
     def dataset(self) -> ClipDataset:
         """What is read of the videos."""
         spec = self.classifier.spec
+        drawn = RandomClipSampler(spec.frames, spec.stride)
+        sampler, transforms = read_for_encoder(self.classifier, drawn, spec.size)
         return ClipDataset(
             self.videos,
-            RandomClipSampler(spec.frames, spec.stride),
+            sampler,
+            transforms=transforms,
             seed=self.config.seed,
             short_side=limit_short_side(self.config.short_side, spec.size),
         )
@@ -97,9 +101,8 @@ class FinetuneModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         generator = make_step_generator(self, self.config.seed)
         clip = batch.clips["clip"]
-        view = make_view(
-            clip, self.basic.draw(clip.sizes, generator), size=self.classifier.spec.size
-        )
+        params = self.basic.draw(clip.sizes, generator)
+        view = make_encoder_view(self.classifier, clip, params, size=self.classifier.spec.size)
         logits = self.classifier.logits(view, generator).float()
         targets = self.targets[batch.index]
         loss = F.cross_entropy(logits, targets)

@@ -108,7 +108,7 @@ def _find_baseline(config: FinetuneConfig) -> FinetuneConfig | None:
     """The same run of an untrained network; None if it is not wanted, or this run is that one."""
     if not config.baseline:
         return None
-    encoder = open_initial_encoder(config.encoder, config.encoder_options)
+    encoder = open_initial_encoder(config.encoder, config.encoder_options, config.input)
     if not _find_history(encoder):
         return None
     out = Path(config.out) / "untrained"
@@ -140,7 +140,7 @@ def _finetune(
     """Fine-tune one network; `twin_of` is given for an untrained one."""
     start = begin(config, resume=resume)
     torch.manual_seed(config.seed)
-    encoder = open_initial_encoder(config.encoder, config.encoder_options)
+    encoder = open_initial_encoder(config.encoder, config.encoder_options, config.input)
     before = _find_history(encoder) if twin_of is None else {}
     config, encoder.spec = _resolve_clips(config, encoder)
     if resume:
