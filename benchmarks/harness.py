@@ -88,8 +88,13 @@ class Options:
         return quick if self.quick else full
 
 
-def turns(*sides: Callable[[], Any], repetitions: int, warm: int = 1) -> list[float]:
-    """Median seconds of each side, called in turns."""
+def turns(
+    *sides: Callable[[], Any],
+    repetitions: int,
+    warm: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[float]:
+    """Median seconds of each side, called in turns; `time.process_time` counts CPU seconds."""
     for _ in range(warm):
         for side in sides:
             side()
@@ -97,9 +102,9 @@ def turns(*sides: Callable[[], Any], repetitions: int, warm: int = 1) -> list[fl
     order = list(range(len(sides)))
     for _ in range(repetitions):
         for k in order:
-            begun = time.perf_counter()
+            begun = clock()
             sides[k]()
-            seconds[k].append(time.perf_counter() - begun)
+            seconds[k].append(clock() - begun)
         order.reverse()
     return [statistics.median(s) for s in seconds]
 
@@ -134,6 +139,8 @@ def machine() -> str:
     if info.exists():
         names = [x.split(":", 1)[1] for x in info.read_text().splitlines() if "model name" in x]
         model = names[0].strip() if names else model
+    if torch.cuda.is_available():
+        model += f", {torch.cuda.get_device_name()}"
     return (
         f"{model}, {len(os.sched_getaffinity(0))} cores, OMP_NUM_THREADS "
         f"{os.environ.get('OMP_NUM_THREADS', 'unset')}, torch {torch.__version__}, av "

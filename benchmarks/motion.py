@@ -1,4 +1,5 @@
-"""Motion as data: files to block fields without pixels, and block fields to maps of a view.
+"""Motion as data: files to block fields without pixels, block fields to maps of a view, and what
+descriptors that need no training cost beside decoding.
 
 mv-extractor is measured if $UNSCENE_MVEXTRACTOR names a Python that has it (it must not share an
 environment with this library: it brings its own FFmpeg and OpenCV).
@@ -8,8 +9,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -18,11 +21,15 @@ import torch
 from harness import Options, Row, footage, frames_of, rate_of, turns
 from reading import bare, prepared
 
+from unscene.encoders import create_encoder
+from unscene.evaluate.features import center_view
 from unscene.prepare.settings import TranscodeSettings
+from unscene.video.clip import Clip, ClipBatch
 from unscene.video.decode import read_clips
 from unscene.video.motion_vectors import Motion, MotionBatch
-from unscene.video.sampling import Request
+from unscene.video.sampling import Request, clip_offsets
 from unscene.views import geometry
+from unscene.views.augment import make_view
 from unscene.views.codec_motion import motion_maps
 
 LITERATURE = 500  # frames/s on a CPU, which CMD's paper names for reading vectors
@@ -47,6 +54,7 @@ def run(options: Options) -> Iterator[Row]:
     with footage() as (paths, kind):
         yield from _fields(paths, kind, options.times(15, 3))
         yield from _prepared(paths, kind, options.times(15, 3))
+        yield from _descriptors(paths, kind, options.times(9, 2))
     yield _maps(options.times(15, 3))
 
 
@@ -180,6 +188,36 @@ def _extractor(paths: list[str]) -> Iterator[list[Callable[[], None]]]:
         ask("vectors")
         yield [lambda: ask("vectors"), lambda: ask("frames")]
         process.stdin.close()
+
+
+def _descriptors(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
+    """CPU time, which says the same on a busy machine."""
+    encoders = [create_encoder(name) for name in ("hof", "mbh", "hof+mbh", "color")]
+    for encoder in encoders:
+        spec = encoder.spec
+        request = Request(1.0, {"clip": clip_offsets(spec.frames, spec.stride)})
+
+        def read(request: Request = request) -> list[Clip]:
+            return [read_clips(path, request)["clip"] for path in paths]
+
+        batch = ClipBatch.of(read())
+        view = make_view(batch, center_view(encoder).center(batch.sizes), size=spec.size)
+        ours, reading = turns(
+            partial(encoder, view), read, repetitions=repetitions, clock=time.process_time
+        )
+        yield Row(
+            name=f"motion.{spec.name}",
+            what=f"{spec.name} of clips that are decoded and shrunk already",
+            ours=ours / len(paths) * 1e3,
+            alternative=reading / len(paths) * 1e3,
+            against="opening the file and decoding the clip",
+            unit="CPU ms/clip",
+            ratio=ours / reading,
+            target="",
+            repetitions=repetitions,
+            note=f"{spec.frames} frames at stride {spec.stride}, {spec.size} px; "
+            f"{len(paths)} {kind}; one thread",
+        )
 
 
 def _maps(repetitions: int) -> Row:

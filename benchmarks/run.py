@@ -31,6 +31,7 @@ TOPICS = {
     "memory": 1,
     "retrieval": CORES,
     "audit": CORES,
+    "gpu": CORES,
 }  # and its threads
 
 
