@@ -22,7 +22,7 @@ MEASURES = {"decoupling": monitor.measure_decoupling, "knn": monitor.measure_knn
 
 
 def pretrain(
-    data: Data,
+    data: Data | None = None,
     *,
     method: str = RunConfig.method,
     encoder: str | PathLike[str] | None = None,
@@ -38,10 +38,12 @@ def pretrain(
 
     Args:
         data: as for `open_catalog`: a folder, a CSV, an official list, a list of videos, a catalog.
-            A list of videos is written to `out`/videos.csv, so that the run can be resumed.
-        method: "moco", "dsm", "dsm-triplet", "hdc", "cmd", "unscene", or package.module:Class.
+            A list of videos is written to `out`/videos.csv, so that the run can be resumed. Not
+            for "motion-programs", which generates what it learns from.
+        method: "moco", "dsm", "dsm-triplet", "hdc", "cmd", "unscene", "motion-programs", or
+            package.module:Class.
         encoder: architecture to train, or a saved encoder, which is trained further. None: r3d18;
-            without a GPU, r3d-narrow on 8 frames of 56 pixels.
+            without a GPU, r3d-narrow on 8 frames of 56 pixels; motion-net of "motion-programs".
         out: folder of the run.
         resume: continue the run in `out` from its last checkpoint.
         report: called as report(step, total, metrics) after every step, instead of a progress bar.
@@ -60,8 +62,10 @@ def pretrain(
         outcome = unscene.pretrain("videos/", method="unscene", out="runs/mine", max_steps=1000)
         encoder = unscene.load_encoder(outcome.out)
     """
-    catalog = None
-    if isinstance(data, str | PathLike):
+    catalog, source = None, ""
+    if data is None:
+        pass
+    elif isinstance(data, str | PathLike):
         source = fspath(data)
     elif isinstance(data, Catalog):
         catalog, source = data, data.source

@@ -9,10 +9,10 @@ import torch
 from noise import vectors
 from torch import Tensor
 
-from unscene.data.loading import Batch
-from unscene.encoders import create_encoder
+from unscene.data.loading import Batch, ClipDataset
+from unscene.encoders import VideoEncoder, create_encoder
 from unscene.methods.base import Method
-from unscene.methods.registry import create_method, keep_read, resolve
+from unscene.methods.registry import create_method, generates, keep_read, resolve
 from unscene.video.clip import ClipBatch
 
 SMALL: dict[str, Any] = {
@@ -24,10 +24,24 @@ B, T = 3, 4
 
 
 def method(name: str, preset: str = "default", **changes: Any) -> Method:
-    torch.manual_seed(0)
-    encoder = create_encoder("r3d-narrow", width=8, stages=2)
+    encoder = small_encoder(name)
     settings = resolve(name, preset, keep_read(name, SMALL) | changes)
     return create_method(name, encoder, settings)
+
+
+def small_encoder(name: str) -> VideoEncoder:
+    """A small encoder, of what a method trains: of flow, if the method generates that."""
+    torch.manual_seed(0)
+    reads = "flow" if generates(name) else "rgb"
+    return create_encoder("r3d-narrow", width=8, stages=2, input=reads)
+
+
+def batch_for(model: Method) -> Batch:
+    """A batch that no file holds, or one that the method generates."""
+    dataset = model.dataset([])
+    if isinstance(dataset, ClipDataset):
+        return batch()
+    return Batch.of([dataset[draw, draw] for draw in range(B)])
 
 
 def clips(seed: int, *, still: bool = False, level: int | None = None) -> ClipBatch:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from method_parts import batch, clips, method, views
+from method_parts import batch, batch_for, clips, method, views
 from torch import Tensor
 
 from unscene.errors import UnsceneError
@@ -122,7 +122,7 @@ def test_the_same_generator_gives_the_same_views() -> None:
 @pytest.mark.parametrize("name", known_methods())
 def test_shapes_and_metrics(name: str) -> None:
     model = method(name)
-    result = model(batch(), torch.Generator().manual_seed(0))
+    result = model(batch_for(model), torch.Generator().manual_seed(0))
     assert result.loss.shape == ()
     assert all(not value.requires_grad for value in result.metrics.values())
     own_negative = name in ("dsm", "dsm-triplet", "unscene")

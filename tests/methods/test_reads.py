@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from method_parts import batch_for, small_encoder
 from noise import noise, vectors
 from test_precision import SIDE, SMALL, B, T, clip
 
@@ -26,7 +27,7 @@ from unscene.methods.registry import (
     resolve,
     setting_names,
 )
-from unscene.methods.settings import CommonSettings
+from unscene.methods.settings import ClipSettings
 from unscene.video.probe import VideoInfo
 
 TRAINING = {field.name for field in fields(OptimizerSettings)}
@@ -35,13 +36,14 @@ TRAINING = {field.name for field in fields(OptimizerSettings)}
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "cmd": [{"motion_loss": "l2", "predictor": "linear"}, {"motion_from": "flow"}],
     "unscene": [{"motion_loss": "nce", "predictor": "transformer"}],
+    "motion-programs": [{"shifted": True, "retimed": True}],
 }
 
 
 class Watched:
     """Settings that record which of them are read."""
 
-    def __init__(self, settings: CommonSettings) -> None:
+    def __init__(self, settings: ClipSettings) -> None:
         self.settings, self.read = settings, set[str]()
 
     def __getattr__(self, name: str) -> Any:
@@ -62,14 +64,16 @@ def test_what_a_method_reads(name: str) -> None:
     """Every setting of a method is read, and no other: the methods are watched at work."""
     read: set[str] = set()
     for changes in ({}, *VARIANTS.get(name, [])):
-        torch.manual_seed(0)
         given = keep_read(name, SMALL | changes)
         watched = Watched(resolve(name, "default", given))
-        encoder = create_encoder("r3d-narrow", width=8, stages=2)
-        method = create_method(name, encoder, watched)  # type: ignore[arg-type]
-        method.sampler()
-        method.transforms()
-        method(batch(changes.get("motion_from") == "flow"), torch.Generator())
+        method = create_method(name, small_encoder(name), watched)  # type: ignore[arg-type]
+        if find_method(name).generates:
+            data = batch_for(method)
+        else:
+            method.sampler()
+            method.transforms()
+            data = batch(changes.get("motion_from") == "flow")
+        method(data, torch.Generator())
         method.after_step()
         read |= watched.read
     settings = set(find_method(name).settings.names())
@@ -78,7 +82,9 @@ def test_what_a_method_reads(name: str) -> None:
 
 @pytest.mark.parametrize("name", known_methods())
 def test_methods_that_need_motion_vectors_skip_videos_without_any(name: str) -> None:
-    method = create_method(name, create_encoder("r3d-narrow", width=8), resolve(name))
+    reads = "flow" if find_method(name).generates else "rgb"
+    encoder = create_encoder("r3d-narrow", width=8, input=reads)
+    method = create_method(name, encoder, resolve(name))
     vp9 = VideoInfo("vp9", "yuv420p", 640, 480, 25.0, 60.0, 1500, False, False, 0)
     refused = method.refuses(Video("a.webm", info=vp9))
     assert find_method(name).needs_vectors == ("no motion vectors" in str(refused))

@@ -12,7 +12,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from unscene.data.loading import Batch
 from unscene.encoders import create_encoder
-from unscene.methods.registry import create_method, keep_read, resolve
+from unscene.methods.base import Method
+from unscene.methods.registry import create_method, generates, keep_read, resolve
 from unscene.video.clip import ClipBatch
 from unscene.video.motion_vectors import MotionBatch
 
@@ -43,6 +44,11 @@ def global_batch(step: int) -> Batch:
     return Batch(clips | {"motion": motion(), "other0": motion()}, torch.arange(GLOBAL))
 
 
+def generated_batch(method: Method, step: int) -> Batch:
+    dataset = method.dataset([])
+    return Batch.of([dataset[step * GLOBAL + i, i] for i in range(GLOBAL)])
+
+
 def share(batch: Batch, rank: int, world: int) -> Batch:
     size = GLOBAL // world
     part = slice(rank * size, (rank + 1) * size)
@@ -62,14 +68,16 @@ def train(name: str, rank: int, world: int) -> dict[str, Any]:
             "motion_frames": FRAMES,
         }),
     )  # fmt: skip
-    encoder = create_encoder("r3d-narrow", width=8, stages=2)
+    reads = "flow" if generates(name) else "rgb"
+    encoder = create_encoder("r3d-narrow", width=8, stages=2, input=reads)
     method = create_method(name, encoder, settings).eval()
     model = DistributedDataParallel(method) if world > 1 else method
     trained = [p for p in method.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(trained, lr=0.05)
     losses = []
     for step in range(STEPS):
-        result = model(share(global_batch(step), rank, world), torch.Generator())
+        batch = generated_batch(method, step) if generates(name) else global_batch(step)
+        result = model(share(batch, rank, world), torch.Generator())
         optimizer.zero_grad()
         result.loss.backward()
         optimizer.step()

@@ -16,7 +16,7 @@ from unscene.encoders import load_encoder
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("method", ["dsm", "cmd", "unscene"])
+@pytest.mark.parametrize("method", ["dsm", "cmd", "unscene", "motion-programs"])
 def test_two_processes_give_the_loss_and_weights_of_one(method: str, tmp_path: Path) -> None:
     torch.multiprocessing.spawn(ddp_worker.main, (2, method, str(tmp_path)), nprocs=2)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))

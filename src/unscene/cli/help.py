@@ -16,7 +16,13 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from unscene.config import CONFIG, RunOptions, convert_values, describe, find_config, read_config
 from unscene.errors import UnsceneError
-from unscene.methods.registry import MethodEntry, find_method, known_methods, setting_names
+from unscene.methods.registry import (
+    MethodEntry,
+    find_method,
+    generates,
+    known_methods,
+    setting_names,
+)
 from unscene.methods.settings import CommonSettings
 from unscene.train.config import OWN, RunConfig
 
@@ -128,12 +134,14 @@ def names_suffice(arguments: Sequence[str], known: Iterable[str]) -> bool:
     """
     if any(argument.startswith("--print_completion") for argument in arguments):
         return True
-    if ":" in chosen_method(arguments):
+    method = chosen_method(arguments)
+    if ":" in method:
         return False
     names = {"help", *setting_names(), *known}
     flags = (a[2:].partition("=")[0] for a in arguments if a.startswith("--") and len(a) > 2)
     instead = {"data", "config", "resume", "help"}
-    return any(flag not in names for flag in flags) or not instead & _read_texts(arguments).keys()
+    missing = not (instead & _read_texts(arguments).keys() or generates(method))
+    return missing or any(flag not in names for flag in flags)
 
 
 def check_values(arguments: Sequence[str]) -> None:

@@ -98,7 +98,21 @@ class Batch:
         )
 
 
-class ClipDataset(Dataset[Item]):
+class ItemDataset(Dataset[Item]):
+    """What a training reads or generates: items, addressed by (draw, index)."""
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitem__(self, key: tuple[int, int]) -> Item:
+        raise NotImplementedError
+
+    def estimate_bytes(self, indices: Iterable[int]) -> int:
+        """Bytes of one item of a batch of these indices."""
+        raise NotImplementedError
+
+
+class ClipDataset(ItemDataset):
     """Clips of videos, drawn by a sampler; addressed by (draw, index of the video).
 
     Args:
@@ -312,7 +326,7 @@ def _discard_half_started(error: BaseException, started: Iterator[Batch] | None)
 class _Reader(Dataset[Item | UnsceneError]):
     """A dataset whose errors are items: raised in a worker, torch would wrap them in tracebacks."""
 
-    def __init__(self, dataset: ClipDataset) -> None:
+    def __init__(self, dataset: ItemDataset) -> None:
         self.dataset = dataset
 
     def __getitem__(self, key: tuple[int, int]) -> Item | UnsceneError:
@@ -373,7 +387,7 @@ def limit_short_side(short_side: int, size: int) -> int:
 
 
 def estimate_memory(
-    dataset: ClipDataset, batches: Sampler[list[tuple[int, int]]], processes: int = 1
+    dataset: ItemDataset, batches: Sampler[list[tuple[int, int]]], processes: int = 1
 ) -> BatchMemory:
     """Estimate the memory of batches from the sizes of the videos, without reading any.
 
@@ -383,12 +397,12 @@ def estimate_memory(
     first = [[index for _, index in keys] for keys in islice(batches, _FIRST_BATCHES)]
     most = max(map(len, first), default=0)
     usual = max((len(some) * dataset.estimate_bytes(some) for some in first), default=0)
-    largest = most * dataset.estimate_bytes(range(len(dataset.videos)))
+    largest = most * dataset.estimate_bytes(range(len(dataset)))
     return BatchMemory(processes * largest, processes * usual)
 
 
 def make_loader(
-    dataset: ClipDataset,
+    dataset: ItemDataset,
     batches: Sampler[list[tuple[int, int]]],
     *,
     workers: int,

@@ -12,11 +12,11 @@ from unscene.encoders import VideoEncoder
 from unscene.evaluate.decoupling import decouple
 from unscene.evaluate.features import extract
 from unscene.evaluate.retrieval import retrieve
-from unscene.methods.settings import CommonSettings
+from unscene.methods.settings import ClipSettings
 from unscene.train.monitor import Measure
 
 
-def measure_decoupling(catalog: Catalog, settings: CommonSettings, seed: int) -> Measure:
+def measure_decoupling(catalog: Catalog, settings: ClipSettings, seed: int) -> Measure:
     """Make a measure without labels: the decoupling score of some videos of the training set."""
 
     def measure(encoder: VideoEncoder, count: int, device: torch.device) -> dict[str, float]:
@@ -28,7 +28,7 @@ def measure_decoupling(catalog: Catalog, settings: CommonSettings, seed: int) ->
     return measure
 
 
-def measure_knn(catalog: Catalog, settings: CommonSettings, seed: int) -> Measure:
+def measure_knn(catalog: Catalog, settings: ClipSettings, seed: int) -> Measure:
     """Make a measure with labels: recall@1 among some training videos (leave one out)."""
     labeled = tuple(video for video in catalog.videos if video.label is not None)
 
@@ -41,7 +41,7 @@ def measure_knn(catalog: Catalog, settings: CommonSettings, seed: int) -> Measur
     return measure
 
 
-def _set_clips(encoder: VideoEncoder, settings: CommonSettings) -> None:
+def _set_clips(encoder: VideoEncoder, settings: ClipSettings) -> None:
     """Evaluate on clips like those of the training; a saved encoder has them in its spec."""
     s = settings
     encoder.spec = replace(encoder.spec, frames=s.frames, stride=s.stride, size=s.size)

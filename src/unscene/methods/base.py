@@ -5,7 +5,8 @@ batch into a loss (`forward`) and acts after an optimizer step (`after_step`). I
 about devices, epochs or files, which are the trainer's.
 
 To add a method, write one file in this folder, or a module of your own, with TITLE, Settings,
-PRESETS and a subclass of `Method` (see `registry`).
+PRESETS and a subclass of `Method` (see `registry`). A method that needs no videos sets GENERATES
+and overrides `dataset`.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from unscene.data.catalog import Video
-from unscene.data.loading import Batch, ClipDataset, limit_short_side
+from unscene.data.loading import Batch, ClipDataset, ItemDataset, limit_short_side
 from unscene.device import fp32_context
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.methods.contrastive import Head
-from unscene.methods.settings import CommonSettings
+from unscene.methods.settings import ClipSettings
 from unscene.video.clip import Clip, ClipBatch
 from unscene.video.sampling import ClipSampler
 from unscene.views.augment import BasicAugmentation, ViewParameters
@@ -54,7 +55,7 @@ class Embedder(Network):
     The head is linear, unless the settings have a field `head`.
     """
 
-    def __init__(self, encoder: VideoEncoder, settings: CommonSettings) -> None:
+    def __init__(self, encoder: VideoEncoder, settings: ClipSettings) -> None:
         super().__init__(encoder)
         self.head = Head(encoder.dim, settings.dim, getattr(settings, "head", "linear"))
 
@@ -79,7 +80,7 @@ class Method(nn.Module):
     # Whether its views are made by `show` alone, so that they may be of motion vectors.
     takes_vectors: ClassVar[bool] = False
 
-    def __init__(self, encoder: VideoEncoder, settings: CommonSettings) -> None:
+    def __init__(self, encoder: VideoEncoder, settings: ClipSettings) -> None:
         super().__init__()
         self.settings = settings
         if encoder.spec.channels != 3:
@@ -91,9 +92,13 @@ class Method(nn.Module):
                 "this method needs pixels, and the encoder reads motion vectors: --input flow "
                 "computes flow from pixels instead"
             )
-        basic = BasicAugmentation.of(settings.augmentation, settings.size)
-        self.basic = basic.with_normalization(encoder.spec.mean, encoder.spec.std)
+        self.basic = self._basic().with_normalization(encoder.spec.mean, encoder.spec.std)
         self.embedder = self._network(encoder)
+
+    def _basic(self) -> BasicAugmentation:
+        """The basic augmentation, of a preset that methods without videos do not have."""
+        settings: Any = self.settings  # CommonSettings, where there is no other augmentation
+        return BasicAugmentation.of(settings.augmentation, settings.size)
 
     def _network(self, encoder: VideoEncoder) -> Network:
         """The encoder with the networks beside it: by default one head."""
@@ -129,8 +134,11 @@ class Method(nn.Module):
 
     def dataset(
         self, videos: Sequence[Video], *, seed: int = 0, short_side: int = 0
-    ) -> ClipDataset:
-        """Return the dataset of what the method reads of checked videos, see ClipDataset."""
+    ) -> ItemDataset:
+        """Return the dataset of what the method reads of checked videos, see ClipDataset.
+
+        A method that generates what it learns from gets no videos.
+        """
         sampler, transforms, vectors = self.sampler(), self.transforms(), self.vectors()
         if self.encoder.input == "vectors":
             sampler, transforms = read_for_encoder(self.encoder, sampler, self.settings.size)

@@ -2,7 +2,9 @@
 
 A method is a module with four names: TITLE (its name in sentences), Settings (a dataclass on top of
 `CommonSettings`), PRESETS (settings by preset, "default" among them), and one subclass of `Method`.
-A file of this folder that sets TITLE is a method; its name is the file's, with - for _.
+A file of this folder that sets TITLE is a method; its name is the file's, with - for _. A module
+that sets GENERATES generates what it learns from, and its runs take no DATA; ENCODER names the
+architecture that it trains if none is given.
 
 This file imports no torch. Modules of methods do: they are imported when a method is needed.
 """
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from unscene.config import RENAMED, convert_values
 from unscene.errors import UnsceneError, check_known, describe_unknown
 from unscene.imports import import_from_here
-from unscene.methods.settings import CommonSettings
+from unscene.methods.settings import ClipSettings
 
 if TYPE_CHECKING:
     from unscene.encoders import VideoEncoder
@@ -40,13 +42,17 @@ class MethodEntry:
         settings: the class of its settings.
         presets: settings by preset.
         method: its class.
+        generates: it learns from what it generates, and reads no videos.
+        encoder: architecture that it trains if none is given; None: the usual one.
     """
 
     name: str
     title: str
-    settings: type[CommonSettings]
+    settings: type[ClipSettings]
     presets: Mapping[str, Mapping[str, Any]]
     method: type[Method]
+    generates: bool = False
+    encoder: str | None = None
 
     def reads(self, setting: str) -> bool:
         """Whether the method reads a setting."""
@@ -63,6 +69,18 @@ class MethodEntry:
 def known_methods() -> tuple[str, ...]:
     """Names of the methods of this folder; nothing is imported."""
     return tuple(sorted(path.stem.replace("_", "-") for path in _folder_files("TITLE")))
+
+
+@cache
+def generates(name: str) -> bool:
+    """Whether a method generates what it learns from; of those of this folder none is imported.
+
+    >>> generates("motion-programs"), generates("dsm"), generates("unknown")
+    (True, False, False)
+    """
+    if ":" in name:
+        return find_method(name).generates
+    return name in {path.stem.replace("_", "-") for path in _folder_files("GENERATES")}
 
 
 @cache
@@ -137,12 +155,20 @@ def _entry(name: str, module: ModuleType, wanted: str | None = None) -> MethodEn
             f"method {name!r}: {module.__name__} has {len(own)} subclasses of Method "
             f"{'of its own' if wanted is None else f'called {wanted}'}, and one is needed"
         )
-    return MethodEntry(name, module.TITLE, module.Settings, module.PRESETS, own[0])
+    return MethodEntry(
+        name,
+        module.TITLE,
+        module.Settings,
+        module.PRESETS,
+        own[0],
+        generates=getattr(module, "GENERATES", False),
+        encoder=getattr(module, "ENCODER", None),
+    )
 
 
 def resolve(
     method: str, preset: str = "default", overrides: Mapping[str, Any] | None = None
-) -> CommonSettings:
+) -> ClipSettings:
     """Return the settings of a method: its defaults, changed by the preset, then by `overrides`.
 
     Args:
@@ -214,6 +240,6 @@ def keep_read(
     return {name: value for name, value in values.items() if entry.reads(name)}
 
 
-def create_method(name: str, encoder: VideoEncoder, settings: CommonSettings) -> Method:
+def create_method(name: str, encoder: VideoEncoder, settings: ClipSettings) -> Method:
     """Create a method by its name, or by package.module:Class."""
     return find_method(name).method(encoder, settings)

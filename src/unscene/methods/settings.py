@@ -1,4 +1,4 @@
-"""What all methods' settings share: clips, views, embedding, optimizer. Imports no torch.
+"""What methods' settings share: clips, views, embedding, optimizer. Imports no torch.
 
 Every method adds its own fields: `methods/<name>.py` holds a class `Settings` on top of
 `CommonSettings`, and the components that several methods share (`triplet_views.py`, `hdc.py`,
@@ -25,26 +25,22 @@ OURS: dict[str, Any] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class CommonSettings(OptimizerSettings):
-    """Clips, basic augmentation and embedding, which every method reads.
+class ClipSettings(OptimizerSettings):
+    """Clips and embedding, which every method reads.
 
     Attributes:
         frames: T, number of frames per clip.
         stride: distance between neighboring frames of a clip, in frames of the video.
         size: side of the square views in pixels.
-        augmentation: preset of the basic augmentation.
         dim: D, length of the embedding.
     """
 
     # Which fields change what `unscene views` draws; every class of settings adds its own.
-    drawn: ClassVar[tuple[str, ...]] = ("frames", "stride", "size", "augmentation")
+    drawn: ClassVar[tuple[str, ...]] = ("frames", "stride", "size")
 
     frames: int = 16
     stride: int = 4
     size: int = 112
-    augmentation: Literal["paper", "dsm-code", "mild", "modern", "cmd", "cmd-finetune", "none"] = (
-        "paper"
-    )
     dim: int = 128
 
     def __post_init__(self) -> None:
@@ -66,3 +62,18 @@ class CommonSettings(OptimizerSettings):
         """The settings that change what the views look like."""
         found = [name for base in reversed(cls.__mro__) for name in vars(base).get("drawn", ())]
         return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonSettings(ClipSettings):
+    """The basic augmentation, of every method that reads videos.
+
+    Attributes:
+        augmentation: preset of the basic augmentation.
+    """
+
+    drawn: ClassVar[tuple[str, ...]] = ("augmentation",)
+
+    augmentation: Literal["paper", "dsm-code", "mild", "modern", "cmd", "cmd-finetune", "none"] = (
+        "paper"
+    )

@@ -23,8 +23,8 @@ from unscene.errors import UnsceneError, check_at_least
 from unscene.files import check_free, write_atomically
 from unscene.methods.base import Method
 from unscene.methods.motion_prediction import MotionSettings, name_motion_clips
-from unscene.methods.registry import create_method, find_method, resolve
-from unscene.methods.settings import CommonSettings
+from unscene.methods.registry import create_method, find_method, generates, resolve
+from unscene.methods.settings import ClipSettings
 from unscene.preview import page, tiles
 from unscene.train.config import RunConfig
 from unscene.train.preflight import describe_pitfalls, find_compatible_videos
@@ -58,14 +58,20 @@ def preview(
         The picture's path.
 
     Raises:
-        UnsceneError: no usable video, unknown names, settings that the method does not read,
-            `videos` below 1, or `out` does not end in .png, exists or cannot be written.
+        UnsceneError: no usable video, a method that reads none, unknown names, settings that the
+            method does not read, `videos` below 1, or `out` does not end in .png, exists or cannot
+            be written.
     """
     check_at_least(1, videos=videos)
     if out.suffix.lower() != ".png":
         raise UnsceneError(f"{out}: the picture is a PNG; give a name that ends in .png")
     check_free(out, overwrite=overwrite)
     settings = resolve(method, preset, overrides)
+    if generates(method):
+        raise UnsceneError(
+            f"{method} generates what it learns from, so it has no views of {data}; its figures "
+            "are those of `unscene scenes --kind figures`"
+        )
     drawn = _method(method, settings)
     catalog = find_compatible_videos(open_catalog(data), drawn)
     batch = _read(catalog, drawn, videos, seed)
@@ -84,7 +90,7 @@ def preview(
     return out
 
 
-def _method(name: str, settings: CommonSettings) -> Method:
+def _method(name: str, settings: ClipSettings) -> Method:
     # Nothing is encoded: the smallest encoder is enough.
     return create_method(name, create_encoder("r3d-narrow"), settings.fit(1))
 
@@ -131,7 +137,7 @@ def _sheets(
 
 
 def _flows(
-    batch: Batch, views: dict[str, Tensor], settings: CommonSettings
+    batch: Batch, views: dict[str, Tensor], settings: ClipSettings
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Make flow by the name of its row, with the frames over which it is drawn.
 
@@ -175,6 +181,7 @@ def _caption(method: Method) -> str:
     settings = method.settings
     every = {1: "consecutive", 2: "every 2nd", 3: "every 3rd"}
     stride = every.get(settings.stride, f"every {settings.stride}th")
-    odd = "" if settings.augmentation == "none" else " Color changes are part of it."
+    plain = getattr(settings, "augmentation", "none") == "none"
+    odd = "" if plain else " Color changes are part of it."
     shown = f"{settings.frames} frames, {stride}, {settings.size} \u00d7 {settings.size} pixels"
     return f"{method.aim()} Shown as the network sees it: {shown}.{odd}"

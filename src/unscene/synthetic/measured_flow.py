@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unscene.synthetic.figures import Floats, Kind, draw_program, draw_viewing, pose_figure
-from unscene.synthetic.raster import paint_flow
+from unscene.synthetic.contrasts import draw_contrast
+from unscene.synthetic.figures import Floats, Kind
 
 _BLUR = (0.6, 2.5)  # standard deviation in cells, of a grid of 32
 _REACH = 6  # cells
@@ -32,31 +32,14 @@ _NOISE, _SPREAD = math.log(0.0022), 0.8  # normalized units; of the noise's size
 _SPOTS, _STRONGER = 0.06, 5.0  # share of the picture and time, and how much more noise there is
 _LEFT = (0.006, 0.006, 0.003, 0.003)  # shift x and y, zoom, rotation that are left of the camera
 _LOST = 0.25  # share of the clips
-_VISIBLE, _MOVES = 0.02, 5e-4  # largest and mean length of a flow that shows something
 
 
 def draw_two_viewings(
     rng: np.random.Generator, times: Floats, grid: int, kind: Kind | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Draw a motion program that shows something, and paint its flow in two viewings.
-
-    Args:
-        rng: is advanced.
-        times: (T+1,) seconds before or after the middle of the clip.
-        grid: G.
-        kind: of the body; drawn if it is None.
-
-    Returns:
-        Twice float32 (T, G, G, 2), normalized units, pointing back; exact.
-    """
-    while True:
-        program = draw_program(rng, kind)
-        flows = []
-        for _ in range(2):
-            ends, radius = pose_figure(program, draw_viewing(rng, program.kind), times)
-            flows.append(paint_flow(ends, radius, grid))
-        if all(abs(f).max() > _VISIBLE and abs(f).mean() > _MOVES for f in flows):
-            return flows[0], flows[1]
+    """Draw the anchor and the positive of a program: see `contrasts.draw_contrast`."""
+    flows = draw_contrast(rng, times, grid, kind=kind)
+    return flows["anchor"], flows["positive"]
 
 
 def measure_flow(flow: Tensor, generator: torch.Generator, *, noise: float = 1.0) -> Tensor:

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from unscene.config import PLACES, RENAMED, RunOptions, as_plain, convert_values
 from unscene.errors import UnsceneError
 from unscene.files import expand_home, make_absolute
-from unscene.methods.registry import find_method, keep_read, resolve
-from unscene.methods.settings import CommonSettings
+from unscene.methods.registry import find_method, generates, keep_read, resolve
+from unscene.methods.settings import ClipSettings, CommonSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,8 @@ class RunConfig(RunOptions):
     """Everything that decides what a pre-training run does.
 
     Attributes:
+        data: folder of videos, class folders, or CSV; nothing for a method that generates what it
+            learns from.
         method: name of a method, or package.module:Class of your own.
         preset: where settings that are not given come from.
         encoder: architecture to train; or a saved encoder or published checkpoint, which is trained
@@ -34,6 +36,7 @@ class RunConfig(RunOptions):
         settings: of the method and its optimizer.
     """
 
+    data: str = ""
     out: str = "runs/pretrain"
     method: str = "dsm-triplet"
     preset: str = "default"
@@ -41,7 +44,7 @@ class RunConfig(RunOptions):
     encoder_options: dict[str, Any] = field(default_factory=dict)
     input: Literal["rgb", "flow", "vectors"] | None = None
     monitor: Literal["decoupling", "knn", "none"] = "decoupling"
-    settings: CommonSettings = field(default_factory=CommonSettings)
+    settings: ClipSettings = field(default_factory=CommonSettings)
 
 
 # Defaults where no GPU is used: what a laptop trains in hours.
@@ -60,7 +63,8 @@ def build(given: dict[str, Any]) -> RunConfig:
     Settings that other methods read and this one does not are left out: files hold such settings.
 
     Raises:
-        UnsceneError: an unknown name, a value out of range, or no data.
+        UnsceneError: an unknown name, a value out of range, no data, or data for a method that
+            generates what it learns from.
 
     Example:
         >>> config = build({"data": "videos/", "method": "moco", "frames": 8})
@@ -69,10 +73,17 @@ def build(given: dict[str, Any]) -> RunConfig:
     """
     given = {RENAMED.get(k, k): value for k, value in given.items() if value is not None}
     own = convert_values(RunConfig, {key: value for key, value in given.items() if key in OWN})
-    if not own.get("data"):
-        raise UnsceneError("no DATA: give a folder of videos, class folders or a CSV")
-    rest = {key: value for key, value in given.items() if key not in OWN}
     method = own.get("method", RunConfig.method)
+    if not generates(method):
+        if not own.get("data"):
+            raise UnsceneError("no DATA: give a folder of videos, class folders or a CSV")
+    elif own.get("data"):
+        raise UnsceneError(
+            f"{method} generates what it learns from and reads no DATA; leave out {own['data']}"
+        )
+    if usual := find_method(method).encoder:
+        own.setdefault("encoder", usual)
+    rest = {key: value for key, value in given.items() if key not in OWN}
     read = keep_read(method, rest, OWN)
     settings = resolve(method, own.get("preset", RunConfig.preset), read)
     return RunConfig(**own, settings=settings)
@@ -97,7 +108,10 @@ def find_cpu_defaults(given: dict[str, Any]) -> dict[str, Any]:
 
     if uses_gpu(given.get("accelerator", "auto")):
         return {}
-    read = {"encoder", *find_method(given.get("method", RunConfig.method)).settings.names()}
+    entry = find_method(given.get("method", RunConfig.method))
+    if entry.encoder:
+        return {}
+    read = {"encoder", *entry.settings.names()}
     return {name: value for name, value in CPU.items() if name in read and name not in given}
 
 
@@ -123,7 +137,9 @@ def locate_places(values: dict[str, Any]) -> dict[str, Any]:
 
     how = {"data": locate, "train": locate, "encoder": locate_encoder, "out": _locate_out}
     assert how.keys() == PLACES
-    return {name: how[name](value) if name in how else value for name, value in values.items()}
+    return {
+        name: how[name](value) if name in how and value else value for name, value in values.items()
+    }
 
 
 def _locate_out(out: str) -> str:

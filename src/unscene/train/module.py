@@ -9,16 +9,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from unscene.data.catalog import Skipped, Video
-from unscene.data.loading import Batch, ClipDataset, StepBatches, make_loader
+from unscene.data.loading import Batch, ItemDataset, StepBatches, make_loader
 from unscene.methods.base import Method
-from unscene.methods.settings import CommonSettings
+from unscene.methods.settings import ClipSettings
 from unscene.train.optimizer import check_finite_loss, create_optimizer, make_step_generator
 
 
 class PretrainModule(L.LightningModule):
     """Args:
     method: what is trained.
-    videos: of a checked catalog.
+    videos: of a checked catalog; none if the method generates what it learns from.
     seed: of clips and views.
     processes: that share each batch.
     max_steps: optimizer steps, or None for `settings.epochs`.
@@ -43,20 +43,21 @@ class PretrainModule(L.LightningModule):
         self.processes, self.short_side = processes, short_side
         self.failures: dict[str, Skipped] = {}
         batch_size = method.settings.batch_size
-        self.epoch_steps = StepBatches(len(videos), batch_size, world=processes).epoch_steps
+        self.items = len(self.dataset())  # of an epoch
+        self.epoch_steps = StepBatches(self.items, batch_size, world=processes).epoch_steps
         self.total_steps = max_steps or method.settings.epochs * self.epoch_steps
 
     @property
-    def settings(self) -> CommonSettings:
+    def settings(self) -> ClipSettings:
         return self.method.settings
 
-    def dataset(self) -> ClipDataset:
-        """What is read of the videos."""
+    def dataset(self) -> ItemDataset:
+        """What is read of the videos, or generated."""
         return self.method.dataset(self.videos, seed=self.seed, short_side=self.short_side)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         batches = StepBatches(
-            len(self.videos),
+            self.items,
             self.settings.batch_size,
             seed=self.seed,
             rank=self.global_rank,

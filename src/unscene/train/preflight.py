@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from unscene.config import CONFIG, RunOptions
 from unscene.data.catalog import Catalog
-from unscene.data.loading import ClipDataset, StepBatches, estimate_memory
+from unscene.data.loading import ClipDataset, ItemDataset, StepBatches, estimate_memory
 from unscene.device import count_processes
 from unscene.encoders import VideoEncoder, read_spec, resolve_encoder
 from unscene.encoders.base import Input
@@ -225,12 +225,14 @@ def describe_pitfalls(catalog: Catalog, method: Method, *, together: int) -> lis
 
 
 def describe_reading(
-    run: RunOptions, dataset: ClipDataset, batch_size: int, start: Start
+    run: RunOptions, dataset: ItemDataset, batch_size: int, start: Start
 ) -> list[str]:
     """Say how much memory batches take, and which videos are shrunk while they are read."""
     batches = StepBatches(len(dataset), batch_size, seed=run.seed, world=start.processes)
     memory = estimate_memory(dataset, batches, start.processes)
     said = [memory.describe(run.workers)]
+    if not isinstance(dataset, ClipDataset):
+        return said
     limit = dataset.short_side
     shorts = [min(v.info.height, v.info.width) for v in dataset.videos if v.info is not None]
     if limit is not None and (larger := sum(short > limit for short in shorts)):

@@ -31,8 +31,8 @@ from unscene.encoders import VideoEncoder
 from unscene.encoders.weights import FACTORY
 from unscene.errors import UnsceneError
 from unscene.methods.base import Method
-from unscene.methods.registry import create_method
-from unscene.methods.settings import CommonSettings
+from unscene.methods.registry import create_method, find_method
+from unscene.methods.settings import ClipSettings
 from unscene.progress import format_duration
 from unscene.train import engine
 from unscene.train.callbacks import Progress, Report, Saver, StopOnSignal, write_summary
@@ -89,7 +89,7 @@ def pretrain(
     resume: bool = False,
     catalog: Catalog | None = None,
     report: Report | None = None,
-    monitor: Callable[[Catalog, CommonSettings, int], Measure] | None = None,
+    monitor: Callable[[Catalog, ClipSettings, int], Measure] | None = None,
 ) -> Outcome:
     """Pre-train an encoder, or continue a pre-training.
 
@@ -105,17 +105,23 @@ def pretrain(
             other videos or processes than the resumed run started with, no labels for
             --monitor knn, a loss that is not finite, a full disk.
     """
+    entry = find_method(config.method)
     start = begin(config, resume=resume)
     encoder = make_initial_encoder(
         config, resume
     )  # before any file is opened: can it take these clips?
     history = encoder.spec.trained_on
-    listed, catalog = catalog, open_catalog(config.data if catalog is None else catalog)
+    listed = catalog
+    if entry.generates:
+        catalog = Catalog(entry.title, ())
+    else:
+        catalog = open_catalog(config.data if catalog is None else catalog)
     method, catalog = _create_method(config, encoder, catalog, resume)
     config = replace(config, settings=method.settings)
     _print_pitfalls(config, start, catalog, method)
     if start.checkpoint is not None:
         check_same_videos(start.checkpoint, catalog)
+    monitor = monitor if catalog.videos else None  # it scores training videos
     if monitor is not None and config.monitor == "knn":
         _check_labels(catalog)
     module = PretrainModule(
@@ -225,8 +231,9 @@ def _print_pitfalls(config: RunConfig, start: Start, catalog: Catalog, method: M
     dataset = method.dataset(catalog.videos, seed=config.seed, short_side=config.short_side)
     together = config.settings.batch_size * start.processes
     if engine.is_first_process():
-        for sentence in describe_pitfalls(catalog, method, together=together):
-            print(sentence, file=sys.stderr)
+        if catalog.videos:
+            for sentence in describe_pitfalls(catalog, method, together=together):
+                print(sentence, file=sys.stderr)
         for sentence in describe_reading(config, dataset, config.settings.batch_size, start):
             print(sentence, file=sys.stderr)
 
@@ -261,13 +268,16 @@ def _saver(
             "method": config.method,
             "preset": config.preset,
             "seed": config.seed,
-            "data": catalog.fingerprint(),
-            "videos": len(catalog),
+            **(_describe_videos(catalog) if catalog.videos else {}),
             "settings": as_plain(config.settings),
             **({"began": history} if history else {}),
         },
         identify_videos(catalog),
     )
+
+
+def _describe_videos(catalog: Catalog) -> dict[str, Any]:
+    return {"data": catalog.fingerprint(), "videos": len(catalog)}
 
 
 def _conclude(
@@ -285,8 +295,8 @@ def _conclude(
     failures = list(module.failures.values())
     lines = [
         f"{'finished' if finished else 'stopped'} after {steps} of {progress.total} steps "
-        f"({steps * config.settings.batch_size * module.processes / len(catalog):.1f} epochs)",
-        catalog.summary(),
+        f"({steps * config.settings.batch_size * module.processes / module.items:.1f} epochs)",
+        catalog.summary() if catalog.videos else f"{catalog.source}: generated, no video was read",
     ]
     if failures:
         lines.append(f"{len(failures)} videos failed during training and were replaced by others:")
@@ -324,6 +334,7 @@ def _suggest(data: str, out: Path, catalog: Catalog, encoder: VideoEncoder) -> l
     """What to type after a run."""
     factory = encoder.spec.options.get(FACTORY)  # which only the caller may name
     text = f"{factory}@{out}" if factory else str(out)
+    data = data or "VIDEOS"  # the run needed none
     videos, run = shlex.quote(data), shlex.quote(text)
     labeled = len({video.label for video in catalog.videos} - {None}) > 1
     call = f"unscene.embed({json.dumps(data)}, {json.dumps(text)})"

@@ -1,0 +1,125 @@
+"""What a motion program is compared with: the same motion, and what only looks like it.
+
+    anchor     the program as one body does it
+    positive   the same program in another viewing: body, size, place, pace, beginning
+    shifted    the anchor's viewing at another time                   negatives of DSM's kind:
+    retimed    ... at another pace                                    same body, same place,
+    shuffled   ... with its parts in another order                    other motion
+    mirrored   ... towards the other side
+
+Source: ours. The negatives follow DSM (arXiv 2009.05757): the scene stays and the motion is broken.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unscene.synthetic.figures import (
+    Floats,
+    Kind,
+    MotionProgram,
+    Viewing,
+    draw_program,
+    draw_viewing,
+    pose_figure,
+)
+from unscene.synthetic.raster import paint_flow
+
+Flow = NDArray[np.float32]
+_VISIBLE, _MOVES = 0.02, 5e-4  # largest and mean length of a flow that shows something
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """Which negatives a program gets, and how far they are from the anchor.
+
+    Attributes:
+        shift: least and most seconds by which `shifted` is earlier or later; None: there is none.
+        pace: least and largest factor by which `retimed` is faster or slower; None: there is none.
+        parts: equal parts of the clip that change places in `shuffled`; 0: there is none.
+        mirrored: whether there is the negative of this name.
+    """
+
+    shift: tuple[float, float] | None = None
+    pace: tuple[float, float] | None = None
+    parts: int = 0
+    mirrored: bool = False
+
+
+def draw_contrast(
+    rng: np.random.Generator,
+    times: Floats,
+    grid: int,
+    *,
+    kind: Kind | None = None,
+    same_side: bool = False,
+    negatives: Negatives | None = None,
+) -> dict[str, Flow]:
+    """Draw a motion program that shows something, and paint its flow in several viewings.
+
+    Args:
+        rng: is advanced.
+        times: (T+1,) seconds before or after the middle of the clip.
+        grid: G.
+        kind: of the body; drawn if it is None.
+        same_side: anchor and positive face the same side.
+        negatives: that are painted too.
+
+    Returns:
+        float32 (T, G, G, 2) by name, normalized units, pointing back; exact.
+
+    >>> flows = draw_contrast(np.random.default_rng(0), np.arange(13) / 15, 32)
+    >>> {name: flow.shape for name, flow in flows.items()}
+    {'anchor': (12, 32, 32, 2), 'positive': (12, 32, 32, 2)}
+    """
+    while True:
+        program = draw_program(rng, kind)
+        anchor = draw_viewing(rng, program.kind)
+        side = math.cos(anchor.yaw) < 0 if same_side else None
+        positive = draw_viewing(rng, program.kind, mirrored=side)
+        seen = {"anchor": anchor, "positive": positive}
+        flows = {name: _paint(program, one, times, grid) for name, one in seen.items()}
+        if all(abs(f).max() > _VISIBLE and abs(f).mean() > _MOVES for f in flows.values()):
+            break
+    if negatives is None:
+        return flows
+    for name, viewing in _change_viewing(rng, anchor, negatives).items():
+        flows[name] = _paint(program, viewing, times, grid)
+    if negatives.parts:
+        flows["shuffled"] = flows["anchor"][_shuffle(rng, len(times) - 1, negatives.parts)]
+    return flows
+
+
+def _paint(program: MotionProgram, viewing: Viewing, times: Floats, grid: int) -> Flow:
+    ends, radius = pose_figure(program, viewing, times)
+    flow: Flow = paint_flow(ends, radius, grid)
+    return flow
+
+
+def _change_viewing(
+    rng: np.random.Generator, anchor: Viewing, negatives: Negatives
+) -> dict[str, Viewing]:
+    """The anchor's viewing with another beginning, pace or side, by the name of the negative."""
+    changed: dict[str, Viewing] = {}
+    if negatives.shift is not None:
+        away = float(rng.choice((-1, 1)) * rng.uniform(*negatives.shift))
+        changed["shifted"] = replace(anchor, start=anchor.start + away)
+    if negatives.pace is not None:
+        factor = float(rng.uniform(*negatives.pace) ** rng.choice((-1, 1)))
+        changed["retimed"] = replace(anchor, pace=anchor.pace * factor)
+    if negatives.mirrored:
+        changed["mirrored"] = replace(anchor, yaw=math.pi - anchor.yaw)
+    return changed
+
+
+def _shuffle(rng: np.random.Generator, steps: int, parts: int) -> NDArray[np.int64]:
+    """The steps of a clip with its parts in another order than theirs."""
+    pieces = np.array_split(np.arange(steps), parts)
+    order = np.arange(parts)
+    while (order == np.arange(parts)).all():
+        order = rng.permutation(parts)
+    return np.concatenate([pieces[i] for i in order])
