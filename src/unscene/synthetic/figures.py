@@ -12,7 +12,8 @@ Convention
 ----------
 Coordinates are normalized: the frame is 2 wide and 2 high, x to the right, y down. Times are in
 seconds. Lengths of bodies are shares of their height. Angles are in radians; a limb at 0 points
-down, and positive is towards the side that the figure faces.
+down, and positive is towards the side that the figure faces. Limbs may also point away from the
+body's middle plane, by their `spread`. A body is solid: it is seen from any side.
 
 Source: ours, after the prototype of methods.md, section 6. Related: Yu et al., "Learning Video
 Representations without Natural Videos", 2024 (arXiv 2410.24213).
@@ -34,6 +35,8 @@ Kind = Literal["person", "animal", "machine"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _GAIT = (0.4, 2.2)  # Hz, of a swing that repeats
 _PACE = 0.15  # a viewing is at most this much faster or slower than another
+_EYE = 0.5  # body heights above the ground at which a camera looks at a body
+_NEAREST = 0.4  # body heights; nothing comes closer to the camera
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,24 @@ SKELETONS: dict[Kind, Skeleton] = {
 
 
 @dataclass(frozen=True)
+class Change:
+    """A change of pose that stays.
+
+    Attributes:
+        angle: (L,) radians.
+        spread: (L,) the same away from the middle plane, radians.
+        moment, duration: its middle, seconds after the middle of the program; seconds.
+        turn: change of the direction that the figure faces, radians.
+    """
+
+    angle: Floats
+    spread: Floats
+    moment: float
+    duration: float
+    turn: float = 0.0
+
+
+@dataclass(frozen=True)
 class MotionProgram:
     """What a figure does, whoever does it and wherever.
 
@@ -116,11 +137,21 @@ class MotionProgram:
         phase: (L,) radians.
         held: (L,) offset from rest all the time, radians.
         change: (L,) offset that sets in once, at `moment`.
-        moment, duration: seconds after the middle of the program; seconds.
-        turn: change of the direction that the figure faces, together with `change`, radians.
+        moment: (L,) seconds after the middle of the program, of each limb's change.
+        duration: of a change, seconds.
+        turn: change of the direction that the figure faces, together with the root's, radians.
         speed: forward, body heights a second.
         drop: vertical, body heights: bobbing with the period (negative: leaps off the ground).
         spin: whole body, radians a second.
+        returns: a change is taken back at once: up and down again instead of up.
+        changes: further changes of pose, each at its own time.
+        spread: (L,) amplitude of swings away from the middle plane, radians.
+        apart: (L,) offset away from the middle plane all the time, radians.
+        sidestep: to the left, body heights a second.
+        halt: when it stops going, seconds after the middle of the program.
+        whirl: turns on the spot all the time, radians a second.
+        bob: leaps twice a period, as in running, body heights.
+        tempo: factor of all times; below 0 it runs backwards.
     """
 
     kind: Kind
@@ -130,12 +161,21 @@ class MotionProgram:
     phase: Floats
     held: Floats
     change: Floats
-    moment: float
+    moment: Floats
     duration: float
     turn: float
     speed: float
     drop: float
     spin: float
+    returns: bool = False
+    changes: tuple[Change, ...] = ()
+    spread: Floats | None = None
+    apart: Floats | None = None
+    sidestep: float = 0.0
+    halt: float = math.inf
+    whirl: float = 0.0
+    bob: float = 0.0
+    tempo: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -149,8 +189,10 @@ class Viewing:
         yaw: direction that the figure faces at first, radians: 0 right, pi left.
         pace: factor of all times.
         start: seconds of the program at the middle of the clip.
-        order: the order in which limbs are painted.
+        order: the order in which limbs are painted; a near camera paints the nearest limbs last.
         swapped: left and right limbs change roles.
+        elevation: how steeply the camera looks down, radians.
+        distance: of the camera, body heights; from a near one, what comes closer grows.
     """
 
     proportions: Floats
@@ -161,6 +203,8 @@ class Viewing:
     start: float
     order: NDArray[np.int64]
     swapped: bool
+    elevation: float = 0.0
+    distance: float = math.inf
 
 
 def draw_program(rng: np.random.Generator, kind: Kind | None = None) -> MotionProgram:
@@ -216,7 +260,7 @@ def draw_program(rng: np.random.Generator, kind: Kind | None = None) -> MotionPr
         phase=phase,
         held=held,
         change=change,
-        moment=0.0,
+        moment=np.zeros(limbs),
         duration=float(rng.uniform(0.3, 1.2)),
         turn=float(rng.choice((-1, 1)) * rng.uniform(0.5, _PI)) * (parts[1] and rng.random() < 0.4),
         speed=float(rng.choice((1, 1, 1, -1)) * rng.uniform(0.1, 1.2)) * parts[2],
@@ -264,7 +308,7 @@ def pose_figure(program: MotionProgram, viewing: Viewing, times: Floats) -> tupl
         times: (T,) seconds before or after the middle of the clip.
 
     Returns:
-        ends (T, L, 2, 2) and radius (L,), normalized units.
+        ends (T, L, 2, 2) and radius, normalized units: (L,), or (T, L) from a near camera.
 
     >>> rng = np.random.default_rng(0)
     >>> program = draw_program(rng, "animal")
@@ -273,52 +317,96 @@ def pose_figure(program: MotionProgram, viewing: Viewing, times: Floats) -> tupl
     ((13, 12, 2, 2), (12,))
     """
     skeleton = SKELETONS[program.kind]
-    now = times * viewing.pace + viewing.start
+    now = times * viewing.pace * program.tempo + viewing.start
+    angles, spread, turned = _move_joints(program, viewing, now)
+    body = chain_limbs(
+        np.ascontiguousarray(angles + np.array(skeleton.rest)),
+        np.ascontiguousarray(spread),
+        np.array(skeleton.parents),
+        np.array(skeleton.attached, float),
+        np.array(skeleton.lengths) * viewing.proportions[:, 0],
+        np.array(skeleton.sideways, float),
+    )
+    yaw = viewing.yaw + turned
+    cos, sin = np.cos(yaw)[:, None, None], np.sin(yaw)[:, None, None]
+    forward, down, left = np.moveaxis(body, -1, 0)
+    across, towards = _travel(program, now, yaw, -1 if viewing.swapped else 1)
+    x = cos * forward + sin * left + across[:, None, None]
+    y = down + _leap(program, skeleton, body, now)[:, None, None]
+    radius = np.array(skeleton.widths) * viewing.proportions[:, 1] * (viewing.height / 2)
+    order = viewing.order
+    if viewing.elevation or viewing.distance < math.inf:
+        depth = cos * left - sin * forward + towards[:, None, None]  # towards the camera
+        y, depth = _look_down(y + _EYE, depth, viewing.elevation)
+        scale = 1 / np.maximum(1 - depth / viewing.distance, _NEAREST / viewing.distance)
+        x, y, radius = x * scale, y * scale, radius * scale.mean(axis=2)
+        order = np.argsort(depth.mean(axis=(0, 2)))
+    ends = np.stack([x, y], axis=-1)
+    center = ends[len(times) // 2].reshape(-1, 2).mean(0)
+    ends = (ends - center) * viewing.height + np.array(viewing.place)
+    return np.ascontiguousarray(ends[:, order]), np.ascontiguousarray(radius[..., order])
+
+
+def _move_joints(
+    program: MotionProgram, viewing: Viewing, now: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Angles and spread of the joints (T, L), and how far the figure has turned (T,)."""
+    skeleton = SKELETONS[program.kind]
     cycle = 2 * _PI * program.rate * now
-    done = _smooth((now - program.moment) / program.duration + 0.5)
+    share = (now[:, None] - program.moment) / program.duration + 0.5
+    done = np.sin(_PI * share.clip(0, 1)) ** 2 if program.returns else _smooth(share)  # (T, L)
+    wave = np.sin(cycle[:, None] * program.harmonic + program.phase)
+    angles = program.held + done * program.change + wave * program.swing
+    spread: Floats = np.zeros_like(angles)
+    if program.apart is not None:
+        spread += program.apart
+    if program.spread is not None:
+        spread += wave * program.spread
+    turned = program.whirl * now + done[:, 0] * program.turn
+    for change in program.changes:
+        begun = _smooth((now - change.moment) / change.duration + 0.5)
+        angles = angles + begun[:, None] * change.angle
+        spread += begun[:, None] * change.spread
+        turned = turned + begun * change.turn
     roles = np.arange(len(skeleton.parents))
     if viewing.swapped:
+        turned = -turned
         for left, right in skeleton.pairs:
             roles[left], roles[right] = right, left
-    swing = np.sin(cycle[:, None] * program.harmonic + program.phase) * program.swing
-    angles = (program.held + done[:, None] * program.change + swing)[:, roles]
+    angles, spread = angles[:, roles], np.abs(spread[:, roles])
     for limb, side in skeleton.bends.items():
         bent = angles[:, limb] + 0.8 * program.swing[roles[limb]]
         angles[:, limb] = side * np.abs(bent)
-    angles += np.array(skeleton.rest)
+    for _, right in skeleton.pairs:
+        spread[:, right] *= -1  # away from the middle plane on both sides
     angles[:, 0] += program.spin * now
-    lengths = np.array(skeleton.lengths) * viewing.proportions[:, 0]
-    yaw = viewing.yaw + done * program.turn
-    ends = chain_limbs(
-        np.ascontiguousarray(angles),
-        np.array(skeleton.parents),
-        np.array(skeleton.attached, float),
-        lengths,
-        np.array(skeleton.sideways, float),
-        yaw,
-    )
-    ends += _travel(program, skeleton, ends, now, yaw)[:, None, None, :]
-    center = ends[len(times) // 2].reshape(-1, 2).mean(0)
-    ends = (ends - center) * viewing.height + np.array(viewing.place)
-    radius = np.array(skeleton.widths) * viewing.proportions[:, 1] * (viewing.height / 2)
-    return np.ascontiguousarray(ends[:, viewing.order]), radius[viewing.order]
+    return angles, spread, turned
 
 
-def _travel(
-    program: MotionProgram, skeleton: Skeleton, ends: Floats, now: Floats, yaw: Floats
-) -> Floats:
-    """How far the whole body has moved, (T, 2): forward, and up and down; its feet stand."""
-    away = np.zeros((len(now), 2))
-    away[:, 0] = program.speed * np.cos(yaw) * now
+def _travel(program: MotionProgram, now: Floats, yaw: Floats, side: int) -> tuple[Floats, Floats]:
+    """How far the whole body has gone: to the right of the frame and towards the camera, (T,)."""
+    steps = np.diff(np.minimum(now, program.halt), prepend=0.0)
+    steps[0] = 0.0
+    left = side * program.sidestep
+    across = program.speed * np.cos(yaw) + left * np.sin(yaw)
+    towards = left * np.cos(yaw) - program.speed * np.sin(yaw)
+    return np.cumsum(steps * across), np.cumsum(steps * towards)
+
+
+def _leap(program: MotionProgram, skeleton: Skeleton, body: Floats, now: Floats) -> Floats:
+    """How far down the root is, (T,): the lowest foot is on the ground."""
+    cycle = _PI * program.rate * now
+    down: Floats = program.drop * (np.abs(np.sin(cycle)) if program.drop < 0 else np.sin(2 * cycle))
+    down = down - program.bob * np.abs(np.sin(2 * cycle))
     if program.spin == 0:
-        away[:, 1] -= ends[:, skeleton.feet, 1, 1].max(axis=1)  # the lowest foot is the ground
-    bounce = np.abs(np.sin(_PI * program.rate * now)) if program.drop < 0 else None
-    away[:, 1] += (
-        program.drop * bounce
-        if bounce is not None
-        else program.drop * np.sin(2 * _PI * program.rate * now)
-    )
-    return away
+        down = down - body[:, skeleton.feet, 1, 1].max(axis=1)
+    return down
+
+
+def _look_down(down: Floats, depth: Floats, elevation: float) -> tuple[Floats, Floats]:
+    """Turn points about the horizontal axis: what is near is low in the frame."""
+    cos, sin = math.cos(elevation), math.sin(elevation)
+    return down * cos + depth * sin, depth * cos - down * sin
 
 
 def _smooth(share: Floats) -> Floats:

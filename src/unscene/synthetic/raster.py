@@ -13,9 +13,11 @@ import math
 
 import numpy as np
 from numba import types
+from numpy.typing import NDArray
 
 from unscene.compiled import compiled
 
+Floats = NDArray[np.float64]
 _F2 = types.Array(types.float64, 2, "C")
 _F1 = types.Array(types.float64, 1, "C")
 _I1 = types.Array(types.int64, 1, "C")
@@ -24,53 +26,64 @@ _TEXTURE = types.Array(types.float32, 3, "C")
 _ENDS = types.Array(types.float64, 4, "C")
 
 
-@compiled(_ENDS(_F2, _I1, _F1, _F1, _F1, _F1))
-def chain_limbs(angles, parents, attached, lengths, sideways, yaw):  # type: ignore[no-untyped-def]
-    """Place the limbs of a figure whose root is at the origin, (T, L, 2 ends, 2).
+@compiled(_ENDS(_F2, _F2, _I1, _F1, _F1, _F1))
+def chain_limbs(angles, spread, parents, attached, lengths, sideways):  # type: ignore[no-untyped-def]
+    """Place the limbs of a figure whose root is at the origin, (T, L, 2 ends, 3).
 
     Args:
         angles: (T, L) of each limb against its parent, radians; 0 points down.
+        spread: (T, L) the same away from the body's middle plane. Limbs on the first one, the
+            trunk, do not take over its spread.
         parents: (L,) index of the parent, which comes earlier; -1 for limbs at the root.
         attached: (L,) where on its parent a limb begins: 0 at its start, 1 at its end.
-        lengths, sideways: (L,) length, and offset towards the viewer of a figure in profile.
-        yaw: (T,) direction that the figure faces, radians; 0 is to the right, in profile.
+        lengths, sideways: (L,) length, and offset of the limb to the left.
+
+    Returns:
+        Forward, down, left.
     """
     count, limbs = angles.shape
-    ends = np.zeros((count, limbs, 2, 2))
-    turned = np.zeros(limbs)
+    ends = np.zeros((count, limbs, 2, 3))
+    turned, away = np.zeros(limbs), np.zeros(limbs)
     for t in range(count):
-        cos, sin = math.cos(yaw[t]), math.sin(yaw[t])
         for i in range(limbs):
-            x, y, angle = 0.0, 0.0, angles[t, i]
+            x, y, z, angle, off = 0.0, 0.0, sideways[i], angles[t, i], spread[t, i]
             parent = parents[i]
             if parent >= 0:
                 share = attached[i]
                 x = (1 - share) * ends[t, parent, 0, 0] + share * ends[t, parent, 1, 0]
                 y = (1 - share) * ends[t, parent, 0, 1] + share * ends[t, parent, 1, 1]
+                z += (1 - share) * ends[t, parent, 0, 2] + share * ends[t, parent, 1, 2]
+                z -= sideways[parent]
                 angle += turned[parent]
-            turned[i] = angle
-            ends[t, i, 0, 0] = x
-            ends[t, i, 0, 1] = y
-            ends[t, i, 1, 0] = x + lengths[i] * math.sin(angle)
-            ends[t, i, 1, 1] = y + lengths[i] * math.cos(angle)
-        for i in range(limbs):
-            for end in range(2):
-                ends[t, i, end, 0] = cos * ends[t, i, end, 0] + sin * sideways[i]
+                if parent > 0:
+                    off += away[parent]
+            turned[i], away[i] = angle, off
+            in_plane = lengths[i] * math.cos(off)
+            ends[t, i, 0, 0], ends[t, i, 0, 1], ends[t, i, 0, 2] = x, y, z
+            ends[t, i, 1, 0] = x + in_plane * math.sin(angle)
+            ends[t, i, 1, 1] = y + in_plane * math.cos(angle)
+            ends[t, i, 1, 2] = z + lengths[i] * math.sin(off)
     return ends
 
 
-@compiled(types.Array(types.float32, 4, "C")(_ENDS, _F1, types.int64))
-def paint_flow(ends, radius, grid):  # type: ignore[no-untyped-def]
+def paint_flow(ends: Floats, radius: Floats, grid: int) -> NDArray[np.float32]:
     """Flow of limbs that are painted over one another, exact at the centers of the cells.
 
     Args:
         ends: (T, L, 2, 2) of every limb in every frame.
-        radius: (L,).
+        radius: (L,), or (T, L) if it changes.
         grid: G.
 
     Returns:
         float32 (T-1, G, G, 2), pointing back; 0 where no limb is.
     """
+    every = np.broadcast_to(radius, ends.shape[:2]).copy()
+    flow: NDArray[np.float32] = _paint_flow(ends, every, grid)
+    return flow
+
+
+@compiled(types.Array(types.float32, 4, "C")(_ENDS, _F2, types.int64))
+def _paint_flow(ends, radius, grid):  # type: ignore[no-untyped-def]
     count, limbs = ends.shape[0], ends.shape[1]
     flow = np.zeros((count - 1, grid, grid, 2), np.float32)
     for t in range(count - 1):
@@ -81,7 +94,8 @@ def paint_flow(ends, radius, grid):  # type: ignore[no-untyped-def]
             vx, vy = ends[t, i, 1, 0] - bx, ends[t, i, 1, 1] - by
             new = max(math.sqrt(ux * ux + uy * uy), 1e-6)
             old = max(math.sqrt(vx * vx + vy * vy), 1e-6)
-            r = radius[i]
+            r = radius[t + 1, i]
+            grown = radius[t, i] / r
             left = max(0, math.floor((min(ax, ax + ux) - r + 1) * grid / 2))
             right = min(grid - 1, math.floor((max(ax, ax + ux) + r + 1) * grid / 2))
             top = max(0, math.floor((min(ay, ay + uy) - r + 1) * grid / 2))
@@ -95,7 +109,14 @@ def paint_flow(ends, radius, grid):  # type: ignore[no-untyped-def]
                     beyond = max(-along, along - new, 0.0)
                     if beyond * beyond + across * across > r * r:
                         continue
-                    along = along * old / new  # a limb that turns away from the viewer shortens
+                    # A limb that turns away from the viewer shortens; its round ends do not.
+                    if along > new:
+                        along = old + (along - new) * grown
+                    elif along < 0:
+                        along *= grown
+                    else:
+                        along *= old / new
+                    across *= grown
                     flow[t, row, column, 0] = bx + (along * vx - across * vy) / old - x
                     flow[t, row, column, 1] = by + (along * vy + across * vx) / old - y
     return flow
