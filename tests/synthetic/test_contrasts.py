@@ -84,3 +84,23 @@ def test_on_the_same_side_both_figures_face_it(monkeypatch: pytest.MonkeyPatch) 
         found = np.mean([a == b for a, b in zip(sides[::2], sides[1::2], strict=True)])
         assert abs(found - agree) < 0.2
         assert 0.2 < np.mean(sides) < 0.8
+
+
+def test_simple_programs_and_profiles_are_drawn_on_demand(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[MotionProgram, Viewing]] = []
+
+    def paint(program: MotionProgram, viewing: Viewing, times: Floats, grid: int) -> Flow:
+        drawn.append((program, viewing))
+        return np.ones((12, grid, grid, 2), np.float32)
+
+    monkeypatch.setattr(contrasts, "_paint", paint)
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        draw_contrast(rng, TIMES, 8, actions="simple", sides="profile")
+    assert all(not program.changes and program.spread is None for program, _ in drawn)
+    assert all(abs(math.cos(viewing.yaw)) > 0.3 for _, viewing in drawn)
+    drawn.clear()
+    for _ in range(40):
+        draw_contrast(rng, TIMES, 8)
+    assert any(program.changes for program, _ in drawn)
+    assert sum(abs(math.cos(viewing.yaw)) < 0.3 for _, viewing in drawn) > 5

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from unscene.data.loading import Item, ItemDataset
-from unscene.synthetic.contrasts import Flow, Negatives, draw_contrast
+from unscene.synthetic.contrasts import Actions, Flow, Negatives, Sides, draw_contrast
 from unscene.synthetic.measured_flow import measure_flow
 from unscene.video.clip import Clip
 
@@ -29,6 +29,7 @@ class ProgramDataset(ItemDataset):
         rate: flows per second.
         grid: cells along each side of a flow.
         noise: factor of the noise, see `measured_flow.measure_flow`.
+        actions, sides: see `contrasts.draw_contrast`.
         same_side: anchor and positive face the same side.
         negatives: that come with each program.
         seed: of all draws.
@@ -46,12 +47,15 @@ class ProgramDataset(ItemDataset):
         rate: float,
         grid: int,
         noise: float = 1.0,
+        actions: Actions = "whole",
+        sides: Sides = "all",
         same_side: bool = False,
         negatives: Negatives | None = None,
         seed: int = 0,
     ) -> None:
         self.programs, self.grid, self.noise, self.seed = programs, grid, noise, seed
         self.times = np.linspace(-steps / 2, steps / 2, steps + 1) / rate
+        self.actions, self.sides = actions, sides
         self.same_side, self.negatives = same_side, negatives
 
     def __len__(self) -> int:
@@ -61,7 +65,13 @@ class ProgramDataset(ItemDataset):
         draw, index = key
         rng = np.random.default_rng([self.seed, draw, index])
         flows = draw_contrast(
-            rng, self.times, self.grid, same_side=self.same_side, negatives=self.negatives
+            rng,
+            self.times,
+            self.grid,
+            actions=self.actions,
+            sides=self.sides,
+            same_side=self.same_side,
+            negatives=self.negatives,
         )
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         return Item({name: self._measure(flow, generator) for name, flow in flows.items()}, index)

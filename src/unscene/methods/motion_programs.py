@@ -40,7 +40,7 @@ from unscene.methods.contrastive import (
     same_sample_mask,
 )
 from unscene.methods.settings import ClipSettings
-from unscene.synthetic.contrasts import Negatives
+from unscene.synthetic.contrasts import Actions, Negatives, Sides
 from unscene.views.augment import BasicAugmentation
 
 TITLE = "Motion programs"
@@ -63,6 +63,10 @@ class Settings(ClipSettings):
             seconds apart.
         grid: cells along each side in which flow is painted.
         flow_noise: factor of the noise of the flow, and of what is left of the camera's motion.
+        actions: programs are like "whole" actions (gaits, crouches, several changes of pose), or
+            "simple" ones of fewer parts.
+        sides: bodies are seen from "all" sides and heights, near or far, or from the side only
+            ("profile").
         mirrored: what a figure that faces the other side is: a "positive" like any other viewing, a
             "negative", or not there ("none").
         shifted: a negative is the anchor's viewing at another time.
@@ -73,8 +77,8 @@ class Settings(ClipSettings):
     """
 
     drawn: ClassVar[tuple[str, ...]] = (
-        *("fps", "grid", "flow_noise", "mirrored", "shifted", "shifted_by", "retimed"),
-        *("retimed_by", "shuffled"),
+        *("fps", "grid", "flow_noise", "actions", "sides", "mirrored", "shifted", "shifted_by"),
+        *("retimed", "retimed_by", "shuffled"),
     )
 
     frames: int = 13
@@ -87,6 +91,8 @@ class Settings(ClipSettings):
     fps: float = 30.0
     grid: int = 32
     flow_noise: float = 1.0
+    actions: Actions = "whole"
+    sides: Sides = "all"
     mirrored: Literal["positive", "negative", "none"] = "positive"
     shifted: bool = False
     shifted_by: tuple[float, float] = (0.5, 1.0)
@@ -159,6 +165,8 @@ class MotionPrograms(Method):
             rate=s.fps / s.stride,
             grid=s.grid,
             noise=s.flow_noise,
+            actions=s.actions,
+            sides=s.sides,
             same_side=s.mirrored != "positive",
             negatives=negatives,
             seed=seed,

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unscene.synthetic.actions import draw_action, draw_view_around
 from unscene.synthetic.figures import (
     Floats,
     Kind,
@@ -30,6 +32,8 @@ from unscene.synthetic.figures import (
 from unscene.synthetic.raster import paint_flow
 
 Flow = NDArray[np.float32]
+Actions = Literal["whole", "simple"]
+Sides = Literal["all", "profile"]
 _VISIBLE, _MOVES = 0.02, 5e-4  # largest and mean length of a flow that shows something
 
 
@@ -56,6 +60,8 @@ def draw_contrast(
     grid: int,
     *,
     kind: Kind | None = None,
+    actions: Actions = "whole",
+    sides: Sides = "all",
     same_side: bool = False,
     negatives: Negatives | None = None,
 ) -> dict[str, Flow]:
@@ -66,6 +72,9 @@ def draw_contrast(
         times: (T+1,) seconds before or after the middle of the clip.
         grid: G.
         kind: of the body; drawn if it is None.
+        actions: "whole" draws programs like whole actions (`actions.draw_action`), "simple" those
+            of `figures.draw_program`.
+        sides: bodies are seen from "all" sides, or from the side ("profile").
         same_side: anchor and positive face the same side.
         negatives: that are painted too.
 
@@ -77,10 +86,11 @@ def draw_contrast(
     {'anchor': (12, 32, 32, 2), 'positive': (12, 32, 32, 2)}
     """
     while True:
-        program = draw_program(rng, kind)
-        anchor = draw_viewing(rng, program.kind)
-        side = math.cos(anchor.yaw) < 0 if same_side else None
-        positive = draw_viewing(rng, program.kind, mirrored=side)
+        span = float(times[-1] - times[0])
+        program = draw_action(rng, span, kind) if actions == "whole" else draw_program(rng, kind)
+        anchor = _draw_viewing(rng, program.kind, sides)
+        facing = math.cos(anchor.yaw) < 0 if same_side else None
+        positive = _draw_viewing(rng, program.kind, sides, facing)
         seen = {"anchor": anchor, "positive": positive}
         flows = {name: _paint(program, one, times, grid) for name, one in seen.items()}
         if all(abs(f).max() > _VISIBLE and abs(f).mean() > _MOVES for f in flows.values()):
@@ -92,6 +102,18 @@ def draw_contrast(
     if negatives.parts:
         flows["shuffled"] = flows["anchor"][_shuffle(rng, len(times) - 1, negatives.parts)]
     return flows
+
+
+def _draw_viewing(
+    rng: np.random.Generator, kind: Kind, sides: Sides, mirrored: bool | None = None
+) -> Viewing:
+    """A viewing; of a figure that faces the left half of the frame, if it is mirrored."""
+    if sides == "profile":
+        return draw_viewing(rng, kind, mirrored=mirrored)
+    seen = draw_view_around(rng, kind)
+    if mirrored is None or mirrored == (math.cos(seen.yaw) < 0):
+        return seen
+    return replace(seen, yaw=math.pi - seen.yaw)
 
 
 def _paint(program: MotionProgram, viewing: Viewing, times: Floats, grid: int) -> Flow:
