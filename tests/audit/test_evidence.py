@@ -115,6 +115,8 @@ def test_from_a_handful_of_files_nothing_is_concluded(
     (model,) = audit(catalog, [Known(motion, size=48)], label=label, device="cpu").models
     assert [found.name for found in model.measures] == list(ALL)
     for found in model.measures:
+        if found.name == "distinctions":  # rests on generated figures, not on the videos
+            continue
         assert not found.scores
         if found.name != "response":  # for which these move too steadily
             # One of the seven is alone in its class.

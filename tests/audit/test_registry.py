@@ -79,7 +79,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_file_of_the_folder_is_a_measure() -> None:
     known = known_measures()
-    assert list(known) == ["swap", "time", "reliance", "where", "response", "adversarial"]
+    assert list(known) == [
+        *("swap", "time", "distinctions", "reliance", "where", "response", "adversarial")
+    ]
     files = {path.stem for path in Path(measures.__path__[0]).glob("*.py")}
     assert files == {*known, "base", "__init__"}
     for name, kind in known.items():

@@ -16,7 +16,9 @@ is seen through `view`, a matrix for each frame that takes a point of the screen
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -174,10 +176,14 @@ def get_program(spec: FigureScenes, number: int) -> MotionProgram:
     Programs whose limbs hardly move, or too fast to be followed, are passed over. They travel at
     half the speed that `figures` draws, so that a figure stays in sight.
     """
+    return _find_program(spec.program_seed, spec.bodies[number % len(spec.bodies)], number)
+
+
+@lru_cache(maxsize=256)
+def _find_program(seed: int, kind: str, number: int) -> MotionProgram:
     from unscene.synthetic import figures
 
-    rng = np.random.default_rng([spec.program_seed, 3_000_017, number])
-    kind = spec.bodies[number % len(spec.bodies)]
+    rng = np.random.default_rng([seed, 3_000_017, number])
     times = np.arange(-20, 20) / 15
     while True:
         program = figures.draw_program(rng, kind)  # type: ignore[arg-type]
@@ -241,7 +247,7 @@ def _draw_figures(
     return pair, program.kind, facing, scale / 2
 
 
-def _draw_distractor(times: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def draw_distractor(times: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Draw a thing that drifts, swings and turns."""
     place, velocity = rng.uniform(-0.9, 0.9, 2), rng.normal(0, 0.25, 2)
     reach, rate, phase = rng.gamma(2.0, 0.08, 2), rng.uniform(0.3, 1.5), rng.uniform(0, 6.3, 2)
@@ -259,10 +265,17 @@ def _draw_post(times: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]
     return np.broadcast_to(ends, (len(times), 1, 2, 2)).copy(), rng.uniform(0.05, 0.11, 1)
 
 
-def _draw_view(
-    spec: FigureScenes, times: Floats, drift: Floats, rng: np.random.Generator
+def draw_view(
+    camera: tuple[str, ...], times: Floats, drift: Floats, rng: np.random.Generator
 ) -> Floats:
-    """Draw the camera: (T, 2, 3). It pans with a share of the figure's drift, and by itself."""
+    """Draw the camera: (T, 2, 3). It pans with a share of the figure's drift, and by itself.
+
+    Args:
+        camera: what it does, of `CAMERA`.
+        times: (T,) seconds.
+        drift: (2,) of the figure, units a second.
+        rng: is advanced.
+    """
 
     def strength() -> float:
         return float(rng.choice((-1, 1)) * rng.uniform(0.3, 1))
@@ -272,19 +285,35 @@ def _draw_view(
     shift, shaken = draw_shake(rng, len(times), _SHAKE[0]), draw_shake(rng, len(times), _SHAKE[1])
     center, scale = np.zeros((len(times), 2)), np.ones(len(times))
     angle = np.zeros(len(times))
-    if "pan" in spec.camera:
+    if "pan" in camera:
         center += pan * times[:, None] * np.array([math.cos(direction), math.sin(direction)])
         center += share * drift * times[:, None]
-    if "zoom" in spec.camera:
+    if "zoom" in camera:
         scale = np.exp(zoom * times)
-    if "rotation" in spec.camera:
+    if "rotation" in camera:
         angle += turn * times
-    if "shake" in spec.camera:
+    if "shake" in camera:
         center += shift
         angle += shaken[:, 0]
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     rows = [np.stack([cos, -sin, center[:, 0]], -1), np.stack([sin, cos, center[:, 1]], -1)]
     return np.stack(rows, axis=1)
+
+
+def build_world(parts: Sequence[tuple[Floats, Floats]], view: Floats) -> World:
+    """Put bodies and things into a world.
+
+    Args:
+        parts: ends (T, L, 2, 2) and radius (L,) of each, the farthest one first.
+        view: (T, 2, 3), the camera.
+    """
+    owner = np.concatenate([np.full(len(radius), i) for i, (_, radius) in enumerate(parts)])
+    return World(
+        np.ascontiguousarray(np.concatenate([ends for ends, _ in parts], axis=1)),
+        np.concatenate([radius for _, radius in parts]),
+        owner.astype(np.int64),
+        view,
+    )
 
 
 def _draw_plan(spec: FigureScenes, split: Split, index: int) -> _Plan:
@@ -296,22 +325,15 @@ def _draw_plan(spec: FigureScenes, split: Split, index: int) -> _Plan:
     bodies, body, facing, height = _draw_figures(spec, number, times, rng)
     path = np.mean([ends.mean((1, 2)) for ends, _ in bodies[:2]], axis=0)
     drift = np.polyfit(times, path, 1)[0]  # steadily: nobody follows every leap
-    view = _draw_view(spec, times, drift, rng)
-    things = [_draw_distractor(times, rng) for _ in range(spec.distractors)]
+    view = draw_view(spec.camera, times, drift, rng)
+    things = [draw_distractor(times, rng) for _ in range(spec.distractors)]
     behind = (len(things) + 1) // 2
     posts = [_draw_post(times, rng) for _ in range(spec.occluders)]
-    parts = [*things[:behind], *bodies, *things[behind:], *posts]
-    owner = np.concatenate([np.full(len(r), i) for i, (_, r) in enumerate(parts)])
-    world = World(
-        np.ascontiguousarray(np.concatenate([ends for ends, _ in parts], axis=1)),
-        np.concatenate([radius for _, radius in parts]),
-        owner.astype(np.int64),
-        view,
-    )
+    world = build_world([*things[:behind], *bodies, *things[behind:], *posts], view)
     motion = spec.motions[number]
     # Of the four corners of a square half as wide as the frame.
     corners = np.array([(x, y, 1) for x in (-0.5, 0.5) for y in (-0.5, 0.5)])
-    speed = np.linalg.norm(_camera(world) @ corners.T, axis=1).mean() * spec.size / 2
+    speed = np.linalg.norm(find_world_camera(world) @ corners.T, axis=1).mean() * spec.size / 2
     values = (f"{split}/{index:05d}.mp4", motion, motion, scene, body, facing)
     numbers = (round(height, 3), round(light, 3), round(float(speed), 3))
     return _Plan(dict(zip(COLUMNS, values + numbers, strict=True)), world, light, pixel_seed)
@@ -323,7 +345,8 @@ def _square(maps: Floats) -> Floats:
     return np.concatenate([maps, last], axis=1)
 
 
-def _camera(world: World) -> Floats:
+def find_world_camera(world: World) -> Floats:
+    """Find the true motion of a world's camera, (T-1, 2, 3), as of `get_camera`."""
     view = _square(world.view)
     return np.asarray((np.linalg.inv(view[:-1]) @ view[1:] - np.eye(3))[:, :2])
 
@@ -351,18 +374,26 @@ def get_camera(spec: FigureScenes, split: Split, index: int) -> Floats:
         (T-1, 2, 3): the scene's flow at (x, y) is matrix @ (x, y, 1), normalized units, pointing
         back in time, as `motion.camera.estimate_camera` has it.
     """
-    return _camera(get_world(spec, split, index))
+    return find_world_camera(get_world(spec, split, index))
 
 
 def get_flow(spec: FigureScenes, split: Split, index: int, grid: int) -> NDArray[np.float32]:
     """Get the true flow of one video, with the camera's motion.
 
     Returns:
+        float32 (T-1, grid, grid, 2), as of `paint_world_flow`.
+    """
+    return paint_world_flow(get_world(spec, split, index), grid)
+
+
+def paint_world_flow(world: World, grid: int) -> NDArray[np.float32]:
+    """Paint the true flow of a world, with the camera's motion.
+
+    Returns:
         float32 (T-1, grid, grid, 2) at the centers of the cells, normalized units, pointing back.
     """
     from unscene.synthetic.raster import paint_limbs
 
-    world = get_world(spec, split, index)
     limb, where = paint_limbs(world.ends, world.radius, world.view, grid)
     at = (np.arange(grid) + 0.5) * 2 / grid - 1
     screen = np.stack(np.meshgrid(at, at), axis=-1)
@@ -389,22 +420,46 @@ def render_video(
     Returns:
         RGB pixels uint8 (T, H, W, 3) before encoding, and the labels as from `get_labels`.
     """
-    from unscene.synthetic.raster import paint_limbs, shade
-
     plan = _draw_plan(spec, split, index)
-    world, rng = plan.world, np.random.default_rng(plan.pixel_seed)
+    rng = np.random.default_rng(plan.pixel_seed)
     scene, place = int(plan.labels["scene"]), plan.pixel_seed if spec.own_place else None
     ground = draw_ground(spec.seed, scene, 4 * spec.size, spec.backgrounds, place)
     shift = rng.uniform(0, len(ground), 2).astype(int)  # another part of the scene
     ground = np.roll(ground, shift, axis=(0, 1))
+    frames = render_world(plan.world, ground, rng, light=plan.light, noise=spec.noise)
+    return frames, plan.labels
+
+
+def render_world(
+    world: World,
+    ground: NDArray[np.float32],
+    rng: np.random.Generator,
+    *,
+    light: float,
+    noise: float,
+) -> NDArray[np.uint8]:
+    """Draw the pixels of a world.
+
+    Args:
+        world: of T frames.
+        ground: (4 S, 4 S, 3), the background as of `draw_ground`; S is the size of a frame.
+        rng: of skins and colors, and of the noise.
+        light: brightness, above 0 to 1.
+        noise: standard deviation, gray levels.
+
+    Returns:
+        RGB uint8 (T, S, S, 3).
+    """
+    from unscene.synthetic.raster import paint_limbs, shade
+
     skins = np.stack([draw_skin(rng, _SKIN) for _ in range(world.owner[-1] + 1)])
-    limb, where = paint_limbs(world.ends, world.radius, world.view, 2 * spec.size)
+    limb, where = paint_limbs(world.ends, world.radius, world.view, len(ground) // 2)
     paint = _draw_paint(world, rng)
     frames = shade(limb, where, ground, _SPAN, skins, world.owner, paint, world.radius)
-    frames *= np.float32(plan.light)
-    if spec.noise:
-        frames += np.float32(spec.noise) * rng.standard_normal(frames.shape, dtype=np.float32)
-    return np.clip(frames + 0.5, 0, 255).astype(np.uint8), plan.labels
+    frames *= np.float32(light)
+    if noise:
+        frames += np.float32(noise) * rng.standard_normal(frames.shape, dtype=np.float32)
+    return np.clip(frames + 0.5, 0, 255).astype(np.uint8)
 
 
 def _draw_paint(world: World, rng: np.random.Generator) -> Floats:

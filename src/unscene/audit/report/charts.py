@@ -162,12 +162,15 @@ def grouped_dots(
     rows: Sequence[tuple[str, Mapping[int, Score]]],
     names: Mapping[int, str],
     scale: Scale,
+    *,
+    chance: float | None = None,
 ) -> str:
     """Several values per line, one for each model.
 
     Args:
         rows: left text, and by model its value; lines without values are headings.
         names: of the models.
+        chance: position of the dashed line.
     """
     if not rows:
         return ""
@@ -178,7 +181,8 @@ def grouped_dots(
         drawn.append({"who": who, "dots": dots, "spoken": values})
     present = {model for _, found in rows for model in found}
     models = [(color(model), name) for model, name in names.items() if model in present]
-    return _draw("grouped_dots", title, note, drawn, scale, models)
+    place = None if chance is None else scale.place(chance)
+    return _draw("grouped_dots", title, note, drawn, scale, models, place)
 
 
 def stacked_bars(
