@@ -152,12 +152,14 @@ def save_config(out: str, values: Mapping[str, Any], command: str) -> None:
 def find_config(value: str) -> Path:
     """The file that a value names: a recipe of the package, by its name, or a path.
 
+    Recipes of encoders that come with the package lie in a folder of their own.
+
     >>> find_config("table1-dsm-c3d").parent == RECIPES
     True
     >>> find_config("./table1-dsm-c3d") == Path("table1-dsm-c3d")
     True
     """
-    known = {path.stem: path for path in RECIPES.glob("*.yaml")}
+    known = {path.stem: path for path in RECIPES.glob("**/*.yaml")}
     return known.get(value) or expand_home(value)
 
 

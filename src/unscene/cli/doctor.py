@@ -11,6 +11,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from unscene import __version__
+from unscene.progress import format_size
 
 HELP = "show versions, devices and codecs, and what is missing"
 _NEEDED = (
@@ -22,10 +23,21 @@ _DECODERS = ("h264", "hevc", "mpeg4", "mpeg2video", "vp8", "vp9", "libdav1d", "a
 
 
 def flags(parser: ArgumentParser) -> None:
-    """The command has no flags."""
+    """Add the flag."""
+    parser.add_argument(
+        "--card",
+        type=str | None,
+        metavar="NAME",
+        help="print the model card of an encoder that comes with unscene, and nothing else",
+    )
 
 
 def run(values: Namespace) -> int:
+    if values.card is not None:
+        from unscene.encoders.shipped import read_card
+
+        print(read_card(values.card))
+        return 0
     text, healthy = check_installation()
     print(text)
     return 0 if healthy else 1
@@ -33,7 +45,7 @@ def run(values: Namespace) -> int:
 
 def check_installation() -> tuple[str, bool]:
     """Write a report on the installation; the second value is whether all that is needed works."""
-    sections = (_packages(), _devices(), _codecs(), _footage(), _completion())
+    sections = (_packages(), _devices(), _codecs(), _encoders(), _footage(), _completion())
     text = "\n\n".join(text for text, _ in sections)
     healthy = all(good for _, good in sections)
     verdict = (
@@ -114,6 +126,19 @@ def _codecs() -> tuple[str, bool]:
         )
         decodes = False
     return "\n".join(lines), decodes
+
+
+def _encoders() -> tuple[str, bool]:
+    try:
+        from unscene.encoders.shipped import FOLDER, known_shipped
+    except ImportError as error:  # torch, which all encoders need
+        return f"encoders that come with unscene: unknown ({error})", False
+    lines = [
+        f"  {name:<12}{format_size((FOLDER / f'{name}.safetensors').stat().st_size)}; "
+        f"`unscene doctor --card {name}` prints its model card"
+        for name in known_shipped()
+    ]
+    return "\n".join(["encoders that come with unscene", *(lines or ["  none"])]), True
 
 
 def _footage() -> tuple[str, bool]:

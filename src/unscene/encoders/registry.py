@@ -14,6 +14,7 @@ from unscene.encoders.i3d import I3D
 from unscene.encoders.motion_net import MotionNet
 from unscene.encoders.resnet3d import mc3, narrow, r2d, r2plus1d, r3d
 from unscene.encoders.s3dg import S3DG
+from unscene.encoders.shipped import known_shipped
 from unscene.errors import UnsceneError, find_nearest
 
 _DESCRIPTORS: dict[str, Callable[..., VideoEncoder]] = {
@@ -53,11 +54,11 @@ def known_descriptors() -> list[str]:
 
 def unknown_encoder(name: str) -> str:
     """Make the message for an unknown name; it suggests the nearest known one."""
-    close = find_nearest(str(name), [*_ENCODERS, *_DESCRIPTORS])
+    close = find_nearest(str(name), [*_ENCODERS, *_DESCRIPTORS, *known_shipped()])
     hint = f", did you mean {close!r}?" if close else "."
     return (
         f"no encoder is called {name!r}{hint} Known encoders: {', '.join(known_encoders())}; "
-        f"without training: {', '.join(known_descriptors())}"
+        f"without training: {', '.join([*known_shipped(), *known_descriptors()])}"
     )
 
 

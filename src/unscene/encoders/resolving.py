@@ -2,6 +2,7 @@
 
     r3d18                      one of our architectures (`known_encoders()`), untrained
     hof                        a descriptor (`known_descriptors()`), which needs no training
+    motion                     an encoder that comes with the package (`known_shipped()`)
     runs/dsm, best.safetensors an encoder that unscene saved: its folder or one of its two files
     FILE.pth, last.ckpt        a published checkpoint (see `checkpoints`), or one of our trainings
     hf:FOLDER, hf:USER/NAME    a video model of transformers, from disk or the Hugging Face Hub
@@ -11,8 +12,9 @@
 
 From Python, a model itself will do: a `VideoEncoder`, or whatever `foreign.adapt` takes.
 
-The same text means the same model in every command. The name of an architecture always means the
-architecture: write ./r3d18 for a saved encoder in a folder called r3d18.
+The same text means the same model in every command. The name of an architecture, or of an encoder
+that comes with the package, always means that: write ./r3d18 for a saved encoder in a folder called
+r3d18.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from typing import Any
 
 import torch
 
+from unscene.encoders import shipped
 from unscene.encoders.base import Input, VideoEncoder
 from unscene.encoders.checkpoints import read_checkpoint
 from unscene.encoders.foreign import ForeignEncoder, adapt
@@ -42,6 +45,7 @@ from unscene.encoders.weights import (
     TRANSFORMERS,
     check_can_be_saved,
     is_saved_encoder,
+    read_checksum,
     read_encoder,
 )
 from unscene.errors import UnsceneError, check_known
@@ -190,7 +194,7 @@ def locate_encoder(text: str) -> str:
     elif not expand_home(rest).exists() and ":" in rest and "@" in rest:
         factory, _, path = rest.partition("@")
         start = f"{start}{factory}@"
-    if rest in known_encoders() or not expand_home(path).exists():
+    if rest in (*known_encoders(), *shipped.known_shipped()) or not expand_home(path).exists():
         return text
     return f"{start}{make_absolute(expand_home(path))}"
 
@@ -210,6 +214,8 @@ def _resolve(
             f"--encoder_options are for a new encoder ({', '.join(known_encoders())}); "
             f"{text} has its own. Where they come from --config, pass --encoder_options '{{}}' too"
         )
+    elif text in shipped.known_shipped():
+        resolved = _shipped(text)
     elif text.startswith(_HUB):
         resolved = _pretrained(text.removeprefix(_HUB), to_train)
     elif expand_home(text).exists():
@@ -270,6 +276,17 @@ def _saved(path: Path, network: VideoEncoder | None = None) -> ResolvedEncoder:
     facts += [f"initialized from {history['began']['encoder']}"] if "began" in history else []
     note = f"{', '.join(facts)}; from {path}"
     return ResolvedEncoder(encoder, name, note, _is_trained(encoder), path)
+
+
+def _shipped(name: str) -> ResolvedEncoder:
+    """An encoder that comes with the package; its history names the file of weights."""
+    path = shipped.FOLDER / f"{name}.safetensors"
+    encoder = read_encoder(path)
+    identity = read_checksum(path)[:12]
+    history = encoder.spec.trained_on | {"weights": identity}
+    encoder.spec = replace(encoder.spec, trained_on=history)
+    note = f"{encoder.spec.name} that comes with unscene, weights {identity}"
+    return ResolvedEncoder(encoder, name, note, trained=True, path=path)
 
 
 def _untrained(name: str, seed: int | None, options: dict[str, Any]) -> ResolvedEncoder:

@@ -102,7 +102,9 @@ def read_recipe(path: Path) -> Recipe:
         raise UnsceneError(_describe_missing(path))
     content = read_table(path)
     if not set(content) >= _TABLE:
-        raise UnsceneError(f"{path}: a recipe is a YAML table with {', '.join(sorted(_TABLE))}")
+        what = f"a recipe is a YAML table with {', '.join(sorted(_TABLE))}"
+        alone = f"; `unscene pretrain --config {path.stem}` runs its pre-training"
+        raise UnsceneError(f"{path}: {what}{alone if 'pretrain' in content else ''}")
     check = _Checks(path)
     paper = check.one_of("paper", content.get("paper", "dsm"), PAPERS)
     check.that("table", content["table"], _whole, "must be the number of a table, such as 1")

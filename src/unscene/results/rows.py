@@ -215,9 +215,11 @@ def is_descriptor(row: Record) -> bool:
 def training_settings(history: Record) -> dict[str, Any]:
     """The settings of a training, from the `trained_on` of an encoder.
 
-    Under "began" are the method, steps, seed and settings of the training that it continued.
+    Under "began" are the method, steps, seed and settings of the training that it continued, under
+    "weights" the start of the checksum of an encoder that comes with the package.
     """
     settings = dict(history.get("settings", {}))
+    settings |= {"weights": history["weights"]} if "weights" in history else {}
     if before := history.get("began"):
         own = {name: before[name] for name in ("method", "steps", "seed") if name in before}
         settings["began"] = own | training_settings(before)
