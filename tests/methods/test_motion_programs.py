@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from unscene.encoders import create_encoder
 from unscene.errors import UnsceneError
 from unscene.methods.motion_programs import MotionPrograms
 from unscene.methods.registry import create_method, find_method, generates, resolve
+from unscene.synthetic.attributes import ATTRIBUTES
 
 NAME = "motion-programs"
 
@@ -53,26 +55,43 @@ def test_views_are_flow_on_as_many_cells_as_the_encoder_reads(encoder: str) -> N
 
 def test_the_loss_is_infonce_among_the_other_programs() -> None:
     """Against the formula: 2 B queries, each with its positive and 2 (B - 1) negatives."""
-    model = make()
+    model = make(telling=0)
     batch = batch_of(model, 4)
     views = model.views(batch, torch.Generator())
     with torch.no_grad():
         found = model.loss(batch, views)
-        z = model.embedder(torch.cat([views["anchor"], views["positive"]]))
+        z, _ = model.embedder(torch.cat([views["anchor"], views["positive"]]))
     assert torch.allclose(z.norm(dim=1), torch.ones(8))
     assert torch.allclose(found.loss, expected(z, torch.empty(0, 64)), atol=1e-5)
     assert set(found.metrics) == {"positive", "rank1"}
 
 
 def test_negatives_are_candidates_of_every_query() -> None:
+    model = make(shuffled=2, telling=0)
+    batch = batch_of(model, 4)
+    views = model.views(batch, torch.Generator())
+    with torch.no_grad():
+        found = model.loss(batch, views)
+        z, _ = model.embedder(torch.cat(list(views.values())))
+    assert torch.allclose(found.loss, expected(z[:8], z[8:]), atol=1e-5)
+    assert 0 <= found.metrics["shuffled"] <= 1
+
+
+def test_telling_adds_the_squared_error_of_anchors_and_positives() -> None:
+    """Against NumPy: numbers with mean 0 and deviation 1 in the batch, negatives left out."""
     model = make(shuffled=2)
     batch = batch_of(model, 4)
     views = model.views(batch, torch.Generator())
     with torch.no_grad():
         found = model.loss(batch, views)
-        z = model.embedder(torch.cat(list(views.values())))
-    assert torch.allclose(found.loss, expected(z[:8], z[8:]), atol=1e-5)
-    assert 0 <= found.metrics["shuffled"] <= 1
+        z, told = model.embedder(torch.cat(list(views.values())))
+    assert batch.numbers is not None
+    assert batch.numbers.shape == (4, 2, len(ATTRIBUTES))
+    true = np.concatenate([batch.numbers[:, 0].numpy(), batch.numbers[:, 1].numpy()])
+    even = (true - true.mean(0)) / np.sqrt(true.var(0) + 0.0025)
+    error = ((told[:8].numpy() - even) ** 2).mean()
+    assert float(found.metrics["telling_error"]) == pytest.approx(error, rel=1e-4)
+    assert torch.allclose(found.loss, expected(z[:8], z[8:]) + 2 * error, atol=1e-4)
 
 
 def expected(z: Tensor, negatives: Tensor, temperature: float = 0.1) -> Tensor:

@@ -53,11 +53,13 @@ class Item:
         clips: by the names that the sampler gave them; empty if the video failed.
         index: of the video in the catalog.
         failures: files that failed before this video was read.
+        numbers: what is known of generated clips, of any shape.
     """
 
     clips: dict[str, Clip]
     index: int
     failures: tuple[Skipped, ...] = ()
+    numbers: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -68,33 +70,39 @@ class Batch:
         clips: by the names that the sampler gave them.
         index: int64 (B,), index of every video in the catalog.
         failures: files that could not be read and were replaced by others.
+        numbers: (B, ...), what is known of generated clips.
     """
 
     clips: dict[str, ClipBatch]
     index: Tensor
     failures: tuple[Skipped, ...] = ()
+    numbers: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def _map(self, function: Callable[[ClipBatch], ClipBatch], index: Tensor) -> Batch:
-        return Batch({k: function(clip) for k, clip in self.clips.items()}, index, self.failures)
+    def _map(self, function: Callable[[Any], Any]) -> Batch:
+        clips = {name: function(clip) for name, clip in self.clips.items()}
+        numbers = None if self.numbers is None else function(self.numbers)
+        return Batch(clips, function(self.index), self.failures, numbers)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        return self._map(lambda clip: clip.to(device, non_blocking), self.index.to(device))
+        return self._map(lambda part: part.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Batch:
-        return self._map(lambda clip: clip.pin_memory(), self.index.pin_memory())
+        return self._map(lambda part: part.pin_memory())
 
     @classmethod
     def of(cls, items: Sequence[Item]) -> Batch:
         """Stack items; items without clips are left out."""
         read = [item for item in items if item.clips]
         names = read[0].clips if read else ()
+        numbers = [item.numbers for item in read if item.numbers is not None]
         return cls(
             clips={name: ClipBatch.of([item.clips[name] for item in read]) for name in names},
             index=torch.tensor([item.index for item in read], dtype=torch.long),
             failures=tuple(failure for item in items for failure in item.failures),
+            numbers=torch.stack(numbers) if numbers else None,
         )
 
 

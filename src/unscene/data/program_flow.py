@@ -64,7 +64,7 @@ class ProgramDataset(ItemDataset):
     def __getitem__(self, key: tuple[int, int]) -> Item:
         draw, index = key
         rng = np.random.default_rng([self.seed, draw, index])
-        flows = draw_contrast(
+        contrast = draw_contrast(
             rng,
             self.times,
             self.grid,
@@ -74,7 +74,9 @@ class ProgramDataset(ItemDataset):
             negatives=self.negatives,
         )
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        return Item({name: self._measure(flow, generator) for name, flow in flows.items()}, index)
+        flows = contrast.flows.items()
+        clips = {name: self._measure(flow, generator) for name, flow in flows}
+        return Item(clips, index, numbers=torch.from_numpy(contrast.numbers).float())
 
     def _measure(self, flow: Flow, generator: torch.Generator) -> Clip:
         """A clip without pixels that has this flow, as it would be measured."""

@@ -7,6 +7,9 @@
     encoder   any that reads flow; one for all views; no momentum encoder, no queue
     head      two layers, D = 64, L2
     loss      InfoNCE in both directions, among the viewings and negatives of all programs
+              + telling: a linear layer tells from the feature what the body does (how fast each
+                limb turns, going, crouching: synthetic.attributes); squared error. So motions
+                that are alike have features that are alike, in other programs too
 
 No video is read and no label: programs are generated in the workers, every step has new ones. What
 was learned carries over to real footage because the encoder reads flow there, too.
@@ -23,7 +26,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from unscene.config import require
 from unscene.data.catalog import Video
@@ -40,10 +43,12 @@ from unscene.methods.contrastive import (
     same_sample_mask,
 )
 from unscene.methods.settings import ClipSettings
+from unscene.synthetic.attributes import ATTRIBUTES
 from unscene.synthetic.contrasts import Actions, Negatives, Sides
 from unscene.views.augment import BasicAugmentation
 
 TITLE = "Motion programs"
+_LEAST_VARIANCE = 0.0025  # of a number in a batch; what varies less does not count fully
 GENERATES = True
 ENCODER = "motion-net"
 
@@ -58,6 +63,7 @@ class Settings(ClipSettings):
     Attributes:
         head: "linear" or "mlp" (two layers).
         temperature: tau of InfoNCE; the smaller, the more the nearest negatives count.
+        telling: weight of the squared error in telling what the body does; 0: only the contrast.
         programs: number of programs that count as an epoch; every epoch has new ones.
         fps: frames per second of the footage that the encoder is for: flows are `stride` / fps
             seconds apart.
@@ -87,6 +93,7 @@ class Settings(ClipSettings):
     dim: int = 64
     head: Literal["linear", "mlp"] = "mlp"
     temperature: float = 0.1
+    telling: float = 2.0
     programs: int = 6400
     fps: float = 30.0
     grid: int = 32
@@ -106,7 +113,7 @@ class Settings(ClipSettings):
         require(self, ("programs",), lambda v: v >= 2, "must be at least 2")
         require(self, ("frames",), lambda v: v >= 3, "two flows need 3 frames")
         require(self, ("grid",), lambda v: v >= 8, "must be at least 8")
-        require(self, ("flow_noise",), lambda v: v >= 0, "must not be negative")
+        require(self, ("flow_noise", "telling"), lambda v: v >= 0, "must not be negative")
         remedy = "must be two numbers above 0, first <= second"
         require(self, ("shifted_by", "retimed_by"), lambda v: 0 < v[0] <= v[1], remedy)
         most = self.frames - 1
@@ -127,6 +134,24 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+class Teller(Embedder):
+    """Encoder, head, and a layer that tells what a body does.
+
+    Shape:
+        forward: (B, C, T, H, W) -> embeddings (B, D) and numbers (B, A).
+    """
+
+    def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
+        super().__init__(encoder, settings)
+        self.tell = nn.Linear(encoder.dim, len(ATTRIBUTES))
+
+    def forward(self, clip_BCTHW: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Compute embeddings, L2-normalized, and numbers."""
+        feature = self.encoder(clip_BCTHW)
+        feature = F.normalize(feature, dim=1) * feature.shape[1] ** 0.5
+        return self.head(feature), self.tell(feature)
+
+
 class MotionPrograms(Method):
     """InfoNCE of the viewings of generated motion programs.
 
@@ -135,7 +160,7 @@ class MotionPrograms(Method):
     """
 
     settings: Settings
-    embedder: Embedder
+    embedder: Teller
     takes_vectors = True
 
     def __init__(self, encoder: VideoEncoder, settings: Settings) -> None:
@@ -145,6 +170,9 @@ class MotionPrograms(Method):
                 f"{encoder.spec.name} reads RGB, and motion programs are flow: take --encoder "
                 f"{ENCODER}, or --input flow with an architecture"
             )
+
+    def _network(self, encoder: VideoEncoder) -> Teller:
+        return Teller(encoder, self.settings)
 
     def _basic(self) -> BasicAugmentation:
         return BasicAugmentation.none(self.settings.size)
@@ -191,7 +219,8 @@ class MotionPrograms(Method):
 
     def loss(self, batch: Batch, views: dict[str, Tensor]) -> StepResult:
         # One pass for all views, so that batch norm treats them alike.
-        embedded = self.embedder(torch.cat(list(views.values()))).chunk(len(views))
+        embeddings, told = self.embedder(torch.cat(list(views.values())))
+        embedded = embeddings.chunk(len(views))
         anchor, positive, *others = embedded
         candidates = torch.cat([gather_with_gradient(one) for one in embedded])
         # The viewings of the same program, the query itself among them, are no negatives.
@@ -204,7 +233,24 @@ class MotionPrograms(Method):
         metrics["rank1"] = compute_rank1(query, key, candidates, mask)
         for name, other in zip(list(views)[2:], others, strict=True):
             metrics[name] = measure_similarities(anchor, positive, other)["triplet"]
+        if self.settings.telling:
+            error = measure_error(told, batch)
+            metrics["telling_error"] = error.detach()
+            loss = loss + self.settings.telling * error
         return StepResult(loss, metrics)
+
+
+def measure_error(told: Tensor, batch: Batch) -> Tensor:
+    """Squared error of what is told of anchors and positives, in deviations of the batch.
+
+    Args:
+        told: (V B, A), of anchors, positives and further views, in this order.
+        batch: of B items with numbers (B, 2, A).
+    """
+    assert batch.numbers is not None
+    true = batch.numbers.transpose(0, 1).flatten(0, 1).to(told.device)
+    even = F.batch_norm(true, None, None, training=True, eps=_LEAST_VARIANCE)
+    return F.mse_loss(told[: len(true)], even)
 
 
 def _resize(flow: Tensor | None, cells: int) -> Tensor:

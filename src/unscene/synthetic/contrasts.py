@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unscene.synthetic.actions import draw_action, draw_view_around
+from unscene.synthetic.attributes import describe_motion
 from unscene.synthetic.figures import (
     Floats,
     Kind,
@@ -54,6 +55,19 @@ class Negatives:
     mirrored: bool = False
 
 
+@dataclass(frozen=True)
+class Contrast:
+    """A motion program in several viewings.
+
+    Attributes:
+        flows: float32 (T, G, G, 2) by name, normalized units, pointing back; exact.
+        numbers: (2, A), what anchor and positive do, see `attributes.describe_motion`.
+    """
+
+    flows: dict[str, Flow]
+    numbers: Floats
+
+
 def draw_contrast(
     rng: np.random.Generator,
     times: Floats,
@@ -64,7 +78,7 @@ def draw_contrast(
     sides: Sides = "all",
     same_side: bool = False,
     negatives: Negatives | None = None,
-) -> dict[str, Flow]:
+) -> Contrast:
     """Draw a motion program that shows something, and paint its flow in several viewings.
 
     Args:
@@ -78,11 +92,8 @@ def draw_contrast(
         same_side: anchor and positive face the same side.
         negatives: that are painted too.
 
-    Returns:
-        float32 (T, G, G, 2) by name, normalized units, pointing back; exact.
-
-    >>> flows = draw_contrast(np.random.default_rng(0), np.arange(13) / 15, 32)
-    >>> {name: flow.shape for name, flow in flows.items()}
+    >>> contrast = draw_contrast(np.random.default_rng(0), np.arange(13) / 15, 32)
+    >>> {name: flow.shape for name, flow in contrast.flows.items()}
     {'anchor': (12, 32, 32, 2), 'positive': (12, 32, 32, 2)}
     """
     while True:
@@ -95,13 +106,14 @@ def draw_contrast(
         flows = {name: _paint(program, one, times, grid) for name, one in seen.items()}
         if all(abs(f).max() > _VISIBLE and abs(f).mean() > _MOVES for f in flows.values()):
             break
+    numbers = np.stack([describe_motion(program, one, times) for one in seen.values()])
     if negatives is None:
-        return flows
+        return Contrast(flows, numbers)
     for name, viewing in _change_viewing(rng, anchor, negatives).items():
         flows[name] = _paint(program, viewing, times, grid)
     if negatives.parts:
         flows["shuffled"] = flows["anchor"][_shuffle(rng, len(times) - 1, negatives.parts)]
-    return flows
+    return Contrast(flows, numbers)
 
 
 def _draw_viewing(

@@ -207,6 +207,27 @@ class Viewing:
     distance: float = math.inf
 
 
+@dataclass(frozen=True)
+class BodyMotion:
+    """How a body moves in T frames, wherever it is seen from. Lengths are body heights.
+
+    Attributes:
+        angles: (T, L) of each joint in the middle plane, against rest, radians.
+        spread: (T, L) away from it, to the left, radians.
+        turned: (T,) change of the direction that the body faces, radians.
+        body: (T, L, 2 ends, 3) forward, down, left of the root.
+        gone: (T, 2) where the root has gone: to the right of the frame, and towards the camera.
+        down: (T,) the root, against the ground.
+    """
+
+    angles: Floats
+    spread: Floats
+    turned: Floats
+    body: Floats
+    gone: Floats
+    down: Floats
+
+
 def draw_program(rng: np.random.Generator, kind: Kind | None = None) -> MotionProgram:
     """Draw a motion program.
 
@@ -316,6 +337,34 @@ def pose_figure(program: MotionProgram, viewing: Viewing, times: Floats) -> tupl
     >>> ends.shape, radius.shape
     ((13, 12, 2, 2), (12,))
     """
+    skeleton, moving = SKELETONS[program.kind], move_body(program, viewing, times)
+    yaw = viewing.yaw + moving.turned
+    cos, sin = np.cos(yaw)[:, None, None], np.sin(yaw)[:, None, None]
+    forward, down, left = np.moveaxis(moving.body, -1, 0)
+    x = cos * forward + sin * left + moving.gone[:, 0, None, None]
+    y = down + moving.down[:, None, None]
+    radius = np.array(skeleton.widths) * viewing.proportions[:, 1] * (viewing.height / 2)
+    order = viewing.order
+    if viewing.elevation or viewing.distance < math.inf:
+        depth = cos * left - sin * forward + moving.gone[:, 1, None, None]  # towards the camera
+        y, depth = _look_down(y + _EYE, depth, viewing.elevation)
+        scale = 1 / np.maximum(1 - depth / viewing.distance, _NEAREST / viewing.distance)
+        x, y, radius = x * scale, y * scale, radius * scale.mean(axis=2)
+        order = np.argsort(depth.mean(axis=(0, 2)))
+    ends = np.stack([x, y], axis=-1)
+    center = ends[len(times) // 2].reshape(-1, 2).mean(0)
+    ends = (ends - center) * viewing.height + np.array(viewing.place)
+    return np.ascontiguousarray(ends[:, order]), np.ascontiguousarray(radius[..., order])
+
+
+def move_body(program: MotionProgram, viewing: Viewing, times: Floats) -> BodyMotion:
+    """Move the joints of a body, and the body as a whole.
+
+    Args:
+        program: what is done.
+        viewing: whose body it is, its pace, and the direction that it faces at first.
+        times: (T,) seconds before or after the middle of the clip.
+    """
     skeleton = SKELETONS[program.kind]
     now = times * viewing.pace * program.tempo + viewing.start
     angles, spread, turned = _move_joints(program, viewing, now)
@@ -327,24 +376,10 @@ def pose_figure(program: MotionProgram, viewing: Viewing, times: Floats) -> tupl
         np.array(skeleton.lengths) * viewing.proportions[:, 0],
         np.array(skeleton.sideways, float),
     )
-    yaw = viewing.yaw + turned
-    cos, sin = np.cos(yaw)[:, None, None], np.sin(yaw)[:, None, None]
-    forward, down, left = np.moveaxis(body, -1, 0)
-    across, towards = _travel(program, now, yaw, -1 if viewing.swapped else 1)
-    x = cos * forward + sin * left + across[:, None, None]
-    y = down + _leap(program, skeleton, body, now)[:, None, None]
-    radius = np.array(skeleton.widths) * viewing.proportions[:, 1] * (viewing.height / 2)
-    order = viewing.order
-    if viewing.elevation or viewing.distance < math.inf:
-        depth = cos * left - sin * forward + towards[:, None, None]  # towards the camera
-        y, depth = _look_down(y + _EYE, depth, viewing.elevation)
-        scale = 1 / np.maximum(1 - depth / viewing.distance, _NEAREST / viewing.distance)
-        x, y, radius = x * scale, y * scale, radius * scale.mean(axis=2)
-        order = np.argsort(depth.mean(axis=(0, 2)))
-    ends = np.stack([x, y], axis=-1)
-    center = ends[len(times) // 2].reshape(-1, 2).mean(0)
-    ends = (ends - center) * viewing.height + np.array(viewing.place)
-    return np.ascontiguousarray(ends[:, order]), np.ascontiguousarray(radius[..., order])
+    side = -1 if viewing.swapped else 1
+    gone = _travel(program, now, viewing.yaw + turned, side)
+    down = _leap(program, skeleton, body, now)
+    return BodyMotion(angles, spread, turned, body, gone, down)
 
 
 def _move_joints(
@@ -383,14 +418,14 @@ def _move_joints(
     return angles, spread, turned
 
 
-def _travel(program: MotionProgram, now: Floats, yaw: Floats, side: int) -> tuple[Floats, Floats]:
-    """How far the whole body has gone: to the right of the frame and towards the camera, (T,)."""
+def _travel(program: MotionProgram, now: Floats, yaw: Floats, side: int) -> Floats:
+    """How far the whole body has gone: to the right of the frame and towards the camera, (T, 2)."""
     steps = np.diff(np.minimum(now, program.halt), prepend=0.0)
     steps[0] = 0.0
     left = side * program.sidestep
     across = program.speed * np.cos(yaw) + left * np.sin(yaw)
     towards = left * np.cos(yaw) - program.speed * np.sin(yaw)
-    return np.cumsum(steps * across), np.cumsum(steps * towards)
+    return np.cumsum(np.stack([steps * across, steps * towards], axis=1), axis=0)
 
 
 def _leap(program: MotionProgram, skeleton: Skeleton, body: Floats, now: Floats) -> Floats:

@@ -16,14 +16,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
-
-from unscene.synthetic.contrasts import draw_contrast
-from unscene.synthetic.figures import Floats, Kind
 
 _BLUR = (0.6, 2.5)  # standard deviation in cells, of a grid of 32
 _REACH = 6  # cells
@@ -32,14 +27,6 @@ _NOISE, _SPREAD = math.log(0.0022), 0.8  # normalized units; of the noise's size
 _SPOTS, _STRONGER = 0.06, 5.0  # share of the picture and time, and how much more noise there is
 _LEFT = (0.006, 0.006, 0.003, 0.003)  # shift x and y, zoom, rotation that are left of the camera
 _LOST = 0.25  # share of the clips
-
-
-def draw_two_viewings(
-    rng: np.random.Generator, times: Floats, grid: int, kind: Kind | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Draw the anchor and the positive of a program: see `contrasts.draw_contrast`."""
-    flows = draw_contrast(rng, times, grid, kind=kind)
-    return flows["anchor"], flows["positive"]
 
 
 def measure_flow(flow: Tensor, generator: torch.Generator, *, noise: float = 1.0) -> Tensor:
