@@ -146,7 +146,7 @@ def test_a_fixed_camera_shows_the_same_piece_and_one_palette_the_same_colours() 
 def test_shake_moves_the_background_and_keeps_its_measure() -> None:
     spec = MovingScenes(frames=40, shake=1.5, object_size=(12.0, 18.0))
     frames, _ = render_video(spec, "train", 4)
-    camera = np.concatenate([get_truth(spec, "train", i).camera for i in range(40)])
+    camera = np.concatenate([get_truth(spec, "train", i).shaken for i in range(40)])
     assert camera.std() == pytest.approx(1.5, rel=0.1)
     assert np.abs(camera).max() <= 4.5
     still, _ = render_video(replace(spec, shake=0), "train", 4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from unscene.synthetic.camera import compute_camera
 from unscene.synthetic.figure_questions import (
     FINE,
     QUESTION_KINDS,
@@ -13,7 +14,6 @@ from unscene.synthetic.figure_questions import (
     draw_question,
     render_question,
 )
-from unscene.synthetic.figure_scenes import find_world_camera
 
 FRAMES, SIZE = 9, 48
 
@@ -78,7 +78,7 @@ def test_only_questions_of_cameras_have_one_and_small_figures_are_small() -> Non
 
     for question in QUESTION_KINDS:
         (first, _), _ = draw_question(question, 0, 0, FRAMES).worlds
-        assert (np.abs(find_world_camera(first)).max() > 1e-3) == (question == "camera")
+        assert (np.abs(compute_camera(first.view)).max() > 1e-3) == (question == "camera")
     assert height("small") < 0.65 * height("order")
 
 

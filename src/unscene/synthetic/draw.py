@@ -252,24 +252,25 @@ def paint_object(
     pixels[rows] = under
 
 
-def show_through_camera(piece: Floats, camera: Floats, S: int) -> Floats:
-    """Show a background through a moving camera.
+def show_through_camera(picture: Floats, maps: NDArray[np.float64], S: int) -> Floats:
+    """Show a background through a camera that moves, or not.
 
     Args:
-        piece: square part of the background, with the same margin on all sides of S x S px.
-        camera: (T, 2) displacement of the picture in px.
+        picture: the background, or a part of it; beyond it, it is mirrored.
+        maps: (T, 2, 3), for each frame from indices (x, y, 1) of its pixels to those of the
+            picture.
         S: side of a frame in px.
 
     Returns:
         Frames (T, S, S, 3).
     """
-    T, margin = len(camera), (piece.shape[0] - S) // 2
-    if not camera.any():
-        middle = piece[margin : margin + S, margin : margin + S]
-        return np.repeat(middle[None], T, axis=0)
+    T = len(maps)
+    x, y = maps[0, :, 2]
+    if (maps == maps[0]).all() and (maps[0, :, :2] == np.eye(2)).all() and x % 1 == y % 1 == 0:
+        return np.repeat(picture[None, int(y) : int(y) + S, int(x) : int(x) + S], T, axis=0)
     frames = np.empty((T, S, S, 3), np.float32)
     for t in range(T):
-        matrix = np.column_stack([np.eye(2), margin - camera[t]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        cv2.warpAffine(piece, matrix, (S, S), frames[t], flags=flags)
+        how = {"flags": flags, "borderMode": cv2.BORDER_REFLECT}
+        cv2.warpAffine(picture, maps[t], (S, S), frames[t], **how)
     return frames

@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from unscene.synthetic.camera import compute_camera, draw_camera, to_square
 from unscene.synthetic.draw import hue_color, luma
 from unscene.synthetic.plan import (
     SPLITS,
     Specification,
     Split,
     draw_scene,
-    draw_shake,
     named_once,
 )
 from unscene.synthetic.textures import KINDS as GROUNDS
@@ -276,28 +276,16 @@ def draw_view(
         drift: (2,) of the figure, units a second.
         rng: is advanced.
     """
-
-    def strength() -> float:
-        return float(rng.choice((-1, 1)) * rng.uniform(0.3, 1))
-
-    direction, share = rng.uniform(0, 2 * math.pi), rng.uniform(0.4, 1)
-    pan, zoom, turn = (_PAN * abs(strength()), _ZOOM * strength(), _TURN * strength())
-    shift, shaken = draw_shake(rng, len(times), _SHAKE[0]), draw_shake(rng, len(times), _SHAKE[1])
-    center, scale = np.zeros((len(times), 2)), np.ones(len(times))
-    angle = np.zeros(len(times))
-    if "pan" in camera:
-        center += pan * times[:, None] * np.array([math.cos(direction), math.sin(direction)])
-        center += share * drift * times[:, None]
-    if "zoom" in camera:
-        scale = np.exp(zoom * times)
-    if "rotation" in camera:
-        angle += turn * times
-    if "shake" in camera:
-        center += shift
-        angle += shaken[:, 0]
-    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
-    rows = [np.stack([cos, -sin, center[:, 0]], -1), np.stack([sin, cos, center[:, 1]], -1)]
-    return np.stack(rows, axis=1)
+    pans = "pan" in camera
+    return draw_camera(
+        rng,
+        times,
+        pan=_PAN * pans,
+        zoom=_ZOOM * ("zoom" in camera),
+        rotation=_TURN * ("rotation" in camera),
+        shake=_SHAKE if "shake" in camera else (0.0, 0.0),
+        follow=(drift[0], drift[1]) if pans else (0.0, 0.0),
+    )
 
 
 def build_world(parts: Sequence[tuple[Floats, Floats]], view: Floats) -> World:
@@ -333,22 +321,10 @@ def _draw_plan(spec: FigureScenes, split: Split, index: int) -> _Plan:
     motion = spec.motions[number]
     # Of the four corners of a square half as wide as the frame.
     corners = np.array([(x, y, 1) for x in (-0.5, 0.5) for y in (-0.5, 0.5)])
-    speed = np.linalg.norm(find_world_camera(world) @ corners.T, axis=1).mean() * spec.size / 2
+    speed = np.linalg.norm(compute_camera(world.view) @ corners.T, axis=1).mean() * spec.size / 2
     values = (f"{split}/{index:05d}.mp4", motion, motion, scene, body, facing)
     numbers = (round(height, 3), round(light, 3), round(float(speed), 3))
     return _Plan(dict(zip(COLUMNS, values + numbers, strict=True)), world, light, pixel_seed)
-
-
-def _square(maps: Floats) -> Floats:
-    """(T, 2, 3) -> (T, 3, 3)."""
-    last = np.broadcast_to([[[0.0, 0.0, 1.0]]], (len(maps), 1, 3))
-    return np.concatenate([maps, last], axis=1)
-
-
-def find_world_camera(world: World) -> Floats:
-    """Find the true motion of a world's camera, (T-1, 2, 3), as of `get_camera`."""
-    view = _square(world.view)
-    return np.asarray((np.linalg.inv(view[:-1]) @ view[1:] - np.eye(3))[:, :2])
 
 
 def get_labels(spec: FigureScenes, split: Split, index: int) -> dict[str, str | int | float]:
@@ -374,7 +350,7 @@ def get_camera(spec: FigureScenes, split: Split, index: int) -> Floats:
         (T-1, 2, 3): the scene's flow at (x, y) is matrix @ (x, y, 1), normalized units, pointing
         back in time, as `motion.camera.estimate_camera` has it.
     """
-    return find_world_camera(get_world(spec, split, index))
+    return compute_camera(get_world(spec, split, index).view)
 
 
 def get_flow(spec: FigureScenes, split: Split, index: int, grid: int) -> NDArray[np.float32]:
@@ -397,7 +373,7 @@ def paint_world_flow(world: World, grid: int) -> NDArray[np.float32]:
     limb, where = paint_limbs(world.ends, world.radius, world.view, grid)
     at = (np.arange(grid) + 0.5) * 2 / grid - 1
     screen = np.stack(np.meshgrid(at, at), axis=-1)
-    back = np.linalg.inv(_square(world.view))[:, :2]
+    back = np.linalg.inv(to_square(world.view))[:, :2]
     flow = np.empty((len(limb) - 1, grid, grid, 2), np.float32)
     for t in range(len(flow)):
         point = where[t + 1].astype(float)

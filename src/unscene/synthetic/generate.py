@@ -9,7 +9,7 @@ A model that recognizes the scene does well in training and fails on the test sp
     out/spec.json     the specification; written last, so it marks complete footage
     out/train.csv     path,label,motion,scene,... (label = motion); one row a video
     out/train/00000.mp4 ...         likewise seen.csv, seen/, unseen.csv, unseen/
-    out/train.camera.json           of figures: {path: the camera's true motion}, likewise
+    out/train.camera.json           if the camera moves: {path: its true motion}, likewise
 
 In moving scenes only movement shows the motion: at every moment, position, orientation and size
 have the same distribution in all classes. The object moves on a torus, and an object that grows
@@ -66,7 +66,7 @@ __all__ = [
 
 GOP = 12  # frames from one key frame to the next
 Spec = MovingScenes | FigureScenes
-# Each has FORMAT, COLUMNS, get_labels and render_video.
+# Each has FORMAT, COLUMNS, get_labels, get_camera and render_video.
 _KINDS: dict[type, ModuleType] = {MovingScenes: plan, FigureScenes: figure_scenes}
 
 
@@ -150,8 +150,8 @@ def _write_table(table: Path, spec: Spec, split: Split) -> None:
         writer = csv.DictWriter(file, kind.COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    if isinstance(spec, FigureScenes):
-        cameras = [figure_scenes.get_camera(spec, split, i).round(7).tolist() for i in videos]
+    if spec.has_camera:
+        cameras = [kind.get_camera(spec, split, i).round(7).tolist() for i in videos]
         named = {row["path"]: camera for row, camera in zip(rows, cameras, strict=True)}
         write_text(table.with_suffix(".camera.json"), json.dumps(named) + "\n")
 
@@ -172,6 +172,8 @@ def _prepare_folder(out: Path, spec: Spec) -> bool:
         have = json.loads(held.read_text(encoding="utf-8"))
     except ValueError:
         have = {}
+    if have:  # settings that are newer than the footage: it is as their defaults have it
+        have = _describe(type(spec)()) | have
     keys = ("format", *(field.name for field in fields(spec)))
     other = [f"{k} = {have.get(k)!r} (not {want[k]!r})" for k in keys if have.get(k) != want[k]]
     if other:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from unscene.errors import UnsceneError
 from unscene.synthetic import draw
+from unscene.synthetic.camera import compute_camera, draw_camera, draw_shake, to_square
 from unscene.synthetic.draw import Floats
 
 Split = Literal["train", "seen", "unseen"]
@@ -42,6 +43,7 @@ JITTER = math.radians(12)  # largest deviation of a translation from its axis
 # An object grows at this share of the rim speed. At full speed it would start again every three
 # frames, and no clip would show steady growth.
 ZOOM_SHARE = 0.2
+_ZOOMED = 1.5  # times that the camera enlarges or shrinks the picture at most
 
 
 Rule = tuple[str, bool, str]  # a field, whether its value is right, and what it must be
@@ -59,6 +61,11 @@ class Specification:
     scenes: int
     unseen_scenes: int
     correlation: float
+
+    @property
+    def has_camera(self) -> bool:
+        """Whether the camera may move, so that its true motion is written."""
+        return True
 
     def videos(self, split: Split) -> int:
         """Number of videos in a split."""
@@ -116,6 +123,11 @@ class MovingScenes(Specification):
         shapes: of objects, each named once.
         textures: of objects, each named once.
         shake: standard deviation of the camera's position in px, 0 to size / 8.
+        pan: largest speed of a camera that pans, in px/frame, 0 to size / 8. Pan, zoom and rotation
+            are steady; every video has 0.3 to 1 times as much of each, in a direction of its own.
+        zoom: largest zoom of the camera in e-folds per frame, from 0; over half of a video it is at
+            most a factor of 1.5.
+        rotation: largest rotation of the camera in degrees per frame, 0 to 10.
         distractor: add a second object that stands still in the scene.
         smooth: distance between the light spots of a background, in frame widths, 0.05 to 2.
         backgrounds: kinds of pattern; scenes take turns.
@@ -145,6 +157,9 @@ class MovingScenes(Specification):
     shapes: tuple[str, ...] = draw.SHAPES
     textures: tuple[str, ...] = draw.TEXTURES
     shake: float = 0.0
+    pan: float = 0.0
+    zoom: float = 0.0
+    rotation: float = 0.0
     distractor: bool = False
     smooth: float = 0.35
     backgrounds: tuple[str, ...] = draw.BACKGROUNDS
@@ -189,10 +204,28 @@ class MovingScenes(Specification):
                 "the smallest object; for more, raise object_size",
             ),
             ("shake", 0 <= self.shake <= self.size / 8, f"lie from 0 to {self.size / 8:g} px"),
+            ("pan", 0 <= self.pan <= self.size / 8, f"lie from 0 to {self.size / 8:g} px/frame"),
+            ("zoom", 0 <= self.zoom <= self.most_zoom, f"lie from 0 to {self.most_zoom:.3g}"),
+            ("rotation", 0 <= self.rotation <= 10, "lie from 0 to 10 degrees/frame"),
             ("smooth", 0.05 <= self.smooth <= 2, "lie from 0.05 (fine) to 2 (broad)"),
             ("seed", self.seed >= 0, "not be negative"),
         )
         self.check(rules)
+
+    @property
+    def most_zoom(self) -> float:
+        """The largest `zoom` that the number of frames allows."""
+        return 2 * math.log(_ZOOMED) / max(1, self.frames - 1)
+
+    @property
+    def has_camera(self) -> bool:
+        """Whether the camera moves."""
+        return bool(self.shake or self.moves_steadily)
+
+    @property
+    def moves_steadily(self) -> bool:
+        """Whether the camera pans, zooms or turns."""
+        return bool(self.pan or self.zoom or self.rotation)
 
 
 def named_once(given: tuple[str, ...], known: tuple[str, ...]) -> bool:
@@ -205,8 +238,9 @@ class GroundTruth(NamedTuple):
 
     center: Floats  # (T, 2) px on screen, wrapped into [0, size)
     angle: Floats  # (T,) rad, clockwise, not wrapped
-    scale: Floats  # (T,) size on screen / nominal size, within ZOOM
-    camera: Floats  # (T, 2) px by which the whole picture is displaced; zero without shake
+    scale: Floats  # (T,) size on screen / nominal size; without a zoom of the camera within ZOOM
+    shaken: Floats  # (T, 2) px by which shake displaces the whole picture
+    view: NDArray[np.float64]  # (T, 2, 3), see `synthetic.camera`; without shake
 
 
 def draw_motion(
@@ -218,17 +252,21 @@ def draw_motion(
     object_size: float,
     speed: float,
     shake: float,
+    view: NDArray[np.float64] | None = None,
 ) -> GroundTruth:
     """Draw the positions of object and camera in one video.
 
     At every moment, position, angle and scale (in log) are uniformly distributed for all motions,
-    so a single frame contains no information on the motion.
+    so a single frame contains no information on the motion. (A camera that zooms gathers objects in
+    the middle or at the border, whatever their motion.)
 
     Args:
         size: of a frame, in px.
         object_size: nominal size of the object, in px.
-        speed: in px/frame.
+        speed: in px/frame, before the scene.
         shake: standard deviation of the camera's position, in px.
+        view: (T, 2, 3), of a camera that pans, zooms or turns (`synthetic.camera`). The torus on
+            which the object moves stays that of the screen.
     """
     dx, dy, spin, zoom = MOTIONS[motion]
     t = np.arange(frames)
@@ -239,28 +277,44 @@ def draw_motion(
     rim = speed / (object_size / 2)  # rad/frame at which the rim travels `speed` px/frame
     low, high = np.log(ZOOM)
     phase = (phase + zoom * ZOOM_SHARE * rim / (high - low) * t) % 1.0
-    camera = draw_shake(rng, frames, shake)
+    shaken = draw_shake(rng, frames, shake)
+    path: NDArray[np.float64] = start + velocity * t[:, None]
+    angles, scales = angle + spin * rim * t, np.exp(low + (high - low) * phase)
+    if view is not None:
+        path = _film(np.stack([start, start + velocity]), view, size)
+        turned, enlarged = _decompose(view)
+        angles, scales = angles + turned, scales * enlarged
     return GroundTruth(
-        center=((start + velocity * t[:, None] + camera) % size).astype(np.float32),
-        angle=(angle + spin * rim * t).astype(np.float32),
-        scale=np.exp(low + (high - low) * phase).astype(np.float32),
-        camera=camera.astype(np.float32),
+        center=((path + shaken) % size).astype(np.float32),
+        angle=angles.astype(np.float32),
+        scale=scales.astype(np.float32),
+        shaken=shaken.astype(np.float32),
+        view=np.tile(np.eye(2, 3), (frames, 1, 1)) if view is None else view,
     )
 
 
-def draw_shake(rng: np.random.Generator, frames: int, shake: float) -> NDArray[np.float64]:
-    """Draw the positions of a hand-held camera: a random walk that is pulled back to the middle.
+def _decompose(view: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How far things are turned on screen (rad), and how many times they are enlarged, (T,)."""
+    cos, sin = view[:, 0, 0], view[:, 1, 0]
+    return -np.arctan2(sin, cos), 1 / np.hypot(sin, cos)
 
-    Its standard deviation is `shake` px; it never goes farther than 3 * shake.
+
+def _film(steps: Floats, view: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """The path on screen of a point that moves before the scene, (T, 2) px.
+
+    Args:
+        steps: (2, 2), px: where it is at first on screen, and where it would be one frame later if
+            the camera stood still at time 0.
+        view: (T, 2, 3).
+        size: of a frame, in px.
     """
-    keep = 0.7
-    steps = rng.normal(size=(frames, 2)) * math.sqrt(1 - keep**2)
-    walk = np.empty_like(steps)
-    at = rng.normal(size=2)
-    for t, step in enumerate(steps):
-        at = keep * at + step
-        walk[t] = at
-    return np.clip(walk, -3, 3) * shake
+    seen = to_square(view)
+    back = np.linalg.inv(seen)
+    path = [steps[0].astype(float)]
+    for before, after in zip(seen[:-1], back[1:], strict=True):
+        scene = before[:2] @ [*(path[-1] * 2 / size - 1), 1] + (steps[1] - steps[0]) * 2 / size
+        path.append(((after[:2] @ [*scene, 1] + 1) * size / 2) % size)
+    return np.stack(path)
 
 
 class _Scenes(Protocol):
@@ -298,6 +352,15 @@ def _draw_plan(spec: MovingScenes, split: Split, index: int) -> _Plan:
     motion, size = spec.motions[motion_index], float(rng.uniform(*spec.object_size))
     shape, texture = str(rng.choice(spec.shapes)), str(rng.choice(spec.textures))
     speed, pixel_seed = float(rng.uniform(*spec.speed)), int(rng.integers(2**63))
+    view = None
+    if spec.moves_steadily:  # drawn apart: the same video as with a fixed camera
+        view = draw_camera(
+            np.random.default_rng([spec.seed, 5_000_011, SPLITS.index(split), index]),
+            np.arange(spec.frames, dtype=np.float64) - (spec.frames - 1) / 2,
+            pan=spec.pan * 2 / spec.size,
+            zoom=spec.zoom,
+            rotation=math.radians(spec.rotation),
+        )
     truth = draw_motion(
         motion,
         rng,
@@ -306,6 +369,7 @@ def _draw_plan(spec: MovingScenes, split: Split, index: int) -> _Plan:
         object_size=size,
         speed=speed,
         shake=spec.shake,
+        view=view,
     )
     values = (f"{split}/{index:05d}.mp4", motion, motion, scene, shape, texture)
     numbers = (round(size, 3), round(speed, 4))
@@ -325,6 +389,24 @@ def get_labels(spec: MovingScenes, split: Split, index: int) -> dict[str, str | 
 def get_truth(spec: MovingScenes, split: Split, index: int) -> GroundTruth:
     """Get the positions of the object and the camera in every frame of one video."""
     return _draw_plan(spec, split, index).truth
+
+
+def get_camera(spec: MovingScenes, split: Split, index: int) -> NDArray[np.float64]:
+    """Get the true motion of the camera in one video.
+
+    Returns:
+        (T-1, 2, 3), see `synthetic.camera.compute_camera`.
+
+    >>> bool(get_camera(MovingScenes(), "train", 0).any())  # it stands still
+    False
+    """
+    return compute_camera(_get_view(get_truth(spec, split, index), spec.size))
+
+
+def _get_view(truth: GroundTruth, size: int) -> NDArray[np.float64]:
+    """(T, 2, 3) with shake: what the camera shows at x, it shows at x + shaken."""
+    shift = truth.view[:, :, :2] @ (truth.shaken[..., None] * (2 / size))
+    return np.concatenate([truth.view[:, :, :2], truth.view[:, :, 2:] - shift], axis=2)
 
 
 def render_video(
@@ -351,8 +433,13 @@ def render_video(
     x, y = rng.integers(0, draw.CANVAS * S - side, 2)
     if spec.fixed_camera:
         x = y = (draw.CANVAS * S - side) // 2
-    piece = picture[y : y + side, x : x + side] * np.float32(rng.uniform(0.93, 1.07))
-    frames = draw.show_through_camera(np.minimum(piece, 255), plan.truth.camera, S)
+    light = np.float32(rng.uniform(0.93, 1.07))
+    margin = (side - S) // 2
+    corner = np.array([x, y]) + margin  # of what the camera shows when it stands still
+    if not spec.moves_steadily:  # no more than is seen
+        picture, corner = picture[y : y + side, x : x + side], np.array([margin, margin])
+    maps = _map_pixels(plan.truth, corner, S)
+    frames = draw.show_through_camera(np.minimum(picture * light, 255), maps, S)
     image = draw.draw_sprite(str(plan.labels["shape"]), str(plan.labels["texture"]), rng)
     if spec.distractor:
         _paint_distractor(spec, frames, plan.truth, rng)
@@ -362,6 +449,18 @@ def render_video(
     return frames.astype(np.uint8), plan.labels
 
 
+def _map_pixels(truth: GroundTruth, corner: NDArray[np.int64], size: int) -> NDArray[np.float64]:
+    """Maps (T, 2, 3) from the pixels of a frame to those of the background."""
+    linear = truth.view[:, :, :2]
+    # A pixel's center is half a pixel from its corner; shift: where pixel (0, 0) is found.
+    first = (0.5 - truth.shaken) * 2 / size - 1
+    origin = (linear @ first[..., None] + truth.view[:, :, 2:])[..., 0]
+    shift = (origin + 1) * size / 2 - 0.5 + corner
+    if (truth.view == np.eye(2, 3)).all():  # without rounding
+        shift = (corner - truth.shaken).astype(np.float64)
+    return np.concatenate([linear, shift[..., None]], axis=2)
+
+
 def _paint_distractor(
     spec: MovingScenes, frames: draw.Floats, truth: GroundTruth, rng: np.random.Generator
 ) -> None:
@@ -369,10 +468,15 @@ def _paint_distractor(
     shape, texture = str(rng.choice(spec.shapes)), str(rng.choice(spec.textures))
     away, side = spec.size * rng.uniform(0.35, 0.5), rng.uniform(0, 2 * math.pi)
     apart = np.array([math.cos(side), math.sin(side)]) * away
-    position = truth.center[0] - truth.camera[0] + apart + truth.camera
+    position = truth.center[0] - truth.shaken[0] + apart
     size = rng.uniform(*spec.object_size) * math.exp(rng.uniform(*np.log(ZOOM)))
     turn = rng.uniform(0, 2 * math.pi)
-    angle, sizes = np.full_like(truth.angle, turn), np.full_like(truth.scale, size)
+    turned, enlarged = _decompose(truth.view)
+    angle, sizes = (turn + turned).astype(np.float32), (size * enlarged).astype(np.float32)
+    path = position[None]
+    if spec.moves_steadily:
+        path = _film(np.stack([position, position]), truth.view, spec.size)
+    position = path + truth.shaken
     draw.paint_object(
         frames, draw.draw_sprite(shape, texture, rng), position % spec.size, angle, sizes
     )
