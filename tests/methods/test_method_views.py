@@ -46,6 +46,45 @@ def test_each_row_of_table_4_changes_the_views_it_names(
         torch.testing.assert_close(got["negative"][:, :, 0], undisturbed[:, :, 0])
 
 
+@pytest.mark.parametrize("name", ["dsm", "dsm-triplet", "unscene"])
+def test_the_camera_taken_out_changes_the_negative_and_what_is_predicted(name: str) -> None:
+    data = batch()
+    inside, without = (
+        views(method(name, camera=c, augmentation="none"), data) for c in ("in", "out")
+    )
+    differing = {view for view in inside if not torch.equal(inside[view], without[view])}
+    assert differing == {"negative"} | ({"motion"} if name == "unscene" else set())
+    torch.testing.assert_close(without["negative"][:, :, 0], inside["negative"][:, :, 0])
+
+
+@pytest.mark.parametrize("source", ["vectors", "vectors+residual", "flow"])
+def test_a_camera_that_pans_is_no_motion_to_predict(source: str) -> None:
+    data = batch()
+    pans = data.clips["motion"]
+    assert pans.motion is not None
+    pixels = torch.tensor([-2.0, 1.0]).half()  # back
+    still = replace(pans.motion, vectors=pixels.expand_as(pans.motion.vectors))
+    pan = replace(pans, motion=still)
+    if source == "flow":
+        pan = replace(pan, flow=(pixels / 20).expand(len(pans), 3, 32, 32, 2))
+    data.clips["motion"] = pan
+    for camera in ("in", "out"):
+        given = {"motion_from": source, "camera": camera, "augmentation": "none"}
+        seen = views(method("cmd", **given, motion_negatives=0), data)["motion"][:, :2]
+        if camera == "out":
+            assert seen.abs().max() < 2e-3
+        else:
+            # The view shows 35 px on 32; motion is a share of 10 px.
+            expected = torch.tensor([0.2, -0.1])[:, None, None, None] * 32 / 35
+            torch.testing.assert_close(seen, expected.expand_as(seen), atol=2e-3, rtol=0)
+
+
+def test_papers_have_the_camera_in() -> None:
+    for name in ("dsm", "dsm-triplet", "cmd"):
+        for preset in ("paper", "official-code"):
+            assert resolve(name, preset).camera == "in"
+
+
 def test_rows_of_table_4_are_one_flag_apart() -> None:
     full = resolve("dsm", "paper")
     for flag in ("warp", "flow_scaling", "shift"):

@@ -10,9 +10,12 @@ from unscene.motion.camera import (
     CameraMotion,
     Model,
     estimate_camera,
+    estimate_cameras,
     register_frames,
     stabilize_flow,
+    stabilize_vectors,
 )
+from unscene.video.motion_vectors import Motion, MotionBatch
 
 PAIRS, GRID = 24, 56
 PIXEL = 2 / 112  # of a frame 112 px wide
@@ -98,3 +101,34 @@ def test_wrong_shapes_are_refused() -> None:
         estimate_camera(torch.zeros(4, 4, 3))
     with pytest.raises(ValueError, match="weight must be"):
         estimate_camera(torch.zeros(4, 4, 2), weight=torch.ones(3, 4))
+
+
+def test_clips_of_different_sizes_have_their_own_aspect() -> None:
+    generator = torch.Generator().manual_seed(2)
+    sizes = torch.tensor([[90, 160], [64, 64], [90, 160]])
+    matrix = torch.stack([cameras(generator, w / h) for h, w in sizes.tolist()])
+    flow = CameraMotion(matrix, torch.ones(3, PAIRS)).flow((GRID, GRID))
+    found = estimate_cameras(flow, sizes)
+    assert torch.allclose(found.matrix, matrix, atol=1e-4)
+    assert found.followed.shape == (3, PAIRS)
+
+
+def test_vectors_keep_what_moves_before_the_scene() -> None:
+    """Two frames of a pan, a rotation and a zoom, at two sizes; one block moves by itself."""
+    motions = []
+    for (height, width), turn in (((64, 96), 0.0), ((130, 100), 0.05)):
+        rows, columns = -(-height // 8), -(-width // 8)
+        y, x = torch.meshgrid(torch.arange(rows) * 8.0, torch.arange(columns) * 8.0, indexing="ij")
+        vectors = torch.stack([3 - turn * y + 0.02 * x, turn * x + 0.02 * y - 1], dim=-1)
+        vectors = vectors.repeat(2, 1, 1, 1)
+        vectors[:, 2:4, 3:5] += torch.tensor([5.0, -4.0])
+        valid = torch.ones(2, rows, columns, dtype=torch.bool)
+        valid[0], valid[1, 0] = False, False  # an I-frame; a row of blocks without vectors
+        motions.append(Motion(vectors, valid, torch.arange(2), (height, width), 8, True))
+    batch = MotionBatch.of(motions)
+    stable = stabilize_vectors(batch)
+    assert stable.valid is batch.valid
+    assert not stable.vectors[~batch.valid].any()
+    expected = torch.zeros_like(stable.vectors)
+    expected[:, 1, 2:4, 3:5] = torch.tensor([5.0, -4.0]).half()
+    torch.testing.assert_close(stable.vectors, expected, atol=0.06, rtol=0)

@@ -23,6 +23,7 @@ from unscene.views import (
     warp,
 )
 from unscene.views.disturb import _flow_clips, _flow_dense, sample_flow
+from unscene.views.flow import find_camera, take_out
 
 MakeClip = Callable[..., Clip]
 SIZES = torch.tensor([[240, 320], [320, 240], [112, 112], [90, 400]])
@@ -102,6 +103,38 @@ def test_scale_flow_is_equation_3() -> None:
         ).permute(0, 2, 3, 1)
         expected = grid + phi[:, t, None, None, None] * reference
         torch.testing.assert_close(grids[:, t + 1], expected, atol=1e-5, rtol=0)
+
+
+def test_flow_scaling_leaves_a_camera_as_it_is() -> None:
+    generator = seeded()
+    flow = torch.rand(2, 3, 16, 16, 2, generator=generator) - 0.5
+    grid = torch.rand(2, 6, 7, 2, generator=generator) * 1.8 - 0.9
+    camera, phi = torch.rand(2, 3, 2, 3, generator=generator) - 0.5, draw_phi(2, 4, generator)
+    grids, _ = scale_flow(grid, flow, phi, camera)
+    everything, _ = scale_flow(grid, flow, phi)
+    for b, t in ((0, 0), (1, 2)):
+        scene = grid[b] @ camera[b, t, :, :2].T + camera[b, t, :, 2]
+        moved = (everything[b, t + 1] - grid[b]) / phi[b, t]
+        expected = grid[b] + scene + phi[b, t] * (moved - scene)
+        torch.testing.assert_close(grids[b, t + 1], expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(scale_flow(grid, flow, phi, camera * 0)[0], everything)
+
+
+def test_a_pan_stays_a_pan_whatever_phi_is_if_the_camera_is_taken_out(make_clip: MakeClip) -> None:
+    batch, params = pan(make_clip), middle()
+    camera, phi = find_camera(batch), torch.tensor([[0.0, 1, 3, 5]])
+    plain = make_view(batch, params, size=48)
+    torch.testing.assert_close(
+        make_view(batch, params, size=48, phi=phi, camera=camera), plain, atol=6e-3, rtol=0
+    )
+    assert (make_view(batch, params, size=48, phi=phi) - plain).abs().max() > 0.1
+    # Of a camera that is known to stand still nothing is taken out.
+    fixed = find_camera(batch, torch.tensor([True]))
+    assert not fixed.any()
+    same = make_view(batch, params, size=48, phi=phi, camera=fixed)
+    assert torch.equal(same, make_view(batch, params, size=48, phi=phi))
+    assert batch.flow is not None
+    assert take_out(batch.flow, camera).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

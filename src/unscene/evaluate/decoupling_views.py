@@ -7,7 +7,8 @@
                              (`views.background_swap`)
                  overlay     the mean of the clip and another video's still scene
     motion side  shift       half a clip later or earlier                        DSM trains on it
-                 flow        motion times phi(t) ~ U[0, 5] (DSM eq. 3)           DSM trains on it
+                 flow        motion times phi(t) ~ U[0, 5] (DSM eq. 3); a        DSM trains on it
+                             camera that moves stays as it is
                  reversed    played backward
                  frozen      the middle frame only
                  shuffled    frames in random order
@@ -43,6 +44,7 @@ from unscene.views.background_swap import (
     segment_motion,
 )
 from unscene.views.disturb import draw_offsets, draw_phi
+from unscene.views.flow import find_camera
 
 # Perturbation -> whether DSM trains on it.
 SCENE = {"warp": True, "colour": True, "crop": True, "background": False, "overlay": False}
@@ -166,12 +168,13 @@ class PerturbationFactory:
         center = self.basic.center(clip.sizes.cpu())
         drawn = self.basic.draw(clip.sizes, generator)
         offsets, phi = draw_offsets(1, generator), draw_phi(1, clip.frames, generator)
+        camera = find_camera(clip, segmented.fixed)
         views = {
             "anchor": anchor,
             "warp": make_view(clip, center, size=size, warp_offsets=offsets),
             "colour": make_view(clip, replace(center, color=drawn.color), size=size),
             "crop": make_view(clip, replace(center, affine=drawn.affine), size=size),
-            "flow": make_view(clip, center, size=size, phi=phi),
+            "flow": make_view(clip, center, size=size, phi=phi, camera=camera),
             "reversed": anchor.flip(2),
             "frozen": anchor[:, :, middle : middle + 1].expand_as(anchor),
             "shuffled": anchor[:, :, draw_frame_order(clip.frames, rng)],

@@ -36,12 +36,13 @@ from unscene.methods.predictor import (
     at_positions,
 )
 from unscene.methods.settings import CommonSettings
+from unscene.motion.camera import stabilize_vectors
 from unscene.motion.flow import make_flow_transform
 from unscene.video.clip import Clip
 from unscene.video.sampling import FutureClipSampler
 from unscene.views.augment import ViewParameters, make_view
 from unscene.views.codec_motion import motion_maps, residual_maps
-from unscene.views.flow import view_flow
+from unscene.views.flow import find_camera, take_out, view_flow
 
 _LEAST = 1e-5  # of mean squared motion, where hardly anything moves
 _STILL = 0.25  # of the usual, which a batch in which less moves is taken to have
@@ -73,6 +74,8 @@ class MotionSettings(CommonSettings):
         motion_limit: motion is clamped to so many pixels per frame, and divided by it.
         motion_corrected: false repeats two slips of CMD's authors: a flip does not negate the x of
             a vector, and a crop does not rescale it.
+        camera: the motion that is predicted has the camera's motion in it ("in", CMD), or is what
+            moves against the scene ("out"). A "difference" of frames has it in it.
         side_encoders: the motion and key-frame encoders of CMD: "full" (R3D-10, ResNet-10) or
             "narrow".
         side_norms_zero: the scale of the last norm of every block of the side encoders begins at
@@ -81,7 +84,7 @@ class MotionSettings(CommonSettings):
 
     drawn: ClassVar[tuple[str, ...]] = (
         *("motion_at", "motion_from", "motion_frames", "motion_gap", "motion_limit"),
-        "motion_corrected",
+        *("motion_corrected", "camera"),
     )
 
     temperature: float = 0.07
@@ -98,6 +101,7 @@ class MotionSettings(CommonSettings):
     motion_reach: int = 64
     motion_limit: float = 10.0
     motion_corrected: bool = True
+    camera: Literal["in", "out"] = "in"
     side_encoders: Literal["full", "narrow"] = "full"
     side_norms_zero: bool = False
 
@@ -310,7 +314,8 @@ def describe_motion(settings: MotionSettings) -> str:
     """Say which motion is predicted, for the picture of `unscene views`."""
     s = settings
     when = {"future": f"{s.motion_gap} frames after", "present": "at the end of"}[s.motion_at]
-    return f"motion to be predicted: {s.motion_frames} frames, {when} the clip"
+    without = ", the camera taken out" if s.camera == "out" else ""
+    return f"motion to be predicted: {s.motion_frames} frames, {when} the clip{without}"
 
 
 def reads_vectors(settings: MotionSettings) -> bool:
@@ -357,12 +362,14 @@ def make_motion_view(
     affine, size = params.affine.to(clip.device), (s.size, s.size)
     if s.motion_from == "flow":
         assert clip.flow is not None
-        pixels = view_flow(clip.flow, affine, size) * (s.size / 2)
+        flow = take_out(clip.flow, find_camera(clip)) if s.camera == "out" else clip.flow
+        pixels = view_flow(flow, affine, size) * (s.size / 2)
         forward = -pixels.clamp(-s.motion_limit, s.motion_limit) / s.motion_limit
         return forward.permute(0, 4, 1, 2, 3)
     assert clip.motion is not None
     limit, corrected = s.motion_limit, s.motion_corrected
-    maps = motion_maps(clip.motion, affine, size, limit=limit, corrected=corrected)[0]
+    motion = stabilize_vectors(clip.motion) if s.camera == "out" else clip.motion
+    maps = motion_maps(motion, affine, size, limit=limit, corrected=corrected)[0]
     if s.motion_from == "vectors":
         return maps
     # The frame in front is there for the first residual only.

@@ -40,12 +40,13 @@ from unscene.video.sampling import ClipSampler, RandomClipSampler
 from unscene.views.augment import BasicAugmentation, ViewParameters
 from unscene.views.background_swap import swap_background
 from unscene.views.disturb import draw_bumps, draw_offsets, draw_phi
+from unscene.views.flow import find_camera
 
 # What turns MoCo's views into DSM's.
 DISTURBED: dict[str, Any] = {"warp": True, "flow_scaling": True, "shift": True}
 _NAMES = (
     *("basic_on", "warp", "warp_kind", "warp_on", "warp_points", "warp_reach"),
-    *("flow_scaling", "flow_max", "flow", "flow_border"),
+    *("flow_scaling", "flow_max", "flow", "flow_border", "camera"),
     *("shift", "shift_range", "shift_loops", "shift_start", "other_scene"),
 )
 # The paper's: it speaks of a black boundary of scaled clips.
@@ -80,6 +81,8 @@ class DisturbanceSettings(CommonSettings):
             are small beside the picture, DIS otherwise.
         flow_border: what flow scaling shows of what lies outside of the frame: "black" (the paper),
             or "repeat", the border.
+        camera: flow scaling scales the camera's motion, too ("in", the paper), or leaves the camera
+            as it is and scales what moves against the scene ("out").
         shift: shift the negative in time (eq. 4).
         shift_range: least and most frames of the video that the negative is shifted by.
         shift_loops: a negative that is shifted past the end continues at the beginning (eq. 4), and
@@ -102,6 +105,7 @@ class DisturbanceSettings(CommonSettings):
     flow_max: float = 5.0
     flow: Literal["auto", "dis", "codec"] = "dis"
     flow_border: Literal["repeat", "black"] = "repeat"
+    camera: Literal["in", "out"] = "in"
     shift: bool = False
     shift_range: tuple[int, int] = (2, 20)
     shift_loops: bool = True
@@ -220,7 +224,8 @@ class TripletViews(Method):
             captions["positive"] = f"same motion, {', '.join(scene)}"
         disturbance = changes[s.flow_scaling, s.shift]
         captions["negative"] = f"same scene, disturbed motion: {disturbance}"
-        captions["flow"] = "optical flow of the clip the negative is made from"
+        without = ", the camera taken out" if s.camera == "out" else ""
+        captions["flow"] = f"optical flow of the clip the negative is made from{without}"
         return captions
 
     def aim(self) -> str:
@@ -243,7 +248,11 @@ class TripletViews(Method):
         )
         if s.flow_scaling and s.flow_border == "black":
             params = replace(params, black_outside=True)
-        return self.show(clip, params, phi=phi)
+        disturbances = {"phi": phi}
+        # Motion vectors that an encoder reads are without the camera.
+        if phi is not None and s.camera == "out" and self.encoder.input != "vectors":
+            disturbances["camera"] = find_camera(clip)
+        return self.show(clip, params, **disturbances)
 
     def _crop_only(self) -> BasicAugmentation:
         """The random crop that c2 and c3 get, and nothing else of the basic augmentation."""

@@ -72,6 +72,8 @@ class Settings(DisturbanceSettings, StageSettings, MotionSettings):
 
     Attributes:
         margin: of the triplet loss.
+        camera: flow scaling scales the camera's motion, too, and so does the predicted motion hold
+            it ("in"); or both have to do with what moves against the scene only ("out").
         prediction_weight: weight of the motion prediction beside the triplet loss; 0: none.
     """
 

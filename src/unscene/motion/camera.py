@@ -21,7 +21,7 @@ taken out of flow). The number of maps, the tolerance and the steps are ours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 
 from unscene.device import fp32_context
+from unscene.video.motion_vectors import MotionBatch
 
 Model = Literal["similarity", "affine"]
 _POINTS = 24  # points along each side of the frame that are used at most
@@ -137,6 +138,56 @@ def stabilize_flow(
     """
     camera = estimate_camera(flow, weight=weight, model=model, aspect=aspect)
     return flow.float() - camera.flow((flow.shape[-3], flow.shape[-2]))
+
+
+def estimate_cameras(flow: Tensor, sizes: Tensor) -> CameraMotion:
+    """Fit the motion of the camera (a similarity) to the flow of clips of any size.
+
+    Args:
+        flow: (B, P, h, w, 2), normalized units.
+        sizes: (B, 2), (H, W) of the frames of each clip.
+
+    Returns:
+        matrix (B, P, 2, 3), followed (B, P).
+
+    >>> pan = torch.full((2, 1, 8, 8, 2), 0.2)
+    >>> camera = estimate_cameras(pan, torch.tensor([[48, 64], [64, 64]]))
+    >>> bool((camera.flow((8, 8)) - pan).abs().max() < 1e-4)
+    True
+    """
+    matrix = torch.empty(*flow.shape[:2], 2, 3, device=flow.device)
+    followed = torch.empty(flow.shape[:2], device=flow.device)
+    for height, width in sizes.unique(dim=0).tolist():
+        rows = torch.nonzero((sizes == sizes.new_tensor([height, width])).all(dim=1))[:, 0]
+        rows = rows.to(flow.device)
+        camera = estimate_camera(flow[rows], aspect=width / height)
+        matrix[rows], followed[rows] = camera.matrix, camera.followed
+    return CameraMotion(matrix, followed)
+
+
+def stabilize_vectors(motion: MotionBatch) -> MotionBatch:
+    """Take the camera's motion (a similarity) out of the codec's motion vectors.
+
+    Frames without vectors (I-frames) keep none. With few blocks, or an object that is larger than
+    what it leaves of the scene, its motion may be taken for the camera's.
+
+    >>> vectors = torch.full((1, 1, 4, 6, 2), -3.0)  # every block was 3 px to the left and above
+    >>> valid, sizes = torch.ones(1, 1, 4, 6).bool(), torch.tensor([[64, 96]])
+    >>> motion = MotionBatch(vectors, valid, torch.zeros(1, 1), sizes, torch.ones(1), 16)
+    >>> round(float(stabilize_vectors(motion).vectors.abs().max()), 3)
+    0.0
+    """
+    stable = torch.zeros_like(motion.vectors)
+    for height, width in motion.sizes.unique(dim=0).tolist():
+        same = (motion.sizes == motion.sizes.new_tensor([height, width])).all(dim=1)
+        # The blocks of such a frame, without those that fill up the batch.
+        h, w = -(-height // motion.block), -(-width // motion.block)
+        pixels = torch.tensor([w, h], device=motion.device) * (motion.block / 2)
+        flow = motion.vectors[same, :, :h, :w].float() / pixels
+        weight = motion.valid[same, :, :h, :w].float()
+        found = stabilize_flow(flow, weight=weight, aspect=w / h) * pixels
+        stable[same, :, :h, :w] = (found * weight[..., None]).to(stable.dtype)
+    return replace(motion, vectors=stable)
 
 
 def register_frames(camera: CameraMotion, reference: int) -> Tensor:

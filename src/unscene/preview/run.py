@@ -30,7 +30,7 @@ from unscene.train.config import RunConfig
 from unscene.train.preflight import describe_pitfalls, find_compatible_videos
 from unscene.views import picture
 from unscene.views.augment import IMAGENET_MEAN, IMAGENET_STD, BasicAugmentation, make_view
-from unscene.views.flow import view_flow
+from unscene.views.flow import find_camera, take_out, view_flow
 
 
 def preview(
@@ -149,7 +149,10 @@ def _flows(
     if "negative" in views and clip is not None and clip.flow is not None and clip.frames > 1:
         params = BasicAugmentation.none(size).center(clip.sizes)
         shown = picture.to_rgb(make_view(clip, params, size=size), params.mean, params.std)
-        found["flow"] = view_flow(clip.flow, params.affine, (size, size)).numpy(), shown
+        flow = clip.flow
+        if getattr(settings, "camera", "in") == "out":  # what is scaled
+            flow = take_out(flow, find_camera(clip))
+        found["flow"] = view_flow(flow, params.affine, (size, size)).numpy(), shown
     motion = views.get("motion")
     if motion is None or not isinstance(settings, MotionSettings):
         return found

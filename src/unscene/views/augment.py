@@ -273,6 +273,7 @@ def make_view(
     warp_offsets: Tensor | None = None,
     bumps: Tensor | None = None,
     phi: Tensor | None = None,
+    camera: Tensor | None = None,
 ) -> Tensor:
     """Make one view of every clip: a crop with color jitter, optionally with DSM's disturbances.
 
@@ -284,6 +285,7 @@ def make_view(
         bumps: (B, N, 5), from `disturb.draw_bumps`: the warp of DSM's public code, instead.
         phi: (B, T-1), from `disturb.draw_phi`: the flow scaling of DSM's negative; needs
             `batch.flow`.
+        camera: (B, T-1, 2, 3), the camera's motion, which phi leaves as it is: `flow.find_camera`.
 
     Returns:
         float32 (B, 3, T, size, size), normalized RGB, on the batch's device.
@@ -316,7 +318,7 @@ def make_view(
                 raise ValueError(
                     "flow scaling needs batch.flow: see `unscene.motion.flow.add_flow`"
                 )
-            grid, frames = disturb.scale_flow(grid, batch.flow, phi.to(device))
+            grid, frames = disturb.scale_flow(grid, batch.flow, phi.to(device), camera)
         factors = params.color.to(device)
         full_range, bt709 = batch.full_range, batch.bt709
 

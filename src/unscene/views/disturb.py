@@ -131,13 +131,20 @@ def _flow_dense(flow: Tensor, grid: Tensor) -> Tensor:
     return sampled.view(batch, pairs, 2, *grid.shape[1:3]).permute(0, 1, 3, 4, 2)
 
 
-def scale_flow(grid: Tensor, flow: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]:
+def scale_flow(
+    grid: Tensor, flow: Tensor, phi: Tensor, camera: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Scale the motion between frames: I^(x, t+1) = I(x + phi(t) V_t(x), t), on original frames.
+
+    With `camera`, what moves against the scene is scaled and the camera moves as it did:
+    I^(x, t+1) = I(x + C_t(x) + phi(t) (V_t(x) - C_t(x)), t) (ours).
 
     Args:
         grid: (B, h, w, 2), positions x in the source, after the crop.
         flow: (B, T-1, G, G, 2), flow of the source frames.
         phi: (B, T-1); 0 repeats frame t, 1 gives frame t+1, more exaggerates the motion.
+        camera: (B, T-1, 2, 3), C: the scene's flow at (x, y) is matrix @ (x, y, 1), see
+            `motion.camera`.
 
     Returns:
         Grids float32 (B, T, h, w, 2) and the source frames int64 (T,) = 0, 0, 1, ..., T-2 that
@@ -163,5 +170,10 @@ def scale_flow(grid: Tensor, flow: Tensor, phi: Tensor) -> tuple[Tensor, Tensor]
         part = slice(start, start + chunk)
         moved = sample_flow(flow[part], grid[part])
         torch.addcmul(grid[part, None], moved, scale[part], out=grids[part, 1:])
+        if camera is not None:
+            maps, at = camera[part].to(grid), grid[part]
+            scene = torch.einsum("bpij,bhwj->bphwi", maps[..., :2], at)
+            scene += maps[:, :, None, None, :, 2]
+            grids[part, 1:].addcmul_(scene, 1 - scale[part])
     frames = torch.arange(-1, pairs, device=grid.device).clamp_(min=0)
     return grids, frames

@@ -66,7 +66,7 @@ def make_encoder_view(
         batch: B clips.
         params: of the view.
         size: side of the view in pixels.
-        disturbances: warp_offsets, bumps and phi, see `make_view`.
+        disturbances: warp_offsets, bumps, phi and, for pixels, camera, see `make_view`.
 
     Returns:
         float32 (B, 3, T, size, size), or (B, 2, T-1, G, G) for an encoder of motion vectors, where

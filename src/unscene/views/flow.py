@@ -1,4 +1,4 @@
-"""Optical flow as a view shows it: sampled on the view and turned with it."""
+"""Optical flow as a view shows it: sampled on the view and turned with it; and the camera in it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from unscene.device import fp32_context
+from unscene.motion.camera import CameraMotion, estimate_cameras
+from unscene.video.clip import ClipBatch
 from unscene.views import geometry
 from unscene.views.disturb import sample_flow
 
@@ -63,3 +65,33 @@ def warp_flow(flow: Tensor, grid: Tensor) -> Tensor:
         x, y = sampled.unbind(-1)
         a, b, c, d, area = (one[:, None] for one in (a, b, c, d, area))
         return torch.stack([(d * x - b * y) / area, (a * y - c * x) / area], dim=-1)
+
+
+def find_camera(clips: ClipBatch, fixed: Tensor | None = None) -> Tensor:
+    """Find the camera's motion in the flow of clips, for `augment.make_view` and `take_out`.
+
+    Args:
+        clips: B clips of T frames with `flow`.
+        fixed: bool (B,), clips whose camera is known to stand still: their motion is zero.
+
+    Returns:
+        float32 (B, T-1, 2, 3), see `motion.camera`, on the device of the clips.
+
+    Raises:
+        ValueError: the clips have no flow.
+    """
+    if clips.flow is None:
+        raise ValueError("the camera is found in flow: see `unscene.motion.flow.add_flow`")
+    matrix = estimate_cameras(clips.flow, clips.sizes).matrix
+    return matrix if fixed is None else matrix.masked_fill(fixed[:, None, None, None], 0.0)
+
+
+def take_out(flow: Tensor, camera: Tensor) -> Tensor:
+    """Take a camera out of flow (B, P, G, G, 2), normalized units: float32, what moves against the
+    scene.
+
+    Args:
+        camera: (B, P, 2, 3), from `find_camera`.
+    """
+    scene = CameraMotion(camera, torch.ones(camera.shape[:2])).flow((flow.shape[2], flow.shape[3]))
+    return flow.float() - scene

@@ -6,7 +6,8 @@
                    |--------|                      up to 16, each one hop after the one before
                      ...
     response   of each clip: the mean of its feature, as in the paper
-    motion     of each clip: the mean length of its optical flow, in % of the view's side per step
+    motion     of each clip: the mean length of its optical flow without the camera's motion, in %
+               of the view's side per step
 
 Both are curves over a video. Their rank correlation (Spearman) is the score of the video: 1 if the
 response rises with the motion, 0 if the two are unrelated.
@@ -19,8 +20,9 @@ Source: DSM paper, section 1.6, which shows curves; the number is our own.
 Deviation: the mean of a feature with negative values (of a transformer, say) has little meaning;
 its length takes the place of the mean.
 
-The motion of the camera counts as motion. Videos whose motion is nearly constant have no curve to
-follow and are left out.
+What the camera does is no motion: a similarity is taken out of the flow of each pair of frames
+(`motion.camera`). In scenes with depth, near objects still move. Videos whose motion is nearly
+constant have no curve to follow and are left out.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ from unscene.audit.result import Measured
 from unscene.data.catalog import Video
 from unscene.data.loading import Batch
 from unscene.errors import VideoError
+from unscene.motion.camera import stabilize_flow
 from unscene.motion.flow import dis_flow
 from unscene.results.statistics import score
 from unscene.video.clip import Clip, ClipBatch
@@ -130,8 +133,9 @@ class Response(Measure):
         "The strength of the model's feature in a clip that slides over a video is compared with "
         "how much moves there. If the two rise and fall together, the model responds to motion.",
         "The response is the mean of each clip's feature, the motion is the mean length of its "
-        "optical flow. The number is their rank correlation (Spearman), averaged over videos. "
-        "Frozen means that the model sees only the middle frame of each clip.",
+        "optical flow, without the camera's motion. The number is their rank correlation "
+        "(Spearman), averaged over videos. Frozen means that the model sees only the middle frame "
+        "of each clip.",
         {
             "spearman": ScoreWords(
                 "Correlation with motion", "1: the more moves, the stronger the response.", "signed"
@@ -297,7 +301,8 @@ class Response(Measure):
             every = slice(phase, None, plan.apart)
             part = Clip(clip.y[every], clip.u[every], clip.v[every], clip.times[every])
             if len(part) > 1:
-                flow = view_flow(dis_flow(part, _GRID)[None], affine, (_GRID, _GRID))[0]
+                flow = stabilize_flow(dis_flow(part, _GRID), aspect=clip.size[1] / clip.size[0])
+                flow = view_flow(flow[None], affine, (_GRID, _GRID))[0]
                 length[every] = flow.norm(dim=-1).mean(dim=(1, 2)) * 50  # a side is 2 long
         frames = self.extractor.spec.frames
         pairs = torch.arange(max(1, frames - 1)) * plan.apart

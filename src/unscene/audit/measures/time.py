@@ -8,7 +8,7 @@ Every clip is altered, and the feature of the altered clip is compared with that
              slow       half the tempo                         background  that of another clip
              fast       twice the tempo                        overlay     half of another's
              shift      half a clip later
-             flow       motion scaled by U[0, 5]
+             flow       motion scaled by U[0, 5]; a camera that moves stays as it is
 
 The distance of an alteration is 1 - cosine, and is also given as a rank: the share of other videos
 that are nearer to the clip than its altered self. 0: no video is as near; 0.5: the altered clip is
@@ -55,6 +55,7 @@ from unscene.evaluate import decoupling, decoupling_views
 from unscene.results.statistics import Score, bootstrap, ratio
 from unscene.views.augment import make_view
 from unscene.views.disturb import draw_offsets, draw_phi
+from unscene.views.flow import find_camera
 
 MOTION = ("reversed", "shuffled", "frozen", "slow", "fast", "shift", "flow")
 SCENE = ("warp", "colour", "crop", "background", "overlay")
@@ -228,7 +229,8 @@ class Time(Measure):
         drawn = augmentation.draw(clip.sizes, generator)
         offsets = draw_offsets(len(batch), generator)
         phi = draw_phi(len(batch), clip.frames, generator)
-        scene = extractor.segment(batch).scene
+        segments = extractor.segment(batch)
+        scene = segments.scene
         with_donor = torch.nonzero(donors.donor >= 0)[:, 0]
 
         def tempo(name: str) -> _Altered:
@@ -240,6 +242,10 @@ class Time(Measure):
 
         def crop() -> Tensor:
             return make_view(clip, replace(center, affine=drawn.affine), size=size)
+
+        def scale_motion() -> Tensor:
+            camera = find_camera(clip, segments.fixed)
+            return make_view(clip, center, size=size, phi=phi, camera=camera)
 
         def overlay() -> Tensor:
             own = anchor[with_donor]
@@ -255,7 +261,7 @@ class Time(Measure):
         yield tempo("fast")
         _, rows, make = tempo("shifted")
         yield "shift", rows, make
-        yield "flow", None, lambda: make_view(clip, center, size=size, phi=phi)
+        yield "flow", None, scale_motion
         yield "warp", None, lambda: make_view(clip, center, size=size, warp_offsets=offsets)
         yield "colour", None, recolor
         yield "crop", None, crop
