@@ -134,7 +134,7 @@ def test_what_it_refuses() -> None:
     with pytest.raises(UnsceneError, match=r"r3d-narrow reads RGB.*--encoder motion-net"):
         create_method(NAME, create_encoder("r3d-narrow"), resolve(NAME))
     for wrong, said in (
-        ({"shuffled": 1}, "shuffled 1: must be 0, or 2 to 12"),
+        ({"shuffled": 1}, "shuffled 1: must be 0, or 2 to 24"),
         ({"retimed_by": (2.0, 1.0)}, "first <= second"),
         ({"frames": 2}, "two flows need 3 frames"),
         ({"warp": True}, "--warp changes nothing in motion-programs"),

@@ -62,7 +62,7 @@ def test_the_encoder_and_the_configuration_say_what_was_done(unbroken: Path) -> 
     encoder = load_encoder(unbroken)
     spec, history = encoder.spec, encoder.spec.trained_on
     assert (encoder.input, spec.name) == ("flow", "motion-net")
-    assert (spec.frames, spec.stride, spec.size) == (5, 2, 80)
+    assert (spec.frames, spec.stride, spec.size) == (5, 2, 160)
     assert (history["method"], history["steps"], history["seed"]) == ("motion-programs", 5, 0)
     assert history["settings"]["shuffled"] == 2
     assert "data" not in history

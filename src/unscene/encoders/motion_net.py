@@ -1,8 +1,8 @@
 """MotionNet: a small 3D network that reads optical flow and never sees a pixel.
 
-    clip (B, 3, 13, 80, 80) -> stabilized flow, averaged over 32 x 32 cells, 12 steps of 1/15 s
-                            -> four 3D convolutions with batch norm and ReLU, 24 to 192 channels
-                            -> mean over time and space, scaled to length 1, D = 192
+    clip (B, 3, 25, 160, 160)  -> stabilized flow, averaged over 32 x 32 cells, 24 steps of 1/15 s
+                              -> four 3D convolutions with batch norm and ReLU, 24 to 192 channels
+                              -> mean over time and space, scaled to length 1, D = 192
 
 Features of clips have length 1. Trained by a contrast of cosines, the length of the mean says how
 much moves and how near, and not what: with it, recall@1 on ARID with one scene left out was .39
@@ -33,10 +33,10 @@ class MotionNet(VideoEncoder):
 
     >>> import torch
     >>> encoder = MotionNet().eval()
-    >>> encoder(torch.zeros(1, 3, 13, 80, 80)).shape
+    >>> encoder(torch.zeros(1, 3, 25, 160, 160)).shape
     torch.Size([1, 192])
-    >>> [tuple(stage.shape[1:]) for stage in encoder.forward_flow(torch.zeros(1, 12, 32, 32, 2))]
-    [(24, 12, 16, 16), (48, 6, 8, 8), (96, 3, 4, 4), (192, 3, 4, 4)]
+    >>> [tuple(stage.shape[1:]) for stage in encoder.forward_flow(torch.zeros(1, 24, 32, 32, 2))]
+    [(24, 24, 16, 16), (48, 12, 8, 8), (96, 6, 4, 4), (192, 6, 4, 4)]
     """
 
     def __init__(self, *, width: int = 24) -> None:
@@ -46,9 +46,9 @@ class MotionNet(VideoEncoder):
             "motion-net",
             options,
             widths[-1],
-            frames=12,
+            frames=24,
             stride=2,
-            size=80,
+            size=160,
             mean=(0.0, 0.0, 0.0),
             std=(1.0, 1.0, 1.0),
         )

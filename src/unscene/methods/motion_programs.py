@@ -87,9 +87,9 @@ class Settings(ClipSettings):
         *("retimed", "retimed_by", "shuffled"),
     )
 
-    frames: int = 13
+    frames: int = 25
     stride: int = 2
-    size: int = 80
+    size: int = 160
     dim: int = 64
     head: Literal["linear", "mlp"] = "mlp"
     temperature: float = 0.1
