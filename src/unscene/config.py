@@ -36,7 +36,8 @@ FREE = frozenset(
     }
 )
 
-PLACES = frozenset({"data", "train", "encoder", "out"})  # settings that name a file or folder
+# Settings that name a file or folder.
+PLACES = frozenset({"data", "train", "encoder", "teacher", "out"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,7 +254,7 @@ def config_of_flags(
         UnsceneError: what `build` raises, or there is no run to resume.
     """
     given = {key: value for key, value in values.items() if value is not None}
-    for name in ("out", "encoder"):
+    for name in ("out", "encoder", "teacher"):
         # Nothing else changes: ./r3d18 is a folder, r3d18 an architecture.
         if str(given.get(name, "")).startswith("~"):
             given[name] = str(expand_home(given[name]))

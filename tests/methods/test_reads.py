@@ -36,6 +36,7 @@ TRAINING = {field.name for field in fields(OptimizerSettings)}
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "cmd": [{"motion_loss": "l2", "predictor": "linear"}, {"motion_from": "flow"}],
     "unscene": [{"motion_loss": "nce", "predictor": "transformer"}],
+    "distill": [{"beside": "moco", "beside_options": {"queue": 6}}],
     "motion-programs": [{"shifted": True, "retimed": True}],
 }
 

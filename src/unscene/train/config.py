@@ -135,7 +135,8 @@ def locate_places(values: dict[str, Any]) -> dict[str, Any]:
     from unscene.data.listing import locate
     from unscene.encoders.resolving import locate_encoder
 
-    how = {"data": locate, "train": locate, "encoder": locate_encoder, "out": _locate_out}
+    how = {"data": locate, "train": locate, "out": _locate_out}
+    how |= {"encoder": locate_encoder, "teacher": locate_encoder}
     assert how.keys() == PLACES
     return {
         name: how[name](value) if name in how and value else value for name, value in values.items()

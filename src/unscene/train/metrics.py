@@ -19,6 +19,7 @@ from unscene.files import write_text
 
 # Warnings that are correct, known, and of no use to the person who watches the run.
 _KNOWN = (
+    ".*module.s. in eval mode at the start of training.*",  # a teacher's
     ".*does not have many workers.*",  # --workers is the user's
     ".*directory .* exists and is not empty.*",  # ours
     ".*resuming from a checkpoint that ended before the epoch ended.*",  # batches go by step
