@@ -21,16 +21,18 @@ import torch
 from harness import Options, Row, footage, frames_of, rate_of, turns
 from reading import bare, prepared
 
-from unscene.encoders import create_encoder
-from unscene.evaluate.features import center_view
+from unscene.data.listing import open_catalog
+from unscene.encoders import VideoEncoder, create_encoder, load_encoder
+from unscene.evaluate.features import extract
 from unscene.prepare.settings import TranscodeSettings
 from unscene.video.clip import Clip, ClipBatch
 from unscene.video.decode import read_clips
 from unscene.video.motion_vectors import Motion, MotionBatch
-from unscene.video.sampling import Request, clip_offsets
+from unscene.video.sampling import Request, TiledClipSampler, clip_offsets
 from unscene.views import geometry
 from unscene.views.augment import make_view
 from unscene.views.codec_motion import motion_maps
+from unscene.views.encoder_input import center_view
 
 LITERATURE = 500  # frames/s on a CPU, which CMD's paper names for reading vectors
 _EXTRACTOR = """
@@ -55,6 +57,7 @@ def run(options: Options) -> Iterator[Row]:
         yield from _fields(paths, kind, options.times(15, 3))
         yield from _prepared(paths, kind, options.times(15, 3))
         yield from _descriptors(paths, kind, options.times(9, 2))
+        yield from _features(paths, kind, options.times(15, 3))
     yield _maps(options.times(15, 3))
 
 
@@ -147,6 +150,59 @@ def _prepared(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
         )
         other = "bare PyAV: decode, no vectors"
         yield _rate(name, total / ours, other, total / plain, "ours >= 10,000", repetitions, note)
+
+
+def _features(paths: list[str], kind: str, repetitions: int) -> Iterator[Row]:
+    """Files to features by vectors, in CPU time: every frame in one clip; against the decoder."""
+    with prepared(paths, TranscodeSettings(short_side=0)) as h264:
+        for codec, files in (("mpeg4", paths), ("h264", h264)):
+            yield from _features_of(files, codec, kind, repetitions)
+
+
+def _features_of(files: list[str], codec: str, kind: str, repetitions: int) -> Iterator[Row]:
+    videos = open_catalog(files).videos
+    frames = sum(video.frames for video in videos)
+    hof, hof_vectors = load_encoder("hof"), load_encoder("hof-vectors")
+    network = load_encoder("motion-net", reads="vectors")
+
+    def decode() -> None:
+        for video in videos:
+            bare(video.path, 0.0, video.frames, vectors=True)
+
+    def describe(encoder: VideoEncoder) -> Callable[[], None]:
+        return lambda: extract(encoder, videos, mode="clip", batch_size=32)
+
+    def read_by(encoder: VideoEncoder) -> int:
+        """Frames that clips span; the rest at the end of a file, too short for one, is not read."""
+        tiles = TiledClipSampler(encoder.spec.frames, encoder.spec.stride)
+        counts = (tiles.count(video.duration, rate_of(video.path)) for video in videos)
+        return sum(counts) * encoder.spec.frames * encoder.spec.stride
+
+    encoders = hof_vectors, network, hof
+    sides = map(describe, encoders)
+    alone, *seconds = turns(decode, *sides, repetitions=repetitions, clock=time.process_time)
+    rates = [read_by(one) / spent for one, spent in zip(encoders, seconds, strict=True)]
+    note = f"{frames} frames of {len(videos)} whole {kind}, {codec}; clips end to end; one thread"
+    for row, name, rate in (
+        ("hof", "hof-vectors", rates[0]),
+        ("net", "motion-net --input vectors", rates[1]),
+    ):
+        for against, other, text, target in (
+            ("decoder", frames / alone, "PyAV: decode with export_mvs, nothing else", ">= 0.9"),
+            ("dis", rates[2], "hof: frames and DIS", ">= 20"),
+        ):
+            yield Row(
+                name=f"motion.{row}_{against}_{codec}",
+                what=f"file to features: {name}",
+                ours=rate,
+                alternative=other,
+                against=text,
+                unit="frames/CPU s",
+                ratio=rate / other,
+                target=target,
+                repetitions=repetitions,
+                note=note,
+            )
 
 
 def _rate(

@@ -23,7 +23,8 @@ from trained import ROWS, append
 
 from unscene.data.catalog import Catalog, index_labels
 from unscene.data.listing import open_catalog
-from unscene.data.loading import Batch, ClipDataset, SequentialBatches, StepBatches
+from unscene.data.loading import Batch, ClipDataset, StepBatches
+from unscene.data.sequential import SequentialBatches
 from unscene.encoders import VideoEncoder, create_encoder
 from unscene.results.rows import Row
 from unscene.results.statistics import interval

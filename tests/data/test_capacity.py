@@ -17,10 +17,10 @@ from unscene.data.listing import open_catalog
 from unscene.data.loading import (
     Batch,
     ClipDataset,
-    SequentialBatches,
     estimate_memory,
     limit_short_side,
 )
+from unscene.data.sequential import SequentialBatches
 from unscene.encoders import create_encoder
 from unscene.methods.registry import create_method, resolve
 from unscene.motion.flow import make_flow_transform

@@ -12,7 +12,8 @@ import torch
 import media
 from unscene.data.catalog import Video
 from unscene.data.listing import open_catalog
-from unscene.data.loading import Batch, ClipDataset, SequentialBatches, StepBatches, make_loader
+from unscene.data.loading import Batch, ClipDataset, StepBatches, make_loader
+from unscene.data.sequential import SequentialBatches
 from unscene.errors import UnsceneError
 from unscene.methods.triplet_views import takes_vectors
 from unscene.motion.flow import Source, make_flow_transform

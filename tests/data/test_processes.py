@@ -57,11 +57,13 @@ _ENDING = """
 import os, signal
 from multiprocessing import forkserver
 from unscene.data.catalog import Skipped
-from unscene.data.loading import Item, SequentialBatches, make_loader
+from unscene.data.loading import Item, ItemDataset, make_loader
+from unscene.data.sequential import SequentialBatches
 from unscene.data.processes import run_in_processes
 
-class Empty:
-    videos = ()
+class Empty(ItemDataset):
+    def __len__(self):
+        return 0
     def estimate_bytes(self, indices):
         return 0
     def __getitem__(self, key):

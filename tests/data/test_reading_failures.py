@@ -21,12 +21,14 @@ import os, resource, signal, sys, time
 import torch
 from unscene.data import loading
 from unscene.data.capacity import BatchMemory
-from unscene.data.loading import Item, SequentialBatches, make_loader
+from unscene.data.loading import Item, ItemDataset, make_loader
+from unscene.data.sequential import SequentialBatches
 from unscene.errors import UnsceneError, VideoError
 from unscene.video.clip import Clip
 
-class Gray:
-    videos = ()
+class Gray(ItemDataset):
+    def __len__(self):
+        return 0
     def __init__(self, fault):
         self.fault = fault
     def estimate_bytes(self, indices):
@@ -169,12 +171,14 @@ def test_a_script_without_main_that_prepares(tmp_path: Path) -> None:
 _STARTING = """
 import os, signal
 from multiprocessing import popen_forkserver
-from unscene.data.loading import SequentialBatches, make_loader
+from unscene.data.loading import ItemDataset, make_loader
+from unscene.data.sequential import SequentialBatches
 from unscene.data.processes import run_in_processes
 from unscene.signals import handle_stops, interrupt
 
-class Nothing:
-    videos = ()
+class Nothing(ItemDataset):
+    def __len__(self):
+        return 0
     def estimate_bytes(self, indices):
         return 0
     def __getitem__(self, key):

@@ -11,7 +11,9 @@ import torch
 
 import media
 from unscene import embed
+from unscene.data import loading
 from unscene.data.listing import open_catalog
+from unscene.data.loading import ClipDataset
 from unscene.encoders import (
     VideoEncoder,
     create_encoder,
@@ -24,7 +26,7 @@ from unscene.evaluate.features import extract
 from unscene.video.clip import ClipBatch
 from unscene.video.decode import read_clips
 from unscene.video.planes import PlaneReader
-from unscene.video.sampling import RandomClipSampler, Request
+from unscene.video.sampling import RandomClipSampler, Request, UniformClipSampler
 from unscene.views import disturb, geometry
 from unscene.views.augment import BasicAugmentation
 from unscene.views.encoder_input import make_flow_view, read_for_encoder
@@ -176,3 +178,27 @@ def test_a_warped_view_shows_where_things_went_in_the_warped_picture() -> None:
     inner = slice(8, -8)
     off = (there - grid - flow[0, 0, 0, 0])[:, inner, inner].norm(dim=-1)
     assert off.mean() < 0.002  # of a motion of 0.022
+
+
+def test_clips_of_a_video_are_read_in_one_pass_and_are_those_read_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a", object=(2, 1))
+    (video,) = open_catalog(path.parent).videos
+    encoder = create_encoder("motion-net", input="vectors")
+    drawn = UniformClipSampler(6, 2, 4)
+    sampler, transforms = read_for_encoder(encoder, drawn, 80, centered=True)
+    dataset = ClipDataset([video], sampler, transforms=transforms, replace_failed=False)
+    alone = [dataset[draw, 0].clips["clip"].flow for draw in range(4)]
+    passes = []
+    read = loading.read_clips
+    monkeypatch.setattr(loading, "read_clips", lambda *a, **k: passes.append(a) or read(*a, **k))
+    together = dataset.read_together([(draw, 0) for draw in range(4)])
+    assert len(passes) == 1
+    for one, item in zip(alone, together, strict=True):
+        assert one is not None
+        assert torch.equal(item.clips["clip"].flow, one)
+    assert not torch.equal(alone[0], alone[3])
+    (tmp_path / "a" / "a.mp4").write_bytes(b"no video")
+    failed = dataset.read_together([(0, 0), (1, 0)])
+    assert [len(item.failures) for item in failed] == [1, 1]

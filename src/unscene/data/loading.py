@@ -10,8 +10,9 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import groupby, islice
 from multiprocessing.reduction import ForkingPickler
+from operator import itemgetter
 from traceback import walk_tb
 from typing import Any
 
@@ -35,7 +36,7 @@ from unscene.signals import defer_stops, interruptible
 from unscene.video.clip import Clip, ClipBatch
 from unscene.video.decode import read_clips
 from unscene.video.planes import shrink
-from unscene.video.sampling import ClipSampler
+from unscene.video.sampling import ClipSampler, Request, VectorSampler, join_requests
 from unscene.video.vectors import BLOCK
 
 Transform = Callable[[Clip], Clip]
@@ -119,6 +120,10 @@ class ItemDataset(Dataset[Item]):
         """Bytes of one item of a batch of these indices."""
         raise NotImplementedError
 
+    def read_together(self, keys: Sequence[tuple[int, int]]) -> list[Item]:
+        """Return the items of several keys."""
+        return [self[key] for key in keys]
+
 
 class ClipDataset(ItemDataset):
     """Clips of videos, drawn by a sampler; addressed by (draw, index of the video).
@@ -178,6 +183,38 @@ class ClipDataset(ItemDataset):
             f"{failures[-1].path}: {failures[-1].reason}"
         )
 
+    def read_together(self, keys: Sequence[tuple[int, int]]) -> list[Item]:
+        """Return the items of several keys; motion vectors of one video are read in one pass.
+
+        Clips of frames are read one by one, and so is what fails.
+        """
+        if not isinstance(self.sampler, VectorSampler):
+            return super().read_together(keys)
+        items: list[Item] = []
+        for index, group in groupby(keys, key=itemgetter(1)):
+            draws = [draw for draw, _ in group]
+            try:
+                items += self._read_passes(index, draws)
+            except VideoError:
+                items += [self[draw, index] for draw in draws]
+        return items
+
+    def _read_passes(self, index: int, draws: Sequence[int]) -> list[Item]:
+        video, items = self.videos[index], []
+        assert video.info is not None
+        requests = []
+        for draw in draws:
+            rng = np.random.default_rng([self.seed, draw, index])
+            requests.append(self.sampler.draw(video.duration, video.info.fps, rng, draw))
+        while requests:
+            joined, names = join_requests(requests, video.info.fps)
+            clips = self._read_clips(video, joined)
+            for of in names:
+                found = {name: self._transform(name, clips[one]) for name, one in of.items()}
+                items.append(Item(found, index))
+            requests = requests[len(names) :]
+        return items
+
     def estimate_bytes(self, indices: Iterable[int]) -> int:
         """Bytes of one item of a batch of these videos, which is padded to the largest frame."""
         known = [info for i in indices if (info := self.videos[i].info) is not None]
@@ -206,7 +243,12 @@ class ClipDataset(ItemDataset):
         unwanted = {name for name, wanted in self.vectors.items() if not wanted(video)}
         motion = tuple(name for name in request.motion if name not in unwanted)
         request = replace(request, motion=motion)
-        clips = read_clips(
+        clips = self._read_clips(video, request)
+        return {name: self._transform(name, clip) for name, clip in clips.items()}
+
+    def _read_clips(self, video: Video, request: Request) -> dict[str, Clip]:
+        assert video.info is not None
+        return read_clips(
             video.path,
             request,
             start=video.start,
@@ -214,9 +256,9 @@ class ClipDataset(ItemDataset):
             fps=video.info.fps,
             short_side=self.short_side,
         )
-        for name, transform in self.transforms.items():
-            clips[name] = transform(clips[name])
-        return clips
+
+    def _transform(self, name: str, clip: Clip) -> Clip:
+        return self.transforms[name](clip) if name in self.transforms else clip
 
 
 class StepBatches(Sampler[list[tuple[int, int]]]):
@@ -265,25 +307,6 @@ class StepBatches(Sampler[list[tuple[int, int]]]):
         chosen = np.resize(order, max(whole, self.videos))[number * whole : (number + 1) * whole]
         places = range(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
         return [(step * whole + place, int(chosen[place])) for place in places]
-
-
-class SequentialBatches(Sampler[list[tuple[int, int]]]):
-    """Batches of every video in order; `draws` says how many clips of each.
-
-    >>> list(SequentialBatches([2, 1], batch_size=2))
-    [[(0, 0), (1, 0)], [(0, 1)]]
-    """
-
-    def __init__(self, draws: Sequence[int], batch_size: int) -> None:
-        self.keys = [(draw, index) for index, count in enumerate(draws) for draw in range(count)]
-        self.batch_size = batch_size
-
-    def __len__(self) -> int:
-        return -(-len(self.keys) // self.batch_size)
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for first in range(0, len(self.keys), self.batch_size):
-            yield self.keys[first : first + self.batch_size]
 
 
 class _Loader(DataLoader[Batch]):
@@ -344,6 +367,15 @@ class _Reader(Dataset[Item | UnsceneError]):
             return error
         except MemoryError as error:
             return ReadingError(explain_failure(error) or "memory ran out")
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> Sequence[Item | UnsceneError]:
+        """The items of a batch, as torch's DataLoader asks for them."""
+        try:
+            return self.dataset.read_together(keys)
+        except UnsceneError as error:
+            return [error]
+        except MemoryError as error:
+            return [ReadingError(explain_failure(error) or "memory ran out")]
 
 
 class _Parcel:

@@ -36,7 +36,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.data.catalog import Catalog, Skipped, Video, number_files
-from unscene.data.loading import SequentialBatches, make_loader
+from unscene.data.loading import make_loader
+from unscene.data.sequential import SequentialBatches
 from unscene.encoders import EncoderSpec, VideoEncoder
 from unscene.errors import UnsceneError, check_at_least
 from unscene.evaluate.decoupling_views import MOTION, SCENE, PerturbationFactory
@@ -152,7 +153,7 @@ def decouple_together(
         for encoder in encoders:
             modes.callback(encoder.train, encoder.training)
             encoder.eval().to(device)
-        for done, ((draw, video), batch) in enumerate(zip(order.keys, batches, strict=True), 1):
+        for done, (((draw, video),), batch) in enumerate(zip(order, batches, strict=True), 1):
             skipped.update({failure.path: failure for failure in batch.failures})
             if len(batch) and (views := factory.make_views(batch.to(device), draw, video)):
                 index.append(files[video])

@@ -23,10 +23,11 @@ from unscene.data.listing import Data, open_catalog, report_skipped
 from unscene.device import pick_device
 from unscene.encoders import VideoEncoder, resolve_encoder
 from unscene.errors import UnsceneError, check_at_least
-from unscene.evaluate.features import Features, center_view, extract
+from unscene.evaluate.features import Features, extract
 from unscene.progress import count_progress
 from unscene.video.clip import Clip, ClipBatch
 from unscene.views.augment import make_view
+from unscene.views.encoder_input import center_view
 
 Array = NDArray[np.uint8] | Tensor
 Arrays = Array | Sequence[Array]

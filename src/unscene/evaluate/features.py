@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.data.catalog import Skipped, Video, number_files
-from unscene.data.loading import ClipDataset, SequentialBatches, limit_short_side, make_loader
+from unscene.data.loading import ClipDataset, limit_short_side, make_loader
+from unscene.data.sequential import SequentialBatches
 from unscene.encoders import VideoEncoder
 from unscene.errors import UnsceneError
 from unscene.results.rows import write_outcomes
 from unscene.video.sampling import TiledClipSampler, UniformClipSampler
-from unscene.views.augment import BasicAugmentation
-from unscene.views.encoder_input import make_encoder_view, read_for_encoder
+from unscene.views.encoder_input import center_view, make_center_view, read_for_encoder
 
 Mode = Literal["video", "clip", "clip-order"]
 POOLED = (2, 7, 7)  # T', H', W' of a feature in mode "clip"
@@ -171,13 +171,14 @@ def extract_together(
         UnsceneError: as `extract` does.
     """
     first, spec = encoders[0], encoders[0].spec
-    basic = center_view(first)
+    center_view(first)  # before a file is opened: does it take three channels?
     stride = stride or spec.stride
     tiles, uniform = (
         TiledClipSampler(spec.frames, stride),
         UniformClipSampler(spec.frames, stride, clips),
     )
-    sampler, transforms = read_for_encoder(first, tiles if mode == "clip" else uniform, spec.size)
+    drawn = tiles if mode == "clip" else uniform
+    sampler, transforms = read_for_encoder(first, drawn, spec.size, centered=True)
     dataset = ClipDataset(
         videos,
         sampler,
@@ -189,22 +190,23 @@ def extract_together(
     stores = [_Store(draws, mean=mode != "clip") for _ in encoders]
     ends = np.cumsum(draws)
     skipped: dict[str, Skipped] = {}
-    batches = make_loader(dataset, SequentialBatches(draws, batch_size), workers=workers)
+    order = SequentialBatches(draws, batch_size, whole=first.input == "vectors")
+    clips_read = np.cumsum([len(keys) for keys in order])
+    batches = make_loader(dataset, order, workers=workers)
     with ExitStack() as modes:
         for encoder in encoders:
             modes.callback(encoder.train, encoder.training)
             encoder.eval().to(device)
-        for done, batch in enumerate(batches, start=1):
+        for done, batch in enumerate(batches):
             skipped.update({failure.path: failure for failure in batch.failures})
             if len(batch):
-                clip = batch.clips["clip"].to(device)
-                view = make_encoder_view(first, clip, basic.center(clip.sizes), size=spec.size)
+                view = make_center_view(first, batch.clips["clip"].to(device))
                 for encoder, store in zip(encoders, stores, strict=True):
                     found = _encode(encoder, view, mode).float().cpu()
                     _check_finite(found, [videos[i] for i in batch.index.tolist()])
                     store.add(batch.index, found)
             if progress is not None:
-                read = int(np.searchsorted(ends, done * batch_size, side="right"))
+                read = int(np.searchsorted(ends, clips_read[done], side="right"))
                 progress(read, len(videos))
     if stores[0].values is None:
         raise UnsceneError(
@@ -212,18 +214,6 @@ def extract_together(
             + "; ".join(f"{s.path}: {s.reason}" for s in list(skipped.values())[:3])
         )
     return [store.features(videos, tuple(skipped.values())) for store in stores]
-
-
-def center_view(encoder: VideoEncoder) -> BasicAugmentation:
-    """The view that an encoder gets at test time: resized short side, center crop, normalization.
-
-    Raises:
-        UnsceneError: the encoder does not take three channels.
-    """
-    spec = encoder.spec
-    if spec.channels != 3:
-        raise UnsceneError(f"{spec.name} takes {spec.channels} channels; videos have 3")
-    return BasicAugmentation.none(spec.size).with_normalization(spec.mean, spec.std)
 
 
 class _Store:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unscene.errors import UnsceneError
-from unscene.motion.camera import stabilize_flow
+from unscene.motion.camera import fit_similarities, stabilize_flow
 from unscene.video.clip import Clip, Motion, MotionBatch
 from unscene.video.probe import VideoInfo
 from unscene.video.vectors import BLOCK
@@ -152,10 +152,9 @@ def codec_flow(
     >>> codec_flow(motion, grid=8)[0, 0, 0].tolist()  # two frames of -2 * 2 / 64
     [-0.125, 0.0]
     """
-    motion = fill_keyframes(motion) if filled else motion
     height, width = motion.size
     rows, columns = motion.vectors.shape[1:3]
-    total, valid = (found[0] for found in accumulate_vectors(MotionBatch.of([motion])))
+    total, valid = _chain(motion, filled=filled)
     field = total * (2 / torch.tensor([width, height]))
     if stabilize:
         field = stabilize_flow(field, weight=valid.float(), aspect=width / height)
@@ -219,14 +218,92 @@ def fill_keyframes(motion: Motion) -> Motion:
 
     The next frame comes first, then the previous one: motion continues across I-frames.
     """
-    has = motion.valid.flatten(1).any(dim=1)
-    if bool(has.all()) or not bool(has.any()):
+    has = motion.valid.flatten(1).any(dim=1).numpy()
+    if has.all() or not has.any():
         return motion
-    frames = torch.arange(len(has))
-    # Of all frames with vectors the nearest, the later one first.
-    distance = (frames - frames[:, None]).abs() * 2 - (frames > frames[:, None]).int()
-    nearest = distance.masked_fill(~has, 4 * len(has)).argmin(dim=1)
+    nearest = torch.from_numpy(_find_sources(has))
     return replace(motion, vectors=motion.vectors[nearest], valid=motion.valid[nearest])
+
+
+def _find_sources(has: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """For each frame the nearest one that has vectors, the later one first."""
+    frames = np.arange(len(has))
+    if has.all() or not has.any():
+        return frames
+    distance = np.abs(frames - frames[:, None]) * 2 - (frames > frames[:, None])
+    distance[:, ~has] = 4 * len(has)
+    return distance.argmin(axis=1)
+
+
+def _chain(motion: Motion, *, filled: bool) -> tuple[Tensor, Tensor]:
+    """`accumulate_vectors` of one clip on the CPU: (T-1, Hb, Wb, 2) and (T-1, Hb, Wb).
+
+    Args:
+        filled: as in `codec_flow`.
+    """
+    from unscene.motion.loops import chain
+
+    vectors, valid, frames = (
+        one.contiguous().numpy() for one in (motion.vectors, motion.valid, motion.frames)
+    )
+    shape = len(frames) - 1, *valid.shape[1:]
+    total, known = torch.empty(*shape, 2), torch.empty(shape, dtype=torch.bool)
+    source = np.arange(len(valid))
+    if filled:
+        source = _find_sources(np.asarray(valid.reshape(len(valid), -1).any(axis=1)))
+    chain(vectors, valid, source, frames, motion.block, total.numpy(), known.numpy())
+    return total, known
+
+
+def view_vectors(motion: Motion, box: tuple[float, float], grid: int) -> Tensor:
+    """Make the flow of an upright crop from the middle of the frame, without the camera's motion.
+
+    It is what `codec_flow(stabilize=True)` and `views.flow.view_flow` make together, in one step.
+
+    Args:
+        motion: vectors of L consecutive frames, T of which are sampled.
+        box: width and height of the crop as shares of the frame.
+        grid: G.
+
+    Returns:
+        float32 (T-1, G, G, 2), normalized units of the crop, pointing back.
+
+    >>> vectors = torch.zeros(2, 8, 8, 2)
+    >>> vectors[:, 2:6, 2:6, 0] = -2.0  # a square moves to the right
+    >>> frames = torch.arange(2)
+    >>> motion = Motion(vectors, torch.ones(2, 8, 8).bool(), frames, (64, 64), 8, True)
+    >>> flow = view_vectors(motion, (0.5, 0.5), 4)  # shows the square alone
+    >>> [round(value, 3) for value in flow[0, 1, 1].tolist()]  # -2 * 2 / 32
+    [-0.125, 0.0]
+    """
+    from unscene.motion.loops import stabilize_on_view
+
+    chained, known = (one.numpy() for one in _chain(motion, filled=True))
+    height, width = motion.size
+    chained *= np.array([2 / width, 2 / height], np.float32)
+    rows, columns = known.shape[1:]
+    view = torch.empty(len(chained), grid, grid, 2)
+    stabilize_on_view(
+        chained,
+        known,
+        fit_similarities(chained, known, width / height)[0],
+        *(2 / columns, 2 / rows),  # as the camera was fitted
+        *_taps(rows, height / motion.block, box[1], grid),
+        *_taps(columns, width / motion.block, box[0], grid),
+        *(1 / box[0], 1 / box[1], view.numpy()),
+    )
+    return view
+
+
+@lru_cache(maxsize=32)
+def _taps(
+    blocks: int, extent: float, share: float, grid: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """For each cell along an axis of a crop, the block before it and the share of the next one."""
+    place = ((np.arange(grid) + 0.5) / grid - 0.5) * share + 0.5
+    at = np.clip(place * extent - 0.5, 0, blocks - 1)
+    first = np.minimum(at.astype(np.int64), max(blocks - 2, 0))
+    return first, (at - first).astype(np.float32)
 
 
 def add_stabilized_vectors(clip: Clip, *, grid: int) -> Clip:

@@ -48,6 +48,8 @@ def orientation_histogram(
     [0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     """
     lead, (height, width) = vectors.shape[:-3], vectors.shape[-3:-1]
+    if vectors.device.type == "cpu" and not (height % cells[0] or width % cells[1]):
+        return _count_in_loops(vectors, cells, still).view(*lead, BINS + 1, *cells)
     u, v = vectors.float().reshape(-1, height, width, 2).unbind(-1)
     length = torch.hypot(u, v)
     rests = length < still
@@ -60,6 +62,19 @@ def orientation_histogram(
         parts.append(weight * (1 - distance).clamp(min=0))
     counted = torch.stack([*parts, rests.float()], dim=1)
     return F.adaptive_avg_pool2d(counted, cells).view(*lead, BINS + 1, *cells)
+
+
+def _count_in_loops(vectors: Tensor, cells: tuple[int, int], still: float) -> Tensor:
+    """The histograms (N, 9, rows, columns) of cells of equal size, on the CPU."""
+    from unscene.motion.loops import count_directions
+
+    height, width = vectors.shape[-3:-1]
+    each = vectors.detach().float().reshape(-1, height, width, 2).contiguous()
+    counted = torch.zeros(len(each), BINS + 1, *cells)
+    sides = (height // cells[0], width // cells[1])
+    of = (torch.arange(n) // side for n, side in zip((height, width), sides, strict=True))
+    count_directions(each.numpy(), still, *(cell.numpy() for cell in of), counted.numpy())
+    return counted / (sides[0] * sides[1])
 
 
 def hof(flow: Tensor, cells: tuple[int, int] = (1, 1)) -> Tensor:

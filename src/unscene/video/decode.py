@@ -34,6 +34,9 @@ from unscene.video.vectors import (
     orient_field,
 )
 
+_MOTION = {"flags2": "+export_mvs"}
+# What makes pictures of what was parsed. Vectors are in the bitstream and stay the same.
+_NO_PICTURES = {"skip_loop_filter": "all", "skip_idct": "all"}
 _BIDIRECTIONAL = frozenset({int(PictureType.B), int(PictureType.BI)})
 
 
@@ -81,7 +84,9 @@ def read_clips(
     path = os.fspath(path)
     check_file(path)
     try:
-        options = {"flags2": "+export_mvs"} if request.motion or request.motion_only else None
+        options = _MOTION if request.motion or request.motion_only else None
+        if options and not request.shows_pictures:
+            options = _MOTION | _NO_PICTURES
         with TimedFrames(path, options, fps) as timed:
             return _Reader(timed, path, start, end, short_side, request).read()
     except (FFmpegError, OSError, ValueError) as error:

@@ -18,12 +18,16 @@ Equation 4 of the DSM paper (arXiv 2009.05757) asks for this; videos shorter tha
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
 
 from unscene.errors import UnsceneError, check_at_least
+
+_NEAR = 64  # frames: what lies so close to a clip is decoded rather than sought
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,41 @@ class Request:
     motion: tuple[str, ...] = ()
     key_frame: int | None = None
     motion_only: tuple[str, ...] = ()
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether any frame is requested, and not motion vectors only."""
+        return self.key_frame is not None or set(self.motion_only) != self.offsets.keys()
+
+
+def join_requests(requests: Sequence[Request], fps: float) -> tuple[Request, list[dict[str, str]]]:
+    """Join the first requests of one video that lie near each other, to be read in one pass.
+
+    Args:
+        requests: of motion vectors only.
+        fps: frames per second of the video.
+
+    Returns:
+        A request, and for each one that is in it the names of its clips there.
+
+    >>> parts = [Request(at, {"clip": (0, 2)}, motion_only=("clip",)) for at in (1.0, 2.0, 60.0)]
+    >>> joined, names = join_requests(parts, fps=25.0)
+    >>> joined.at, joined.offsets, names[1]
+    (1.0, {'0 clip': (0, 2), '1 clip': (25, 27)}, {'clip': '1 clip'})
+    """
+    offsets: dict[str, tuple[int, ...]] = {}
+    names: list[dict[str, str]] = []
+    # The first frame that is displayed at or after a time, give or take half a frame.
+    first = [math.ceil(request.at * fps - 0.5 - 1e-6) for request in requests]
+    end = first[0]
+    for number, (request, begin) in enumerate(zip(requests, first, strict=True)):
+        if not first[max(number - 1, 0)] <= begin <= end + _NEAR:
+            break
+        end = begin + max(wanted[-1] for wanted in request.offsets.values())
+        names.append({name: f"{number} {name}" for name in request.offsets})
+        for name, wanted in request.offsets.items():
+            offsets[f"{number} {name}"] = tuple(begin - first[0] + offset for offset in wanted)
+    return Request(requests[0].at, offsets, motion_only=tuple(offsets)), names
 
 
 class ClipSampler(Protocol):

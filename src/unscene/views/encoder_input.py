@@ -18,18 +18,19 @@ import numpy as np
 from torch import Tensor
 
 from unscene.encoders import VideoEncoder
-from unscene.motion.flow import add_stabilized_vectors
+from unscene.errors import UnsceneError
+from unscene.motion.flow import NoVectorsError, add_stabilized_vectors, view_vectors
 from unscene.video.clip import Clip, ClipBatch
 from unscene.video.sampling import ClipSampler, VectorSampler
 from unscene.views import disturb
-from unscene.views.augment import ViewParameters, make_view
+from unscene.views.augment import BasicAugmentation, ViewParameters, make_view
 from unscene.views.flow import view_flow, warp_flow
 
 _FINEST = 64  # cells: as fine as the blocks of a picture 512 px wide
 
 
 def read_for_encoder(
-    encoder: VideoEncoder, sampler: ClipSampler, size: int
+    encoder: VideoEncoder, sampler: ClipSampler, size: int, *, centered: bool = False
 ) -> tuple[ClipSampler, dict[str, Callable[[Clip], Clip]]]:
     """Make the sampler and the transforms by which `ClipDataset` reads clips for an encoder.
 
@@ -37,6 +38,7 @@ def read_for_encoder(
         encoder: with any input.
         sampler: draws the clips.
         size: of the views, in pixels.
+        centered: only the center view will be made, by `make_center_view`.
 
     Returns:
         The same sampler and no transforms, unless the encoder reads motion vectors. Clips of which
@@ -45,10 +47,56 @@ def read_for_encoder(
     if encoder.input != "vectors":
         return sampler, {}
     drawn = sampler.draw(3600.0, 25.0, np.random.default_rng(0))
-    grid = min(2 * (encoder.flow_grid or size), _FINEST)
-    transform = partial(add_stabilized_vectors, grid=grid)
+    grid = encoder.flow_grid or size
+    if centered:
+        transform = partial(_add_center_flow, grid=grid)
+    else:
+        transform = partial(add_stabilized_vectors, grid=min(2 * grid, _FINEST))
     shown = [name for name in drawn.offsets if name not in drawn.motion_only]
     return VectorSampler(sampler), dict.fromkeys(shown, transform)
+
+
+def _add_center_flow(clip: Clip, *, grid: int) -> Clip:
+    if clip.motion is None:
+        raise NoVectorsError("this clip carries no motion vectors")
+    height, width = clip.motion.size
+    side = min(height, width) / BasicAugmentation.short_side
+    flow = view_vectors(clip.motion, (side / width, side / height), grid)
+    return clip.replace(flow=flow.half(), motion=None)
+
+
+def make_center_view(encoder: VideoEncoder, batch: ClipBatch) -> Tensor:
+    """Make the view of evaluation, of clips that were read for it: resized short side, center crop.
+
+    Args:
+        encoder: with any input; size and normalization are those of its spec.
+        batch: B clips, read by `read_for_encoder(centered=True)`.
+
+    Returns:
+        As `make_encoder_view`.
+
+    Raises:
+        UnsceneError: the encoder does not take three channels.
+        ValueError: the batch has no flow, and the encoder reads motion vectors.
+    """
+    if encoder.input != "vectors":
+        params = center_view(encoder).center(batch.sizes)
+        return make_view(batch, params, size=encoder.spec.size)
+    if batch.flow is None:
+        raise ValueError("this batch has no flow: read it by `read_for_encoder`")
+    return batch.flow.float().movedim(-1, 1)
+
+
+def center_view(encoder: VideoEncoder) -> BasicAugmentation:
+    """The view that an encoder gets at test time: resized short side, center crop, normalization.
+
+    Raises:
+        UnsceneError: the encoder does not take three channels.
+    """
+    spec = encoder.spec
+    if spec.channels != 3:
+        raise UnsceneError(f"{spec.name} takes {spec.channels} channels; videos have 3")
+    return BasicAugmentation.none(spec.size).with_normalization(spec.mean, spec.std)
 
 
 def make_encoder_view(
@@ -126,6 +174,3 @@ def make_flow_view(
     if phi is not None:
         flow = flow * phi.to(flow)[:, :, None, None, None]
     return flow.movedim(-1, 1)
-
-
-__all__ = ["make_encoder_view", "make_flow_view", "read_for_encoder"]
