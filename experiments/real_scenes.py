@@ -207,7 +207,11 @@ def _of(features: Features, column: str, value: str) -> Features:
     rows = [i for i, found in enumerate(features.labels(column)) if found == value]
     videos = tuple(features.videos[i] for i in rows)
     return replace(
-        features, values=features.values[rows], videos=videos, owner=torch.arange(len(rows))
+        features,
+        values=features.values[rows],
+        videos=videos,
+        owner=torch.arange(len(rows)),
+        passed=(),  # of these alone
     )
 
 

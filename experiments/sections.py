@@ -91,6 +91,7 @@ class Section:
         across: a setting of the test whose values are the columns; each metric is then a table of
             its own. Columns are in the order of `where` if it has several values, otherwise sorted.
         picture: file in docs/ that shows the same numbers.
+        against: a method. The tables are of the differences from it, video by video.
     """
 
     heading: str
@@ -101,6 +102,7 @@ class Section:
     where: dict[str, Any] = field(default_factory=dict)
     across: str = ""
     picture: str = ""
+    against: str = ""
 
     def matches(self, row: dict[str, Any]) -> bool:
         """Whether a row belongs to this section."""
@@ -335,6 +337,18 @@ SECTIONS = (
         (DESCRIBED,),
         ("retrieval_r1", "retrieval_r5", "retrieval_map"),
         where={"standardize": True, "correlation": (0.9, None)},
+    ),
+    Section(
+        "Differences from flow histograms, video by video",
+        "How much each descriptor differs from `hof+mbh` on the same videos (`unscene results "
+        "--against hof+mbh`); an interval without 0 means that the two differ. The encoders of the "
+        "sections above have no such rows: they were evaluated before rows held the outcome of "
+        "each video, and their weights were not kept. Generated footage as in the first section, "
+        "raw features, real footage as it is and brightened.",
+        (DESCRIBED,),
+        ("retrieval_r1", "probe_top1"),
+        where={"correlation": (0.9, None), "note": ("", "brightened")},
+        against="hof+mbh",
     ),
     Section(
         "The demo of version 0.1",

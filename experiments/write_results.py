@@ -15,6 +15,7 @@ from sections import BIASED, CORRELATIONS, HEADINGS, SECTIONS, WITHOUT_LABELS, S
 from trained import HERE, ROWS
 
 from unscene.files import write_text
+from unscene.results.paired import compare_tables
 from unscene.results.plots import draw_tables
 from unscene.results.rows import is_descriptor
 from unscene.results.tables import Table, collect_rows, format_markdown, make_tables
@@ -56,8 +57,9 @@ own: 16 frames at stride 2, 80 pixels (`color`: 2 frames at stride 8, 32 pixels)
   from the cluster bootstrap over files. On generated footage the seeds are those of the footage.
 - Retrieval is by cosine on raw features in every table but those of the section on standardized
   features. That section has no trained encoders, because their weights were not kept.
-- Rows do not hold the outcome of each video, so trained encoders and descriptors are not compared
-  in pairs. Compare their intervals, which is the weaker test.
+- Trained encoders and descriptors are not compared in pairs: rows of these encoders do not hold the
+  outcome of each video. Compare their intervals, which is the weaker test. Descriptors are compared
+  with each other in pairs, in a section of their own.
 """
 BELOW = """In italics: no training, and no seeds but those of generated footage. With one run, the
 interval is from the cluster bootstrap over files.
@@ -88,7 +90,10 @@ def _make_tables(section: Section) -> list[Table]:
     rows = [row for row in trained + _lend(rows, trained) if section.matches(row)]
     if section.across:
         return _make_tables_across(section, rows)
-    return _select_lines(make_tables(rows, section.metrics), section) if rows else []
+    tables = make_tables(rows, section.metrics) if rows else []
+    if section.against:
+        tables, _ = compare_tables(tables, section.against)
+    return _select_lines(tables, section)
 
 
 def _lend(rows: list[dict[str, Any]], trained: list[dict[str, Any]]) -> list[dict[str, Any]]:
