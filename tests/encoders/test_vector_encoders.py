@@ -11,6 +11,7 @@ import torch
 
 import media
 from unscene import embed
+from unscene.audit.run import explain_input
 from unscene.data import loading
 from unscene.data.listing import open_catalog
 from unscene.data.loading import ClipDataset
@@ -19,6 +20,7 @@ from unscene.encoders import (
     create_encoder,
     load_encoder,
     make_untrained_twin,
+    resolve_encoder,
     save_encoder,
 )
 from unscene.errors import UnsceneError
@@ -202,3 +204,10 @@ def test_clips_of_a_video_are_read_in_one_pass_and_are_those_read_alone(
     (tmp_path / "a" / "a.mp4").write_bytes(b"no video")
     failed = dataset.read_together([(0, 0), (1, 0)])
     assert [len(item.failures) for item in failed] == [1, 1]
+
+
+def test_an_audit_says_that_altered_pixels_have_no_vectors() -> None:
+    for name in ("hof-vectors", "two-stream:r3d-narrow,hof-vectors"):
+        assert "altered pixels have no motion vectors" in explain_input(resolve_encoder(name)).note
+    usual = resolve_encoder("hof")
+    assert explain_input(usual) is usual

@@ -34,6 +34,7 @@ from unscene.data.listing import Data, check_videos, list_videos, require_column
 from unscene.data.loading import Batch
 from unscene.device import pick_device
 from unscene.encoders.resolving import ResolvedEncoder, resolve_encoder
+from unscene.encoders.two_stream import TwoStream
 from unscene.encoders.untrained import make_untrained_twin
 from unscene.errors import UnsceneError, check_at_least
 from unscene.files import check_free, write_text
@@ -104,7 +105,8 @@ def audit(
     kinds = find_measures(names)
     where = pick_device(device)
     # Models before videos: a mistyped name should show at once.
-    resolved = _with_unique_names([resolve_encoder(encoder, seed=seed) for encoder in listed])
+    named = [explain_input(resolve_encoder(encoder, seed=seed)) for encoder in listed]
+    resolved = _with_unique_names(named)
     catalog = _catalog(data, videos, seed)
     footage = Footage(catalog, _label(catalog, label), clips, seed, workers, batch_size)
     with preserve_state([model.encoder for model in resolved]):
@@ -314,6 +316,16 @@ def _list_encoders(encoders: object) -> list[object]:
     if with_options or callable(encoders) or not several:
         return [encoders]
     return list(cast("Iterable[object]", encoders))
+
+
+def explain_input(resolved: ResolvedEncoder) -> ResolvedEncoder:
+    """Say of an encoder of motion vectors that an audit, which alters pixels, has none for it."""
+    encoder = resolved.encoder
+    reads = encoder.motion if isinstance(encoder, TwoStream) else encoder
+    if reads.input != "vectors":
+        return resolved
+    note = "altered pixels have no motion vectors, so here it reads the flow of the pixels (DIS)"
+    return replace(resolved, note=f"{resolved.note}; {note}")
 
 
 def _with_unique_names(resolved: Sequence[ResolvedEncoder]) -> list[ResolvedEncoder]:

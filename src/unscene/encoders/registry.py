@@ -8,13 +8,14 @@ from functools import partial
 from typing import Any, get_args
 
 from unscene.encoders import descriptors
-from unscene.encoders.base import Input, VideoEncoder
+from unscene.encoders.base import EncoderSpec, Input, VideoEncoder
 from unscene.encoders.c3d import C3D
 from unscene.encoders.i3d import I3D
 from unscene.encoders.motion_net import MotionNet
 from unscene.encoders.resnet3d import mc3, narrow, r2d, r2plus1d, r3d
 from unscene.encoders.s3dg import S3DG
 from unscene.encoders.shipped import known_shipped
+from unscene.encoders.two_stream import JOINED, TwoStream
 from unscene.errors import UnsceneError, find_nearest
 
 _DESCRIPTORS: dict[str, Callable[..., VideoEncoder]] = {
@@ -66,7 +67,8 @@ def create_encoder(name: str, **options: Any) -> VideoEncoder:
     """Create a new, untrained encoder; call `torch.manual_seed` first to fix its weights.
 
     Args:
-        name: one of `known_encoders()` or `known_descriptors()`.
+        name: one of `known_encoders()` or `known_descriptors()`, or "two-stream", whose options
+            `rgb` and `motion` are a name or the record of a spec (`EncoderSpec.to_json`) each.
         options: `in_channels` (all ResNets), `stem` (R3D and R(2+1)D), `shortcut` (R3D), `layout`
             (R(2+1)D), `width`, `stages` and `pool` (narrow networks): see
             `unscene.encoders.resnet3d`. `padding` of I3D, `gating` and `norm_eps` of S3D-G.
@@ -83,6 +85,8 @@ def create_encoder(name: str, **options: Any) -> VideoEncoder:
     >>> encoder.dim, encoder.spec.frames, encoder.spec.size
     (32, 8, 36)
     """
+    if name == JOINED:
+        return TwoStream(_create_part(options, "rgb"), _create_part(options, "motion"))
     make = (_ENCODERS | _DESCRIPTORS).get(name)
     if make is None:
         raise UnsceneError(unknown_encoder(name))
@@ -103,4 +107,20 @@ def create_encoder(name: str, **options: Any) -> VideoEncoder:
         encoder.read_flow_of_clips(reads)
     if reads == "rgb" and encoder.input != "rgb":
         raise UnsceneError(f"encoder {name}: it reads flow only")
+    return encoder
+
+
+def _create_part(options: dict[str, Any], role: str) -> VideoEncoder:
+    """One of the two encoders of "two-stream"."""
+    part = options.get(role)
+    if isinstance(part, str):
+        return create_encoder(part)
+    if not isinstance(part, dict) or options.keys() != {"rgb", "motion"}:
+        raise UnsceneError(
+            f"encoder {JOINED}: rgb and motion must each be the name of an architecture or the "
+            f"record of a spec, got {options!r}"
+        )
+    spec = EncoderSpec.from_json(part)
+    encoder = create_encoder(spec.name, **spec.options)
+    encoder.spec = spec
     return encoder

@@ -8,6 +8,7 @@
     hf:FOLDER, hf:USER/NAME    a video model of transformers, from disk or the Hugging Face Hub
     package.module:factory     what the function returns, see `foreign.adapt`
     package.module:factory@RUN the same with the weights of a run that began with it
+    two-stream:RGB,MOTION      two of these joined, an encoder of RGB and one of flow or vectors
     NAME=...                   any of these with another name in tables and reports
 
 From Python, a model itself will do: a `VideoEncoder`, or whatever `foreign.adapt` takes.
@@ -40,6 +41,7 @@ from unscene.encoders.registry import (
     unknown_encoder,
 )
 from unscene.encoders.transformers_models import describe_model, load_pretrained
+from unscene.encoders.two_stream import JOINED, TwoStream
 from unscene.encoders.weights import (
     FACTORY,
     TRANSFORMERS,
@@ -53,6 +55,7 @@ from unscene.files import expand_home, make_absolute
 from unscene.imports import import_from_here
 
 _HUB = "hf:"
+_TWO = f"{JOINED}:"
 _WEIGHTS = (".pth", ".pt", ".ckpt", ".tar", ".safetensors")  # how files of weights usually end
 
 
@@ -146,6 +149,8 @@ def resolve_encoder(
     if reads is not None:
         _choose_input(resolved, reads)
     if to_train:
+        if isinstance(resolved.encoder, TwoStream):
+            raise UnsceneError(_explain_streams(resolved.name))
         if next(resolved.encoder.parameters(), None) is None:
             raise UnsceneError(
                 f"encoder {resolved.name}: it has no weights that could be trained; evaluate it as "
@@ -189,6 +194,9 @@ def locate_encoder(text: str) -> str:
     """
     name, rest = _split_name(text)
     start, path = f"{name}=" if name else "", rest
+    if rest.startswith(_TWO):
+        parts = rest.removeprefix(_TWO).split(",")
+        return f"{start}{_TWO}{','.join(map(locate_encoder, parts))}"
     if rest.startswith(_HUB):
         start, path = f"{start}{_HUB}", rest.removeprefix(_HUB)
     elif not expand_home(rest).exists() and ":" in rest and "@" in rest:
@@ -216,6 +224,8 @@ def _resolve(
         )
     elif text in shipped.known_shipped():
         resolved = _shipped(text)
+    elif text.startswith(_TWO):
+        resolved = _joined(text.removeprefix(_TWO), seed, to_train)
     elif text.startswith(_HUB):
         resolved = _pretrained(text.removeprefix(_HUB), to_train)
     elif expand_home(text).exists():
@@ -304,6 +314,27 @@ def _untrained(name: str, seed: int | None, options: dict[str, Any]) -> Resolved
         encoder = create_encoder(name, **options)
     note = f"randomly initialized with seed {seed}, not trained"
     return ResolvedEncoder(encoder, name, note, trained=False)
+
+
+def _joined(text: str, seed: int | None, to_train: bool) -> ResolvedEncoder:
+    rgb, comma, motion = text.partition(",")
+    if to_train:
+        raise UnsceneError(_explain_streams(_TWO + text))
+    if not (rgb and comma and motion):
+        raise UnsceneError(f"encoder {_TWO}{text}: write {_TWO}RGB,MOTION")
+    parts = [resolve_encoder(one, seed=seed) for one in (rgb, motion)]
+    encoder = TwoStream(*(part.encoder for part in parts))
+    names, notes = ([getattr(part, field) for part in parts] for field in ("name", "note"))
+    untrained = all(part.trained is False for part in parts)
+    note = f"two streams joined: {'; '.join(notes)}"
+    return ResolvedEncoder(encoder, "+".join(names), note, False if untrained else None)
+
+
+def _explain_streams(name: str) -> str:
+    return (
+        f"encoder {name}: its two streams take clips of different lengths and sizes, so each is "
+        "trained alone; join them when both are trained"
+    )
 
 
 def _made(text: str, to_train: bool) -> ResolvedEncoder:

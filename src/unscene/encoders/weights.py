@@ -24,9 +24,10 @@ from torch import Tensor, nn
 
 from unscene.encoders.base import EncoderSpec, VideoEncoder
 from unscene.encoders.foreign import ForeignEncoder, adapt
-from unscene.encoders.registry import create_encoder, known_encoders
+from unscene.encoders.registry import create_encoder, known_descriptors, known_encoders
 from unscene.encoders.state_dicts import read_safetensors
 from unscene.encoders.transformers_models import build_model
+from unscene.encoders.two_stream import TwoStream
 from unscene.errors import UnsceneError
 from unscene.files import encode_text
 
@@ -114,8 +115,18 @@ def save_encoder(encoder: VideoEncoder, path: str | Path, *, half: bool = False)
 def check_can_be_saved(encoder: VideoEncoder) -> None:
     """Raise UnsceneError if `read_encoder` could not rebuild the encoder.
 
-    It can rebuild ours, and those that `resolve_encoder(text, to_train=True)` returned.
+    It can rebuild ours, two of ours that are joined, and those that
+    `resolve_encoder(text, to_train=True)` returned.
     """
+    if isinstance(encoder, TwoStream):
+        for part in (encoder.rgb, encoder.motion):
+            if part.spec.name not in known_descriptors():
+                check_can_be_saved(part)
+            if TRANSFORMERS in part.spec.options or FACTORY in part.spec.options:
+                raise UnsceneError(
+                    f"{encoder.spec.name}: {part.spec.name} is no encoder of unscene"
+                )
+        return
     if isinstance(encoder, ForeignEncoder):
         known = {TRANSFORMERS, FACTORY} & encoder.spec.options.keys()
     else:
