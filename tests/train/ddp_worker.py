@@ -52,7 +52,9 @@ def generated_batch(method: Method, step: int) -> Batch:
 def share(batch: Batch, rank: int, world: int) -> Batch:
     size = GLOBAL // world
     part = slice(rank * size, (rank + 1) * size)
-    return Batch({k: clip[part] for k, clip in batch.clips.items()}, batch.index[part])
+    numbers = None if batch.numbers is None else batch.numbers[part]
+    clips = {k: clip[part] for k, clip in batch.clips.items()}
+    return Batch(clips, batch.index[part], numbers=numbers)
 
 
 def train(name: str, rank: int, world: int) -> dict[str, Any]:

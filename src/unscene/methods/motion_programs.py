@@ -37,6 +37,7 @@ from unscene.errors import UnsceneError
 from unscene.methods.base import Embedder, Method, StepResult
 from unscene.methods.contrastive import (
     compute_rank1,
+    gather,
     gather_with_gradient,
     info_nce,
     measure_similarities,
@@ -245,12 +246,12 @@ def measure_error(told: Tensor, batch: Batch) -> Tensor:
 
     Args:
         told: (V B, A), of anchors, positives and further views, in this order.
-        batch: of B items with numbers (B, 2, A).
+        batch: of B items with numbers (B, 2, A); deviations are those of all processes together.
     """
     assert batch.numbers is not None
     true = batch.numbers.transpose(0, 1).flatten(0, 1).to(told.device)
-    even = F.batch_norm(true, None, None, training=True, eps=_LEAST_VARIANCE)
-    return F.mse_loss(told[: len(true)], even)
+    variance, mean = torch.var_mean(gather(true), dim=0, correction=0)
+    return F.mse_loss(told[: len(true)], (true - mean) / (variance + _LEAST_VARIANCE).sqrt())
 
 
 def _resize(flow: Tensor | None, cells: int) -> Tensor:
