@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -57,8 +58,7 @@ from unscene.video.sampling import Request
 # The largest motion of the camera, before objects of 2 to 4 px/frame.
 CAMERA: dict[str, Any] = {"pan": 3, "zoom": 0.01, "rotation": 1, "shake": 0.5}
 NOTE, CORRELATION = "moving camera", 0.9
-SYSTEMS = ("triplet", "unscene")
-TRAINED = ("random", *(f"{name}-camera-{where}" for name in SYSTEMS for where in ("in", "out")))
+SYSTEMS = ("unscene", "triplet")
 SETTINGS: dict[str, Any] = {"batch_size": 16, "workers": 0}  # else those of the demo
 # Columns of `Histograms`.
 DESCRIBED = {
@@ -105,11 +105,14 @@ class Part(VideoEncoder):
 def run_train(args: argparse.Namespace) -> None:
     """Rows of encoders trained on moving scenes under a moving camera."""
     runs = training(args.work, f"{CORRELATION}-camera", SETTINGS | {"max_steps": args.steps})
-    for seed in args.seeds:
-        if _known(args.out, TRAINED[0], seed):
+    for system, seed in product(SYSTEMS, args.seeds):
+        methods = [f"{system}-camera-{where}" for where in ("in", "out")]
+        if not _known(args.out, "random", seed):
+            methods.insert(0, "random")
+        if _known(args.out, methods[-1], seed):
             continue
         footage = scenes(args.work, CORRELATION, seed, "camera", CAMERA)
-        encoders = {method: runs.encoder(method, footage["train"], seed) for method in TRAINED}
+        encoders = {method: runs.encoder(method, footage["train"], seed) for method in methods}
         _evaluate(args.out, encoders, footage, seed)
 
 
