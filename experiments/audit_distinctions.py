@@ -6,8 +6,10 @@ color       the mean color of 4 x 4 cells: blind to motion
 random      an untrained network (r3d-narrow)
 hof         a histogram of flow, and
 hof+mbh     two more of its derivatives: trivial statistics of motion
+exact-hof   hof of the exact flow of the figures, the camera taken out, without any pixel, and
+exact-time  the same in each of four parts of time and 2 x 2 cells: are the questions answerable?
 supervised  motion-net, taught by the answers to questions of other seeds, on exact flow without any
-            pixel (`--steps`)
+            pixel (`--steps`); not among the methods that run by default
 
 Rows go to experiments/rows/audit_distinctions.jsonl.gz ("audit/distinctions/motion" and so on).
 What is in that file is not run again.
@@ -28,17 +30,20 @@ from trained import append, flags, rows_in
 
 from unscene.audit.extractor import FeatureExtractor
 from unscene.audit.footage import Footage
-from unscene.audit.measures.distinctions import Distinctions
+from unscene.audit.measures.distinctions import Distinctions, score_answers
 from unscene.data.listing import open_catalog
 from unscene.encoders import VideoEncoder, create_encoder, load_encoder, save_encoder
-from unscene.motion.camera import stabilize_flow
+from unscene.motion.histograms import hof
 from unscene.results.rows import build_rows
-from unscene.synthetic.figure_questions import QUESTION_KINDS, draw_question
-from unscene.synthetic.figure_scenes import paint_world_flow
+from unscene.results.statistics import Score
+from unscene.synthetic.figure_questions import QUESTION_KINDS, QuestionKind, draw_question
 from unscene.synthetic.generate import MovingScenes, generate
 from unscene.synthetic.measured_flow import measure_flow
+from unscene.synthetic.raster import paint_flow
 
-METHODS = ("color", "random", "hof", "hof+mbh", "supervised")
+METHODS = ("color", "random", "hof", "hof+mbh", "exact-hof", "exact-time", "supervised")
+EXACT = {"exact-hof": (1, 1), "exact-time": (4, 2)}  # parts of time, cells along each side
+FRAMES = 17  # of clips of exact flow
 COUNT = 24  # questions of each kind; the measure takes as many as there are videos
 GRID, BATCH, LR, TEMPERATURE = 32, 12, 2e-3, 0.1
 TAUGHT = 1000  # first seed of the questions that the supervised network is taught
@@ -55,11 +60,16 @@ def main() -> None:
     for seed, method in product(args.seeds, args.methods):
         if any((row["method"], row["seed"]) == (method, seed) for row in known):
             continue
-        encoder = _encoder(method, seed, args, shared)
-        found = Distinctions(FeatureExtractor(encoder), Footage(catalog, seed=seed)).compute()
+        if method in EXACT:
+            spec = replace(create_encoder("hof").spec, frames=FRAMES, size=GRID)
+            scores = answer_from_exact_flow(seed, *EXACT[method])
+        else:
+            encoder = _encoder(method, seed, args, shared)
+            measure = Distinctions(FeatureExtractor(encoder), Footage(catalog, seed=seed))
+            spec, scores = encoder.spec, dict(measure.compute().scores)
         rows = build_rows(
-            encoder.spec,
-            {f"audit/distinctions/{name}": score for name, score in found.scores.items()},
+            spec,
+            {f"audit/distinctions/{name}": score for name, score in scores.items()},
             data="generated questions",
             split="all",
             label="none",
@@ -69,7 +79,7 @@ def main() -> None:
             test={"questions": COUNT},
         )
         append(args.out, rows, method)
-        said = ", ".join(f"{name} {score.value:.2f}" for name, score in found.scores.items())
+        said = ", ".join(f"{name} {score.value:.2f}" for name, score in scores.items())
         print(f"seed {seed} {method}: {said}", flush=True)
 
 
@@ -90,13 +100,22 @@ def _encoder(method: str, seed: int, args: argparse.Namespace, shared: SharedFlo
     return load_encoder(saved)
 
 
-def draw_flow(number: int, seed: int, frames: int) -> Tensor:
+def answer_from_exact_flow(seed: int, parts: int, cells: int) -> dict[str, Score]:
+    """Scores of histograms of exact flow, one in each part of time and cell."""
+    features: dict[QuestionKind, list[Tensor]] = {kind: [] for kind in QUESTION_KINDS}
+    for kind, number in product(QUESTION_KINDS, range(COUNT)):
+        counted = hof(draw_flow(kind, number, seed, FRAMES), (cells, cells))
+        counted = counted.unflatten(1, (parts, -1)).square().mean(dim=2).sqrt()
+        features[kind].append(counted.flatten(1).unflatten(0, (2, 2)))
+    return score_answers({kind: torch.stack(asked) for kind, asked in features.items()})
+
+
+def draw_flow(kind: QuestionKind, number: int, seed: int, frames: int) -> Tensor:
     """Exact flow of the four clips of a question, the camera taken out, (4, T-1, G, G, 2)."""
-    question = QUESTION_KINDS[number % len(QUESTION_KINDS)]
-    asked = draw_question(question, seed, number // len(QUESTION_KINDS), frames)
+    asked = draw_question(kind, seed, number, frames)
     worlds = [world for motion in asked.worlds for world in motion]
-    flow = torch.from_numpy(np.stack([paint_world_flow(world, GRID) for world in worlds]))
-    return stabilize_flow(flow) if question == "camera" else flow
+    flows = [paint_flow(world.ends, world.radius, GRID) for world in worlds]  # the camera stands
+    return torch.from_numpy(np.stack(flows))
 
 
 def teach(encoder: VideoEncoder, steps: int, seed: int) -> None:
@@ -108,8 +127,12 @@ def teach(encoder: VideoEncoder, steps: int, seed: int) -> None:
     partner = torch.arange(4 * BATCH) ^ 1  # motion 0 in world 0 and 1, motion 1 in world 0 and 1
     for step in range(1, steps + 1):
         numbers = range((step - 1) * BATCH, step * BATCH)
-        exact = torch.cat([draw_flow(k, TAUGHT + seed, encoder.spec.frames) for k in numbers])
-        maps = encoder.forward_flow(measure_flow(exact, generator))[-1]
+        kinds = len(QUESTION_KINDS)
+        exact = [
+            draw_flow(QUESTION_KINDS[k % kinds], k // kinds, TAUGHT + seed, encoder.spec.frames)
+            for k in numbers
+        ]
+        maps = encoder.forward_flow(measure_flow(torch.cat(exact), generator))[-1]
         z = F.normalize(head(maps.mean(dim=(2, 3, 4))), dim=1)
         logits = (z @ z.T / TEMPERATURE).fill_diagonal_(-torch.inf)
         loss = F.cross_entropy(logits, partner)
@@ -124,7 +147,7 @@ def teach(encoder: VideoEncoder, steps: int, seed: int) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = flags("audit_distinctions", __doc__, methods=METHODS)
-    parser.set_defaults(steps=400)
+    parser.set_defaults(steps=400, methods=METHODS[:-1])
     return parser.parse_args()
 
 

@@ -141,3 +141,27 @@ def test_trained_encoders_keep_their_scores(seed: int) -> None:
     assert motion > 0.8
     assert max(said["random"], said["moco"]) < said["dsm"] < motion
     assert min(said["dsm-triplet"], said["unscene"]) > 0.9
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_questions_tell_good_from_trivial(seed: int) -> None:
+    """The rows of experiments/audit_distinctions.py: docs rest on them."""
+    rows = read_rows(EXPERIMENTS / "rows" / "audit_distinctions.jsonl.gz")
+    found = {
+        (row["method"], row["metric"].removeprefix("audit/distinctions/")): row
+        for row in rows
+        if row["seed"] == seed
+    }
+    order = ("color", "random", "hof", "exact-hof", "exact-time")
+    blind, untrained, trivial, exact, over_time = (found[name, "motion"]["ci95"] for name in order)
+    for low, high in (blind, untrained):
+        assert 0.45 < low < 0.55
+        assert 0.45 < high < 0.6
+    assert untrained[1] < trivial[0]
+    assert trivial[1] < exact[0] < over_time[0]
+    for name in ("color", "random"):
+        assert found[name, "scene"]["value"] < 0.05
+    for name in ("hof", "hof+mbh"):  # nothing trivial saturates
+        assert found[name, "order"]["value"] < 0.55
+        assert found[name, "fine"]["value"] < 0.8
+    assert found["exact-time", "order"]["value"] > 0.85

@@ -49,7 +49,11 @@ def test_a_model_that_never_changes_is_at_chance_everywhere(few: Footage) -> Non
     assert {(one.value, one.chance) for one in found.scores.values()} == {(0.5, 0.5)}
     assert found.details == {"questions": 8}
     assert found.forwards == 8 * 6 * 4
-    assert Distinctions.sentence(found).startswith("is near chance at two different motions (50 %)")
+    assert Distinctions.sentence(found) == (
+        "is near chance at every kind of question in which nothing but the motion differs (50 % "
+        "[50, 50]), a motion of another body (50 %), a motion of another body in another scene "
+        "(50 %)."
+    )
     outcome = Distinctions.outcome(found)
     assert outcome is not None
     assert (outcome.text, outcome.tone) == ("answers 0 of 7 kinds of question", "open")

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -91,7 +92,9 @@ class Distinctions(Measure):
         "body in another place. A model that does not see motion is right half of the time.",
         "Figures are generated from the seed, so the answer is known; the videos of the audit play "
         "no part. Every clip shows 1.6 seconds of motion, whatever the number of its frames. "
-        "Features are standardized over the clips of a kind of question and compared by cosine.",
+        "Features are standardized over the clips of a kind of question and compared by cosine. "
+        "Audit the encoders color and hof+mbh, too, to see what color and simple statistics of "
+        "flow answer.",
         {
             "motion": ScoreWords(
                 "Motions told apart",
@@ -135,26 +138,27 @@ class Distinctions(Measure):
     def compute(self) -> Measured:
         while self.waiting:
             self._ask()
-        compared = {
-            str(name): compare_motions(torch.stack(asked)) for name, asked in self.features.items()
-        }
-        found = {name: compared[name][0] for name in NEUTRAL}
-        found |= {"body": compared["body"][1], "scene": compared["coarse"][1]}
-        scores = {"motion": average([found[name] for name in NEUTRAL])}
-        scores |= {name: score(one) for name, one in found.items()}
+        answers = {kind: torch.stack(asked) for kind, asked in self.features.items()}
+        scores = score_answers(answers)
         return Measured(
             self.name,
-            with_chance(scores, dict.fromkeys(scores, _EVEN)),
-            details={"questions": len(found["coarse"])},
+            scores,
+            details={"questions": len(answers["coarse"])},
         )
 
     @classmethod
     def sentence(cls, measured: Measured) -> str:
+        if not measured.scores:
+            return ""
+        sides = {k: cls.words.side(measured, k) for k in _SHORT if k in measured.scores}
         said: dict[int, list[str]] = {1: [], 0: [], -1: []}
-        for name in (*NEUTRAL, *OPPOSED):
-            if name in measured.scores:
-                value = spell_number(measured.scores[name].value, "share")
-                said[cls.words.side(measured, name)].append(f"{_SHORT[name]} ({value})")
+        for name, side in sides.items():
+            value = spell_number(measured.scores[name].value, "share")
+            said[side].append(f"{_SHORT[name]} ({value})")
+        if not any(sides.get(name) for name in NEUTRAL):
+            value = cls.words.text(measured, "motion")
+            every = f"every kind of question in which nothing but the motion differs ({value})"
+            said[0] = [every, *said[0][len(NEUTRAL) :]]
         parts = [
             f"{start} {', '.join(listed)}"
             for start, listed in (
@@ -191,7 +195,7 @@ class Distinctions(Measure):
                 rows.append((cls.words.scores[name].name, having))
         kinds = grouped_dots(
             "Right answers by kind of question",
-            "Share of comparisons in which the clip of the same motion is nearer.",
+            "Share of comparisons in which the clip of the same motion is nearer; dashed: chance.",
             [row for row in rows if row[1] or row[0] in heads],
             {place: model for place, model, _ in results},
             SHARES,
@@ -218,6 +222,23 @@ def _render(
     question: QuestionKind, seed: int, number: int, frames: int, size: int
 ) -> NDArray[np.uint8]:
     return render_question(draw_question(question, seed, number, frames), size)
+
+
+def score_answers(features: Mapping[QuestionKind, Tensor]) -> dict[str, Score]:
+    """Score the answers to questions of all kinds.
+
+    Args:
+        features: by kind (N questions, 2 motions, 2 worlds, D).
+
+    Returns:
+        "motion", and each of `NEUTRAL` and `OPPOSED`, with their chance.
+    """
+    compared = {str(kind): compare_motions(asked) for kind, asked in features.items()}
+    found = {name: compared[name][0] for name in NEUTRAL}
+    found |= {"body": compared["body"][1], "scene": compared["coarse"][1]}
+    scores = {"motion": average([found[name] for name in NEUTRAL])}
+    scores |= {name: score(one) for name, one in found.items()}
+    return with_chance(scores, dict.fromkeys(scores, _EVEN))
 
 
 def compare_motions(features: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
