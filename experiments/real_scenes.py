@@ -135,7 +135,9 @@ def extract_places(
     for name in EVALUATED:
         if name in tables:
             videos = tables[name].videos
-            of_all = extract_together(encoders, videos, clips=clips, workers=1, short_side=112)
+            of_all = extract_together(
+                encoders, videos, clips=clips, workers=1, short_side=max(112, encoders[0].spec.size)
+            )
             for features, own in zip(of_all, found, strict=True):
                 own[name] = features
     return [(encoder.spec, own) for encoder, own in zip(encoders, found, strict=True)]

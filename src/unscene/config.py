@@ -38,6 +38,8 @@ FREE = frozenset(
 
 # Settings that name a file or folder.
 PLACES = frozenset({"data", "train", "encoder", "teacher", "out"})
+# Of commands that use an encoder. `motion`, which was trained, is not proven better everywhere.
+DEFAULT_ENCODER = "hof+mbh"
 
 
 @dataclass(frozen=True, kw_only=True)

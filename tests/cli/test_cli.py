@@ -172,8 +172,8 @@ def test_a_mistyped_measure(typed: str, capsys: Captured) -> None:
     ("line", "said"),
     [
         ("scenes", "required: out; see unscene scenes --help"),
-        ("audit x", "required: encoder; see unscene audit --help"),
-        ("evaluate retrieve", "required: data, encoder; see unscene evaluate retrieve --help"),
+        ("audit", "required: data; see unscene audit --help"),
+        ("evaluate retrieve", "required: data; see unscene evaluate retrieve --help"),
         ("evaluate", "no protocol; name one of retrieve, probe, finetune, decouple, or see"),
     ],
 )
@@ -194,8 +194,16 @@ def test_no_command_and_missing_arguments(capsys: Captured) -> None:
     assert main([]) == 2
     page = capsys.readouterr().err
     assert all(f"\n    {name} " in page for name in ("demo", "audit", "scenes", "doctor"))
-    assert main(["evaluate", "retrieve", "data"]) == 2
-    assert "encoder" in capsys.readouterr().err
+    assert main(["evaluate", "retrieve"]) == 2
+    assert "data" in capsys.readouterr().err
+
+
+def test_without_an_encoder_histograms_of_flow_are_taken(
+    moving: ScenesReport, tmp_path: Path, capsys: Captured
+) -> None:
+    line = ["evaluate", "retrieve", str(moving.train), "--label", "motion", "--clips", "1"]
+    assert main([*line, "--workers", "0", "--out", str(tmp_path / "rows.jsonl")]) == 0
+    assert "hof+mbh" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -14,8 +14,9 @@ DATA = (
     "such as ucf101-1-train:FOLDER"
 )
 ENCODER = (
-    "saved run, name of an architecture (untrained), published checkpoint (FILE.pth), hf:FOLDER or "
-    "package.module:factory; NAME=... names it in the results"
+    "encoder that comes with unscene (motion), saved run, name of an architecture (untrained), "
+    "published checkpoint (FILE.pth), hf:FOLDER or package.module:factory; NAME=... names it in "
+    "the results"
 )
 INPUT = (
     "rgb, flow or vectors: what an untrained architecture reads; an encoder of flow can take it "

@@ -8,6 +8,7 @@ import sys
 from jsonargparse import ArgumentParser, Namespace
 
 from unscene.cli import DATA, DEVICE, ENCODER, WORKERS
+from unscene.config import DEFAULT_ENCODER
 from unscene.errors import UnsceneError
 from unscene.files import expand_home
 
@@ -22,8 +23,7 @@ def flags(parser: ArgumentParser) -> None:
         "--encoder",
         action="append",
         type=str,
-        required=True,
-        help=f"model to audit, once or more: {ENCODER}",
+        help=f"model to audit, once or more: {ENCODER} (default: {DEFAULT_ENCODER})",
     )
     parser.add_argument(
         "--out", type=str, default="runs/audit", help="folder for report.html and audit.json"
@@ -80,7 +80,7 @@ def run(values: Namespace) -> int:
     out = expand_home(values.out)
     found = audit(
         values.data,
-        values.encoder,
+        values.encoder or [DEFAULT_ENCODER],
         out=out,
         overwrite=values.overwrite,
         label=values.label,

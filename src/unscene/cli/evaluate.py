@@ -17,6 +17,7 @@ from unscene.cli.help import (
     field_defaults,
     plain,
 )
+from unscene.config import DEFAULT_ENCODER
 from unscene.files import expand_home
 
 HELP = "evaluate an encoder: retrieval, probes, fine-tuning, decoupling score"
@@ -101,7 +102,7 @@ def _format_score(row: Any) -> str:
 def _frozen_flags(parser: ArgumentParser, protocol: str) -> None:
     role = {"retrieve": "queries", "probe": "test videos", "decouple": "videos"}[protocol]
     parser.add_argument("data", type=str, help=f"{role}: {DATA}")
-    parser.add_argument("--encoder", type=str, help=ENCODER, required=True)
+    parser.add_argument("--encoder", type=str, default=DEFAULT_ENCODER, help=ENCODER)
     reads: Any = Literal["rgb", "flow", "vectors"] | None
     parser.add_argument("--input", dest="reads", type=reads, help=INPUT)
     if protocol == "retrieve":

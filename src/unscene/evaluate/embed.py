@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unscene.config import DEFAULT_ENCODER
 from unscene.data.catalog import Catalog, Skipped, Video
 from unscene.data.listing import Data, open_catalog, report_skipped
 from unscene.device import pick_device
@@ -87,7 +88,7 @@ class Embeddings:
 
 def embed(
     videos: Data | Arrays,
-    encoder: object,
+    encoder: object = DEFAULT_ENCODER,
     *,
     clips_per_video: int = 10,
     batch_size: int = 16,
@@ -102,9 +103,10 @@ def embed(
             (N, T, H, W, 3), or a list of N of them of shape (T, H, W, 3), whose H and W may differ.
             T is `encoder.spec.frames`; the frames of a clip are `encoder.spec.stride` frames of the
             video apart.
-        encoder: a saved run, the name of an architecture (untrained), "hf:FOLDER" or
-            "package.module:factory", as `--encoder` on the command line; or a model, see
-            `load_encoder`.
+        encoder: "hof+mbh", histograms of optical flow, needs no training, and "motion" comes
+            trained with the package. Or a saved run, the name of an architecture (untrained),
+            "hf:FOLDER" or "package.module:factory", as `--encoder` on the command line; or a
+            model, see `load_encoder`.
         clips_per_video: the feature of a file is the mean over so many uniformly spaced clips. An
             array is one clip.
         batch_size: number of clips encoded at once.
