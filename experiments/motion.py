@@ -7,7 +7,8 @@
         --against hof+mbh
 
 Tests, footage and rows are those of real_scenes.py and descriptors.py, on the files as they are.
-Beside each encoder stands its untrained twin, with the seed of the training. Rows go to
+Beside each encoder stands its untrained twin, with the seed of the training. `--vectors` reads the
+codec's motion vectors instead (`motion-vectors`), beside `hof-vectors`. Rows go to
 experiments/rows/motion.jsonl.gz; what is in that file is not run again.
 """
 
@@ -20,11 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from generated import scenes
+from moving_scenes import score_scenes
 from real_scenes import extract_places, score_places
 from real_tables import catalogs
 from trained import ROWS, append, footage_here, rows_in
 
+from unscene.demo.run import CLIPS as DEMO_CLIPS
 from unscene.encoders import VideoEncoder, create_encoder, load_encoder
+from unscene.evaluate.features import extract
 
 CLIPS = 4  # a video, as in real_scenes.py
 
@@ -41,21 +46,36 @@ def with_twin(run: Path) -> tuple[int, list[VideoEncoder]]:
     return seed, [trained.eval(), twin.eval()]
 
 
+def with_vectors(run: Path) -> tuple[int, list[VideoEncoder]]:
+    """The same encoder reading the codec's vectors, and the descriptor that reads them."""
+    seed, (trained, _) = with_twin(run)
+    trained.read_flow_of_clips("vectors")
+    named = trained.spec.trained_on | {"method": "motion-vectors"}
+    trained.spec = replace(trained.spec, trained_on=named)
+    return seed, [trained, create_encoder("hof-vectors")]
+
+
 def name_of(history: dict[str, Any]) -> str:
     """The method of rows: "motion" for what the recipe trains."""
     method = str(history["method"])
     return "motion" if method == "motion-programs" else method
 
 
-def run(paths: Sequence[Path], work: Path, out: Path, note: str) -> None:
+def run(paths: Sequence[Path], vectors: bool, work: Path, out: Path, note: str) -> None:
     """Append the rows of encoders that have none yet."""
     tables = catalogs("original", work)
     known = {(row["method"], row["seed"], row["test"].get("note")) for row in rows_in(out)}
     for path in paths:
-        seed, encoders = with_twin(path)
+        seed, encoders = with_vectors(path) if vectors else with_twin(path)
         if (encoders[0].spec.trained_on["method"], seed, note) in known:
             continue
-        for spec, features in extract_places(encoders, tables, CLIPS):
+        if vectors:  # the descriptor takes other clips, and has no seed
+            again = ("hof-vectors", 0, note) in known or seed
+            found = extract_places(encoders[:1], tables, CLIPS)
+            found += [] if again else extract_places(encoders[1:], tables, CLIPS)
+        else:
+            found = extract_places(encoders, tables, CLIPS)
+        for spec, features in found:
             rows = [
                 row
                 for apart in ({}, {"standardize": True})
@@ -74,17 +94,39 @@ def run(paths: Sequence[Path], work: Path, out: Path, note: str) -> None:
                     )
 
 
+def run_scenes(paths: Sequence[Path], vectors: bool, work: Path, out: Path) -> None:
+    """Append the rows of generated footage, correlation 0.9; its seed is that of the encoder."""
+    for path in paths:
+        seed, encoders = with_vectors(path) if vectors else with_twin(path)
+        trained, test = encoders[0], {"correlation": 0.9, "note": ""}
+        footage = scenes(work, 0.9, seed)
+        features = {
+            split: extract(trained, catalog.videos, clips=DEMO_CLIPS, workers=1)
+            for split, catalog in footage.items()
+        }
+        for apart in ({}, {"standardize": True}):
+            rows = score_scenes(trained.spec, features, footage, seed, test | apart)
+            append(out, rows)
+            for row in rows:
+                if row.metric in ("retrieval_r1", "probe_top1"):
+                    print(f"{row.method} seed {seed} {row.label} {row.metric} {row.value:.3f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", type=Path, nargs="+", help="folders of trainings")
+    parser.add_argument("--vectors", action="store_true", help="of the codec, instead of flow")
+    parser.add_argument("--scenes", action="store_true", help="on generated moving scenes")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--note", default="", help="keeps rows of other settings apart")
     parser.add_argument("--work", type=Path, default=Path("runs", "motion-work"))
     parser.add_argument("--out", type=Path, default=ROWS / "motion.jsonl.gz")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    if footage_here():
-        run(args.runs, args.work, args.out, args.note)
+    if args.scenes:
+        run_scenes(args.runs, args.vectors, args.work, args.out)
+    elif footage_here():
+        run(args.runs, args.vectors, args.work, args.out, args.note)
 
 
 if __name__ == "__main__":
