@@ -127,7 +127,7 @@ def test_csv_mistakes(flags: Flags, tmp_path: Path, good: Path, capsys: Captured
 
 def test_unknown_names(flags: Flags, tmp_path: Path, capsys: Captured) -> None:
     out = tmp_path / "run"
-    assert "Known: cmd, dsm, dsm-triplet" in failed(flags(out, method="simclr"), capsys)
+    assert "Known: cmd, distill, dsm, dsm-triplet" in failed(flags(out, method="simclr"), capsys)
     said = failed(flags(out, encoder="r3d-narow", encoder_options={}), capsys)
     assert "did you mean 'r3d-narrow'" in said
     assert "c3d" in said

@@ -89,8 +89,8 @@ def test_it_is_saved_loaded_and_has_an_untrained_twin(tmp_path: Path) -> None:
 def test_text_names_two_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rgb, motion = parts()
     save_encoder(rgb, tmp_path / "rgb")
-    save_encoder(motion, tmp_path / "motion")
-    text = f"two-stream:{tmp_path / 'rgb'},{tmp_path / 'motion'}"
+    save_encoder(motion, tmp_path / "moving")
+    text = f"two-stream:{tmp_path / 'rgb'},{tmp_path / 'moving'}"
     found = resolve_encoder(f"both={text}")
     assert (found.name, found.encoder.spec.name) == ("both", "two-stream")
     view = clip(found.encoder)
@@ -98,12 +98,12 @@ def test_text_names_two_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert torch.equal(found.encoder(view), TwoStream(rgb, motion).eval()(view))
     assert resolve_encoder("two-stream:r3d-narrow,motion-net").trained is False
     monkeypatch.chdir(tmp_path)
-    assert locate_encoder("two-stream:rgb,motion") == text
+    assert locate_encoder("two-stream:rgb,moving") == text
     with pytest.raises(UnsceneError, match="r3d-narrow reads flow"):
-        resolve_encoder("two-stream:motion,rgb")
+        resolve_encoder("two-stream:moving,rgb")
     with pytest.raises(UnsceneError, match="write two-stream:RGB,MOTION"):
         resolve_encoder("two-stream:rgb")
     with pytest.raises(UnsceneError, match="each is trained alone"):
-        resolve_encoder("two-stream:rgb,motion", to_train=True)
+        resolve_encoder("two-stream:rgb,moving", to_train=True)
     with pytest.raises(UnsceneError, match="each is trained alone"):
         resolve_encoder(found.encoder, to_train=True)

@@ -362,7 +362,7 @@ def test_a_check_says_for_which_methods_a_file_needs_transcoding(
     assert main(["prepare", str(data), "--check", "--workers", "0", "--csv", str(table)]) == 0
     said = capsys.readouterr().out
     assert "ready:             nothing to do, whatever the method\n" in said
-    assert "needs transcoding: readable as it is by dsm, dsm-triplet, hdc, moco\n" in said
+    assert "needs transcoding: readable as it is by distill, dsm, dsm-triplet, hdc, moco\n" in said
     assert "cmd, unscene need motion vectors" in said
     assert "2 files without vectors" in said
     assert "1 file whose vectors are not the motion since" in said

@@ -203,11 +203,12 @@ def _format_groups(found: Sequence[Inspection]) -> Iterator[str]:
 
 def _list_methods() -> tuple[list[str], list[str]]:
     """List the methods that train on any video, and those that need motion vectors."""
-    from unscene.methods.registry import find_method, known_methods
+    from unscene.methods.registry import find_method, generates, known_methods
 
     names: tuple[list[str], list[str]] = [], []
     for name in known_methods():
-        names[find_method(name).needs_vectors].append(name)
+        if not generates(name):
+            names[find_method(name).needs_vectors].append(name)
     return names
 
 
