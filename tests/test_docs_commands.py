@@ -230,7 +230,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         (tmp_path / name).write_text("\n".join([head, *map(",".join, rows)]) + "\n")
     write_official_sets(tmp_path / "sets", frames=26)
     for name in registry.known_encoders():
-        if name not in ("r3d-narrow", "hof+mbh"):  # small already
+        if name not in ("r3d-narrow", "hof+mbh", "motion-net"):  # small already
             monkeypatch.setitem(registry._ENCODERS, name, partial(small, name))
     for name, changes in SMALL_CALLS.items():
         monkeypatch.setattr(unscene, name, shrunk_call(getattr(unscene, name), changes))
