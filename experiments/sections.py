@@ -419,9 +419,10 @@ SECTIONS = (
     ),
     Section(
         "Trained under a moving camera, with it in and out",
-        "1,000 moving scenes whose camera pans, zooms, turns and shakes, correlation 0.9; 120 steps of "
-        "16 clips, three seeds. With `-camera-out`, flow scaling leaves the camera's motion as it is, "
-        "and what is predicted moves against the scene (`--camera out`). `triplet` is DSM (Triplet).",
+        "1,000 moving scenes whose camera pans, zooms, turns and shakes, correlation 0.9; 120 "
+        "steps of 16 clips, three seeds. With `-camera-out`, flow scaling leaves the camera's "
+        "motion as it is, and what is predicted moves against the scene (`--camera out`). "
+        "`triplet` is DSM (Triplet).",
         (CAMERA,),
         ("retrieval_r1", "retrieval_r5", "probe_top1"),
         ("unscene-camera-in", "unscene-camera-out", "triplet-camera-in", "triplet-camera-out"),
