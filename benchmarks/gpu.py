@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from harness import Options, Row, footage, memory, turns
+from harness import Options, Row, footage, memory, turns, waiting_row
 from torch.utils.flop_counter import FlopCounterMode
 
 from unscene.data.catalog import Video
@@ -247,18 +247,8 @@ def measure_waiting(size: Size, bench: Bench) -> Row:
             "accelerator": "auto" if bench.device.type == "cuda" else "cpu",
         }
         outcome = pretrain(run_config.build(given), report=lambda step, total, metrics: None)
-    return Row(
-        name=f"{size.name}-waiting",
-        what=f"waiting for data with {bench.workers} workers",
-        ours=outcome.waiting * outcome.seconds,
-        alternative=outcome.seconds,
-        against="the whole run after its first batch",
-        unit="s",
-        ratio=outcome.waiting,
-        target="<= 0.05",
-        repetitions=outcome.steps,
-        note=f"{outcome.clips_per_second:.1f} clips/s from files; {_describe(size, bench)}",
-    )
+    note = f"{outcome.clips_per_second:.1f} clips/s from files; {_describe(size, bench)}"
+    return waiting_row(f"{size.name}-waiting", outcome, bench.workers, note)
 
 
 def _compare_precision(

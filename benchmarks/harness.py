@@ -18,10 +18,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
+
+if TYPE_CHECKING:
+    from unscene.train.pretrain import Outcome
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -86,6 +89,22 @@ class Options:
 
     def times(self, full: int, quick: int = 2) -> int:
         return quick if self.quick else full
+
+
+def waiting_row(name: str, outcome: Outcome, workers: int, note: str) -> Row:
+    """How long a training waited for data; `outcome` is what `pretrain` returns."""
+    return Row(
+        name=name,
+        what=f"waiting for data with {workers} workers",
+        ours=outcome.waiting * outcome.seconds,
+        alternative=outcome.seconds,
+        against="the whole run after its first batch",
+        unit="s",
+        ratio=outcome.waiting,
+        target="<= 0.05",
+        repetitions=outcome.steps,
+        note=note,
+    )
 
 
 def turns(

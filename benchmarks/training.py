@@ -15,7 +15,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from harness import Options, Row, footage
+from harness import Options, Row, footage, waiting_row
 
 from unscene.methods.base import Embedder
 from unscene.train import config as run_config
@@ -113,15 +113,4 @@ def run(options: Options) -> Iterator[Row]:
         repetitions=len(timed),
         note=note,
     )
-    yield Row(
-        name="training.waiting",
-        what=f"waiting for data with {WORKERS} workers",
-        ours=outcome.waiting * outcome.seconds,
-        alternative=outcome.seconds,
-        against="the whole run after its first batch",
-        unit="s",
-        ratio=outcome.waiting,
-        target="<= 0.05",
-        repetitions=outcome.steps,
-        note=note,
-    )
+    yield waiting_row("training.waiting", outcome, WORKERS, note)

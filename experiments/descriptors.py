@@ -19,7 +19,7 @@ the gallery, divided by its deviation.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from itertools import product
 from pathlib import Path
@@ -32,7 +32,7 @@ from moving_scenes import decoupled, score_scenes
 from real_scenes import extract_places, score_places
 from real_tables import LIT, catalogs
 from torch import Tensor
-from trained import ROWS, append, footage_here, rows_in
+from trained import ROWS, append_and_show, footage_here, rows_in
 
 from unscene.audit.run import audit
 from unscene.demo.run import CLIPS
@@ -116,7 +116,7 @@ def run_scenes(args: argparse.Namespace) -> None:
                     rows += score_scenes(encoder.spec, features, footage, seed, test | apart)
                 if encoder.spec.frames > 2 and args.decouple:
                     rows += decoupled(encoder, footage["unseen"], seed, test)
-            _append(args.out, rows, f"{correlation} seed {seed}")
+            append_and_show(args.out, rows, f"{correlation} seed {seed}")
 
 
 def run_real(args: argparse.Namespace) -> None:
@@ -132,7 +132,7 @@ def run_real(args: argparse.Namespace) -> None:
         for apart in ({}, {"standardize": True})
         for row in score_places(spec, features, tables, PLACES_CLIPS, 0, test | apart)
     ]
-    _append(args.out, rows, args.footage)
+    append_and_show(args.out, rows, args.footage)
 
 
 def run_audit_scenes(args: argparse.Namespace) -> None:
@@ -152,7 +152,7 @@ def run_audit_scenes(args: argparse.Namespace) -> None:
             baseline=False,
         )
         rows = audit_rows(found, seed, data="moving scenes", split="unseen", test=test)
-        _append(args.out, rows, f"audit, seed {seed}")
+        append_and_show(args.out, rows, f"audit, seed {seed}")
 
 
 def run_audit_real(args: argparse.Namespace) -> None:
@@ -165,7 +165,7 @@ def run_audit_real(args: argparse.Namespace) -> None:
         opened = [ResolvedEncoder(encoder, encoder.spec.name, "")]
         found = audit(videos, opened, measures=("swap", "time"), batch_size=BATCH, baseline=False)
         rows = audit_rows(found, 0, data="arid6", split="train", test=test)
-        _append(args.out, rows, f"audit, {args.footage}")
+        append_and_show(args.out, rows, f"audit, {args.footage}")
 
 
 def _flat(encoders: Sequence[Sequence[VideoEncoder]]) -> Iterator[VideoEncoder]:
@@ -183,20 +183,6 @@ def _known(path: Path, data: str, seed: int, method: str = "hof", **test: Any) -
         and all(row["test"].get(name) == value for name, value in test.items())
         for row in rows_in(path)
     )
-
-
-def _append(path: Path, rows: Iterable[Row], what: str) -> None:
-    """Append rows; the terminal shows recall@1 and the probe, or the verdict."""
-    rows = list(rows)
-    append(path, rows)
-    for row in rows:
-        if row.metric in ("retrieval_r1", "probe_top1", "audit/verdict"):
-            raw = "standardized" if row.test.get("standardize") else ""
-            print(
-                f"{what} {row.method:<8} {row.data}, {row.split}, {row.label} {row.metric} "
-                f"{row.value:.3f} [{row.ci95[0]:.3f}, {row.ci95[1]:.3f}] {raw}",
-                flush=True,
-            )
 
 
 _RUNS = {

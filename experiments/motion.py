@@ -18,47 +18,30 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from generated import scenes
 from moving_scenes import score_scenes
 from real_scenes import extract_places, score_places
 from real_tables import catalogs
-from trained import ROWS, append, footage_here, rows_in
+from trained import ROWS, append_and_show, footage_here, rows_in
 
 from unscene.demo.run import CLIPS as DEMO_CLIPS
-from unscene.encoders import VideoEncoder, create_encoder, load_encoder
+from unscene.encoders import VideoEncoder, create_encoder, load_encoder, make_untrained_twin
 from unscene.evaluate.features import extract
 
 CLIPS = 4  # a video, as in real_scenes.py
 
 
-def with_twin(run: Path) -> tuple[int, list[VideoEncoder]]:
-    """The seed of a run, its encoder under the name of the shipped one, and an untrained twin."""
-    trained = load_encoder(run)
-    spec = trained.spec
-    seed = int(spec.trained_on["seed"])
-    torch.manual_seed(seed)
-    options = {name: value for name, value in spec.options.items() if name != "input"}
-    twin = create_encoder(spec.name, **options)
-    trained.spec = replace(spec, trained_on=spec.trained_on | {"method": name_of(spec.trained_on)})
-    return seed, [trained.eval(), twin.eval()]
-
-
-def with_vectors(run: Path) -> tuple[int, list[VideoEncoder]]:
-    """The same encoder reading the codec's vectors, and the descriptor that reads them."""
-    seed, (trained, _) = with_twin(run)
-    trained.read_flow_of_clips("vectors")
-    named = trained.spec.trained_on | {"method": "motion-vectors"}
-    trained.spec = replace(trained.spec, trained_on=named)
-    return seed, [trained, create_encoder("hof-vectors")]
-
-
-def name_of(history: dict[str, Any]) -> str:
-    """The method of rows: "motion" for what the recipe trains."""
-    method = str(history["method"])
-    return "motion" if method == "motion-programs" else method
+def open_encoder(run: Path, vectors: bool) -> tuple[int, VideoEncoder]:
+    """The seed and the encoder of a run, under the name that its rows have."""
+    encoder = load_encoder(run).eval()
+    if vectors:
+        encoder.read_flow_of_clips("vectors")
+    history = encoder.spec.trained_on
+    name = "motion-vectors" if vectors else "motion"
+    encoder.spec = replace(encoder.spec, trained_on=history | {"method": name})
+    return int(history["seed"]), encoder
 
 
 def run(paths: Sequence[Path], vectors: bool, work: Path, out: Path, note: str) -> None:
@@ -66,15 +49,14 @@ def run(paths: Sequence[Path], vectors: bool, work: Path, out: Path, note: str) 
     tables = catalogs("original", work)
     known = {(row["method"], row["seed"], row["test"].get("note")) for row in rows_in(out)}
     for path in paths:
-        seed, encoders = with_vectors(path) if vectors else with_twin(path)
-        if (encoders[0].spec.trained_on["method"], seed, note) in known:
+        seed, encoder = open_encoder(path, vectors)
+        if (encoder.spec.trained_on["method"], seed, note) in known:
             continue
-        if vectors:  # the descriptor takes other clips, and has no seed
-            again = ("hof-vectors", 0, note) in known or seed
-            found = extract_places(encoders[:1], tables, CLIPS)
-            found += [] if again else extract_places(encoders[1:], tables, CLIPS)
-        else:
-            found = extract_places(encoders, tables, CLIPS)
+        twins = [] if vectors else [make_untrained_twin(encoder, seed)]
+        found = extract_places([encoder, *twins], tables, CLIPS)
+        # The descriptor takes other clips, and has no seed.
+        if vectors and seed == 0 and ("hof-vectors", 0, note) not in known:
+            found += extract_places([create_encoder("hof-vectors")], tables, CLIPS)
         for spec, features in found:
             rows = [
                 row
@@ -83,22 +65,14 @@ def run(paths: Sequence[Path], vectors: bool, work: Path, out: Path, note: str) 
                     spec, features, tables, CLIPS, seed, {"note": note, **apart}
                 )
             ]
-            append(out, rows)
-            for row in rows:
-                if row.metric in ("retrieval_r1", "probe_top1"):
-                    kind = "standardized" if row.test.get("standardize") else ""
-                    print(
-                        f"{row.method} seed {seed} {row.data}, {row.split} {row.metric} "
-                        f"{row.value:.3f} [{row.ci95[0]:.3f}, {row.ci95[1]:.3f}] {kind}",
-                        flush=True,
-                    )
+            append_and_show(out, rows)
 
 
 def run_scenes(paths: Sequence[Path], vectors: bool, work: Path, out: Path) -> None:
     """Append the rows of generated footage, correlation 0.9; its seed is that of the encoder."""
     for path in paths:
-        seed, encoders = with_vectors(path) if vectors else with_twin(path)
-        trained, test = encoders[0], {"correlation": 0.9, "note": ""}
+        seed, trained = open_encoder(path, vectors)
+        test = {"correlation": 0.9, "note": ""}
         footage = scenes(work, 0.9, seed)
         features = {
             split: extract(trained, catalog.videos, clips=DEMO_CLIPS, workers=1)
@@ -106,10 +80,7 @@ def run_scenes(paths: Sequence[Path], vectors: bool, work: Path, out: Path) -> N
         }
         for apart in ({}, {"standardize": True}):
             rows = score_scenes(trained.spec, features, footage, seed, test | apart)
-            append(out, rows)
-            for row in rows:
-                if row.metric in ("retrieval_r1", "probe_top1"):
-                    print(f"{row.method} seed {seed} {row.label} {row.metric} {row.value:.3f}")
+            append_and_show(out, rows)
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ from moving_scenes import score_scenes
 from real_scenes import extract_places, score_places
 from real_tables import LIT, catalogs
 from torch import Tensor
-from trained import ROWS, append, footage_here, rows_in
+from trained import ROWS, append, append_and_show, footage_here, rows_in
 
 from unscene.data.catalog import Catalog
 from unscene.demo.run import CLIPS, FOOTAGE
@@ -142,7 +142,8 @@ def _evaluate(
     for (name, encoder), features in zip(encoders.items(), found, strict=True):
         for apart in ({}, {"standardize": True}) if name in DESCRIBED else ({},):
             test = {"correlation": CORRELATION, "note": NOTE} | apart
-            _append(out, score_scenes(encoder.spec, features, some, seed, test), name)
+            rows = score_scenes(encoder.spec, features, some, seed, test)
+            append_and_show(out, rows, method=name)
 
 
 def run_real(args: argparse.Namespace) -> None:
@@ -158,7 +159,8 @@ def run_real(args: argparse.Namespace) -> None:
     for name, (spec, features) in zip(DESCRIBED, places, strict=True):
         for apart in ({}, {"standardize": True}):
             test = {"note": note} | apart
-            _append(args.out, score_places(spec, features, tables, PLACES_CLIPS, 0, test), name)
+            rows = score_places(spec, features, tables, PLACES_CLIPS, 0, test)
+            append_and_show(args.out, rows, method=name)
 
 
 def run_error(args: argparse.Namespace) -> None:
@@ -219,18 +221,6 @@ def _known(path: Path, method: str, seed: int, note: str = NOTE) -> bool:
     """Whether there are rows of a method already."""
     wanted = (method, seed, note)
     return any((r["method"], r["seed"], r["test"].get("note")) == wanted for r in rows_in(path))
-
-
-def _append(path: Path, rows: list[Row], name: str) -> None:
-    append(path, rows, name)
-    for row in rows:
-        if row.metric in ("retrieval_r1", "probe_top1"):
-            raw = "standardized" if row.test.get("standardize") else ""
-            print(
-                f"{name:<20} seed {row.seed} {row.data}, {row.split}, {row.label} {row.metric} "
-                f"{row.value:.3f} [{row.ci95[0]:.3f}, {row.ci95[1]:.3f}] {raw}",
-                flush=True,
-            )
 
 
 _RUNS = {"error": run_error, "train": run_train, "scenes": run_scenes, "real": run_real}

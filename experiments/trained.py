@@ -266,10 +266,23 @@ def rows_in(path: Path) -> list[dict[str, Any]]:
     return read_rows(path) if path.exists() else []
 
 
-def append(path: Path, rows: list[Row], method: str | None = None) -> None:
+def append(path: Path, rows: list[Row], method: str | None = None) -> list[Row]:
     """Append rows to a file, with the name that their method has in the experiment."""
     named = rows if method is None else [replace(row, method=method) for row in rows]
     append_rows(path, named)
+    return named
+
+
+def append_and_show(path: Path, rows: list[Row], what: str = "", method: str | None = None) -> None:
+    """Append rows; the terminal shows recall@1 and the probe, or the verdict, after `what`."""
+    for row in append(path, rows, method):
+        if row.metric in ("retrieval_r1", "probe_top1", "audit/verdict"):
+            kind = "standardized" if row.test.get("standardize") else ""
+            print(
+                f"{what} {row.method:<20} seed {row.seed} {row.data}, {row.split}, {row.label} "
+                f"{row.metric} {row.value:.3f} [{row.ci95[0]:.3f}, {row.ci95[1]:.3f}] {kind}",
+                flush=True,
+            )
 
 
 def flags(name: str, text: str | None, *, methods: Iterable[str]) -> argparse.ArgumentParser:

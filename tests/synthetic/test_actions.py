@@ -10,26 +10,17 @@ import pytest
 from unscene.synthetic.actions import draw_action, draw_view_around
 from unscene.synthetic.figures import (
     KINDS,
-    SKELETONS,
     Change,
     Kind,
-    MotionProgram,
     Viewing,
     draw_viewing,
+    make_still_program,
     pose_figure,
 )
 from unscene.synthetic.raster import paint_flow
 
 TIMES = (np.arange(25) - 12) / 15
-
-
-def _stand(kind: Kind = "person", **how: object) -> MotionProgram:
-    """A program that does nothing but what is asked for."""
-    still = np.zeros(len(SKELETONS[kind].parents))
-    program = MotionProgram(
-        kind, 1.0, still, still + 1, still, still, still, still, 1.0, 0, 0, 0, 0
-    )
-    return replace(program, **how)  # type: ignore[arg-type]
+STILL = make_still_program("person")
 
 
 def _view(**how: object) -> Viewing:
@@ -68,7 +59,7 @@ def test_actions_of_all_bodies_are_finite_and_many_are_seen(kind: Kind) -> None:
 
 
 def test_who_comes_towards_a_near_camera_grows_and_its_flow_points_outwards() -> None:
-    program = _stand(speed=1.0)
+    program = replace(STILL, speed=1.0)
     towards, away = (_view(yaw=yaw, distance=4.0) for yaw in (-np.pi / 2, np.pi / 2))
     ends, radius = pose_figure(program, towards, TIMES)
     assert _extent(ends)[-1] > 1.3 * _extent(ends)[0]
@@ -84,7 +75,7 @@ def test_who_comes_towards_a_near_camera_grows_and_its_flow_points_outwards() ->
 
 
 def test_who_comes_closer_to_a_camera_that_looks_down_sinks_in_the_frame() -> None:
-    ends, _ = pose_figure(_stand(speed=1.0), _view(yaw=-np.pi / 2, elevation=0.5), TIMES)
+    ends, _ = pose_figure(replace(STILL, speed=1.0), _view(yaw=-np.pi / 2, elevation=0.5), TIMES)
     middle = ends[..., 1].mean(axis=(1, 2))
     assert (np.diff(middle) > 0).all()
 
@@ -92,7 +83,7 @@ def test_who_comes_closer_to_a_camera_that_looks_down_sinks_in_the_frame() -> No
 def test_a_swing_of_the_legs_is_hardly_seen_from_the_front() -> None:
     swing = np.zeros(10)
     swing[[6, 8]] = 0.6
-    program = _stand(swing=swing)
+    program = replace(STILL, swing=swing)
     side, _ = pose_figure(program, _view(), TIMES)
     front, _ = pose_figure(program, _view(yaw=-np.pi / 2), TIMES)
     moved, of_it_seen = (np.ptp(ends[..., 0], axis=0).max() for ends in (side, front))
@@ -104,7 +95,7 @@ def test_arms_spread_to_both_sides() -> None:
     spread = np.zeros(10)
     spread[[2, 4]] = 1.2
     rising = Change(np.zeros(10), spread, 0.0, 0.5)
-    ends, _ = pose_figure(_stand(changes=(rising,)), _view(yaw=-np.pi / 2), TIMES)
+    ends, _ = pose_figure(replace(STILL, changes=(rising,)), _view(yaw=-np.pi / 2), TIMES)
     width = np.ptp(ends[..., 0].reshape(25, -1), axis=1)
     assert width[-1] > width[0] + 0.4
     middle = ends[..., 0].reshape(25, -1)
@@ -115,7 +106,7 @@ def test_arms_spread_to_both_sides() -> None:
 def test_nearer_limbs_are_painted_last(yaw: float, painted: int) -> None:
     seen = _view(distance=3.0, yaw=yaw)
     seen.proportions[[2, 3], 1] = 6.0  # the left arm, upper and lower, is the widest limb
-    _, radius = pose_figure(_stand(), seen, TIMES[:2])
+    _, radius = pose_figure(STILL, seen, TIMES[:2])
     assert set(np.argsort(radius[0])[-2:]) == {painted, painted + 1}
 
 

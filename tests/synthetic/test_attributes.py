@@ -9,17 +9,10 @@ import pytest
 
 from unscene.synthetic.actions import draw_action, draw_view_around
 from unscene.synthetic.attributes import ATTRIBUTES, describe_motion
-from unscene.synthetic.figures import KINDS, SKELETONS, Change, Kind, MotionProgram
+from unscene.synthetic.figures import KINDS, Change, Kind, MotionProgram, make_still_program
 
 TIMES = (np.arange(25) - 12) / 15
-
-
-def _stand(kind: Kind = "person", **how: object) -> MotionProgram:
-    still = np.zeros(len(SKELETONS[kind].parents))
-    program = MotionProgram(
-        kind, 1.0, still, still + 1, still, still, still, still, 1.0, 0, 0, 0, 0
-    )
-    return replace(program, **how)  # type: ignore[arg-type]
+STILL = make_still_program("person")
 
 
 def _describe(program: MotionProgram, **how: object) -> dict[str, float]:
@@ -42,7 +35,7 @@ def test_numbers_do_not_depend_on_where_a_body_is_seen_from(kind: Kind) -> None:
 
 
 def test_who_stands_does_nothing_and_is_a_person() -> None:
-    numbers = _describe(_stand())
+    numbers = _describe(STILL)
     assert numbers.pop("person") == 1
     assert not any(numbers.values())
 
@@ -50,27 +43,27 @@ def test_who_stands_does_nothing_and_is_a_person() -> None:
 def test_raised_arms_crouching_going_and_turning_have_their_numbers() -> None:
     angle, still = np.zeros(10), np.zeros(10)
     angle[[2, 4]] = 2.0
-    raised = _describe(_stand(changes=(Change(angle, still, -0.4, 0.5),)))
+    raised = _describe(replace(STILL, changes=(Change(angle, still, -0.4, 0.5),)))
     assert raised["upper arms: first half"] > 0.8
     assert abs(raised["upper arms: second half"]) < 0.1
     assert raised["upper arms: together"] > 0.9
     assert raised["upper legs: speed"] == 0
     bent = np.zeros(10)
     bent[[6, 8]], bent[[7, 9]] = 1.2, -2.4
-    crouched = _describe(_stand(changes=(Change(bent, still, 0.4, 0.5),)))
+    crouched = _describe(replace(STILL, changes=(Change(bent, still, 0.4, 0.5),)))
     assert crouched["down, second half"] > 0.3
     assert abs(crouched["down, first half"]) < 0.05
-    goes = _describe(_stand(speed=1.0))
+    goes = _describe(replace(STILL, speed=1.0))
     assert goes["forward"] == pytest.approx(np.log(4))
-    assert _describe(_stand(speed=-1.0))["forward"] == pytest.approx(-np.log(4))
-    halts = _describe(_stand(speed=1.0, halt=0.0))
+    assert _describe(replace(STILL, speed=-1.0))["forward"] == pytest.approx(-np.log(4))
+    halts = _describe(replace(STILL, speed=1.0, halt=0.0))
     assert halts["going, second half"] == pytest.approx(0)
-    assert _describe(_stand(whirl=2.0))["turning, first half"] == pytest.approx(np.log(3))
+    assert _describe(replace(STILL, whirl=2.0))["turning, first half"] == pytest.approx(np.log(3))
 
 
 def test_legs_in_turn_or_together() -> None:
     swing, phase = np.zeros(10), np.zeros(10)
     swing[[6, 8]] = 0.5
-    assert _describe(_stand(swing=swing))["upper legs: together"] > 0.9
+    assert _describe(replace(STILL, swing=swing))["upper legs: together"] > 0.9
     phase[8] = np.pi
-    assert _describe(_stand(swing=swing, phase=phase))["upper legs: together"] < -0.9
+    assert _describe(replace(STILL, swing=swing, phase=phase))["upper legs: together"] < -0.9

@@ -30,6 +30,7 @@ from unscene.synthetic.figures import (
     Skeleton,
     Viewing,
     draw_viewing,
+    make_still_program,
 )
 
 _PI = math.pi
@@ -57,22 +58,12 @@ def draw_action(rng: np.random.Generator, span: float, kind: Kind | None = None)
     if not (swings or changes or travels or leaps or turns):
         swings = True
     free = _free_limbs(skeleton)
-    still: Floats = np.zeros(limbs)
-    program = MotionProgram(
-        kind=kind,
+    program = replace(
+        make_still_program(kind),
         rate=float(np.exp(rng.uniform(math.log(0.5), math.log(2.5)))),
-        swing=still,
-        harmonic=np.ones(limbs),
         phase=rng.uniform(0, 2 * _PI, limbs),
         held=_draw_posture(rng, limbs),
-        change=still,
-        moment=still,
-        duration=1.0,
-        turn=0.0,
-        speed=0.0,
-        drop=0.0,
-        spin=0.0,
-        spread=still,
+        spread=np.zeros(limbs),
         apart=np.abs(rng.normal(0, 0.12, limbs)) * free,
     )
     if swings:

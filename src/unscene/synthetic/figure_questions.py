@@ -48,6 +48,7 @@ from unscene.synthetic.figures import (
     MotionProgram,
     Viewing,
     draw_viewing,
+    make_still_program,
     pose_figure,
 )
 from unscene.synthetic.textures import KINDS as GROUNDS
@@ -228,20 +229,16 @@ def _make_person(
             filled[limb] = value
         return filled
 
-    return MotionProgram(
-        kind="person",
+    return replace(
+        make_still_program("person"),
         rate=rate,
         swing=fill(swing),
-        harmonic=np.ones(limbs),
         phase=fill(phase),
         held=fill(held),
         change=fill(change),
-        moment=np.zeros(limbs),
         duration=0.8 * SECONDS,
-        turn=0.0,
         speed=speed,
         drop=drop,
-        spin=0.0,
         returns=returns,
     )
 
@@ -335,22 +332,8 @@ def _draw_events(kind: Kind, rng: np.random.Generator) -> Pair:
         change[upper] = rng.choice((-1, 1)) * rng.uniform(0.9, 1.6)
         change[lower] = rng.uniform(0.3, 1.0)
         moment[[upper, *lower]] = (k - 0.5) * _EVENT
-    rest = np.zeros(limbs)
-    first = MotionProgram(
-        kind=kind,
-        rate=1.0,
-        swing=rest,
-        harmonic=np.ones(limbs),
-        phase=rest,
-        held=rest,
-        change=change,
-        moment=moment,
-        duration=_EVENT,
-        turn=0.0,
-        speed=0.0,
-        drop=0.0,
-        spin=0.0,
-        returns=True,
+    first = replace(
+        make_still_program(kind), change=change, moment=moment, duration=_EVENT, returns=True
     )
     return first, replace(first, moment=-moment)
 

@@ -207,6 +207,30 @@ class Viewing:
     distance: float = math.inf
 
 
+def make_still_program(kind: Kind) -> MotionProgram:
+    """Make a program that does nothing; `dataclasses.replace` adds what a figure does.
+
+    >>> bool(make_still_program("machine").swing.any())
+    False
+    """
+    still: Floats = np.zeros(len(SKELETONS[kind].parents))
+    return MotionProgram(
+        kind=kind,
+        rate=1.0,
+        swing=still,
+        harmonic=np.ones_like(still),
+        phase=still,
+        held=still,
+        change=still,
+        moment=still,
+        duration=1.0,
+        turn=0.0,
+        speed=0.0,
+        drop=0.0,
+        spin=0.0,
+    )
+
+
 @dataclass(frozen=True)
 class BodyMotion:
     """How a body moves in T frames, wherever it is seen from. Lengths are body heights.
