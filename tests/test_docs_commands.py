@@ -145,6 +145,7 @@ def _printed(line: list[str]) -> str:
 _PROTOCOLS = ("retrieve", "probe", "finetune", "decouple")
 _ALL = (
     *("demo", "prepare", "pretrain", "views", "audit", "results", "reproduce", "scenes", "doctor"),
+    "export",
     *(f"evaluate {protocol}" for protocol in _PROTOCOLS),
 )
 

@@ -1,4 +1,4 @@
-"""Code from outside of this package: the module in `package.module:Name`."""
+"""Code from outside of this package: the module in `package.module:Name`, libraries of extras."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import importlib
 import os
 import sys
 from types import ModuleType
+
+from unscene.errors import UnsceneError
 
 
 def import_from_here(name: str) -> ModuleType:
@@ -27,3 +29,26 @@ def import_from_here(name: str) -> ModuleType:
     finally:
         if added:
             sys.path.remove(folder)
+
+
+def import_extra(module: str, extra: str, purpose: str) -> ModuleType:
+    """Import a library that only some commands need, and that an extra of this package installs.
+
+    Args:
+        module: to import.
+        extra: of pyproject.toml, such as "export".
+        purpose: what needs it, for the message.
+
+    Raises:
+        UnsceneError: it is not installed, or fails to import; the message has the line that
+            installs it.
+
+    >>> import_extra("json", "export", "JSON").loads("[1]")
+    [1]
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UnsceneError(
+            f"{purpose} needs {module} ({error}): pip install 'unscene[{extra}]'"
+        ) from error

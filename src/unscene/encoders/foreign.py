@@ -110,7 +110,7 @@ class ForeignEncoder(VideoEncoder):
             read = self._reader(clip.to(own))
         except UnsceneError as error:
             raise UnsceneError(f"{self.spec.name}: {error}") from error
-        if read.features.ndim != 2 or len(read.features) != len(clip):
+        if read.features.ndim != 2 or read.features.shape[0] != clip.shape[0]:
             raise UnsceneError(
                 f"{self.spec.name}: {len(clip)} clips gave a feature of shape "
                 f"{tuple(read.features.shape)}; it must be (batch, dim): check axes and head"

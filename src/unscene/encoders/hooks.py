@@ -107,7 +107,8 @@ class HookReader:
         wanted = [] if self.location is None else [self.location.layer]
         outputs: list[Tensor] = []
         output, head_input = self._run(clip_BCTHW, wanted, lambda name, out: outputs.append(out))
-        return self._collect(len(clip_BCTHW), output, outputs, head_input)
+        # Not len(): torch.export would take it for the same number in every batch.
+        return self._collect(clip_BCTHW.shape[0], output, outputs, head_input)
 
     def _run(
         self, clip: Tensor, layers: list[str], record: Callable[[str, Tensor], None]
@@ -150,7 +151,7 @@ class HookReader:
         output, head_input = self._run(
             clip, names, lambda n, out: outputs.append((n, tuple(out.shape)))
         )
-        features = self._pool(len(clip), self._feature(output, head_input))
+        features = self._pool(clip.shape[0], self._feature(output, head_input))
         dim = features.shape[1]
         locations = [
             p for name, out in outputs if (p := self._as_map_location(name, out, dim)) is not None

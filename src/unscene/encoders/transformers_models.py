@@ -96,11 +96,11 @@ class TransformersModel:
         frames_BTCHW = clip_BCTHW.transpose(1, 2)
         base: Callable[..., Any] = self.model.base_model
         batch, tokens = (
-            len(clip_BCTHW),
+            clip_BCTHW.shape[0],
             base(**{self.kind.pixels: frames_BTCHW}, **dict(self.kind.extra))[0],
         )
         grid = self._grid(clip_BCTHW)
-        if len(tokens) != batch:  # TimeSformer with attention in space only: frame by frame
+        if tokens.shape[0] != batch:  # TimeSformer with attention in space only: frame by frame
             return self._frame_by_frame(tokens.unflatten(0, (batch, -1)), grid)
         extra = tokens.shape[1] - math.prod(grid)
         if not 0 <= extra <= 1:
