@@ -1,0 +1,7 @@
+"""Features of an encoder put to use: an index of a folder of footage, and what can be asked of it.
+
+    videos -> windows -> features, motion strength -> index (LanceDB)
+    index  -> moments like this one; labels -> intervals of new footage; groups
+
+`unscene.search.index.Index` is the way in.
+"""

@@ -1,0 +1,163 @@
+"""Labels of moments, read from a file and checked."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unscene.errors import UnsceneError
+from unscene.search.formats import read_intervals
+from unscene.search.intervals import Footage, Interval, find_file, name_files
+
+_SHOWN = 5  # problems of a file that are listed
+_AFTER = 0.25  # seconds that a label may reach beyond the file: durations are rounded
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a person named: a stretch of a video file and its class.
+
+    Attributes:
+        path: absolute path of the file.
+        start, end: seconds.
+        label: the class.
+        id: given by the index; "" for a label that is in none.
+    """
+
+    path: str
+    start: float
+    end: float
+    label: str
+    id: str = ""
+
+
+def read_labels(
+    path: str | os.PathLike[str], files: Sequence[Footage]
+) -> tuple[list[Label], list[str]]:
+    """Read a file of labels and check them against the videos.
+
+    Args:
+        path: a CSV with the columns file,start,end,label, or a file of Label Studio, ELAN, BORIS or
+            WebVTT. Files are named by path, by their names in the index, or by the end of a path
+            that no other file has.
+        files: the videos.
+
+    Returns:
+        The labels, in the order of the file, and notes about what was left out.
+
+    Raises:
+        UnsceneError: the file cannot be read, has no labels, or some of them are wrong: it names
+            the first five and counts all.
+    """
+    path = Path(path)
+
+    def rate(name: str) -> float | None:
+        position, _ = find_file(name, files)
+        return None if position is None else files[position].fps
+
+    found = read_intervals(path, rate)
+    labels, problems = check_labels(found.rows, files)
+    problems = sorted(found.problems + problems, key=_find_line)
+    if problems:
+        shown = "\n".join(f"  {problem}" for problem in problems[:_SHOWN])
+        more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        count = "1 label is" if len(problems) == 1 else f"{len(problems)} labels are"
+        raise UnsceneError(f"{path}: {count} wrong, and nothing was changed:\n{shown}{more}")
+    if not labels:
+        raise UnsceneError(
+            f"{path}: has no labels; write a line for each, such as clips/a.mp4,12.5,14,wave"
+        )
+    return labels, found.notes
+
+
+def _find_line(problem: str) -> int:
+    """The line that a problem names; 0 for files that have no lines."""
+    found = re.search(r":(\d+): ", problem)
+    return int(found[1]) if found else 0
+
+
+def check_labels(
+    rows: Iterable[tuple[str, Interval]], files: Sequence[Footage]
+) -> tuple[list[Label], list[str]]:
+    """Find the file of each interval and say what is wrong with it.
+
+    Args:
+        rows: where an interval stands, for the message, and the interval.
+        files: the videos.
+
+    Returns:
+        The labels that are right, each once, and the problems of the others.
+    """
+    labels: list[Label] = []
+    problems: list[str] = []
+    places: dict[Label, str] = {}
+    for where, one in rows:
+        position, reason = find_file(one.path, files)
+        if position is None:
+            problems.append(f"{where}: file {one.path!r} {reason}")
+            continue
+        file = files[position]
+        if wrong := _explain_times(one, file.duration):
+            problems.append(f"{where}: {wrong}")
+            continue
+        label = Label(file.path, max(0.0, one.start), min(one.end, file.duration), one.label)
+        if label not in places:
+            places[label] = where
+            labels.append(label)
+    return labels, problems + find_conflicts(labels, places, name_files(files))
+
+
+def _explain_times(one: Interval, duration: float) -> str | None:
+    """What is wrong with the times or the name of an interval."""
+    if not one.label.strip():
+        return "label is empty; name the class"
+    if one.end <= one.start:
+        return (
+            f"end {one.end:g} is not after start {one.start:g}; give the label a length, "
+            "such as half a second"
+        )
+    if one.start < 0 or one.end > duration + _AFTER or one.start >= duration:
+        return (
+            f"{one.start:g} to {one.end:g} lies outside the file, which lasts {duration:.3f} s; "
+            "times are seconds from its start"
+        )
+    return None
+
+
+def find_conflicts(
+    labels: Sequence[Label], places: Mapping[Label, str], names: Mapping[str, str]
+) -> list[str]:
+    """Say which labels overlap labels of another class.
+
+    Args:
+        labels: any.
+        places: where each stands, for the message.
+        names: of the files, by their paths.
+    """
+    problems = []
+    current: dict[str, list[Label]] = {}
+    for one in sorted(labels, key=lambda label: (label.path, label.start, label.end)):
+        before = [other for other in current.get(one.path, []) if other.end > one.start + 1e-6]
+        current[one.path] = [*before, one]
+        for other in before:
+            if other.label != one.label:
+                problems.append(
+                    f"{places[one]}: {one.label!r} {one.start:g} to {one.end:g} of "
+                    f"{names[one.path]} overlaps {other.label!r} {other.start:g} to "
+                    f"{other.end:g} ({places[other]}); shorten one of them"
+                )
+    return problems
+
+
+def count_labels(labels: Iterable[Label]) -> dict[str, int]:
+    """Number of labels of each class, the most frequent first.
+
+    >>> count_labels([Label("a", 0, 1, "wave"), Label("a", 2, 3, "jump"), Label("b", 0, 1, "jump")])
+    {'jump': 2, 'wave': 1}
+    """
+    counts = Counter(label.label for label in labels)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
