@@ -18,7 +18,7 @@ RANKS = {
     "views": 3, "methods": 4, "train": 5,
     "preview": 6, "evaluate": 6,
     "audit": 7, "search": 7, "reproduce": 7, "api": 7,
-    "demo": 8,  # it ends in an audit's report
+    "demo": 8, "explore": 8,  # the demo ends in an audit's report
     "cli": 9, "__main__": 10,
 }  # fmt: skip
 # What all rooms may use.

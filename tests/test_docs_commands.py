@@ -21,10 +21,11 @@ from typing import Any
 
 import pytest
 
+import media
 import unscene
 from documented import PAGES, ROOT, Step, read_steps, spans, steps
 from official_footage import write_official_sets
-from unscene.cli.main import main
+from unscene.cli.main import _COMMANDS, main
 from unscene.synthetic.generate import MovingScenes, generate
 
 # What a command names -> what is in the folder of the test (see `workplace`).
@@ -52,6 +53,7 @@ SMALL = {
     "scenes": "--train_videos 8 --seen_videos 4 --unseen_videos 4 --size 32 --frames 26"
     " --workers 1",
     "prepare": "--workers 0",
+    "index": "--workers 0",
     "reproduce": "--dry_run --workers 0 --accelerator cpu",
 }
 SMALL_OBJECT = "--object_size [8,12] --speed [1,2]"  # which figures do not have
@@ -64,6 +66,7 @@ SMALL_CALLS: dict[str, dict[str, Any]] = {
         **{"workers": 0, "accelerator": "cpu"},
     },
     "audit": {"videos": 8, "workers": 0, "device": "cpu"},
+    "build_index": {"device": "cpu"},
     "embed": {"clips_per_video": 1, "workers": 0, "device": "cpu"},
 }
 # A command by its first words -> where it runs. Checked here: target, file or folder exist.
@@ -144,8 +147,7 @@ def _printed(line: list[str]) -> str:
 
 _PROTOCOLS = ("retrieve", "probe", "finetune", "decouple")
 _ALL = (
-    *("demo", "prepare", "pretrain", "views", "audit", "results", "reproduce", "scenes", "doctor"),
-    "export",
+    *(name for name in _COMMANDS if name != "evaluate"),
     *(f"evaluate {protocol}" for protocol in _PROTOCOLS),
 )
 
@@ -230,6 +232,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         rows = rows if "label" in columns else [[*row, row[motion]] for row in rows]
         (tmp_path / name).write_text("\n".join([head, *map(",".join, rows)]) + "\n")
     write_official_sets(tmp_path / "sets", frames=26)
+    media.write(tmp_path / "query.mp4", media.drift(150))
     for name in registry.known_encoders():
         if name not in ("r3d-narrow", "hof+mbh", "motion-net"):  # small already
             monkeypatch.setitem(registry._ENCODERS, name, partial(small, name))

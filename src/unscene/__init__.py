@@ -6,6 +6,8 @@ The public face; everything else may change. Names are imported when they are fi
     load_encoder   any encoder by one text: a saved run, an architecture, hf:FOLDER, module:factory
     pretrain       train an encoder on videos without labels
     embed          features of video files or arrays
+    build_index    make an index of footage, or bring one up to date
+    Index          search in it for moments like another one, label them, group them
     audit          does an encoder watch the motion or the scene?
     open_catalog   the videos of a folder, a CSV file or an official list, checked
     create_encoder, save_encoder, VideoEncoder, Embeddings, Outcome, UnsceneError
@@ -23,16 +25,20 @@ if TYPE_CHECKING:
     from unscene.encoders import VideoEncoder, create_encoder, load_encoder, save_encoder
     from unscene.errors import UnsceneError
     from unscene.evaluate.embed import Embeddings, embed
+    from unscene.search.build import build_index
+    from unscene.search.index import Index
     from unscene.train.pretrain import Outcome
 
 __version__ = "0.1.0"
 __all__ = [
     "Embeddings",
+    "Index",
     "Outcome",
     "UnsceneError",
     "VideoEncoder",
     "__version__",
     "audit",
+    "build_index",
     "create_encoder",
     "embed",
     "load_encoder",
@@ -43,8 +49,10 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("VideoEncoder", "create_encoder", "load_encoder"), "unscene.encoders"),
     **dict.fromkeys(("Embeddings", "embed"), "unscene.evaluate.embed"),
+    "Index": "unscene.search.index",
     "Outcome": "unscene.train.pretrain",
     "UnsceneError": "unscene.errors",
+    "build_index": "unscene.search.build",
     "open_catalog": "unscene.data.listing",
     "pretrain": "unscene.api",
     "save_encoder": "unscene.encoders",

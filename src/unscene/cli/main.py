@@ -133,7 +133,7 @@ def _list(value: str, text: str) -> str:
 
 
 _COMMANDS = (
-    *("demo", "prepare", "pretrain", "views", "evaluate", "audit"),
+    *("demo", "prepare", "pretrain", "views", "evaluate", "audit", "index", "search"),
     *("results", "reproduce", "scenes", "export", "doctor"),
 )
 _BY_ARGUMENTS = ("pretrain", "views", "scenes")  # flags depend on --method or --kind

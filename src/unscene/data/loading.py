@@ -36,7 +36,7 @@ from unscene.signals import defer_stops, interruptible
 from unscene.video.clip import Clip, ClipBatch
 from unscene.video.decode import read_clips
 from unscene.video.planes import shrink
-from unscene.video.sampling import ClipSampler, Request, VectorSampler, join_requests
+from unscene.video.sampling import ClipSampler, Request, join_requests
 from unscene.video.vectors import BLOCK
 
 Transform = Callable[[Clip], Clip]
@@ -184,11 +184,11 @@ class ClipDataset(ItemDataset):
         )
 
     def read_together(self, keys: Sequence[tuple[int, int]]) -> list[Item]:
-        """Return the items of several keys; motion vectors of one video are read in one pass.
+        """Return the items of several keys; what a sampler `joins` is read in one pass.
 
-        Clips of frames are read one by one, and so is what fails.
+        All other clips are read one by one, and so is what fails.
         """
-        if not isinstance(self.sampler, VectorSampler):
+        if not getattr(self.sampler, "joins", False):
             return super().read_together(keys)
         items: list[Item] = []
         for index, group in groupby(keys, key=itemgetter(1)):

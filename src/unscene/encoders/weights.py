@@ -309,3 +309,20 @@ def _fill(module: nn.Module, tensors: dict[str, Tensor], path: Path, *, strict: 
         raise UnsceneError(f"{path}: no weight fits {type(module).__name__}: {report}")
     module.load_state_dict({key: tensors[key] for key in report.matched}, strict=False)
     return report
+
+
+def fingerprint_encoder(encoder: VideoEncoder) -> str:
+    """Compute a fingerprint of an encoder: equal for equal architecture, clips and weights.
+
+    >>> first, second = (create_encoder("r3d-narrow") for _ in range(2))
+    >>> fingerprint_encoder(first) == fingerprint_encoder(second)
+    False
+    """
+    spec = encoder.spec.to_json()
+    about = {name: spec[name] for name in ("name", "options", "dim", "frames", "stride", "size")}
+    text = json.dumps([about, spec["mean"], spec["std"], encoder.input], sort_keys=True)
+    digest = hashlib.blake2b(text.encode(), digest_size=16)
+    for name, value in sorted(encoder.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

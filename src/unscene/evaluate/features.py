@@ -85,7 +85,7 @@ class Features:
         """Raise UnsceneError if a feature is not finite: NaN would be nearest to everything."""
         for start in range(0, len(self.values), _ROWS):
             rows = slice(start, start + _ROWS)
-            _check_finite(self.values[rows], [self.videos[i] for i in self.owner[rows].tolist()])
+            check_finite(self.values[rows], [self.videos[i] for i in self.owner[rows].tolist()])
 
 
 def extract(
@@ -203,7 +203,7 @@ def extract_together(
                 view = make_center_view(first, batch.clips["clip"].to(device))
                 for encoder, store in zip(encoders, stores, strict=True):
                     found = _encode(encoder, view, mode).float().cpu()
-                    _check_finite(found, [videos[i] for i in batch.index.tolist()])
+                    check_finite(found, [videos[i] for i in batch.index.tolist()])
                     store.add(batch.index, found)
             if progress is not None:
                 read = int(np.searchsorted(ends, clips_read[done], side="right"))
@@ -254,7 +254,7 @@ class _Store:
         return Features(values, kept, owner, skipped, passed)
 
 
-def _check_finite(values: Tensor, videos: Sequence[Video]) -> None:
+def check_finite(values: Tensor, videos: Sequence[Video]) -> None:
     """Raise UnsceneError if one of the features (B, D) of B videos is not finite, or its norm."""
     bad = torch.nonzero(~values.float().norm(dim=1).isfinite())[:, 0]
     if len(bad):

@@ -9,11 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from unscene.errors import UnsceneError
 from unscene.search.formats import read_intervals
 from unscene.search.intervals import Footage, Interval, find_file, name_files
+from unscene.search.windows import Windows
 
 _SHOWN = 5  # problems of a file that are listed
+_COVERED = 0.5  # of a window, or of a label
 _AFTER = 0.25  # seconds that a label may reach beyond the file: durations are rounded
 
 
@@ -161,3 +166,40 @@ def count_labels(labels: Iterable[Label]) -> dict[str, int]:
     """
     counts = Counter(label.label for label in labels)
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def assign_labels(
+    windows: Windows, files: Sequence[Footage], labels: Sequence[Label]
+) -> NDArray[np.int64]:
+    """Find the label of every window.
+
+    A window has the label that covers at least half of it, or at least half of which lies in it: a
+    short label counts in every window that shows most of it. Of several, the one that shares most
+    time with the window.
+
+    Args:
+        windows: N windows.
+        files: the videos that `windows.file` numbers.
+        labels: of these videos; others are ignored.
+
+    Returns:
+        int64 (N,), the position of the label in `labels`, -1 for none.
+    """
+    found = np.full(len(windows), -1, np.int64)
+    shared = np.zeros(len(windows))
+    numbers = {file.path: number for number, file in enumerate(files)}
+    rows_of: dict[int, NDArray[np.int64]] = {}
+    for position, label in enumerate(labels):
+        number = numbers.get(label.path)
+        if number is None:
+            continue
+        if number not in rows_of:
+            rows_of[number] = np.flatnonzero(windows.file == number)
+        rows = rows_of[number]
+        start, end = windows.start[rows], windows.end[rows]
+        overlap = np.minimum(end, label.end) - np.maximum(start, label.start)
+        least = _COVERED * np.minimum(end - start, label.end - label.start)
+        take = rows[(overlap >= least - 1e-6) & (overlap > shared[rows])]
+        found[take] = position
+        shared[take] = overlap[(overlap >= least - 1e-6) & (overlap > shared[rows])]
+    return found

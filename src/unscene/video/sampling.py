@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -61,7 +61,7 @@ def join_requests(requests: Sequence[Request], fps: float) -> tuple[Request, lis
     """Join the first requests of one video that lie near each other, to be read in one pass.
 
     Args:
-        requests: of motion vectors only.
+        requests: all of motion vectors only, or all of frames.
         fps: frames per second of the video.
 
     Returns:
@@ -84,13 +84,15 @@ def join_requests(requests: Sequence[Request], fps: float) -> tuple[Request, lis
         names.append({name: f"{number} {name}" for name in request.offsets})
         for name, wanted in request.offsets.items():
             offsets[f"{number} {name}"] = tuple(begin - first[0] + offset for offset in wanted)
-    return Request(requests[0].at, offsets, motion_only=tuple(offsets)), names
+    motion_only = tuple(offsets) if requests[0].motion_only else ()
+    return Request(requests[0].at, offsets, motion_only=motion_only), names
 
 
 class ClipSampler(Protocol):
     """Draws request `number` for a video of `duration` seconds at `fps` frames per second.
 
-    The draw depends on the arguments and on the state of `rng` only.
+    The draw depends on the arguments and on the state of `rng` only. A sampler with an attribute
+    `joins` that is True draws clips that lie side by side: several are read in one pass.
     """
 
     def draw(
@@ -112,6 +114,7 @@ class VectorSampler:
     """
 
     sampler: ClipSampler
+    joins: ClassVar[bool] = True
 
     def draw(
         self, duration: float, fps: float, rng: np.random.Generator, number: int = 0
