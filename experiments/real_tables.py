@@ -29,6 +29,7 @@ def catalogs(footage: Lit, work: Path) -> dict[str, Catalog]:
         footage: the files as they are, or the output of `unscene prepare` in `work`, with or
             without brightening.
     """
+    work = work.resolve()  # a CSV's paths are relative to its folder
     work.mkdir(parents=True, exist_ok=True)
     place = DATA if footage == "original" else _prepared(work / footage, footage == "brightened")
     found = {name: open_catalog(_table(name, place, work)) for name in _TABLES}

@@ -10,9 +10,6 @@ WITHOUT_LABELS = "The same encoders, evaluated without labels"
 STANDARDIZED = "Descriptors that need no training, with standardized features"
 CORRELATIONS = "How much the scene tells about the motion in training"
 DESCRIBED = "descriptors.jsonl.gz"
-MOTION = "motion.jsonl.gz"
-CAMERA = "moving_camera.jsonl.gz"
-CAMERA_LINES = ("hof", "hof-camera-in", "hof+mbh", "hof+mbh-camera-in")
 _USUAL = {"note": ""}
 _BIASED = _USUAL | {"correlation": 0.9}
 _GENERATED = {"pretrain": "moving-scenes"}
@@ -67,6 +64,12 @@ HEADINGS = {
     "audit/swap/motion_share": "motion share",
     "audit/swap/order": "order",
     "audit/time/motion": "motion over time",
+    "spearman": "Spearman's coefficient",
+    "kendall": "Kendall's coefficient",
+    "exact/logistic_top1": "logistic regression, exact flow",
+    "exact/network_top1": "network, exact flow",
+    "dis/logistic_top1": "logistic regression, DIS flow of the videos",
+    "dis/network_top1": "network, DIS flow of the videos",
     "endpoint_error_px": "endpoint error, pixels",
     "camera_error_px": "error of the camera, pixels of the frame",
     "iou": "intersection over union",
@@ -353,80 +356,6 @@ SECTIONS = (
         ("retrieval_r1", "probe_top1"),
         where={"correlation": (0.9, None), "note": ("", "brightened")},
         against="hof+mbh",
-    ),
-    Section(
-        "The encoder of motion that comes with the package",
-        "`motion`: `motion-net`, trained by the flow of generated figures only (`unscene pretrain "
-        "--config motion`), three seeds, and the same network untrained. Files as they are, four "
-        "clips a video, raw features. Settings were chosen on `leave one scene out`, so there the "
-        "numbers are optimistic.",
-        (MOTION, DESCRIBED),
-        ("retrieval_r1", "retrieval_map", "probe_top1"),
-        where={"note": ""},
-    ),
-    Section(
-        "The encoder of motion, standardized features",
-        "As above; features less the mean of the gallery, divided by its deviation.",
-        (MOTION, DESCRIBED),
-        ("retrieval_r1", "retrieval_map"),
-        where={"note": "", "standardize": True},
-    ),
-    Section(
-        "The encoder of motion, differences from flow histograms",
-        "Of the same videos, in pairs; intervals over videos and seeds.",
-        (MOTION, DESCRIBED),
-        ("retrieval_r1", "probe_top1"),
-        where={"note": ""},
-        against="hof+mbh",
-    ),
-    Section(
-        "The encoder of motion, differences, standardized features",
-        "As above.",
-        (MOTION, DESCRIBED),
-        ("retrieval_r1",),
-        where={"note": "", "standardize": True},
-        against="hof+mbh",
-    ),
-    Section(
-        "The camera: estimated and true",
-        "Generated footage whose camera is known, 8 videos of 16 frames for each motion of the "
-        "camera, H.264. Mean distance between the estimated and the true flow of the scene, over "
-        "the frame, per step. Moving scenes have 64 pixels, figures 112. `none`: the camera taken "
-        "to stand still, so this is how far it moves. `dis`: a similarity fitted to DIS flow "
-        "(medium). `vectors`: to the codec's vectors, where there are some.",
-        (CAMERA,),
-        ("camera_error_px",),
-        ("none", "dis", "vectors"),
-        where={"camera": ("still", "pan", "zoom", "rotation", "shake", "all")},
-        across="camera",
-    ),
-    Section(
-        "Flow histograms with the camera in and out",
-        "`hof` and `hof+mbh` of flow without the camera's motion, and of the same flow with it "
-        "(`-camera-in`), on the files of ARID as they are. Raw features.",
-        (CAMERA,),
-        ("retrieval_r1", "retrieval_map", "probe_top1"),
-        CAMERA_LINES,
-        where={"note": ""},
-    ),
-    Section(
-        "Flow histograms with the camera in and out, standardized features",
-        "As above; features less the mean of the gallery, divided by its deviation.",
-        (CAMERA,),
-        ("retrieval_r1", "retrieval_map"),
-        CAMERA_LINES,
-        where={"note": "", "standardize": True},
-    ),
-    Section(
-        "Trained under a moving camera, with it in and out",
-        "1,000 moving scenes whose camera pans, zooms, turns and shakes, correlation 0.9; 120 "
-        "steps of 16 clips, three seeds. With `-camera-out`, flow scaling leaves the camera's "
-        "motion as it is, and what is predicted moves against the scene (`--camera out`). "
-        "`triplet` is DSM (Triplet).",
-        (CAMERA,),
-        ("retrieval_r1", "retrieval_r5", "probe_top1"),
-        ("unscene-camera-in", "unscene-camera-out", "triplet-camera-in", "triplet-camera-out"),
-        where={"note": "moving camera"},
     ),
     Section(
         "The demo of version 0.1",

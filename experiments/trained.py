@@ -89,6 +89,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "triplet-camera-out": ("dsm-triplet", {"camera": "out"}),
     "unscene-camera-in": ("unscene", _NARROW | {"camera": "in"}),
     "unscene-camera-out": ("unscene", _NARROW | {"camera": "out"}),
+    "distill": ("distill", {"teacher": "motion", "teacher_size": 80}),
     "moco-time": ("moco", {}),
     "hdc-time": ("hdc", {}),
     "dsm-time": ("dsm", {}),

@@ -12,6 +12,7 @@ from typing import Any
 
 from correlation_plot import draw
 from sections import BIASED, CORRELATIONS, HEADINGS, SECTIONS, WITHOUT_LABELS, Section
+from sections_of_motion import SECTIONS_OF_MOTION
 from trained import HERE, ROWS
 
 from unscene.files import write_text
@@ -69,7 +70,7 @@ interval is from the cluster bootstrap over files.
 def make_page() -> tuple[str, dict[str, list[Table]]]:
     """The page, and the tables of each section by its heading."""
     parts, found = [INTRO], {}
-    for section in SECTIONS:
+    for section in (*SECTIONS, *SECTIONS_OF_MOTION):
         drawn = _make_tables(section)
         if drawn:
             found[section.heading] = drawn

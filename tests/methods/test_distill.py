@@ -67,6 +67,14 @@ def test_the_teacher_sees_the_frames_crop_and_flip_of_the_student_and_no_jitter(
     assert torch.allclose(views["taught"], views["teacher"], atol=1e-5)
 
 
+def test_the_teacher_reads_frames_of_the_size_that_is_asked_for(teacher: Path) -> None:
+    model = make(teacher=str(teacher), teacher_size=40)
+    assert load_encoder(teacher).spec.size != 40
+    assert model.views(batch(), torch.Generator().manual_seed(0))["teacher"].shape[-1] == 40
+    with pytest.raises(UnsceneError, match="raise --teacher_size 8"):
+        make(teacher=str(teacher), teacher_size=8)
+
+
 def test_the_teacher_stays_as_it_is_and_learns_nothing(teacher: Path) -> None:
     model = make(teacher=str(teacher)).train()
     before = {name: value.clone() for name, value in model.teacher.state_dict().items()}

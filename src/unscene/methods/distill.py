@@ -58,6 +58,8 @@ class Settings(CommonSettings):
     Attributes:
         teacher: encoder whose features are learned, as --encoder names it; it reads the frames of
             the clip, so take its `stride`.
+        teacher_size: height and width of what the teacher reads, px; 0: its own. Flow of a smaller
+            frame takes less time.
         teacher_loss: "mse" (the squared error, as MARS) or "cosine".
         teacher_scale: features of the teacher are "standardized", or "raw" (MARS).
         teacher_weight: weight of that loss; MARS's alpha.
@@ -70,6 +72,7 @@ class Settings(CommonSettings):
     frames: int = 13
     stride: int = 2
     teacher: str = "hof+mbh"
+    teacher_size: int = 0
     teacher_loss: Literal["mse", "cosine"] = "mse"
     teacher_scale: Literal["standardized", "raw"] = "standardized"
     teacher_weight: float = 1.0
@@ -79,6 +82,7 @@ class Settings(CommonSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, ("teacher_weight",), lambda v: v > 0, "must be above 0")
+        require(self, ("teacher_size",), lambda v: v >= 0, "must not be negative")
         require(self, ("beside",), lambda v: v != "distill", "name another method, or none")
 
     def fit(self, videos: int) -> Self:
@@ -158,10 +162,20 @@ class Distill(Method):
                 f"teacher {s.teacher} takes clips of at least {self.teacher.minimum[0]} frames: "
                 f"raise --frames {s.frames}"
             )
+        if s.teacher_size and s.teacher_size < max(self.teacher.minimum[1:]):
+            raise UnsceneError(
+                f"teacher {s.teacher} takes frames of at least {max(self.teacher.minimum[1:])} px: "
+                f"raise --teacher_size {s.teacher_size}"
+            )
         self.beside: Method | None = None
         if s.beside != "none":
             self.beside = create_method(s.beside, encoder, resolve_beside(s))
         return Student(encoder, self.teacher.dim)
+
+    @property
+    def teacher_size(self) -> int:
+        """Height and width of what the teacher reads."""
+        return self.settings.teacher_size or self.teacher.spec.size
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of all but the teacher, which stays in evaluation mode."""
@@ -191,7 +205,7 @@ class Distill(Method):
         plain = replace(params, color=ColorFactors.neutral(count), blur_sigma=torch.zeros(count))
         views = {
             "taught": make_view(clip, params, size=self.settings.size),
-            "teacher": make_view(clip, plain, size=self.teacher.spec.size),
+            "teacher": make_view(clip, plain, size=self.teacher_size),
         }
         return views | (self.beside.views(batch, generator) if self.beside is not None else {})
 

@@ -1,0 +1,94 @@
+"""The sections of docs/results.md on encoders of motion, figures and the camera."""
+
+from __future__ import annotations
+
+from sections import DESCRIBED, Section
+
+MOTION = "motion.jsonl.gz"
+CAMERA = "moving_camera.jsonl.gz"
+CAMERA_LINES = ("hof", "hof-camera-in", "hof+mbh", "hof+mbh-camera-in")
+
+SECTIONS_OF_MOTION: tuple[Section, ...] = (
+    Section(
+        "The encoder of motion that comes with the package",
+        "`motion`: `motion-net`, trained by the flow of generated figures only (`unscene pretrain "
+        "--config motion`), three seeds, and the same network untrained. Files as they are, four "
+        "clips a video, raw features. Settings were chosen on `leave one scene out`, so there the "
+        "numbers are optimistic.",
+        (MOTION, DESCRIBED),
+        ("retrieval_r1", "retrieval_map", "probe_top1"),
+        where={"note": "", "correlation": (0.9, None)},
+    ),
+    Section(
+        "The encoder of motion, standardized features",
+        "As above; features less the mean of the gallery, divided by its deviation.",
+        (MOTION, DESCRIBED),
+        ("retrieval_r1", "retrieval_map"),
+        where={"note": "", "correlation": (0.9, None), "standardize": True},
+    ),
+    Section(
+        "The encoder of motion, differences from flow histograms",
+        "Of the same videos, in pairs; intervals over videos and seeds.",
+        (MOTION, DESCRIBED),
+        ("retrieval_r1", "probe_top1"),
+        where={"note": "", "correlation": (0.9, None)},
+        against="hof+mbh",
+    ),
+    Section(
+        "The encoder of motion, differences, standardized features",
+        "As above.",
+        (MOTION, DESCRIBED),
+        ("retrieval_r1",),
+        where={"note": "", "correlation": (0.9, None), "standardize": True},
+        against="hof+mbh",
+    ),
+    Section(
+        "Do encoders have the same order on generated and on real footage?",
+        "Rank correlation of scores on generated footage (new scenes) with scores on ARID, over "
+        "the encoders that have both; the last column has their number. Intervals are from drawing "
+        "encoders with replacement. Which encoders: experiments/rank.py.",
+        ("rank.jsonl.gz",),
+        ("spearman", "kendall"),
+    ),
+    Section(
+        "The camera: estimated and true",
+        "Generated footage whose camera is known, 8 videos of 16 frames for each motion of the "
+        "camera, H.264. Mean distance between the estimated and the true flow of the scene, over "
+        "the frame, per step. Moving scenes have 64 pixels, figures 112. `none`: the camera taken "
+        "to stand still, so this is how far it moves. `dis`: a similarity fitted to DIS flow "
+        "(medium). `vectors`: to the codec's vectors, where there are some.",
+        (CAMERA,),
+        ("camera_error_px",),
+        ("none", "dis", "vectors"),
+        where={"camera": ("still", "pan", "zoom", "rotation", "shake", "all")},
+        across="camera",
+    ),
+    Section(
+        "Flow histograms with the camera in and out",
+        "`hof` and `hof+mbh` of flow without the camera's motion, and of the same flow with it "
+        "(`-camera-in`), on the files of ARID as they are. Raw features.",
+        (CAMERA,),
+        ("retrieval_r1", "retrieval_map", "probe_top1"),
+        CAMERA_LINES,
+        where={"note": ""},
+    ),
+    Section(
+        "Flow histograms with the camera in and out, standardized features",
+        "As above; features less the mean of the gallery, divided by its deviation.",
+        (CAMERA,),
+        ("retrieval_r1", "retrieval_map"),
+        CAMERA_LINES,
+        where={"note": "", "standardize": True},
+    ),
+    Section(
+        "Trained under a moving camera, with it in and out",
+        "1,000 moving scenes whose camera pans, zooms, turns and shakes, correlation 0.9; 120 "
+        "steps of 16 clips, three seeds. With `-camera-out`, flow scaling leaves the camera's "
+        "motion as it is, and what is predicted moves against the scene (`--camera out`). "
+        "`triplet` is DSM (Triplet).",
+        (CAMERA,),
+        ("retrieval_r1", "retrieval_r5", "probe_top1"),
+        ("unscene-camera-in", "unscene-camera-out", "triplet-camera-in", "triplet-camera-out"),
+        where={"note": "moving camera"},
+    ),
+)
