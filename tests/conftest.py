@@ -10,6 +10,7 @@ from pathlib import Path
 # Before torch is there: `make test` runs as many tests at once as there are cores, and threads that
 # wait for each other on them are slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks the network
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -10,6 +10,7 @@ The public face; everything else may change. Names are imported when they are fi
     Index          search in it for moments like another one, label them, group them
     audit          does an encoder watch the motion or the scene?
     open_catalog   the videos of a folder, a CSV file or an official list, checked
+    push_to_hub, from_pretrained   an encoder of ours on the Hugging Face Hub
     create_encoder, save_encoder, VideoEncoder, Embeddings, Outcome, UnsceneError
 """
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from unscene.audit.run import audit
     from unscene.data.listing import open_catalog
     from unscene.encoders import VideoEncoder, create_encoder, load_encoder, save_encoder
+    from unscene.encoders.hub import from_pretrained, push_to_hub
     from unscene.errors import UnsceneError
     from unscene.evaluate.embed import Embeddings, embed
     from unscene.search.build import build_index
@@ -41,9 +43,11 @@ __all__ = [
     "build_index",
     "create_encoder",
     "embed",
+    "from_pretrained",
     "load_encoder",
     "open_catalog",
     "pretrain",
+    "push_to_hub",
     "save_encoder",
 ]
 _HOMES = {
@@ -53,6 +57,7 @@ _HOMES = {
     "Outcome": "unscene.train.pretrain",
     "UnsceneError": "unscene.errors",
     "build_index": "unscene.search.build",
+    **dict.fromkeys(("from_pretrained", "push_to_hub"), "unscene.encoders.hub"),
     "open_catalog": "unscene.data.listing",
     "pretrain": "unscene.api",
     "save_encoder": "unscene.encoders",

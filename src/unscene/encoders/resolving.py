@@ -5,7 +5,8 @@
     motion                     an encoder that comes with the package (`known_shipped()`)
     runs/dsm, best.safetensors an encoder that unscene saved: its folder or one of its two files
     FILE.pth, last.ckpt        a published checkpoint (see `checkpoints`), or one of our trainings
-    hf:FOLDER, hf:USER/NAME    a video model of transformers, from disk or the Hugging Face Hub
+    hf:FOLDER, hf:USER/NAME    a video model of transformers, from disk or the Hugging Face Hub; or
+                               an encoder of ours that was put there (see `hub`)
     package.module:factory     what the function returns, see `foreign.adapt`
     package.module:factory@RUN the same with the weights of a run that began with it
     two-stream:RGB,MOTION      two of these joined, an encoder of RGB and one of flow or vectors
@@ -34,6 +35,7 @@ from unscene.encoders import shipped
 from unscene.encoders.base import Input, VideoEncoder
 from unscene.encoders.checkpoints import read_checkpoint
 from unscene.encoders.foreign import ForeignEncoder, adapt
+from unscene.encoders.hub import find_pretrained
 from unscene.encoders.registry import (
     create_encoder,
     known_descriptors,
@@ -391,6 +393,10 @@ def _adapt(made: object, what: str, **defaults: Any) -> tuple[object, VideoEncod
 
 
 def _pretrained(name: str, to_train: bool) -> ResolvedEncoder:
+    if (folder := find_pretrained(name)) is not None:
+        saved = _saved(folder)
+        note = saved.note.replace(str(folder), f"{_HUB}{name}")
+        return replace(saved, name=Path(name).name, note=note)
     model, options = load_pretrained(name)
     encoder = adapt(model, **options)
     if to_train:
