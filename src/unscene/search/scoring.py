@@ -61,7 +61,7 @@ def score_intervals(
             mine, true = ours.get(path, []), theirs.get(path, [])
             shared[numbers[path], k] = _overlap(mine, true)
             both[numbers[path], k] = sum(b - a for a, b in (*mine, *true))
-    ends = bootstrap([shared, both], None, _mean_f1, seed=seed)
+    ends = bootstrap([shared, both], None, mean_f1, seed=seed)
     each = ratio(2 * shared.sum(0), both.sum(0))
     return Score(
         float(np.nan_to_num(np.nanmean(each))),
@@ -71,8 +71,16 @@ def score_intervals(
     )
 
 
-def _mean_f1(shared: NDArray[np.float64], both: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean F1 (R,) of sums (R, K); nan for a draw in which no class occurs."""
+def mean_f1(shared: NDArray[np.float64], both: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean F1 (R,) over K classes.
+
+    Args:
+        shared: (R, K), what is both true and predicted.
+        both: (R, K), what is true plus what is predicted.
+
+    Returns:
+        The mean over the classes that occur; nan where none does.
+    """
     each = ratio(2 * shared, both)
     known = ~np.isnan(each)
     return ratio(np.where(known, each, 0).sum(axis=1), known.sum(axis=1).astype(np.float64))
