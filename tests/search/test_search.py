@@ -187,3 +187,48 @@ def test_from_the_command_line(
     assert "no moment" in capsys.readouterr().out
     assert main(["search", str(tmp_path / "none"), query]) == 1
     assert "holds no index" in capsys.readouterr().err
+
+
+def test_approximate_search_of_a_large_index(
+    own: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What LanceDB proposes is compared exactly; conditions hold exactly; recall is measured."""
+    from unscene.search import build, nearest
+    from unscene.search.store import Store
+
+    exact = Index.open(own[1])
+    rng = np.random.default_rng(0)
+    store, count = Store(own[1]), 3000
+    _, first = store.next_ids()
+    file = exact.files[exact.find_file("long.mp4")]
+    columns = {
+        "id": np.arange(first, first + count),
+        "file_id": [file.id] * count,
+        "file": [file.name] * count,
+        "number": np.arange(count) + file.windows,
+        "start": np.arange(count) + 10.0,
+        "end": np.arange(count) + 11.0,
+        "motion": np.where(np.arange(count) % 2 == 0, 0, 0.5).astype(np.float32),
+        "still": np.arange(count) % 2 == 0,
+        "class": [None] * count,
+    }
+    store.add_windows(columns, rng.random((count, 9), np.float32))
+    store.put_files([dataclasses.replace(file, windows=file.windows + count)])
+    monkeypatch.setattr(nearest, "EXACT", 1000)
+    about = build._serve_large(store, store.about())
+    assert 0.5 < about.recall <= 1
+    index = Index.open(own[1])
+    assert index.about.recall == about.recall
+    query = rng.random(9).astype(np.float32)
+    where = "start > 100 AND start < 1500"
+    found = index.search(query, where=where, k=20)
+    assert len(found) == 20
+    assert all(100 < moment.start < 1500 and moment.start % 2 == 1 for moment in found)
+    assert [m.similarity for m in found] == sorted([m.similarity for m in found], reverse=True)
+    monkeypatch.setattr(nearest, "EXACT", 10**6)
+    whole = index.search(query, where=where, k=20)
+    assert len({m.windows for m in whole} & {m.windows for m in found}) >= 18
+    by_window = {m.windows: m.similarity for m in whole}
+    for moment in found:
+        if moment.windows in by_window:
+            assert moment.similarity == pytest.approx(by_window[moment.windows], abs=1e-6)

@@ -70,7 +70,6 @@ def run(values: Namespace) -> None:
 def _summarize(done: Indexed) -> str:
     """What was done, for people."""
     from unscene.progress import format_duration
-    from unscene.search.store import Store
 
     counts = {
         name: count
@@ -82,11 +81,15 @@ def _summarize(done: Indexed) -> str:
         f"windows: {done.windows} in {format_duration(done.seconds)}, "
         f"{done.about.length:.2f} s long, {done.about.hop:.2f} s apart ({done.about.encoder})",
     ]
+    if done.about.recall:
+        lines.append(
+            f"search is approximate from a million windows on: it finds {done.about.recall:.1%} of "
+            "the 20 nearest (100 windows as queries)"
+        )
     if done.skipped:
         lines.append(f"skipped: {len(done.skipped)}")
         lines += [f"  {one.path}: {one.reason}" for one in done.skipped[:_SHOWN]]
         if len(done.skipped) > _SHOWN:
             lines.append(f"  and {len(done.skipped) - _SHOWN} more")
-    place = Store(done.place).place
-    lines.append(f"search it: unscene search {place} VIDEO --from 1 --to 3")
+    lines.append(f"search it: unscene search {done.place} VIDEO --from 1 --to 3")
     return "\n".join(lines)

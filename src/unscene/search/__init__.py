@@ -5,3 +5,9 @@
 
 `unscene.search.index.Index` is the way in.
 """
+
+import os
+
+os.environ.setdefault(
+    "LANCEDB_LOG", "error"
+)  # read when LanceDB is imported: it warns of usual things

@@ -29,8 +29,10 @@ from unscene.encoders.weights import fingerprint_encoder
 from unscene.errors import UnsceneError, check_at_least
 from unscene.files import check_writable
 from unscene.motion.strength import STILL
+from unscene.search import nearest
 from unscene.search.embedding import Embedded, embed_windows
-from unscene.search.store import About, IndexedFile, Store
+from unscene.search.index import Index
+from unscene.search.store import About, IndexedFile, Store, check_fingerprint
 from unscene.search.windows import WindowPlan
 
 DEFAULT_ENCODER = "motion"  # of an index; see docs/find.md for what it is better and worse at
@@ -117,11 +119,25 @@ def build_index(
         ]
         if done.windows or done.removed or done.moved:
             store.compact()
+        if done.windows:
+            done.about = _serve_large(store, done.about)
     if not any(file.windows for file in store.files()):
         reasons = "; ".join(f"{one.path}: {one.reason}" for one in done.skipped[:3])
         raise UnsceneError(f"{listed.source}: no video can be used. {reasons}")
     done.seconds = time.monotonic() - begun
     return done
+
+
+def _serve_large(store: Store, about: About) -> About:
+    """Prepare approximate search of an index that is too large for an exact one."""
+    index = Index(store)
+    if len(index) <= nearest.EXACT:
+        return about
+    if not about.recall:
+        store.make_approximate()
+    about = replace(about, recall=max(index.measure_recall(), 1e-3))
+    store.write_about(about)
+    return about
 
 
 def _agree(
@@ -146,16 +162,6 @@ def _agree(
                 f"--{name} out, or make another index with --out"
             )
     return known, network, WindowPlan.of(network.spec, known.length, known.hop)
-
-
-def check_fingerprint(about: About, encoder: VideoEncoder, place: str) -> None:
-    """Raise UnsceneError unless this is the encoder that an index was made with."""
-    if fingerprint_encoder(encoder) != about.fingerprint:
-        raise UnsceneError(
-            f"{place}: was made with the encoder {about.encoder} of {about.dim} numbers a window, "
-            f"and this is another one ({encoder.spec.name}, {encoder.dim} numbers): their features "
-            "cannot be compared. Use that encoder, or make another index with --out"
-        )
 
 
 _Todo = list[tuple[IndexedFile, list[Video]]]

@@ -15,15 +15,16 @@ from unscene.data.listing import open_catalog
 from unscene.encoders import VideoEncoder, load_encoder
 from unscene.errors import UnsceneError, VideoError, check_at_least
 from unscene.files import expand_home
-from unscene.search.build import check_fingerprint
+from unscene.search import nearest
 from unscene.search.embedding import embed_windows
 from unscene.search.labels import Label, assign_labels
 from unscene.search.moments import Moment, merge_windows
-from unscene.search.nearest import Nearest, find_largest
-from unscene.search.store import About, IndexedFile, Store, StoredLabel
+from unscene.search.nearest import Nearest, average_directions, find_largest
+from unscene.search.store import About, IndexedFile, Store, StoredLabel, check_fingerprint
 from unscene.search.windows import WindowPlan, Windows
 
 Query = str | os.PathLike[str] | Moment | NDArray[np.float32]
+_PROPOSED, _SPARE = 8, 64  # windows per moment that are looked at first, and some more
 _UNLIKE = 0.5  # weight of what a result should be unlike, against that of the query
 
 
@@ -113,7 +114,7 @@ class Index:
 
     def moment(self, window: int) -> Moment:
         """The moment of one window, by its id. Raises UnsceneError if there is none."""
-        rows = np.flatnonzero(self.windows.ids == window)
+        rows = self._find_rows([window])
         if not len(rows):
             raise UnsceneError(f"window {window}: is not in the index {self.store.place}")
         row = int(rows[0])
@@ -181,17 +182,23 @@ class Index:
             UnsceneError: the query cannot be read, or the condition is wrong.
         """
         check_at_least(1, k=k)
+        direction = average_directions(self._vectors(query, start, end))
+        unwanted = [average_directions(self._vectors(one, None, None)) for one in unlike]
         allowed = self.select(where)
         if not still:
             allowed &= ~self.still
         self._hide_query(allowed, query, start, end)
-        wanted = self._vectors(query, start, end)
-        unwanted = [self._vectors(one, None, None) for one in unlike]
-        similarity = self._nearest.similarities(wanted)
+        rows = None
+        if self.about.recall and len(self) > nearest.EXACT:
+            rows = self._propose(direction, where, still, k)
+            proposed = np.zeros_like(allowed)
+            proposed[rows] = True
+            allowed &= proposed
+        similarity = self._nearest.similarities(direction, rows)
         order = similarity
         if unwanted:
-            against = np.max([self._nearest.similarities(one) for one in unwanted], axis=0)
-            order = similarity - _UNLIKE * against
+            against = [self._nearest.similarities(one, rows) for one in unwanted]
+            order = similarity - _UNLIKE * np.max(against, axis=0)
         return self._collect(similarity, order, allowed, k, merge)
 
     def select(self, where: str | None) -> NDArray[np.bool_]:
@@ -255,6 +262,27 @@ class Index:
         return os.path.commonpath(folders) if folders else os.sep
 
     @cached_property
+    def _positions(self) -> dict[str, list[int]]:
+        """Positions of files by their real paths, with links resolved."""
+        found: dict[str, list[int]] = {}
+        for number, file in enumerate(self.files):
+            found.setdefault(os.path.realpath(file.path), []).append(number)
+        return found
+
+    @cached_property
+    def _by_id(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The ids of windows in order, and the row of each."""
+        order = np.argsort(self.windows.ids, kind="stable")
+        return self.windows.ids[order], order
+
+    def _find_rows(self, ids: Iterable[int]) -> NDArray[np.int64]:
+        """Rows of windows by their ids; unknown ids are ignored."""
+        wanted = np.fromiter(ids, np.int64)
+        known, rows = self._by_id
+        at = np.searchsorted(known, wanted).clip(max=max(len(known) - 1, 0))
+        return rows[at[known[at] == wanted]] if len(known) else wanted[:0]
+
+    @cached_property
     def _nearest(self) -> Nearest:
         return Nearest(self.windows.vectors)
 
@@ -286,7 +314,7 @@ class Index:
 
     def _vectors(self, query: Query, start: float | None, end: float | None) -> NDArray[np.float32]:
         if isinstance(query, Moment):
-            rows = np.flatnonzero(np.isin(self.windows.ids, query.windows))
+            rows = self._find_rows(query.windows)
             if len(rows):
                 return self.windows.vectors[rows]
             return self.embed(query.path, query.start, query.end)
@@ -306,16 +334,36 @@ class Index:
         """A query that is itself in the index is not its own result."""
         if isinstance(query, np.ndarray):
             return
-        path = query
         if isinstance(query, Moment):
             path, start, end = query.path, query.start, query.end
-        assert not isinstance(path, Moment)
-        real = os.path.realpath(expand_home(path))
-        for number, file in enumerate(self.files):
-            if os.path.realpath(file.path) == real:
-                low, high = start or 0.0, file.duration if end is None else end
-                own = self.windows.file == number
-                allowed &= ~(own & (self.windows.start < high) & (self.windows.end > low))
+        else:
+            path = os.fspath(query)
+        for number in self._positions.get(os.path.realpath(expand_home(path)), ()):
+            own = self.windows.file == number
+            high = self.files[number].duration if end is None else end
+            own &= (self.windows.start < high) & (self.windows.end > (start or 0.0))
+            allowed &= ~own
+
+    def _propose(
+        self, direction: NDArray[np.float32], where: str | None, still: bool, k: int
+    ) -> NDArray[np.int64]:
+        """Rows that approximate search proposes: more than are needed, since windows overlap."""
+        conditions = [f"({where})"] if where else []
+        conditions += [] if still else ["NOT still"]
+        ids = self.store.search_approximate(
+            direction, " AND ".join(conditions), _PROPOSED * k + _SPARE
+        )
+        return self._find_rows(ids)
+
+    def measure_recall(self) -> float:
+        """Measure the recall of approximate search: the share of the 20 nearest that it finds."""
+        hits = []
+        for row in nearest.choose_queries(len(self)).tolist():
+            direction = average_directions(self.windows.vectors[[row]])
+            exact = find_largest(self._nearest.similarities(direction), nearest.NEAREST)
+            found = self.store.search_approximate(direction, "", nearest.NEAREST)
+            hits.append(np.isin(self.windows.ids[exact], found).mean())
+        return float(np.mean(hits))
 
     def _collect(
         self,
@@ -327,7 +375,9 @@ class Index:
     ) -> list[Moment]:
         """The best moments among the windows that are allowed, by `order`."""
         rows = np.flatnonzero(allowed)
-        count = 8 * k + 64  # windows that are looked at; more, if too few moments come of them
+        count = (
+            _PROPOSED * k + _SPARE
+        )  # windows that are looked at; more, if too few moments come of them
         while True:
             best = rows[find_largest(order[rows], count)]
             w = self.windows

@@ -23,13 +23,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from unscene.encoders import VideoEncoder
+from unscene.encoders.weights import fingerprint_encoder
 from unscene.errors import UnsceneError
 from unscene.files import expand_home, make_absolute
 from unscene.imports import import_extra
 from unscene.search.windows import Windows
 
 VERSION = 1
+_PROBES = 50  # partitions that approximate search looks into
 _COLUMNS = ("id", "file_id", "number", "start", "end", "motion", "vector")
 
 
@@ -44,6 +48,8 @@ class About:
         dim: D, length of a vector.
         still: motion below this counts as still, see `motion.strength`.
         sources: what was indexed: DATA of each time.
+        recall: of the approximate search of a large index, against exact search: the share of the
+            20 nearest windows that it finds. 0: there is none, and search is exact.
         version: of the format.
     """
 
@@ -54,6 +60,7 @@ class About:
     dim: int
     still: float
     sources: tuple[str, ...] = ()
+    recall: float = 0.0
     version: int = VERSION
 
 
@@ -118,7 +125,6 @@ class Store:
     """
 
     def __init__(self, place: str | os.PathLike[str]) -> None:
-        os.environ.setdefault("LANCEDB_LOG", "error")  # else it warns of every new table
         self.place = locate_index(place)
         import_extra("lancedb", "find", "an index")
 
@@ -210,7 +216,7 @@ class Store:
         known = np.concatenate([files, labeled])
         return int(known.max(initial=-1)) + 1, int(windows.max(initial=-1)) + 1
 
-    def add_windows(self, columns: dict[str, Any], vectors: np.ndarray[Any, Any]) -> None:
+    def add_windows(self, columns: dict[str, Any], vectors: NDArray[Any]) -> None:
         """Append N windows: columns as in `_schemas`, vectors float32 (N, D)."""
         import pyarrow as pa
 
@@ -249,7 +255,7 @@ class Store:
         start, end, motion = (column[name][rows] for name in ("start", "end", "motion"))
         return Windows(column["id"][rows], file[rows], start, end, motion, values[rows])
 
-    def select_windows(self, where: str) -> np.ndarray[Any, Any]:
+    def select_windows(self, where: str) -> NDArray[Any]:
         """Ids of the windows that a condition in SQL selects.
 
         Raises:
@@ -272,6 +278,29 @@ class Store:
             query = self._table("windows").search().where("label IS NOT NULL")
             rows = query.select(["id", "label"]).limit(None).to_arrow()
         return dict(zip(rows["id"].to_pylist(), rows["label"].to_pylist(), strict=True))
+
+    def make_approximate(self) -> None:
+        """Build LanceDB's index of vectors for approximate search, or bring it up to date."""
+        config = import_extra("lancedb.index", "find", "an index").IvfSq(distance_type="cosine")
+        with self._explained("written"):
+            self._table("windows").create_index("vector", config=config, replace=True)
+
+    def search_approximate(
+        self, direction: NDArray[np.float32], where: str, count: int
+    ) -> NDArray[np.int64]:
+        """Ids of about the nearest windows, among those that a condition selects exactly.
+
+        Args:
+            direction: (D,).
+            where: a condition in SQL; "" for none.
+            count: number of windows.
+        """
+        query = self._table("windows").search(direction, vector_column_name="vector")
+        query = query.distance_type("cosine").nprobes(_PROBES).limit(count)
+        query = query.select(["id", "_distance"])
+        query = query.where(where, prefilter=True) if where else query
+        with self._explained("read"):
+            return query.to_arrow()["id"].to_numpy()
 
     def set_window_labels(self, labels: Mapping[str | None, Sequence[int]]) -> None:
         """Write the column of labels: the ids of the windows of each label."""
@@ -339,6 +368,16 @@ class Store:
             raise UnsceneError(
                 f"{self.place}: the index cannot be {done}: {reason}; {remedy}"
             ) from error
+
+
+def check_fingerprint(about: About, encoder: VideoEncoder, place: str) -> None:
+    """Raise UnsceneError unless this is the encoder that an index was made with."""
+    if fingerprint_encoder(encoder) != about.fingerprint:
+        raise UnsceneError(
+            f"{place}: was made with the encoder {about.encoder} of {about.dim} numbers a window, "
+            f"and this is another one ({encoder.spec.name}, {encoder.dim} numbers): their features "
+            "cannot be compared. Use that encoder, or make another index with --out"
+        )
 
 
 def locate_index(place: str | os.PathLike[str]) -> str:
