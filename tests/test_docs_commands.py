@@ -72,6 +72,7 @@ SMALL_CALLS: dict[str, dict[str, Any]] = {
 # A command by its first words -> where it runs. Checked here: target, file or folder exist.
 ELSEWHERE = {
     "unscene demo": "make demo runs it, and tests/demo with a few steps",
+    "unscene explore": "serves until it is ended; tests/explore serves an index",
     "make": "runs these tests (make test) or tools of .venv; `make demo` is the demo",
     "pip install": "make does it, from the same checkout",
     "pip wheel": "builds the wheel of the same checkout",

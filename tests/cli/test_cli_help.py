@@ -21,6 +21,7 @@ Captured = pytest.CaptureFixture[str]
 _NO_FLAGS = "data", "settings"
 _LEAVES = ["pretrain", "evaluate finetune", "evaluate retrieve", "evaluate probe"]
 _LEAVES += ["evaluate decouple", "audit", "views", "demo", "results", "reproduce", "doctor"]
+_LEAVES += ["explore"]
 
 
 def help_of(command: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> str:

@@ -137,8 +137,8 @@ def test_frames_that_do_not_arrive_are_missed(
 ) -> None:
     """One fewer than were sent: the fault of the format, unless the disk takes no more."""
     path = media.write(tmp_path / "a.mp4", media.drift(20, (64, 96)))
-    encode = module._encode
-    monkeypatch.setattr(module, "_encode", lambda *given: encode(*given) + 1)
+    encode = module.encode_frames
+    monkeypatch.setattr(module, "encode_frames", lambda *given: encode(*given) + 1)
     with pytest.raises(VideoError, match="20 of 21 frames arrived"):
         transcode(path, out, KEEP)
     with small_disk(200_000), pytest.raises(UnsceneError, match="cannot be written") as caught:

@@ -133,7 +133,7 @@ def _list(value: str, text: str) -> str:
 
 
 _COMMANDS = (
-    *("demo", "prepare", "pretrain", "views", "evaluate", "audit", "index", "search"),
+    *("demo", "prepare", "pretrain", "views", "evaluate", "audit", "index", "search", "explore"),
     *("results", "reproduce", "scenes", "export", "doctor"),
 )
 _BY_ARGUMENTS = ("pretrain", "views", "scenes")  # flags depend on --method or --kind

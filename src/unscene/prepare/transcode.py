@@ -65,6 +65,7 @@ def transcode(
     start: float = 0.0,
     end: float | None = None,
     stop: Callable[[], bool] = lambda: False,
+    muxer: dict[str, str] | None = None,
 ) -> Transcoded:
     """Write the file `target` completely or not at all.
 
@@ -73,6 +74,7 @@ def transcode(
         target: an .mp4.
         start, end: the segment to cut out, in seconds.
         stop: called before every frame; if it returns True, the work ends with Stopped.
+        muxer: options of FFmpeg's MP4 muxer.
 
     Raises:
         VideoError: the source cannot be used, or has no frame in the segment.
@@ -94,7 +96,9 @@ def transcode(
                     if settings.fps is not None:
                         frames = resample(frames, settings.fps, 1 / fps)
                     try:
-                        count = _encode(temporary, frames, timed, settings, curve, size, stop)
+                        count = encode_frames(
+                            temporary, frames, timed, settings, curve, size, stop, muxer
+                        )
                     except PictureGrew as larger:
                         size = larger.size
             if not count:
@@ -116,25 +120,30 @@ def transcode(
         raise VideoError(source, explain_error(error)) from error
 
 
-def _encode(
+def encode_frames(
     path: Path,
     frames: Iterator[tuple[VideoFrame, float]],
     source: TimedFrames,
     settings: TranscodeSettings,
-    curve: ToneCurve | None,
-    size: tuple[int, int],
-    stop: Callable[[], bool],
+    curve: ToneCurve | None = None,
+    size: tuple[int, int] = (0, 0),
+    stop: Callable[[], bool] = lambda: False,
+    muxer: dict[str, str] | None = None,
 ) -> int:
     """Encode frames in the size that the first one gets, or one of `size` (H, W) if it is larger.
 
+    Args:
+        muxer: options of FFmpeg's MP4 muxer.
+
     Raises:
         PictureGrew: a frame is larger.
+        Stopped: `stop` returned True.
     """
     rate = Fraction(settings.fps or source.fps).limit_denominator(1001)
     ticks = rate.numerator * (_TICKS // rate.numerator) or _TICKS
     count, tick = 0, -1
     converter, stream, length = None, None, round(ticks / rate)
-    with av.open(str(path), "w", format="mp4") as out:
+    with av.open(str(path), "w", format="mp4", options=muxer or {}) as out:
         for frame, time in frames:
             if stop():
                 raise Stopped

@@ -71,7 +71,8 @@ def cut_moment(
     """
     start = _check_moment(path, start, end)
     settings = TranscodeSettings(short_side, _KEYS, quality=quality)
-    return transcode(path, Path(out), settings, start=start, end=end, stop=stop)
+    at_once = {"movflags": "+faststart"}  # players need not look for the index at the end
+    return transcode(path, Path(out), settings, start=start, end=end, stop=stop, muxer=at_once)
 
 
 def read_poster(path: str | PathLike[str], at: float, *, short_side: int = 240) -> Picture:

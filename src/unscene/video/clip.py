@@ -22,10 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unscene.video.motion_vectors import Motion, MotionBatch, describe_tensors
+from unscene.video.picture_format import Matrix
 
 __all__ = ["Clip", "ClipBatch", "Matrix", "Motion", "MotionBatch"]
-
-Matrix = Literal["bt601", "bt709"]
 
 
 def _check_planes(y: Tensor, u: Tensor, v: Tensor, lead: int) -> None:

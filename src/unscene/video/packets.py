@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -33,9 +33,21 @@ INTRA = frozenset({int(PictureType.I), int(PictureType.SI)})
 _NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS, libavformat/avformat.h
 
 
+_options: dict[str, str] = {}  # of every container that this process opens
+
+
+def allow_formats(names: Iterable[str]) -> None:
+    """Let this process open containers of these formats only, as FFmpeg names its demuxers.
+
+    For files of strangers: a playlist (HLS, DASH, concat) makes FFmpeg open other files.
+    """
+    _options["format_whitelist"] = ",".join(names)
+
+
 def open_container(path: str) -> av.container.InputContainer:
     """Open a file, whatever its metadata's encoding and even if its name looks like a protocol."""
-    return av.open(str(Path(path).absolute()), mode="r", metadata_errors="replace")
+    place = str(Path(path).absolute())
+    return av.open(place, mode="r", options=dict(_options), metadata_errors="replace")
 
 
 def is_raw(container: av.container.InputContainer) -> bool:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import atan2, degrees
+from typing import Literal
 
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.frame import VideoFrame
 
-from unscene.video.clip import Matrix
+Matrix = Literal["bt601", "bt709"]
 
 # FFmpeg's numbers (libavutil/pixfmt.h) for AVColorRange and AVColorSpace.
 LIMITED, FULL = 1, 2

@@ -1,0 +1,1 @@
+"""An index -> a page in the browser: watch, find, name and correct moments."""
