@@ -5,6 +5,7 @@ from __future__ import annotations
 from sections import DESCRIBED, Section
 
 MOTION = "motion.jsonl.gz"
+DISTILLED = "distill.jsonl.gz"
 CAMERA = "moving_camera.jsonl.gz"
 CAMERA_LINES = ("hof", "hof-camera-in", "hof+mbh", "hof+mbh-camera-in")
 
@@ -41,6 +42,24 @@ SECTIONS_OF_MOTION: tuple[Section, ...] = (
         ("retrieval_r1",),
         where={"note": "", "correlation": (0.9, None), "standardize": True},
         against="hof+mbh",
+    ),
+    Section(
+        "An encoder of motion teaches an encoder of RGB",
+        "`distill`: r3d-narrow, 13 frames at 56 pixels, 400 steps of 16 clips, learns what "
+        "`motion` says of the same frames (`pretrain --method distill`), on the 346 real videos of "
+        "`all`, brightened, without labels. `moco`: the same encoder, clips, videos and number of "
+        "steps; `random`: untrained. Three seeds, raw features (experiments/distill.py).",
+        (DISTILLED, DESCRIBED),
+        ("retrieval_r1", "retrieval_map", "probe_top1"),
+        where={"note": "brightened, 400 steps"},
+    ),
+    Section(
+        "An encoder of motion teaches an encoder of RGB, differences from MoCo",
+        "Of the same videos, in pairs; intervals over videos and seeds.",
+        (DISTILLED,),
+        ("retrieval_r1", "probe_top1"),
+        where={"note": "brightened, 400 steps"},
+        against="moco",
     ),
     Section(
         "Do encoders have the same order on generated and on real footage?",
