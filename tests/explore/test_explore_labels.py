@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from memory_index import MemoryIndex
 from starlette.testclient import TestClient
 
 from unscene.errors import UnsceneError
 from unscene.search.labels import Label
-
-if TYPE_CHECKING:
-    from conftest import MemoryIndex
 
 JUMP = {"file": 10, "start": 0.5, "end": 1.5, "label": "jump"}
 WAVE = {"file": 11, "start": 0.0, "end": 1.0, "label": "wave"}

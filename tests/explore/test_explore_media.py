@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+from memory_index import MemoryIndex
 from starlette.testclient import TestClient
 
 import media
@@ -19,9 +20,6 @@ from unscene.explore import streams
 from unscene.explore.cache import FolderCache
 from unscene.explore.media import make_clip
 from unscene.explore.playable import decide_playing
-
-if TYPE_CHECKING:
-    from conftest import MemoryIndex
 
 Number = Callable[[str], int]
 

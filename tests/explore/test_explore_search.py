@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from memory_index import MemoryIndex
 from starlette.testclient import TestClient
 
 from unscene.explore.security import Access
@@ -18,7 +19,7 @@ from unscene.explore.wall import ORDERS, Wall, measure_rarity, spread_out
 from unscene.search.windows import Windows
 
 if TYPE_CHECKING:
-    from conftest import MemoryIndex, Serve
+    from conftest import Serve
 
 
 def moments(client: TestClient, query: str = "") -> list[dict[str, Any]]:
@@ -29,7 +30,7 @@ def moments(client: TestClient, query: str = "") -> list[dict[str, Any]]:
 
 def test_the_index_says_what_it_is(client: TestClient, index: MemoryIndex) -> None:
     found = client.get("/api/index").json()
-    assert found["encoder"] == "motion"
+    assert found["encoder"] == "energy"
     assert (found["windows"], found["still"]) == (len(index.windows), int(index.still.sum()))
     assert found["files"][0] == {
         **{"id": 10, "name": "copied.mkv", "duration": 3.0, "fps": 25.0},

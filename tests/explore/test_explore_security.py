@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from memory_index import MemoryIndex
 from starlette.testclient import TestClient
 
 from unscene.explore.security import Access
 
 if TYPE_CHECKING:
-    from conftest import MemoryIndex, Serve
+    from conftest import Serve
 
 LABEL = {"file": 10, "start": 0.5, "end": 1.5, "label": "jump"}
 

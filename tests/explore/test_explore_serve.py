@@ -10,17 +10,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from memory_index import MemoryIndex
 
 from unscene.cli.main import main
 from unscene.errors import UnsceneError
 from unscene.explore import cache, serve
 from unscene.explore.security import Access
-
-if TYPE_CHECKING:
-    from conftest import MemoryIndex
 
 
 @pytest.fixture

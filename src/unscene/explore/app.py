@@ -23,6 +23,7 @@ from starlette.responses import Response
 from unscene.errors import UnsceneError
 from unscene.explore.answers import Answer, Refusal, add_error_answers
 from unscene.explore.colors import Colors
+from unscene.explore.insights import Insights, insight_routes
 from unscene.explore.media import Media, media_routes
 from unscene.explore.opened import OpenIndex, Opening
 from unscene.explore.pages import page_routes
@@ -58,6 +59,7 @@ class Explorer:
         self.uploads = Uploads(self.folder / "uploads", self.access.upload_limit)
         self.media = Media(self.opening, self.uploads, self.folder)
         self.searcher = Searcher(self.opening, self.uploads)
+        self.insights = Insights(self.opening, self.folder)
 
     @classmethod
     def of(
@@ -95,6 +97,7 @@ def create_app(explorer: Explorer) -> Guard:
     add_error_answers(app)
     app.include_router(page_routes())
     app.include_router(media_routes(explorer.media))
+    app.include_router(insight_routes(explorer.insights))
     for routes in (index_routes, search_routes, label_routes, history_routes):
         app.include_router(routes(explorer))
     return Guard(app, explorer.access)

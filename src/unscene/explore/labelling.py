@@ -98,6 +98,12 @@ class Labelling:
             self._known = found
             return self.version
 
+    def touch(self) -> int:
+        """Tell all tabs to look again, because what is derived from labels changed."""
+        with self.lock:
+            self.version += 1
+            return self.version
+
     def history(self) -> dict[str, str | None]:
         """What undo and redo would do; None: there is nothing."""
         with self.lock:

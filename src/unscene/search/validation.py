@@ -118,13 +118,15 @@ def _split(examples: Examples, seed: int) -> tuple[Integers, str]:
         fold_of = {int(file): fold for fold, file in enumerate(labeled)}
         how = "leave one file out"
     else:
-        folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed)
+        # There cannot be more folds than labels of the most frequent class.
+        count = min(_FOLDS, int(np.bincount(examples.target[moments]).max()))
+        folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
         with warnings.catch_warnings():  # of classes with fewer labels than folds
             warnings.simplefilter("ignore", UserWarning)
             split = folds.split(moments, examples.target[moments], examples.file[moments])
             for fold, (_, test) in enumerate(split):
                 fold_of |= {int(file): fold for file in examples.file[moments[test]]}
-        how = f"{_FOLDS} folds of files"
+        how = f"{count} folds of files"
     count = max(fold_of.values()) + 1
     for number, file in enumerate(np.setdiff1d(examples.file, labeled).tolist()):
         fold_of[file] = number % count
