@@ -54,6 +54,7 @@ SMALL = {
     " --workers 1",
     "prepare": "--workers 0",
     "index": "--workers 0",
+    "predict": "--workers 0",
     "reproduce": "--dry_run --workers 0 --accelerator cpu",
 }
 SMALL_OBJECT = "--object_size [8,12] --speed [1,2]"  # which figures do not have
@@ -234,6 +235,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         (tmp_path / name).write_text("\n".join([head, *map(",".join, rows)]) + "\n")
     write_official_sets(tmp_path / "sets", frames=26)
     media.write(tmp_path / "query.mp4", media.drift(150))
+    named = [path.relative_to(tmp_path / "videos") for path in (tmp_path / "videos").glob("*/t*")]
+    rows = [f"{path},0,1,{path.parent}" for path in sorted(named)[::3]]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,start,end,label", *rows]) + "\n")
     for name in registry.known_encoders():
         if name not in ("r3d-narrow", "hof+mbh", "motion-net"):  # small already
             monkeypatch.setitem(registry._ENCODERS, name, partial(small, name))

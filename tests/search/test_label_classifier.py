@@ -161,6 +161,7 @@ def test_files_labeled_completely_give_counterexamples() -> None:
     )
     against = (examples.moment < 0) & ~examples.sample
     assert set(examples.file[against]) == {0, 1, 2, 3}
+    assert (world.truth[assign_labels(world.windows, world.files, labels) >= 0] < 3).all()
     assert set(examples.file[examples.sample]) == {4, 5}
     assert model.validation.found is not None
     assert model.validation.found > 0.6

@@ -133,7 +133,8 @@ def _list(value: str, text: str) -> str:
 
 
 _COMMANDS = (
-    *("demo", "prepare", "pretrain", "views", "evaluate", "audit", "index", "search", "explore"),
+    *("demo", "prepare", "pretrain", "views", "evaluate", "audit"),
+    *("index", "search", "label", "predict", "explore"),
     *("results", "reproduce", "scenes", "export", "doctor"),
 )
 _BY_ARGUMENTS = ("pretrain", "views", "scenes")  # flags depend on --method or --kind

@@ -240,7 +240,7 @@ def _remove(store: Store, lost: Sequence[IndexedFile], done: Indexed) -> None:
 
 def _name(path: str, listed: Catalog) -> str:
     """How tables call a file: relative to what was indexed."""
-    root = Path(listed.root or listed.source)
+    root = Path(listed.root or listed.source).absolute()  # as paths are
     root = root if root.is_dir() else root.parent
     return os.path.relpath(path, root) if Path(path).is_relative_to(root) else path
 

@@ -1,13 +1,13 @@
 """A handful of labels -> a classifier of windows, on frozen features.
 
-Logistic regression between the classes and the *footage at large*: a sample of the windows that
-nobody labeled. It is no claim that these show none of the classes (most classes occur unseen among
-them). It says what is ordinary: a window is given a class if it is more like the examples of the
-class than like the rest of the footage, so that moments unlike any label stay without one. As
-classes and footage weigh the same, P / (1 - P) estimates p(window | class) / p(window).
+Logistic regression between the classes and the *footage at large*: a sample of all windows. It is
+no claim that these show none of the classes; all classes occur among them. It says what is
+ordinary: a window is given a class if it is more like the examples of the class than like the
+footage as a whole, so that moments unlike any label stay without one. As classes and footage weigh
+the same, P(class) / P(none) estimates p(window | class) / p(window).
 
-Labels of a class "background" or "other" are counterexamples, and so, if somebody says that files
-with labels are labeled completely, are their windows without label.
+Labels of a class "background", "other" or "none" are counterexamples, and so, if somebody says that
+files with labels are labeled completely, are their windows without label.
 
 Sources: King and Zeng, Political Analysis 9 (2001), on sampling cases and controls apart; Phillips
 and Dudik, Ecography 31 (2008), on presence against background; Hariharan, Malik and Ramanan, ECCV
@@ -63,7 +63,7 @@ def fit_classifier(
     Args:
         windows: N windows of an index.
         files: the videos that `windows.file` numbers.
-        labels: of these videos. Those of a class "background" or "other" are counterexamples.
+        labels: of these videos; of a class "background", "other" or "none", counterexamples.
         about: encoder and windows of the index.
         still: (N,), windows in which nothing moves. They count only if labels are of such windows.
         complete: files with labels are labeled completely: their other windows are counterexamples.

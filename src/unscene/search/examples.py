@@ -1,6 +1,7 @@
 """The windows that a classifier learns from: those of labels, and the footage at large.
 
-Each kind weighs the same, and each label of a kind, however many windows it has.
+The footage at large is a sample of all windows, those of labels included. Each kind of window
+weighs the same, and so does each label of a kind, however many windows it has.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from unscene.search.windows import Windows
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-BACKGROUND = ("background", "other")  # names of counterexamples
+BACKGROUND = ("background", "other", "none")  # names of counterexamples
 _SAMPLE = 2000  # windows that stand for the footage at large
 _MOMENTS = 20_000  # windows from which mean and deviation are computed
 _NEVER = -1e9  # logit of a class without examples
@@ -35,7 +36,7 @@ class Examples:
         target: (M,), number of the class; K for "none of the classes".
         moment: (M,), position of the label in `labels`; -1 for a window without label.
         file: (M,), number of the file.
-        sample: (M,), a window of the footage at large: neither example nor counterexample.
+        sample: (M,), stands for the footage at large: neither example nor counterexample.
         classes: K names.
         labels: of moments.
         mean, scale: (D,), which standardized the features.
@@ -91,36 +92,28 @@ def collect_examples(
     Returns:
         The windows, and whether they are only ones in which something moves.
     """
-    classes = tuple(sorted({one.label for one in labels} - set(BACKGROUND)))
-    if not classes:
-        raise UnsceneError(
-            "there is no label of a class to learn"
-            + (", only of the background" if labels else "")
-            + "; label some moments, such as clips/a.mp4,12.5,14,wave"
-        )
     moment = assign_labels(windows, files, labels)
     labeled = moment >= 0
-    if missing := sorted(set(classes) - {labels[i].label for i in moment[labeled].tolist()}):
-        raise UnsceneError(
-            f"{missing[0]}: no window of the index lies in a label of this class; label a longer "
-            "stretch of it, or index with a shorter --hop"
-        )
+    classes = _find_classes(labels, {labels[i].label for i in moment[labeled].tolist()})
     moving = not still[labeled].any()
     usable = ~still if moving else np.ones(len(windows), bool)
     rng = np.random.default_rng(seed)
-    others = np.flatnonzero(usable & ~labeled & ~_touch_labels(windows, files, labels))
-    sample = np.sort(rng.choice(others, min(_SAMPLE, len(others)), replace=False))
-    against = np.array([], np.int64)
-    if complete:
-        known = np.isin(windows.file[sample], np.unique(windows.file[labeled]))
-        against, sample = sample[known], sample[~known]
     named = np.flatnonzero(labeled)
-    if len(classes) == 1 and not len(sample) and not len(against):
+    whole = np.unique(windows.file[labeled]) if complete else np.array([], np.int64)
+    others = usable & ~np.isin(windows.file, whole)
+    free = usable & ~labeled & ~_touch_labels(windows, files, labels)
+    against, sample = (_draw(rows, rng) for rows in (free & ~others, others))
+    if (
+        len(classes) == 1
+        and not free.any()
+        and {labels[i].label for i in moment[named]} == {*classes}
+    ):
         raise UnsceneError(
             f"all footage is labeled {classes[0]!r}, so there is nothing to tell it from; index "
             "more footage, or label what it is not as 'background'"
         )
     rows = np.concatenate([named, against, sample])
+    sampled = np.arange(len(rows)) >= len(named) + len(against)
     reference = np.flatnonzero(usable)
     if len(reference) > _MOMENTS:
         reference = np.sort(rng.choice(reference, _MOMENTS, replace=False))
@@ -131,14 +124,42 @@ def collect_examples(
     return Examples(
         ((windows.vectors[rows] - mean) / scale).astype(np.float64),
         np.concatenate([np.array(target, np.int64), unnamed]),
-        moment[rows],
+        np.where(sampled, -1, moment[rows]),
         windows.file[rows],
-        np.arange(len(rows)) >= len(named) + len(against),
+        sampled,
         classes,
         tuple(labels),
         mean,
         scale,
     ), moving
+
+
+def _find_classes(labels: Sequence[Label], seen: set[str]) -> tuple[str, ...]:
+    """The classes to learn. Raises UnsceneError if there is none, or one that no window shows.
+
+    Args:
+        labels: all of them.
+        seen: classes of the labels of windows.
+    """
+    classes = tuple(sorted({one.label for one in labels} - set(BACKGROUND)))
+    if not classes:
+        raise UnsceneError(
+            "there is no label of a class to learn"
+            + (", only of the background" if labels else "")
+            + "; label some moments, such as clips/a.mp4,12.5,14,wave"
+        )
+    if missing := sorted(set(classes) - seen):
+        raise UnsceneError(
+            f"{missing[0]}: no window of the index lies in a label of this class; label a longer "
+            "stretch of it, or index with a shorter --hop"
+        )
+    return classes
+
+
+def _draw(rows: NDArray[np.bool_], rng: np.random.Generator) -> Integers:
+    """Positions of some of the rows, in order."""
+    every = np.flatnonzero(rows)
+    return np.sort(rng.choice(every, min(_SAMPLE, len(every)), replace=False))
 
 
 def _touch_labels(

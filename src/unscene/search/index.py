@@ -17,6 +17,7 @@ from unscene.errors import UnsceneError, VideoError, check_at_least
 from unscene.files import expand_home
 from unscene.search import nearest
 from unscene.search.embedding import embed_windows
+from unscene.search.labeling import Labeling
 from unscene.search.labels import Label, assign_labels
 from unscene.search.moments import Moment, merge_windows
 from unscene.search.nearest import Nearest, average_directions, find_largest
@@ -28,7 +29,7 @@ _PROPOSED, _SPARE = 8, 64  # windows per moment that are looked at first, and so
 _UNLIKE = 0.5  # weight of what a result should be unlike, against that of the query
 
 
-class Index:
+class Index(Labeling):
     """An index of footage.
 
     Args:

@@ -42,7 +42,7 @@ class Validation:
         how: "leave one file out" or "5 folds of files".
         found: share of the held-out labels whose own class is the most probable one and reaches
             the threshold; None without cross-validation.
-        called: share of held-out windows without a label that are given a class.
+        called: share of all windows, held out, that are given a class.
         one_file: classes whose labels all are in one file, and its name.
     """
 
@@ -69,7 +69,7 @@ class Validation:
                     "more moments, in more files."
                 )
         if self.found is not None:
-            called = "" if self.called is None else f", and {self.called:.0%} of all other windows"
+            called = "" if self.called is None else f", and {self.called:.0%} of all windows"
             said.append(
                 f"A moment is named from a probability of {threshold:.2f}, which cross-validation "
                 f"chose: {self.found:.0%} of the held-out labels reach it{called}."

@@ -68,10 +68,10 @@ def read_labels(
     labels, problems = check_labels(found.rows, files)
     problems = sorted(found.problems + problems, key=_find_line)
     if problems:
-        shown = "\n".join(f"  {problem}" for problem in problems[:_SHOWN])
-        more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         count = "1 label is" if len(problems) == 1 else f"{len(problems)} labels are"
-        raise UnsceneError(f"{path}: {count} wrong, and nothing was changed:\n{shown}{more}")
+        raise UnsceneError(
+            f"{path}: {count} wrong, and nothing was changed:\n{_list_problems(problems)}"
+        )
     if not labels:
         raise UnsceneError(
             f"{path}: has no labels; write a line for each, such as clips/a.mp4,12.5,14,wave"
@@ -106,6 +106,9 @@ def check_labels(
             problems.append(f"{where}: file {one.path!r} {reason}")
             continue
         file = files[position]
+        if not file.duration:
+            problems.append(f"{where}: file {one.path!r} could not be read when it was indexed")
+            continue
         if wrong := _explain_times(one, file.duration):
             problems.append(f"{where}: {wrong}")
             continue
@@ -114,6 +117,52 @@ def check_labels(
             places[label] = where
             labels.append(label)
     return labels, problems + find_conflicts(labels, places, name_files(files))
+
+
+def find_new(known: Iterable[Label], given: Iterable[Label]) -> list[Label]:
+    """Find which labels are not known yet, to the millisecond; each once.
+
+    >>> one = Label("a.mp4", 1.0, 2.0, "wave")
+    >>> find_new([Label("a.mp4", 1.0, 2.0, "wave", "7")], [one, Label("a.mp4", 1.0, 2.0, "jump")])
+    [Label(path='a.mp4', start=1.0, end=2.0, label='jump', id='')]
+    """
+    have = {_key(one) for one in known}
+    new = {_key(one): one for one in given}
+    return [one for key, one in new.items() if key not in have]
+
+
+def _key(label: Label) -> tuple[str, int, int, str]:
+    return label.path, round(1000 * label.start), round(1000 * label.end), label.label
+
+
+def check_together(
+    known: Sequence[Label], new: Sequence[Label], files: Sequence[Footage], source: str
+) -> None:
+    """Check that new labels do not contradict those of an index.
+
+    Args:
+        known: labels of the index.
+        new: labels to add.
+        files: the videos.
+        source: where the new ones stand, for the message.
+
+    Raises:
+        UnsceneError: two overlap and are of different classes.
+    """
+    places = dict.fromkeys(known, "the index") | dict.fromkeys(new, source)
+    if problems := find_conflicts([*known, *new], places, name_files(files)):
+        raise UnsceneError(
+            f"{source}: contradicts labels of the index, and nothing was changed:\n"
+            f"{_list_problems(problems)}\nTo use these labels in place of all those of the index, "
+            "pass --replace"
+        )
+
+
+def _list_problems(problems: Sequence[str]) -> str:
+    """The first problems, a line each, and how many more there are."""
+    shown = "\n".join(f"  {problem}" for problem in problems[:_SHOWN])
+    more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    return shown + more
 
 
 def _explain_times(one: Interval, duration: float) -> str | None:
@@ -152,7 +201,7 @@ def find_conflicts(
             if other.label != one.label:
                 problems.append(
                     f"{places[one]}: {one.label!r} {one.start:g} to {one.end:g} of "
-                    f"{names[one.path]} overlaps {other.label!r} {other.start:g} to "
+                    f"{names.get(one.path, one.path)} overlaps {other.label!r} {other.start:g} to "
                     f"{other.end:g} ({places[other]}); shorten one of them"
                 )
     return problems

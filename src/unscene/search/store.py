@@ -380,6 +380,12 @@ def check_fingerprint(about: About, encoder: VideoEncoder, place: str) -> None:
         )
 
 
+def is_index(place: str | os.PathLike[str]) -> bool:
+    """Whether there is an index, told without LanceDB; an address always counts as one."""
+    text = locate_index(place)
+    return "://" in text or Path(text, "about.lance").is_dir()
+
+
 def locate_index(place: str | os.PathLike[str]) -> str:
     """Make the path of an index absolute; an address of an object store stays as it is."""
     text = os.fspath(place)

@@ -30,11 +30,13 @@ from unscene.search.windows import Windows
 
 Floats = NDArray[np.float64]
 Kind = Literal["alike", "uncertain", "rare", "far"]
+_Candidates = Iterator[tuple[int, Kind, str]]  # row, and why it may be suggested
 
 _POOL = 5000  # windows that are looked at
 _CLUSTERS = 50  # at most
 _NEIGHBORS = 10  # by which a typical moment is chosen
 _APART = 0.8  # cosine above which two moments are too alike to be asked both
+_IN_A_ROW = 10  # windows of a rare class that are tried before the next class
 _ASKED = 1.0  # lengths of a window between two suggestions in one file
 
 
@@ -98,30 +100,35 @@ def suggest_moments(
     pool = _collect(windows, files, labels, model, still, seed)
     if not len(pool):
         return []
-    kinds = [_alike(pool, len(labels) + k, seed)]
-    if model is not None and pool.values is not None:
-        kinds = [
-            _uncertain(pool, model),
-            *kinds,
-            _rare(pool, model, labels),
-            _far(pool),
-        ]
     found: list[Suggestion] = []
     taken: list[int] = []
-    left = list(kinds)
-    while left and len(found) < k:
-        for source in list(left):
-            one = next((c for c in source if _is_apart(pool, c[0], taken)), None)
-            if one is None:
-                left.remove(source)
-            elif len(found) < k:
-                row, kind, reason = one
-                w = pool.windows
-                path = files[int(w.file[row])].path
-                times = float(w.start[row]), float(w.end[row])
-                found.append(Suggestion(path, *times, int(w.ids[row]), kind, reason))
-                taken.append(row)
+    for alike in (_APART, 2.0):  # footage may be all alike: better to ask for that than for nothing
+        left = list(_kinds(pool, labels, model, len(labels) + k, seed))
+        while left and len(found) < k:
+            for source in list(left):
+                one = next((c for c in source if _is_apart(pool, c[0], taken, alike)), None)
+                if one is None:
+                    left.remove(source)
+                elif len(found) < k:
+                    row, kind, reason = one
+                    w = pool.windows
+                    path = files[int(w.file[row])].path
+                    times = float(w.start[row]), float(w.end[row])
+                    found.append(Suggestion(path, *times, int(w.ids[row]), kind, reason))
+                    taken.append(row)
     return found
+
+
+def _kinds(
+    pool: _Pool, labels: Sequence[Label], model: LabelModel | None, clusters: int, seed: int
+) -> Iterator[_Candidates]:
+    """The kinds of suggestions, in the order in which they take turns."""
+    if model is not None:
+        yield _uncertain(pool, model)
+    yield _alike(pool, clusters, seed)
+    if model is not None:
+        yield _rare(pool, model, labels)
+        yield _far(pool)
 
 
 def _collect(
@@ -164,20 +171,17 @@ def _direct(values: Any) -> NDArray[np.float32]:
     return np.asarray(values / np.maximum(norms, 1e-9), np.float32)
 
 
-def _is_apart(pool: _Pool, row: int, taken: Sequence[int]) -> bool:
+def _is_apart(pool: _Pool, row: int, taken: Sequence[int], alike: float) -> bool:
     """Whether a window is near none that was taken, in time and in its features."""
     w = pool.windows
     for other in taken:
-        if float(pool.near[row] @ pool.near[other]) > _APART:
+        if float(pool.near[row] @ pool.near[other]) > alike:
             return False
         length = max(w.end[row] - w.start[row], w.end[other] - w.start[other])
         away = abs(w.start[row] - w.start[other])
         if w.file[row] == w.file[other] and away < (1 + _ASKED) * length:
             return False
     return row not in taken
-
-
-_Candidates = Iterator[tuple[int, Kind, str]]
 
 
 def _alike(pool: _Pool, clusters: int, seed: int) -> _Candidates:
@@ -201,13 +205,9 @@ def _alike(pool: _Pool, clusters: int, seed: int) -> _Candidates:
         similar = np.sort(pool.near[some] @ pool.near[some].T, axis=1)[:, -1 - _NEIGHBORS : -1]
         typical = similar.mean(axis=1) if similar.shape[1] else np.zeros(len(some))
         for row in some[np.argsort(-typical, kind="stable")][:5].tolist():
-            without = "none of which has a label" if not labeled[cluster] else "most without label"
-            share = len(rows) / len(pool)
-            yield (
-                row,
-                "alike",
-                f"It stands for {_percent(share)} of the footage that looks like it, {without}.",
-            )
+            share = _percent(len(rows) / len(pool))
+            without = "none of that has a label" if not labeled[cluster] else "few of that have one"
+            yield row, "alike", f"{share} of the footage looks like it, and {without}."
 
 
 def _uncertain(pool: _Pool, model: LabelModel) -> _Candidates:
@@ -234,16 +234,14 @@ def _rare(pool: _Pool, model: LabelModel, labels: Sequence[Label]) -> _Candidate
     counts = count_labels(labels)
     rarest = sorted(range(len(model.classes)), key=lambda k: counts.get(model.classes[k], 0))
     orders = [np.argsort(-values[:, k], kind="stable").tolist() for k in rarest]
-    for place in range(len(pool)):
+    for begin in range(0, len(pool), _IN_A_ROW):
         for k, order in zip(rarest, orders, strict=True):
-            name, row = model.classes[k], order[place]
+            name = model.classes[k]
             count = counts.get(name, 0)
             only = "1 label" if count == 1 else f"{count} labels"
-            yield (
-                row,
-                "rare",
-                f"It looks like {name} ({values[row, k]:.2f}), which has only {only}.",
-            )
+            for row in order[begin : begin + _IN_A_ROW]:
+                seems = f"It looks like {name} ({values[row, k]:.2f})"
+                yield row, "rare", f"{seems}, which has only {only}."
 
 
 def _far(pool: _Pool) -> _Candidates:
@@ -264,4 +262,4 @@ def _far(pool: _Pool) -> _Candidates:
 
 
 def _percent(share: float) -> str:
-    return "less than 1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")
+    return "Less than 1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")

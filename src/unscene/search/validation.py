@@ -200,16 +200,14 @@ def _f1_without_negatives(held: _HeldOut, scored: NDArray[np.bool_], threshold: 
     for k in kinds:
         recall = max((given[target == k] == k).mean(), _LEAST_RECALL)
         # A class occurs at least as often as it is labeled.
-        labeled = (held.examples.target == k).sum()
-        others = (windows[sample] == k).sum()
-        total += 2 * np.log(recall) - np.log(labeled + others)
+        total += 2 * np.log(recall) - np.log(max((windows[sample] == k).sum(), (target == k).sum()))
     return float(total / len(kinds))
 
 
 def _count_found(
     held: _HeldOut, scored: NDArray[np.bool_], threshold: float
 ) -> tuple[float, float | None]:
-    """Shares of the held-out labels that are found, and of other windows that are given a class."""
+    """Shares of the held-out labels that are found, and of all windows that are given a class."""
     target, _, _, mean = held.moments()
     count = len(held.examples.classes)
     counted = scored[target] & (target < count)
