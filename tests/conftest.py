@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 
 from tiny_runs import flags, moving, tiny  # noqa: F401
 
-pytest_plugins = ["clip_fixtures", "video_fixtures"]
+pytest_plugins = ["browsing", "clip_fixtures", "video_fixtures"]
 
 # `make test &` in a script ignores Ctrl-C, which tests send to runs: children would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
