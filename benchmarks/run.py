@@ -30,6 +30,7 @@ TOPICS = {
     "methods": CORES,
     "memory": 1,
     "retrieval": CORES,
+    "search": CORES,
     "audit": CORES,
     "gpu": CORES,
 }  # and its threads

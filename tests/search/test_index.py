@@ -289,3 +289,30 @@ def test_workers_read_the_same(own: Paths, tmp_path: Path, reindex: Callable[...
     np.testing.assert_array_equal(ours.start, theirs.start)
     np.testing.assert_allclose(ours.vectors, theirs.vectors, atol=1e-5)
     np.testing.assert_allclose(ours.motion, theirs.motion, atol=1e-5)
+
+
+def test_an_address_instead_of_a_folder(indexed: Paths, tmp_path: Path) -> None:
+    """What LanceDB takes for an object store; there are no locks, and no folder is looked at."""
+    address = f"file://{tmp_path}/store"
+    build.build_index(indexed[0] / "right", address, encoder="color")
+    again = build.build_index(indexed[0] / "right", address)
+    assert (again.unchanged, again.windows) == (2, 0)
+    index = Index.open(address)
+    assert index.search(indexed[0] / "right" / "a.mp4", k=1)[0].path.endswith("b.mp4")
+    with pytest.raises(UnsceneError, match="holds no index"):
+        Index.open(f"file://{tmp_path}/nothing")
+
+
+def test_a_query_without_pictures(index: Index, tmp_path: Path) -> None:
+    import av
+
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("aac", rate=8000)
+        for _ in range(20):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            frame.rate = 8000
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    with pytest.raises(UnsceneError, match="no video stream"):
+        index.search(path)

@@ -16,8 +16,9 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from unscene.imports import import_extra
 from unscene.search.windows import Windows
 
 VERSION = 1
+_FRAGMENTS = 32  # files of a table from which on they are joined
 _PROBES = 50  # partitions that approximate search looks into
 _COLUMNS = ("id", "file_id", "number", "start", "end", "motion", "vector")
 
@@ -322,6 +324,10 @@ class Store:
         if given:
             with self._explained("written"):
                 self._table("labels").add([asdict(one) for one in given])
+            # Labels are written one at a time, and a table of many pieces is read slowly. What
+            # another process writes meanwhile comes first: the next label tries again.
+            with suppress(OSError, RuntimeError, ValueError):
+                self._join_fragments("labels")
         return given
 
     def replace_label(self, label: StoredLabel) -> None:
@@ -338,19 +344,26 @@ class Store:
                 self._table("labels").delete(f"id IN ({', '.join(wanted)})")
 
     def compact(self) -> None:
-        """Join what many small writes left, and forget old versions of the tables."""
-        from datetime import timedelta
-
+        """Join what many small writes left, and remove what that replaced."""
         with self._explained("written"):
             for name in ("files", "windows", "labels"):
-                self._table(name).optimize(cleanup_older_than=timedelta(days=1))
+                self._join_fragments(name)
+
+    def _join_fragments(self, name: str) -> None:
+        table = self._table(name)
+        many = table.stats()["fragment_stats"]["num_fragments"] > _FRAGMENTS
+        if many or table.list_indices():
+            table.optimize(cleanup_older_than=timedelta(milliseconds=1))
 
     def _table(self, name: str) -> Any:
         return self.db.open_table(name)
 
     def _select(self, table: str, columns: list[str]) -> Any:
         with self._explained("read"):
-            return self._table(table).search().select(columns).limit(None).to_arrow()
+            try:
+                return self._table(table).search().select(columns).limit(None).to_arrow()
+            except (OSError, RuntimeError, ValueError):  # compacted meanwhile by another process
+                return self._table(table).search().select(columns).limit(None).to_arrow()
 
     @contextmanager
     def _explained(self, done: str) -> Iterator[None]:
