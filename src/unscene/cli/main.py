@@ -134,7 +134,7 @@ def _list(value: str, text: str) -> str:
 
 _COMMANDS = (
     *("demo", "prepare", "pretrain", "views", "evaluate", "audit"),
-    *("index", "search", "label", "predict", "explore"),
+    *("index", "search", "label", "predict", "cluster", "explore"),
     *("results", "reproduce", "scenes", "export", "doctor"),
 )
 _BY_ARGUMENTS = ("pretrain", "views", "scenes")  # flags depend on --method or --kind

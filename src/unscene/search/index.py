@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from unscene.encoders import VideoEncoder, load_encoder
 from unscene.errors import UnsceneError, VideoError, check_at_least
 from unscene.files import expand_home
 from unscene.search import nearest
+from unscene.search.cluster import Clusters, cluster_windows
 from unscene.search.embedding import embed_windows
 from unscene.search.labeling import Labeling
 from unscene.search.labels import Label, assign_labels
@@ -214,6 +216,24 @@ class Index(Labeling):
             return np.ones(len(self), bool)
         self._write_window_labels()
         return np.isin(self.windows.ids, self.store.select_windows(where))
+
+    def cluster(self, clusters: int | Literal["auto"] = "auto", *, seed: int = 0) -> Clusters:
+        """Group the windows in which something moves by their motion.
+
+        Args:
+            clusters: number of groups; "auto": chosen by the silhouette.
+            seed: of everything random.
+
+        Returns:
+            Groups with their typical moments, and the moments that are rare. Groups are of motion
+            features: they are no classes.
+
+        Raises:
+            UnsceneError: too little moves.
+        """
+        return cluster_windows(
+            self.windows, self.still, self.files, self.labels(), clusters=clusters, seed=seed
+        )
 
     def labels(self) -> list[Label]:
         """All labels that somebody gave, by file and start."""
