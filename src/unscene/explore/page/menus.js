@@ -46,6 +46,22 @@ export function toggleExport(open = byId("export-menu").hidden) {
 
 // ---- training ----
 
+/** A bar of the F1, its confidence interval as a thin line, and chance as a dashed one. */
+function drawScore({ f1, interval, chance }) {
+  const percent = (value) => `${100 * Math.min(1, Math.max(0, value))}%`;
+  const [fill, range, dashed] = [el("i"), el("u"), el("b")];
+  fill.style.width = percent(f1);
+  dashed.style.left = percent(chance ?? 0);
+  show(range, Array.isArray(interval));
+  if (Array.isArray(interval)) {
+    range.style.left = percent(interval[0]);
+    range.style.width = percent(interval[1] - interval[0]);
+  }
+  const text = `F1 ${f1.toFixed(2)}, chance ${(chance ?? 0).toFixed(2)}`;
+  const bar = el("span", { class: "score", role: "img", "aria-label": text }, fill, range, dashed);
+  return el("div", { class: "row" }, el("span", {}, `F1 ${f1.toFixed(2)}`), bar, el("span", { class: "faint" }, `chance ${(chance ?? 0).toFixed(2)}`));
+}
+
 export async function train() {
   const button = byId("train");
   if (button.disabled) return;
@@ -59,10 +75,7 @@ export async function train() {
   const place = byId("notice");
   const score = [];
   if (typeof answer.f1 === "number") {
-    const bar = el("span", { class: "score", role: "img", "aria-label": `F1 ${answer.f1.toFixed(2)}, chance ${answer.chance?.toFixed(2)}` }, el("i"), el("b"));
-    bar.firstChild.style.width = `${100 * answer.f1}%`;
-    bar.lastChild.style.left = `${100 * (answer.chance ?? 0)}%`;
-    score.push(el("div", { class: "row" }, el("span", {}, `F1 ${answer.f1.toFixed(2)}`), bar, el("span", { class: "faint" }, `chance ${(answer.chance ?? 0).toFixed(2)}`)));
+    score.push(drawScore(answer));
   }
   place.replaceChildren(
     el("div", {}, el("p", {}, answer.sentence), ...score),
