@@ -33,6 +33,7 @@ TOPICS = {
     "search": CORES,
     "audit": CORES,
     "gpu": CORES,
+    "explore": CORES,
 }  # and its threads
 
 

@@ -31,6 +31,7 @@ class File:
     duration: float
     fps: float = 25.0
     label: str | None = None
+    segments: tuple[tuple[float, float | None, str | None], ...] = ((0.0, None, None),)
 
     @classmethod
     def of(cls, path: Path, id: int, duration: float, label: str | None = None) -> File:

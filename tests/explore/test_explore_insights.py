@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from memory_index import MemoryIndex, make_windows
+from memory_index import File, MemoryIndex, make_windows
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
@@ -101,43 +101,49 @@ def test_suggestions_say_why(taught: TestClient, index: MemoryIndex) -> None:
     assert taught.get("/api/suggestions?k=0").status_code == 422
 
 
-def groups(count: int, dim: int = 12) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Three groups of windows that are far from each other."""
+def groups(count: int, dim: int = 12) -> tuple[Windows, NDArray[np.int64]]:
+    """Three groups of windows that are far from each other, a file each."""
     rng = np.random.default_rng(2)
     kind = rng.integers(3, size=count)
     vectors = 4 * np.eye(3, dim)[kind] + 0.3 * rng.normal(size=(count, dim))
-    return vectors.astype(np.float32), kind
+    number, start = np.arange(count), np.zeros(count)
+    vectors = vectors.astype(np.float32)
+    return Windows(number, number, start, start + 1, np.ones(count, "f4"), vectors), kind
+
+
+def files_of(windows: Windows) -> list[File]:
+    return [File(i, f"/{i}.mp4", f"{i}.mp4", 0, 0, 1.0) for i in range(len(windows))]
 
 
 @pytest.mark.parametrize("placed", [400, 150])
 def test_the_map_keeps_together_what_is_alike(placed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unscene.explore.layout._PLACED", placed)
-    vectors, kind = groups(400)
-    rows = np.arange(20, 400)
-    layout = lay_out(vectors, rows)
+    windows, kind = groups(400)
+    still = np.arange(400) < 20
+    layout = lay_out(windows, still, files_of(windows))
+    assert layout.rows.tolist() == list(range(20, 400))
     assert layout.places.shape == (380, 2)
     assert np.abs(layout.places).max() == pytest.approx(1)
     gap = np.linalg.norm(layout.places[:, None] - layout.places[None], axis=2)
     np.fill_diagonal(gap, np.inf)
     near = gap.argmin(axis=1)
-    assert (kind[rows][near] == kind[rows]).mean() > 0.95
+    assert (kind[layout.rows][near] == kind[layout.rows]).mean() > 0.9
     for cluster in np.unique(layout.cluster):  # each group of the map is of one kind
-        own = np.bincount(kind[rows][layout.cluster == cluster])
+        own = np.bincount(kind[layout.rows][layout.cluster == cluster])
         assert own.max() / own.sum() > 0.9
-    sizes = np.bincount(layout.cluster)
-    assert (np.diff(sizes) <= 0).all()
-    again = lay_out(vectors, rows)
+    again = lay_out(windows, still, files_of(windows))
     assert np.array_equal(again.places, layout.places)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 12])
 def test_a_map_of_few(count: int) -> None:
-    vectors, _ = groups(20)
-    layout = lay_out(vectors, np.arange(count))
-    assert layout.places.shape == (count, 2)
-    assert np.isfinite(layout.places).all()
-    same = lay_out(np.ones((20, 4), np.float32), np.arange(count))
-    assert np.isfinite(same.places).all()
+    windows, _ = groups(count)
+    fields = {name: getattr(windows, name) for name in windows.__dataclass_fields__}
+    same = Windows(**fields | {"vectors": np.ones((count, 4), np.float32)})
+    for few in (windows, same):
+        layout = lay_out(few, np.zeros(count, bool), files_of(windows))
+        assert layout.places.shape == (count, 2)
+        assert np.isfinite(layout.places).all()
 
 
 def test_the_map_is_sent(taught: TestClient, index: MemoryIndex) -> None:

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from unscene.explore.security import Access
 from unscene.explore.uploads import Uploads
-from unscene.explore.wall import ORDERS, Wall, measure_rarity, spread_out
+from unscene.explore.wall import ORDERS, Wall, spread_out
 from unscene.search.windows import Windows
 
 if TYPE_CHECKING:
@@ -99,19 +99,6 @@ def test_rare_is_what_is_far_from_all_others() -> None:
     windows = groups([300, 40, 1])
     wall = Wall(windows)
     assert wall.arrange("rare", np.ones(341, bool))[0] == 340
-
-
-def test_windows_that_overlap_do_not_make_each_other_usual() -> None:
-    """A unique event in one recording is seen by several windows."""
-    plain = groups([50, 3])
-    event = [50, 51, 52]
-    start = plain.start.copy()
-    start[event] = [0.0, 0.4, 0.8]
-    file = plain.file.copy()
-    file[event] = 50
-    windows = Windows(plain.ids, file, start, start + 1, plain.motion, plain.vectors)
-    assert set(np.argsort(-measure_rarity(windows))[:3]) == set(event)
-    assert measure_rarity(plain)[event].max() < measure_rarity(windows)[event].min()
 
 
 def test_search_by_a_window(client: TestClient, index: MemoryIndex) -> None:

@@ -7,7 +7,7 @@ import tempfile
 import threading
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Query
@@ -17,8 +17,10 @@ from starlette.responses import Response
 from unscene.explore.answers import Answer, Refusal
 from unscene.explore.media import Seconds
 from unscene.explore.opened import Opening
-from unscene.explore.predicting import Predicting
 from unscene.search.formats import FORMATS, write_intervals
+
+if TYPE_CHECKING:
+    from unscene.explore.predicting import Predicting
 
 _TYPES = {".csv": "text/csv; charset=utf-8", ".json": "application/json", ".zip": "application/zip"}
 
@@ -33,8 +35,14 @@ class Insights:
 
     def __init__(self, opening: Opening, folder: Path) -> None:
         self.opening, self.folder = opening, folder
-        self.predicting = Predicting(opening)
         self._lock = threading.Lock()
+
+    @cached_property
+    def predicting(self) -> Predicting:
+        """The classifier of the page."""
+        from unscene.explore.predicting import Predicting  # it imports torch
+
+        return Predicting(self.opening)
 
     def describe_map(self) -> dict[str, Any]:
         """The map of all windows in which something moves."""
@@ -64,7 +72,7 @@ class Insights:
         from unscene.explore.layout import lay_out
 
         opened = self.opening.wait()
-        return lay_out(opened.windows.vectors, np.flatnonzero(~opened.index.still))
+        return lay_out(opened.windows, opened.index.still, opened.index.files)
 
     def look(self, number: int, start: float, end: float) -> dict[str, Any]:
         """Where the encoder looks in a stretch of a file."""

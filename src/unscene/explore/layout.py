@@ -1,6 +1,8 @@
 """All moments on a plane: those that move alike lie close together.
 
-    vectors -> principal components -> t-SNE of at most 2,500 -> the others near what they are like
+    vectors -> main components -> t-SNE of at most 2,500 -> the others near what they are like
+
+Colors are the groups of `unscene cluster`.
 
 Sources: van der Maaten and Hinton, JMLR 2008 (t-SNE); Kobak and Berens, Nature Communications 2019,
 for starting from principal components.
@@ -9,20 +11,22 @@ for starting from principal components.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unscene.explore.wall import standardize
+from unscene.errors import UnsceneError
+from unscene.search.cluster import cluster_windows, reduce_features
+from unscene.search.store import IndexedFile
+from unscene.search.windows import Windows
 
 _PLACED = 2500  # windows that t-SNE places
-_COMPONENTS = 30
 _STEPS = 300
 _PERPLEXITY = 30.0
 _NEAREST = 3  # placed windows that another one lies between
 _FEW = 10  # windows that need no t-SNE
-_CLUSTERS = 12  # at most
 _BLOCK = 4096
 
 Floats = NDArray[np.float32]
@@ -35,7 +39,7 @@ class Layout:
     Attributes:
         rows: (M,), which windows.
         places: float32 (M, 2), x and y in -1..1.
-        cluster: int64 (M,), group of each window, large groups first.
+        cluster: int64 (M,), group of each window, the one that lasts longest first.
     """
 
     rows: NDArray[np.int64]
@@ -43,18 +47,19 @@ class Layout:
     cluster: NDArray[np.int64]
 
 
-def lay_out(vectors: Floats, rows: NDArray[np.int64]) -> Layout:
+def lay_out(windows: Windows, still: NDArray[np.bool_], files: Sequence[IndexedFile]) -> Layout:
     """Place windows on the map, always in the same way.
 
     Args:
-        vectors: (N, D), of all windows.
-        rows: (M,), those to place.
+        windows: of an index.
+        still: bool (N,), those in which nothing moves: they are left out.
+        files: of the index.
     """
+    rows = np.flatnonzero(~still)
     if len(rows) == 0:
         return Layout(rows, np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
-    units = standardize(vectors[rows])
+    components = reduce_features(windows.vectors[rows])
     some = np.sort(np.random.default_rng(0).permutation(len(rows))[:_PLACED])
-    components = _project(units, some)
     placed = _embed(components[some])
     places = np.zeros((len(rows), 2), np.float32)
     others = np.setdiff1d(np.arange(len(rows)), some, assume_unique=True)
@@ -62,15 +67,11 @@ def lay_out(vectors: Floats, rows: NDArray[np.int64]) -> Layout:
     places[others] = _place_between(components[others], components[some], placed)
     places -= (places.max(axis=0) + places.min(axis=0)) / 2
     places /= max(float(np.abs(places).max()), 1e-9)
-    return Layout(rows, places, _group(components, some))
-
-
-def _project(units: Floats, some: NDArray[np.int64]) -> Floats:
-    """The principal components of the windows that are placed, for all: (M, up to 30)."""
-    mean = units[some].mean(axis=0)
-    _, _, axes = np.linalg.svd(units[some] - mean, full_matrices=False)
-    projected: Floats = (units - mean) @ axes[:_COMPONENTS].T
-    return projected.astype(np.float32)
+    try:
+        cluster = cluster_windows(windows, still, files).assigned[rows]
+    except UnsceneError:  # too few to group
+        cluster = np.zeros(len(rows), np.int64)
+    return Layout(rows, places, cluster)
 
 
 def _embed(components: Floats) -> Floats:
@@ -103,18 +104,3 @@ def _place_between(components: Floats, known: Floats, placed: Floats) -> Floats:
         weight = 1 / gap / (1 / gap).sum(axis=1, keepdims=True)
         found[at : at + _BLOCK] = (placed[nearest] * weight[..., None]).sum(axis=1)
     return found
-
-
-def _group(components: Floats, some: NDArray[np.int64]) -> NDArray[np.int64]:
-    from sklearn.cluster import KMeans
-
-    count = min(_CLUSTERS, max(1, round(np.sqrt(len(some) / 2))))
-    with warnings.catch_warnings():  # of fewer different windows than groups
-        warnings.simplefilter("ignore")
-        means = KMeans(count, n_init=2, random_state=0).fit(components[some])
-        owner = means.predict(components)
-    sizes = np.bincount(owner, minlength=count)
-    rank = np.empty(count, np.int64)
-    rank[np.argsort(-sizes, kind="stable")] = np.arange(count)
-    ranked: NDArray[np.int64] = rank[owner]
-    return ranked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -165,6 +166,15 @@ class Opening:
     def when_failed(self, call: Callable[[], None]) -> None:
         """Call something if the index cannot be opened, now or later."""
         self._result.add_done_callback(lambda done: call() if done.exception() else None)
+
+    def when_open(self, call: Callable[[OpenIndex], object]) -> None:
+        """Call something in the background once the index is open; what it raises is ignored."""
+
+        def run() -> None:
+            with suppress(Exception):
+                call(self.wait())
+
+        threading.Thread(target=run, daemon=True).start()
 
     @property
     def error(self) -> BaseException | None:

@@ -8,15 +8,18 @@ import shutil
 import socket
 import sys
 import threading
+import time
 import webbrowser
 from pathlib import Path
 
 from unscene.errors import UnsceneError
 from unscene.explore.app import Explorer, create_app
 from unscene.explore.cache import make_temporary_folder
+from unscene.explore.opened import OpenIndex
 from unscene.explore.security import Access
 
 _TRIED = 50  # ports after a used one that are tried, to name a free one
+_FIRST_SCREEN = 1.5  # seconds that the page has to show its first moments
 _PATIENCE = 2  # seconds that open requests have to end
 
 
@@ -63,6 +66,7 @@ def explore(
         timeout_graceful_shutdown=_PATIENCE,
     )
     server = uvicorn.Server(config)
+    explorer.opening.when_open(prepare_searches)
     explorer.opening.when_failed(lambda: setattr(server, "should_exit", True))
     print(f"{text}: {access.address} (Ctrl-C ends it)", flush=True)
     if browser:
@@ -77,6 +81,12 @@ def explore(
         shutil.rmtree(folder, ignore_errors=True)
     if (error := explorer.opening.error) is not None:
         raise error
+
+
+def prepare_searches(opened: OpenIndex) -> None:
+    """Import torch and load the encoder before somebody searches, but after the first screen."""
+    time.sleep(_FIRST_SCREEN)
+    opened.index.encoder  # noqa: B018 - kept by the index
 
 
 def check_place(place: str) -> None:

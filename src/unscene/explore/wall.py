@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -23,9 +24,6 @@ ORDERS: tuple[str, ...] = get_args(Order)
 
 _CANDIDATES = 2000  # windows among which those far apart are chosen
 _SPREAD = 240  # windows that are chosen so; the rest follow at random
-_COMPARED = 4000  # windows that a rare one is compared with
-_NEAREST = 5  # whose mean distance makes a window rare
-_BLOCK = 2048  # windows that are compared at once
 _KEPT = 16  # orders that are remembered
 
 Rows = NDArray[np.int64]
@@ -38,7 +36,6 @@ class Wall:
         self.windows = windows
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, bytes], Rows] = OrderedDict()
-        self._rarity: NDArray[np.float32] | None = None
 
     def arrange(self, order: str, chosen: NDArray[np.bool_]) -> Rows:
         """Rows of the chosen windows in this order.
@@ -60,14 +57,19 @@ class Wall:
             self._kept.move_to_end(key)
             return self._kept[key]
 
+    @cached_property
+    def _rarity(self) -> NDArray[np.float32]:
+        from unscene.search.cluster import measure_rarity
+
+        # Not of the main components: what happens once has no part in them.
+        return measure_rarity(standardize(self.windows.vectors), self.windows)
+
     def _arrange(self, order: str, rows: Rows) -> Rows:
         if order == "time":
             return rows  # windows of an index are ordered so
         if order == "motion":
             return rows[np.argsort(-self.windows.motion[rows], kind="stable")]
         if order == "rare":
-            if self._rarity is None:
-                self._rarity = measure_rarity(self.windows)
             return rows[np.argsort(-self._rarity[rows], kind="stable")]
         return rows[spread_out(self.windows.vectors[rows])]
 
@@ -111,30 +113,3 @@ def spread_out(vectors: NDArray[np.float32]) -> Rows:
         np.maximum(nearest, units @ units[chosen[-1]], out=nearest)
     others = np.delete(candidates, chosen)
     return np.concatenate([candidates[chosen], others, rest])
-
-
-def measure_rarity(windows: Windows) -> NDArray[np.float32]:
-    """How far every window is from the ones that are most like it: (N,), larger is rarer.
-
-    It is the mean distance (1 - cosine) to the nearest ones among at most 4,000. Windows that
-    overlap it do not count: they show the same.
-    """
-    units = standardize(windows.vectors)
-    count = len(units)
-    some = np.sort(np.random.default_rng(0).permutation(count)[:_COMPARED])
-    others = units[some].T
-    rarity = np.zeros(count, np.float32)
-    for at in range(0, count, _BLOCK):
-        block = slice(at, at + _BLOCK)
-        distance = 1 - units[block] @ others
-        same = windows.file[block, None] == windows.file[some]
-        same &= windows.start[block, None] < windows.end[some]
-        same &= windows.end[block, None] > windows.start[some]
-        distance[same] = np.inf
-        near = min(_NEAREST, len(some))
-        smallest = np.partition(distance, near - 1, axis=1)[:, :near]
-        known = np.isfinite(smallest)
-        total = np.where(known, smallest, 0).sum(axis=1)
-        # A window that has nothing but itself to be compared with is as rare as can be.
-        rarity[block] = np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), 2)
-    return rarity

@@ -151,7 +151,7 @@ def cluster_windows(
     silhouette = tried.get(count) if tried else _measure_silhouette(features, own, seed)
     named = _Naming(windows, files, labels)
     rarity = np.full(len(windows), np.nan, np.float32)
-    rarity[rows] = _measure_rarity(features, windows[rows], seed)
+    rarity[rows] = measure_rarity(features, windows[rows], seed)
     groups = [
         _make_group(named, rows[own == number], distance[own == number], shown)
         for number in range(count)
@@ -249,10 +249,14 @@ def _sample(total: int, most: int, seed: int) -> Rows:
     return np.sort(np.random.default_rng(seed).choice(total, most, replace=False))
 
 
-def _measure_rarity(
-    features: NDArray[np.float32], windows: Windows, seed: int
+def measure_rarity(
+    features: NDArray[np.float32], windows: Windows, seed: int = 0
 ) -> NDArray[np.float32]:
-    """Mean distance of every row to its most similar ones that are no part of the same moment."""
+    """Mean distance of every row to its most similar ones that are no part of the same moment.
+
+    Shape:
+        features: (N, D), of `reduce_features`; windows: N -> (N,).
+    """
     chosen = _sample(len(features), _REFERENCE, seed + 2)
     reference = features[chosen]
     count = min(_NEIGHBORS, max(1, len(chosen) // _PER_GROUP))

@@ -6,25 +6,26 @@ import os
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unscene.data.catalog import Video
 from unscene.data.listing import open_catalog
-from unscene.encoders import VideoEncoder, load_encoder
 from unscene.errors import UnsceneError, VideoError, check_at_least
 from unscene.files import expand_home
 from unscene.search import nearest
 from unscene.search.cluster import Clusters, cluster_windows
-from unscene.search.embedding import embed_windows
 from unscene.search.labeling import Labeling
 from unscene.search.labels import Label, assign_labels
 from unscene.search.moments import Moment, merge_windows
 from unscene.search.nearest import Nearest, average_directions, find_largest
 from unscene.search.store import About, IndexedFile, Store, StoredLabel, check_fingerprint
 from unscene.search.windows import WindowPlan, Windows
+
+if TYPE_CHECKING:  # it imports torch, for which who opens an index need not wait
+    from unscene.encoders import VideoEncoder
 
 Query = str | os.PathLike[str] | Moment | NDArray[np.float32]
 _PROPOSED, _SPARE = 8, 64  # windows per moment that are looked at first, and some more
@@ -89,6 +90,8 @@ class Index(Labeling):
         Raises:
             UnsceneError: it cannot be loaded, or it is not the same as then.
         """
+        from unscene.encoders import load_encoder
+
         encoder = load_encoder(self.about.encoder)
         check_fingerprint(self.about, encoder, self.store.place)
         return encoder
@@ -144,6 +147,8 @@ class Index(Labeling):
         Raises:
             UnsceneError: the file cannot be read, or has nothing between start and end.
         """
+        from unscene.search.embedding import embed_windows
+
         (video,) = open_catalog([path]).videos
         low, high = _check_stretch(video, start, end, self.about.length)
         part = Video(video.path, start=low, end=high, info=video.info)

@@ -9,22 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from unscene.data.listing import Data
-from unscene.evaluate.finetuning.classifier import Classifier
-from unscene.search.classifier import fit_classifier
-from unscene.search.label_model import LabelModel
 from unscene.search.labels import Label, check_together, find_new, read_labels
-from unscene.search.predict import Predictions, predict_windows
-from unscene.search.predict_videos import (
-    Reading,
-    classify_index,
-    load_model,
-    make_rules,
-    predict_videos,
-)
 from unscene.search.store import About, IndexedFile, Store
-from unscene.search.suggest import Suggestion, suggest_moments
 from unscene.search.windows import Windows
+
+if TYPE_CHECKING:  # they import torch, for which who opens an index need not wait
+    from unscene.data.listing import Data
+    from unscene.evaluate.finetuning.classifier import Classifier
+    from unscene.search.label_model import LabelModel
+    from unscene.search.predict import Predictions
+    from unscene.search.predict_videos import Reading
+    from unscene.search.suggest import Suggestion
 
 
 class Labeling:
@@ -103,6 +98,8 @@ class Labeling:
             print(*model.sentences(), sep="\\n")
             model.save("labels.safetensors")
         """
+        from unscene.search.classifier import fit_classifier
+
         if labels is not None:
             self.take_labels(labels, replace=replace)
         return fit_classifier(
@@ -125,6 +122,8 @@ class Labeling:
             k: number of moments.
             seed: of the choice.
         """
+        from unscene.search.suggest import suggest_moments
+
         known = self.labels()
         return suggest_moments(
             self.windows, self.files, known, model, k=k, still=self.still, seed=seed
@@ -163,6 +162,15 @@ class Labeling:
             for interval in index.predict("labels.safetensors"):
                 print(interval.path, interval.start, interval.end, interval.label)
         """
+        from unscene.search.label_model import LabelModel
+        from unscene.search.predict import predict_windows
+        from unscene.search.predict_videos import (
+            classify_index,
+            load_model,
+            make_rules,
+            predict_videos,
+        )
+
         loaded = load_model(model)
         rules = {"threshold": threshold, "low": low, "least": least, "gap": gap}
         if videos is not None:

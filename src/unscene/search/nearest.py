@@ -3,6 +3,8 @@
 One product of a matrix and a vector reads every number of the index once, which is as fast as
 memory is. Up to a million windows nothing else is needed; above, LanceDB proposes windows, and what
 it proposes is compared exactly.
+
+Torch is imported by the first search: who opens an index need not wait for it.
 """
 
 from __future__ import annotations
@@ -10,8 +12,6 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 EXACT = 1_000_000  # windows up to which all are compared
@@ -26,6 +26,8 @@ class Nearest:
     """
 
     def __init__(self, vectors: NDArray[np.float32]) -> None:
+        import torch
+
         with warnings.catch_warnings():  # LanceDB's memory is read-only, and so is our use of it
             warnings.simplefilter("ignore", UserWarning)
             self.vectors = torch.from_numpy(np.require(vectors, np.float32, ["C"]))
@@ -47,6 +49,8 @@ class Nearest:
         >>> nearest.similarities(np.array([1.0, 0.0], np.float32)).tolist()
         [1.0, 0.0]
         """
+        import torch
+
         query = torch.from_numpy(direction)
         if rows is None:
             return (torch.mv(self.vectors, query) / self.norms).numpy()
@@ -58,8 +62,11 @@ class Nearest:
 
 def average_directions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """The mean direction of the windows of a query: (M, D) -> (D,) of length 1."""
-    directions = F.normalize(torch.from_numpy(np.asarray(vectors, np.float32)), dim=1)
-    return F.normalize(directions.mean(dim=0), dim=0).numpy()
+    import torch
+    from torch.nn.functional import normalize
+
+    directions = normalize(torch.from_numpy(np.asarray(vectors, np.float32)), dim=1)
+    return normalize(directions.mean(dim=0), dim=0).numpy()
 
 
 def find_largest(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
@@ -68,6 +75,8 @@ def find_largest(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     >>> find_largest(np.array([0.1, 0.9, 0.5], np.float32), 2).tolist()
     [1, 2]
     """
+    import torch
+
     return torch.topk(torch.from_numpy(values), min(count, len(values))).indices.numpy()
 
 

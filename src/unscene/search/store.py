@@ -21,17 +21,18 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unscene.encoders import VideoEncoder
-from unscene.encoders.weights import fingerprint_encoder
 from unscene.errors import UnsceneError
 from unscene.files import expand_home, make_absolute
 from unscene.imports import import_extra
 from unscene.search.windows import Windows
+
+if TYPE_CHECKING:  # it imports torch, and tables can be read without it
+    from unscene.encoders import VideoEncoder
 
 VERSION = 1
 _FRAGMENTS = 32  # files of a table from which on they are joined
@@ -385,6 +386,8 @@ class Store:
 
 def check_fingerprint(about: About, encoder: VideoEncoder, place: str) -> None:
     """Raise UnsceneError unless this is the encoder that an index was made with."""
+    from unscene.encoders.weights import fingerprint_encoder
+
     if fingerprint_encoder(encoder) != about.fingerprint:
         raise UnsceneError(
             f"{place}: was made with the encoder {about.encoder} of {about.dim} numbers a window, "

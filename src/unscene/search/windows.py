@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unscene.encoders import EncoderSpec
 from unscene.errors import UnsceneError
 from unscene.video.sampling import Request, clip_duration, clip_offsets
+
+if TYPE_CHECKING:  # it imports torch, and tables can be read without it
+    from unscene.encoders import EncoderSpec
 
 _FPS = 30.0  # the rate for which an encoder's stride is meant
 _MOST = 10  # clips per window
@@ -92,6 +94,7 @@ class WindowPlan:
     def of(cls, spec: EncoderSpec, length: float | None, hop: float | None) -> WindowPlan:
         """The plan for an encoder; None: windows as long as its clips, half a window apart.
 
+        >>> from unscene.encoders import EncoderSpec
         >>> WindowPlan.of(EncoderSpec("r3d18", {}, 512, frames=16, stride=4), None, None)
         WindowPlan(frames=16, stride=4, length=2.1333333333333333, hop=1.0666666666666667)
         """
