@@ -119,9 +119,12 @@ def test_labels_of_one_file_only_give_no_number_at_all() -> None:
     assert {one.label for one in labels} == set(CLASSES)
     model = fit_classifier(world.windows, world.files, labels, About())
     assert model.validation.score is None
-    assert model.threshold == 0.5
-    assert "Nothing chose this threshold" in model.sentences()[0]
-    assert len(model.sentences()) == 4
+    assert model.threshold == 0.25  # three classes and none of them
+    assert model.sentences()[0] == (
+        "A moment is named from a probability of 0.25, that of a moment that tells nothing. No "
+        "class has labels in two files: label moments in a second one."
+    )
+    assert len(model.sentences()) == 5
 
 
 def test_one_class_is_enough() -> None:
@@ -148,6 +151,10 @@ def test_counterexamples_lower_the_probability_of_what_is_like_them() -> None:
     waves = world.windows.vectors[world.truth == 2]
     assert model.probabilities(waves).mean() < plain.probabilities(waves).mean()
     assert model.validation.score is not None  # run against the rest
+    assert model.validation.chosen
+    assert "which cross-validation chose against the counterexamples" in model.sentences()[1]
+    assert not plain.validation.chosen
+    assert "label some of it as 'other'" in plain.sentences()[-1]
 
 
 def test_files_labeled_completely_give_counterexamples() -> None:
@@ -165,6 +172,7 @@ def test_files_labeled_completely_give_counterexamples() -> None:
     assert set(examples.file[examples.sample]) == {4, 5}
     assert model.validation.found is not None
     assert model.validation.found > 0.6
+    assert model.validation.chosen
 
 
 def test_weights_do_not_depend_on_how_many_windows_a_label_has() -> None:
@@ -189,10 +197,10 @@ def test_the_weights_are_those_of_scikit_learn() -> None:
         examples, _ = collect_examples(
             world.windows, world.files, labels, still=still, complete=False, seed=0
         )
-        theirs = LogisticRegression(C=0.1, max_iter=2000).fit(
+        theirs = LogisticRegression(C=20 / 32, max_iter=2000).fit(
             examples.values, examples.target, sample_weight=examples.weigh()
         )
-        ours = predict_weights(examples.values, *fit_weights(examples, 0.1))
+        ours = predict_weights(examples.values, *fit_weights(examples))
         np.testing.assert_allclose(ours, theirs.predict_proba(examples.values), atol=1e-9)
 
 

@@ -57,8 +57,8 @@ def fit_classifier(
 ) -> LabelModel:
     """Fit a classifier to labels, and validate it by file.
 
-    Strength of the penalty and threshold are chosen by cross-validation, where some class has
-    labels in two files.
+    The threshold is chosen by cross-validation where there are counterexamples and some class has
+    labels in two files, see `search.validation`.
 
     Args:
         windows: N windows of an index.
@@ -77,8 +77,8 @@ def fit_classifier(
         windows, files, labels, still=still, complete=complete, seed=seed
     )
     names = [file.name for file in files]
-    chosen = cross_validate(examples, names, seed=seed)
-    weight, bias = fit_weights(examples, chosen.strength)
+    threshold, validation = cross_validate(examples, names, seed=seed)
+    weight, bias = fit_weights(examples)
     return LabelModel(
         encoder=about.encoder,
         fingerprint=about.fingerprint,
@@ -86,11 +86,10 @@ def fit_classifier(
         hop=about.hop,
         classes=examples.classes,
         counts=count_labels(labels),
-        threshold=chosen.threshold,
-        low=round(LOW * chosen.threshold, 4),
-        strength=chosen.strength,
+        threshold=threshold,
+        low=round(LOW * threshold, 4),
         still=not moving,
-        validation=chosen.validation,
+        validation=validation,
         mean=examples.mean,
         scale=examples.scale,
         weight=weight.astype(np.float32),

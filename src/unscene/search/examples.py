@@ -24,6 +24,7 @@ Integers = NDArray[np.int64]
 BACKGROUND = ("background", "other", "none")  # names of counterexamples
 _SAMPLE = 2000  # windows that stand for the footage at large
 _MOMENTS = 20_000  # windows from which mean and deviation are computed
+_STRENGTH = 20.0  # C times the number of features; see experiments/LOG.md
 _NEVER = -1e9  # logit of a class without examples
 
 
@@ -61,6 +62,11 @@ class Examples:
             file=self.file[rows],
             sample=self.sample[rows],
         )
+
+    @property
+    def against(self) -> NDArray[np.bool_]:
+        """Which windows are counterexamples: (M,)."""
+        return (self.target == len(self.classes)) & ~self.sample
 
     def weigh(self) -> Floats:
         """Weights (M,) of the windows: a label weighs 1, however many windows it has; all classes
@@ -182,12 +188,11 @@ def _standardize(
     return mean, np.where(scale > 1e-6 * (1 + np.abs(mean)), scale, 1).astype(np.float32)
 
 
-def fit_weights(examples: Examples, strength: float) -> tuple[Floats, Floats]:
+def fit_weights(examples: Examples) -> tuple[Floats, Floats]:
     """Fit the regression.
 
     Args:
         examples: of at least two kinds.
-        strength: C, the inverse of the penalty.
 
     Returns:
         Weights (K + 1, D) and bias (K + 1,). A kind without examples is never predicted.
@@ -202,6 +207,7 @@ def fit_weights(examples: Examples, strength: float) -> tuple[Floats, Floats]:
     if len(known) == 1:
         bias[known] = 0.0
         return weight, bias
+    strength = _STRENGTH / examples.values.shape[1]
     model = LogisticRegression(C=strength, max_iter=2000, tol=1e-4)
     model.fit(examples.values, examples.target, sample_weight=examples.weigh())
     if len(known) == 2:  # scikit-learn has one row then, for the second kind

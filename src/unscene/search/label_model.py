@@ -43,6 +43,8 @@ class Validation:
         found: share of the held-out labels whose own class is the most probable one and reaches
             the threshold; None without cross-validation.
         called: share of all windows, held out, that are given a class.
+        chosen: whether cross-validation chose the threshold; else it is that of a window that tells
+            nothing.
         one_file: classes whose labels all are in one file, and its name.
     """
 
@@ -51,6 +53,7 @@ class Validation:
     how: str = ""
     found: float | None = None
     called: float | None = None
+    chosen: bool = False
     one_file: dict[str, str] = field(default_factory=dict)
 
     def sentences(self, threshold: float) -> list[str]:
@@ -68,16 +71,23 @@ class Validation:
                     "That is not clearly above chance, so do not trust the predictions yet: label "
                     "more moments, in more files."
                 )
-        if self.found is not None:
-            called = "" if self.called is None else f", and {self.called:.0%} of all windows"
+        why = (
+            "which cross-validation chose against the counterexamples"
+            if self.chosen
+            else "that of a moment that tells nothing"
+        )
+        named = f"A moment is named from a probability of {threshold:.2f}, {why}"
+        if self.found is None:
             said.append(
-                f"A moment is named from a probability of {threshold:.2f}, which cross-validation "
-                f"chose: {self.found:.0%} of the held-out labels reach it{called}."
+                f"{named}. No class has labels in two files: label moments in a second one."
             )
         else:
+            called = "" if self.called is None else f", and {self.called:.0%} of all windows"
+            said.append(f"{named}: {self.found:.0%} of the held-out labels reach it{called}.")
+        if not self.chosen:
             said.append(
-                f"A moment is named from a probability of {threshold:.2f}. Nothing chose this "
-                "threshold: no class has labels in two files. Label moments in a second file."
+                "If too much is named, label some of it as 'other', or pass a higher --threshold "
+                "to `unscene predict`."
             )
         for name, file in self.one_file.items():
             said.append(
@@ -99,7 +109,6 @@ class LabelModel:
         counts: number of labels of each class, those of the background included.
         threshold: probability from which a moment is named.
         low: probability down to which a moment goes on.
-        strength: C of the regression, the inverse of the penalty.
         still: some labels are of moments in which nothing moves; else such windows have no class.
         validation: what cross-validation says.
         mean, scale: float32 (D,), which standardize features.
@@ -115,7 +124,6 @@ class LabelModel:
     counts: dict[str, int]
     threshold: float
     low: float
-    strength: float
     still: bool
     validation: Validation
     mean: NDArray[np.float32] = field(repr=False)
