@@ -42,6 +42,17 @@ def test_moments_are_on_the_wall_and_play_under_the_pointer(tab: Tab) -> None:
     expect(page.locator(".card video")).to_have_count(0)
 
 
+def test_nothing_moves_for_those_who_asked_for_that(open_tab: OpenTab) -> None:
+    page = open_tab(reduced_motion="reduce").page
+    page.locator(".card").nth(1).hover()
+    page.wait_for_timeout(300)
+    expect(page.locator(".card video")).to_have_count(0)
+    page.locator(".card-main").nth(1).click()
+    expect(page.locator(".stage video")).to_have_js_property("paused", True)
+    page.keyboard.press("k")  # but one may ask for it
+    expect(page.locator(".stage video")).to_have_js_property("paused", False)
+
+
 def test_a_click_finds_moments_that_move_alike(tab: Tab) -> None:
     page = tab.page
     first = page.locator(".card-main").first
@@ -135,6 +146,16 @@ def test_labels_are_given_corrected_and_undone(tab: Tab) -> None:
     expect(chip).to_have_text("wave")
     [label] = tab.labels()
 
+    # A click on the chip is a click on the moment.
+    page.locator("#name").click()
+    box = chip.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 8, box["y"] + 8)
+    expect(page.locator(".pill")).to_have_count(1)
+    page.go_back()
+    expect(chip).to_have_text("wave")
+
+    page.locator(".card-main").first.focus()
     page.keyboard.press("p")
     stretch = page.locator(".stretch.label")
     stretch.click()

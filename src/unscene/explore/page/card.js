@@ -18,6 +18,14 @@ function poster(moment) {
   return image;
 }
 
+/** Folder and file; a narrow card cuts the folder first. */
+export function shortName(moment) {
+  const name = fileName(moment);
+  const file = basename(name);
+  const folder = name.slice(0, -file.length);
+  return el("span", { class: "name" }, folder ? el("span", { class: "folder" }, folder) : null, el("span", { class: "file" }, file));
+}
+
 function describe(moment, label) {
   const parts = [fileName(moment), `${clock(moment.start)} to ${clock(moment.end)}`];
   if (label) parts.push(`labeled ${nameOf(label)}`);
@@ -32,7 +40,7 @@ function similarityBar(similarity) {
   fill.style.width = `${100 * Math.min(1, Math.max(0, similarity))}%`;
   return [
     el("span", { class: "bar", title: "similarity (cosine)" }, fill),
-    el("span", { class: "number" }, similarity.toFixed(2)),
+    el("span", { class: "number" }, similarity.toFixed(similarity > 0.98 ? 3 : 2)),
   ];
 }
 
@@ -41,9 +49,8 @@ export function updateCard(card) {
   const { moment } = card;
   const label = labelsOf(moment)[0]?.label;
   const chosen = state.selected.has(key(moment));
-  card.chips.replaceChildren();
-  if (label) card.chips.append(chip(label));
-  else if (moment.prediction) card.chips.append(chip(moment.prediction.label, moment.prediction.probability));
+  const guess = label ? null : moment.prediction;
+  card.chips.replaceChildren(...(label ? [chip(label)] : guess ? [chip(guess.label, guess.probability)] : []));
   card.main.setAttribute("aria-label", describe(moment, label));
   card.node.classList.toggle("selected", chosen);
   card.node.classList.toggle("aimed", state.aim?.kind === "moment" && key(state.aim.moment) === key(moment));
@@ -72,7 +79,7 @@ export function makeCard(moment, index, total, actions) {
       onblur: () => stopPreview(picture),
     },
     picture, chips,
-    el("span", { class: "name" }, basename(fileName(moment))),
+    shortName(moment),
     below,
     moment.reason ? el("span", { class: "reason" }, moment.reason) : null,
   );

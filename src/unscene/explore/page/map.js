@@ -1,7 +1,7 @@
 // The map: every moment a point, near others that move alike. Lasso or click to select, then label.
 import { getMap } from "./api.js";
 import { basename, byId, count, el, iconButton, show, span } from "./dom.js";
-import { chip } from "./card.js";
+import { chip, shortName } from "./card.js";
 import { findLike } from "./finding.js";
 import { aimAt, attempt, clearSelected } from "./labels.js";
 import { groupPoints, Points } from "./map_points.js";
@@ -10,7 +10,8 @@ import { colorOf, emit, fileName, key, labelsOf, nameOf, on, state } from "./sta
 
 const SHOWN = 14; // groups of the legend
 let points = null;
-let grouped = null;
+let groups = null;
+let layer = null; // all points, drawn; null: to be drawn again
 let by = "label";
 let moving = false; // a drag moves the map instead of drawing a lasso
 let current = -1;
@@ -38,13 +39,13 @@ function build() {
   byId("view-map").append(row, el("div", { class: "map-place" }, canvas, preview), legend, said);
   built = { canvas, preview, legend, said };
   listen(canvas);
-  new ResizeObserver(redraw).observe(canvas);
+  new ResizeObserver(() => redraw()).observe(canvas);
 }
 
 export function beginMap() {
   build();
   on("labels", () => points && regroup());
-  on("selected", redraw);
+  on("selected", () => redraw());
 }
 
 /** Load the map when it is looked at for the first time. */
@@ -62,20 +63,18 @@ export async function openMap() {
 
 function regroup() {
   if (!points) return;
-  grouped = groupPoints(points, by, { files: state.files, colorOf, nameOf, labelsOf });
-  const entries = grouped.groups.slice(0, SHOWN).map((group) => {
+  groups = groupPoints(points, by, { files: state.files, colorOf, nameOf, labelsOf });
+  const entries = groups.slice(0, SHOWN).map((group) => {
     const dot = el("i", { class: group.color ? "dot" : "dot empty" });
     if (group.color) dot.style.background = group.color;
-    return el("button", { type: "button", class: "class", title: `Select all of ${group.name}`, onclick: () => choose(members(group)) },
-      dot, by === "file" ? basename(group.name) : group.name, el("span", { class: "faint" }, group.count.toLocaleString("en")));
+    return el("button", { type: "button", class: "class", title: `Select all of ${group.name}`, onclick: () => choose(group.members) },
+      dot, by === "file" ? basename(group.name) : group.name, el("span", { class: "faint" }, group.members.length.toLocaleString("en")));
   });
-  const left = grouped.groups.length - entries.length;
+  const left = groups.length - entries.length;
   if (left > 0) entries.push(el("span", { class: "faint" }, `and ${left.toLocaleString("en")} more`));
   built.legend.replaceChildren(...entries);
   redraw();
 }
-
-const members = (group) => grouped.of.flatMap((one, n) => (one === group ? [n] : []));
 
 function choose(numbers, add = false) {
   if (!add) state.selected.clear();
@@ -84,7 +83,9 @@ function choose(numbers, add = false) {
   aimAt(state.selected.size ? { kind: "selected" } : null);
 }
 
-function redraw() {
+/** `all`: the points themselves have changed, and not only what is marked among them. */
+function redraw(all = true) {
+  if (all) layer = null;
   if (waiting || !points || byId("view-map").hidden) return;
   waiting = true;
   requestAnimationFrame(() => { waiting = false; draw(); });
@@ -93,45 +94,62 @@ function redraw() {
 function draw() {
   const { canvas } = built;
   const { clientWidth: width, clientHeight: height } = canvas;
-  if (!width || !grouped) return;
+  if (!width || !groups) return;
   const scale = devicePixelRatio || 1;
-  Object.assign(canvas, { width: width * scale, height: height * scale });
+  const [w, h] = [Math.round(width * scale), Math.round(height * scale)];
+  if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
+  const radius = points.length > 20000 ? 1.5 : points.length > 3000 ? 2.5 : 4;
+  layer ??= drawPoints(width, height, scale, radius);
   const pen = canvas.getContext("2d");
+  pen.setTransform(1, 0, 0, 1, 0, 0);
+  pen.clearRect(0, 0, canvas.width, canvas.height);
+  pen.drawImage(layer, 0, 0);
+  pen.setTransform(scale, 0, 0, scale, 0, 0);
+  const ink = getComputedStyle(canvas).getPropertyValue("--ink");
+  pen.strokeStyle = ink;
+  if (current >= 0) { pen.lineWidth = 2.5; ring(pen, current, radius + 5); }
+  if (lasso?.length > 1) drawLasso(pen, ink);
+}
+
+/** All points and the rings of those that are selected, on a picture of their own. */
+function drawPoints(width, height, scale, radius) {
+  const picture = el("canvas", { width: Math.round(width * scale), height: Math.round(height * scale) });
+  const pen = picture.getContext("2d");
   pen.scale(scale, scale);
   points.place(width, height);
-  const style = getComputedStyle(canvas);
-  const plain = style.getPropertyValue("--open");
-  const ink = style.getPropertyValue("--ink");
-  const radius = points.length > 20000 ? 1.5 : points.length > 3000 ? 2.5 : 4;
+  const style = getComputedStyle(built.canvas);
   // Groups without a color first, so that labels are drawn over them.
-  for (const group of [...grouped.groups].reverse()) {
-    pen.fillStyle = group.color ?? plain;
+  for (const group of [...groups].reverse()) {
+    pen.fillStyle = group.color ?? style.getPropertyValue("--open");
     pen.globalAlpha = group.color ? 0.9 : 0.45;
     pen.beginPath();
-    grouped.of.forEach((one, n) => {
-      if (one !== group) return;
+    for (const n of group.members) {
       pen.moveTo(points.x[n] + radius, points.y[n]);
       pen.arc(points.x[n], points.y[n], radius, 0, 7);
-    });
+    }
     pen.fill();
   }
   pen.globalAlpha = 1;
-  pen.strokeStyle = ink;
+  pen.strokeStyle = style.getPropertyValue("--ink");
   pen.lineWidth = 1.5;
   for (let n = 0; n < points.length && state.selected.size; n++) {
     if (state.selected.has(key(points.moment(n)))) ring(pen, n, radius + 2);
   }
-  if (current >= 0) { pen.lineWidth = 2.5; ring(pen, current, radius + 5); }
-  if (lasso?.length > 1) {
-    pen.setLineDash([5, 4]);
-    pen.beginPath();
-    lasso.forEach(([x, y]) => pen.lineTo(x, y));
-    pen.closePath();
-    pen.stroke();
-    pen.globalAlpha = 0.08;
-    pen.fillStyle = ink;
-    pen.fill();
-  }
+  return picture;
+}
+
+function drawLasso(pen, ink) {
+  pen.lineWidth = 2;
+  pen.setLineDash([5, 4]);
+  pen.beginPath();
+  for (const [x, y] of lasso) pen.lineTo(x, y);
+  pen.closePath();
+  pen.stroke();
+  pen.setLineDash([]);
+  pen.globalAlpha = 0.08;
+  pen.fillStyle = ink;
+  pen.fill();
+  pen.globalAlpha = 1;
 }
 
 function ring(pen, n, radius) {
@@ -147,12 +165,12 @@ function goTo(n, aimed) {
   const { preview, said } = built;
   stopPreview();
   show(preview, n >= 0);
-  redraw();
+  redraw(false);
   if (n < 0) return;
   const moment = points.moment(n);
   const picture = el("span", { class: "picture" });
   const label = labelsOf(moment)[0]?.label;
-  preview.replaceChildren(picture, el("span", { class: "name" }, basename(fileName(moment))), el("span", { class: "time" }, span(moment)));
+  preview.replaceChildren(picture, shortName(moment), el("span", { class: "time" }, span(moment)));
   if (label) preview.append(chip(label));
   const left = points.x[n] + 16 + 190 > points.width ? points.x[n] - 16 - 180 : points.x[n] + 16;
   preview.style.left = `${Math.max(0, left)}px`;
@@ -214,7 +232,7 @@ function press(event) {
     if (moving) points.shift = [points.shift[0] + place[0] - last[0], points.shift[1] + place[1] - last[1]];
     else lasso.push(place);
     last = place;
-    redraw();
+    redraw(moving);
   };
   const done = (next) => {
     canvas.removeEventListener("pointermove", move);

@@ -11,7 +11,9 @@ export class Points {
     const [left, right] = extent(map.x);
     const [top, bottom] = extent(map.y);
     this.center = [(left + right) / 2, (top + bottom) / 2];
-    this.size = Math.max(right - left, bottom - top, 1e-9);
+    // Both directions fill the picture; a long thin map is stretched by at most three.
+    const [wide, high] = [Math.max(right - left, 1e-9), Math.max(bottom - top, 1e-9)];
+    this.size = [Math.max(wide, high / 3), Math.max(high, wide / 3)];
     this.x = new Float32Array(this.length); // on the screen, px
     this.y = new Float32Array(this.length);
     this.zoom = 1;
@@ -25,10 +27,11 @@ export class Points {
 
   /** Compute the places for a picture of this size. */
   place(width, height) {
-    const scale = (this.zoom * Math.min(width, height) * 0.92) / this.size;
+    const right = (this.zoom * width * 0.92) / this.size[0];
+    const down = (this.zoom * height * 0.92) / this.size[1];
     for (let n = 0; n < this.length; n++) {
-      this.x[n] = width / 2 + this.shift[0] + (this.map.x[n] - this.center[0]) * scale;
-      this.y[n] = height / 2 + this.shift[1] + (this.map.y[n] - this.center[1]) * scale;
+      this.x[n] = width / 2 + this.shift[0] + (this.map.x[n] - this.center[0]) * right;
+      this.y[n] = height / 2 + this.shift[1] + (this.map.y[n] - this.center[1]) * down;
     }
     Object.assign(this, { width, height });
   }
@@ -102,16 +105,14 @@ function extent(values) {
   return values.length ? [least, most] : [0, 1];
 }
 
-/** Group of every point, and the groups' names and colors. */
+/** Groups with their names, colors and members; the largest first, what has no color last. */
 export function groupPoints(points, by, { files, colorOf, nameOf, labelsOf }) {
   const { map } = points;
   const groups = new Map();
-  const of = new Array(points.length);
   for (let n = 0; n < points.length; n++) {
     const id = by === "file" ? map.file[n] : by === "cluster" ? map.cluster[n] : labelsOf(points.moment(n))[0]?.label ?? null;
-    if (!groups.has(id)) groups.set(id, { id, count: 0 });
-    of[n] = groups.get(id);
-    of[n].count += 1;
+    if (!groups.has(id)) groups.set(id, { id, members: [] });
+    groups.get(id).members.push(n);
   }
   const order = by === "file" ? [...files.keys()] : [];
   const places = new Map(order.map((id, n) => [id, n]));
@@ -120,5 +121,5 @@ export function groupPoints(points, by, { files, colorOf, nameOf, labelsOf }) {
     else if (by === "cluster") Object.assign(group, group.id < 0 ? { name: "outliers", color: null } : { name: `cluster ${group.id + 1}`, color: hue(group.id) });
     else Object.assign(group, group.id === null ? { name: "without a label", color: null } : { name: nameOf(group.id), color: colorOf(group.id) });
   }
-  return { of, groups: [...groups.values()].sort((a, b) => (a.color === null) - (b.color === null) || b.count - a.count) };
+  return [...groups.values()].sort((a, b) => (a.color === null) - (b.color === null) || b.members.length - a.members.length);
 }

@@ -3,7 +3,7 @@ import * as api from "./api.js";
 import { byId, el, iconButton, say, show } from "./dom.js";
 import { go } from "./finding.js";
 import { attempt } from "./labels.js";
-import { emit, state } from "./state.js";
+import { emit, on, state } from "./state.js";
 
 const FORMATS = {
   csv: "CSV table", label_studio: "Label Studio (JSON)", elan: "ELAN (.eaf)", boris: "BORIS", webvtt: "WebVTT subtitles",
@@ -83,6 +83,7 @@ export async function train() {
     iconButton("close", "Close this message", "", () => show(place, false)),
   );
   show(place, true);
+  button.title = `${answer.sentence} (T trains again)`;
   place.scrollIntoView({ block: "nearest" });
   emit("trained");
 }
@@ -142,6 +143,7 @@ export function openHelp() {
 }
 
 export function beginMenus() {
+  on("place", () => show(byId("notice"), false)); // it stays as the title of the button
   byId("train").addEventListener("click", train);
   byId("theme").addEventListener("click", toggleTheme);
   byId("help").addEventListener("click", openHelp);

@@ -43,7 +43,7 @@ function build() {
     parts.speed, parts.loop, parts.eye,
   );
   const below = el(
-    "div", { class: "row below-timeline" }, parts.mark, el("span", { class: "space" }),
+    "div", { class: "row below-timeline" }, parts.mark,
     iconButton("unlike", "Show more of the video", "−", () => timeline.zoom(2)),
     iconButton("plus", "Show less, larger", "+", () => timeline.zoom(0.5, screen.time)),
   );
@@ -281,4 +281,5 @@ function drawAim() {
     timeline.draw();
   }
   drawPicked(parts.picked, aim, () => screen.time);
+  if (!parts.picked.hidden) parts.picked.scrollIntoView({ block: "nearest" });
 }

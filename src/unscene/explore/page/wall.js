@@ -5,7 +5,7 @@ import { makeBlank, makeCard, updateCard } from "./card.js";
 const PAGE = 60;
 const GAP = 12;
 const CAPTION = 52; // px below a picture: file, and time with similarity
-const REASON = { wide: 42, narrow: 61 }; // two lines, three lines
+const REASON = 61; // px of three lines
 const LEARN = 5; // pictures whose shape decides the shape of all
 
 export class Wall {
@@ -54,7 +54,7 @@ export class Wall {
     this.columns = Math.max(narrow ? 2 : 1, Math.floor((width + GAP) / (least + GAP)));
     this.width = (width - GAP * (this.columns - 1)) / this.columns;
     this.picture = Math.round(this.width / this.aspect);
-    this.height = this.picture + CAPTION + (this.reasons ? REASON[narrow ? "narrow" : "wide"] : 0);
+    this.height = this.picture + CAPTION + (this.reasons ? REASON : 0);
     const rows = Math.ceil(this.total / this.columns);
     this.container.style.height = `${Math.max(0, rows * (this.height + GAP) - GAP)}px`;
     this.container.style.setProperty("--picture", `${this.picture}px`);
