@@ -8,10 +8,15 @@ BIN := $(VENV)/bin
 # Each file of tests runs in one process, so that its fixtures are made once.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test quick search lint format bench clean
+.PHONY: demo find test quick search lint format bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/unscene demo
+
+# An index of footage, and how well it finds and names actions: ../shared/data if it is there,
+# otherwise generated figures.
+find: $(VENV)/.find
+	$(BIN)/python experiments/find.py --out runs/find/rows.jsonl
 
 # All tests; the last line is the share of statements that they execute, child processes not counted.
 test: $(VENV)/.tested lint
@@ -49,6 +54,10 @@ $(VENV)/bin/python:
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.find: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[find]'
 	touch $@
 
 $(VENV)/.tested: $(VENV)/.installed

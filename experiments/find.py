@@ -1,6 +1,6 @@
 """Does an index find moments, and how many labels does it take to name them?
 
-    make find                                       # everything, with a table
+    make find                                       # everything, rows in runs/find
     python experiments/find.py --encoders motion --seeds 0
 
 Footage: ARID (../shared/data) if it is there, otherwise generated figures. Its test videos, from
@@ -48,7 +48,7 @@ from unscene.search.suggest import suggest_moments
 from unscene.synthetic.figure_scenes import FigureScenes
 from unscene.synthetic.generate import generate
 
-ENCODERS = ("motion", "hof+mbh", "color", "motion-net")  # the last one untrained
+ENCODERS = ("motion", "motion-vectors", "hof+mbh", "color", "motion-net")  # the last one untrained
 K, EXAMPLES, STEP, SHARE = 10, 3, 6, 0.8
 EACH = 6  # videos in a recording
 
@@ -108,7 +108,7 @@ def list_arid(part: str) -> list[tuple[Path, str]]:
 def list_figures(work: Path, part: str) -> list[tuple[Path, str]]:
     """Generated figures: examples in training scenes, recordings in new ones."""
     spec = FigureScenes(
-        train_videos=96, seen_videos=0, unseen_videos=96, frames=64, programs=8, correlation=0.0
+        train_videos=64, seen_videos=0, unseen_videos=64, frames=64, programs=8, correlation=0.0
     )
     made = work / "figures"
     report = generate(made, spec)
@@ -309,6 +309,31 @@ def run(footage: Footage, name: str, args: argparse.Namespace) -> None:
             record.write(f"labels_chosen_by_{chosen}", count, seed, goal=SHARE * whole.value)
 
 
+def show_table(path: Path, data: str) -> None:
+    """Print the rows of the footage: a line for each metric and seed, a column for each encoder."""
+    cells: dict[tuple[str, int], dict[str, str]] = {}
+    encoders: dict[str, None] = {}
+    for row in rows_in(path):
+        if row["data"] == data:
+            encoders[row["method"]] = None
+            low, high = row["ci95"]
+            text = f"{row['value']:.2f} [{low:.2f}, {high:.2f}]"
+            line = (row["metric"], row["test"]["choice"])
+            cells.setdefault(line, {})[row["method"]] = (
+                f"{row['value']:.0f}" if low == high else text
+            )
+    print(f"\n{data}; chance {chance_text(path, data)}; random: an untrained motion-net")
+    print(f"{'':<28}" + "".join(f"{name:<20}" for name in encoders))
+    for (metric, choice), found in sorted(cells.items()):
+        shown = "".join(f"{found.get(name, ''):<20}" for name in encoders)
+        print(f"{metric + f', seed {choice}':<28}{shown}")
+
+
+def chance_text(path: Path, data: str) -> str:
+    known = {row["chance"] for row in rows_in(path) if row["data"] == data and row["chance"]}
+    return " to ".join(f"{one:.2f}" for one in sorted({min(known), max(known)}))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--encoders", nargs="+", default=list(ENCODERS))
@@ -324,6 +349,7 @@ def main() -> None:
     footage = Footage(args.work, real=(DATA / "arid6").is_dir() and not args.generated)
     for name in args.encoders:
         run(footage, name, args)
+    show_table(args.out, footage.name)
 
 
 if __name__ == "__main__":
