@@ -323,10 +323,10 @@ def show_table(path: Path, data: str) -> None:
                 f"{row['value']:.0f}" if low == high else text
             )
     print(f"\n{data}; chance {chance_text(path, data)}; random: an untrained motion-net")
-    print(f"{'':<28}" + "".join(f"{name:<20}" for name in encoders))
+    print(f"{'':<34}" + "".join(f"{name:<20}" for name in encoders))
     for (metric, choice), found in sorted(cells.items()):
         shown = "".join(f"{found.get(name, ''):<20}" for name in encoders)
-        print(f"{metric + f', seed {choice}':<28}{shown}")
+        print(f"{metric + f', seed {choice}':<34}{shown}")
 
 
 def chance_text(path: Path, data: str) -> str:
