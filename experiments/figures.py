@@ -99,7 +99,8 @@ def score_figures(
                 test={"correlation": 0.9, "note": "", **apart},
                 standardize=bool(apart),
             )
-            rows = [replace(row, classes={}) for row in rows]
+            # The seed is the footage's, also of an encoder that has one of its own.
+            rows = [replace(row, classes={}, seed=seed) for row in rows]
             append_and_show(out, rows, method=names.get(id(encoder)))
 
 

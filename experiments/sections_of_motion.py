@@ -6,6 +6,7 @@ from sections import DESCRIBED, Section
 
 MOTION = "motion.jsonl.gz"
 DISTILLED = "distill.jsonl.gz"
+LADDER = "ladder.jsonl.gz"
 CAMERA = "moving_camera.jsonl.gz"
 CAMERA_LINES = ("hof", "hof-camera-in", "hof+mbh", "hof+mbh-camera-in")
 
@@ -60,6 +61,31 @@ SECTIONS_OF_MOTION: tuple[Section, ...] = (
         ("retrieval_r1", "probe_top1"),
         where={"note": "brightened, 400 steps"},
         against="moco",
+    ),
+    Section(
+        "What each step of the generator of motion programs brings",
+        "`motion-net`, 300 steps of 32 programs each, three seeds, evaluated on the codec's "
+        "vectors. `rung-simple`: programs of few parts, seen from the side; `rung-whole`: whole "
+        "actions; `rung-sides`: from all sides; `rung-telling`: and telling what the body does. "
+        "`random`: untrained. Raw features (experiments/ladder.py).",
+        (LADDER,),
+        ("retrieval_r1", "retrieval_map", "probe_top1"),
+        where={"note": ""},
+    ),
+    Section(
+        "What each step of the generator brings, standardized features",
+        "As above.",
+        (LADDER,),
+        ("retrieval_r1", "retrieval_map"),
+        where={"note": "", "standardize": True},
+    ),
+    Section(
+        "What each step of the generator brings, differences from the untrained network",
+        "Of the same videos, in pairs; intervals over videos and seeds. Raw features.",
+        (LADDER,),
+        ("retrieval_r1", "probe_top1"),
+        where={"note": ""},
+        against="random",
     ),
     Section(
         "Do encoders have the same order on generated and on real footage?",
