@@ -203,7 +203,7 @@ def test_two_tabs_see_each_others_labels(open_tab: OpenTab) -> None:
     one.label_by_hand(0, "here")
     began = time.monotonic()
     expect(other.page.locator(".card").first.locator(".chip")).to_have_text("here")
-    assert time.monotonic() - began < 4  # two seconds, and those of a busy machine
+    assert time.monotonic() - began < 6  # two seconds, and those of a busy machine
     other.page.locator("#file").select_option(index=1)
     other.label_by_hand(1, "there")
     expect(one.page.locator("#dock")).to_contain_text("there")
@@ -215,6 +215,10 @@ def test_a_filter_is_sql_and_says_what_is_wrong(tab: Tab) -> None:
     box = page.locator("#where")
     page.keyboard.press("/")
     expect(box).to_be_focused()
+    page.get_by_role("button", name="class = 'down'").click()  # an example that fits this index
+    expect(box).to_have_value("class = 'down'")
+    expect(page.locator(".card-main").first).to_have_attribute("title", re.compile("^down/"))
+    box.fill("")
     page.keyboard.type("file like 'down/%'")
     page.keyboard.press("Enter")
     expect(page.locator(".card-main").first).to_have_attribute("title", re.compile("^down/"))

@@ -1,16 +1,23 @@
 // The row above the wall: clip, filter, order, file, label, still moments; and clips that are dropped.
 import { byId, el, say, show } from "./dom.js";
-import { findByClip, go } from "./finding.js";
+import { findByClip, go, quoted } from "./finding.js";
 import { nameOf, on, state } from "./state.js";
 
-const EXAMPLES = [
-  ["motion > 0.2", "strong motion (frame heights per second)"],
-  ["label is null", "without a label"],
-  ["label = 'wave' and motion > 0.1", "labeled “wave”, and moving"],
-  ["start < 10", "in the first ten seconds of a file"],
-  ["file like '%kitchen%'", "in files whose name contains “kitchen”"],
-  ["class = 'walk'", "in files of the folder or class “walk”"],
-];
+/** Conditions that make sense in this index. */
+function findExamples() {
+  const [label] = state.index.labels;
+  const file = state.index.files.find((one) => one.class) ?? state.index.files[0];
+  const name = label?.name ?? "wave";
+  const part = (file?.name ?? "kitchen").split("/")[0].replace(/\.\w+$/, "");
+  return [
+    ["motion > 0.2", "strong motion (frame heights per second)"],
+    ["label is null", "without a label"],
+    [`label = ${quoted(name)} and motion > 0.1`, `labeled “${nameOf(name)}”, and moving`],
+    ["start < 10", "in the first ten seconds of a file"],
+    [`file like ${quoted(`%${part}%`)}`, `in files whose name contains “${part}”`],
+    ...(file?.class ? [[`class = ${quoted(file.class)}`, `in files of the class “${file.class}”`]] : []),
+  ];
+}
 
 function chooseClip() {
   byId("upload").click();
@@ -55,9 +62,9 @@ function beginFilter() {
     show(help, false);
     go({ where: text.trim() });
   };
-  help.append(
+  const drawHelp = () => help.replaceChildren(
     el("p", {}, "A condition in SQL over ", el("code", {}, "file, start, end, motion, still, label, class"), ". For example:"),
-    ...EXAMPLES.map(([text, meaning]) =>
+    ...findExamples().map(([text, meaning]) =>
       el("button", { type: "button", class: "example", onclick: () => apply(text) }, el("code", {}, text), el("span", { class: "faint" }, meaning)),
     ),
   );
@@ -65,7 +72,11 @@ function beginFilter() {
     event.preventDefault();
     apply(box.value);
   });
-  box.addEventListener("focus", () => show(help, true));
+  box.addEventListener("focus", () => {
+    if (!state.index) return; // not open yet
+    drawHelp();
+    show(help, true);
+  });
   box.addEventListener("input", () => show(byId("where-clear"), Boolean(box.value)));
   byId("filter").addEventListener("focusout", (event) => {
     if (!byId("filter").contains(event.relatedTarget)) show(help, false);

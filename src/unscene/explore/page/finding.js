@@ -21,7 +21,8 @@ function asQuery(subject) {
   return { file: subject.file, start: subject.start, end: subject.end };
 }
 
-const quoted = (text) => `'${text.replaceAll("'", "''")}'`;
+/** A text in SQL. */
+export const quoted = (text) => `'${text.replaceAll("'", "''")}'`;
 /** The filter box and the two pickers as one condition. */
 function condition() {
   const parts = [];

@@ -69,9 +69,12 @@ export async function attempt(work) {
 
 /** Read index and labels again: after a change here, or in another tab. */
 export async function refresh() {
-  const [index, labels] = await Promise.all([api.getIndex(), api.getLabels()]);
+  const [index, labels, changes] = await Promise.all([
+    api.getIndex(), api.getLabels(), api.getChanges(state.version),
+  ]);
   takeLabels(labels);
   takeIndex(index);
+  emit("undoable", changes);
   emit("labels");
 }
 
@@ -81,7 +84,6 @@ function change(work) {
   last = last.then(() =>
     attempt(async () => {
       const answer = await work();
-      if (answer) emit("undoable", answer);
       await refresh();
       return answer;
     }),

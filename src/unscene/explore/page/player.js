@@ -251,8 +251,8 @@ function drawMark() {
     button("End here", "Mark up to the current time (O)", markEnd),
     ...(mark
       ? [
-          button(`Search ${span(mark)}`, "Moments like the marked stretch (S)", searchMark, "button strong"),
           iconButton("close", "Remove the mark", "Esc", clearMark),
+          button(`Search ${span(mark)}`, "Moments like the marked stretch (S)", searchMark, "button strong"),
         ]
       : [el("span", { class: "hint" }, "or drag along the timeline")]),
   );
