@@ -105,6 +105,9 @@ def test_the_same_stretch_has_one_label(client: TestClient, index: MemoryIndex) 
     again = add(client, label="hop")
     assert again["id"] == label["id"]
     assert names(index) == ["hop"]
+    version = client.get("/api/changes").json()["version"]
+    assert add(client, label="hop") == again  # nothing to do, and nothing to take back
+    assert client.get("/api/changes").json()["version"] == version
     client.post("/api/undo")
     assert names(index) == ["jump"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from unscene.errors import UnsceneError
+from unscene.errors import UnsceneError, VideoError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FULL_TEXTS = ("no space left", "disk quota exceeded", "file too large", "storagefull")
@@ -71,6 +72,10 @@ def add_error_answers(app: FastAPI) -> None:
     @app.exception_handler(Refusal)
     async def refused(request: Request, error: Refusal) -> Response:
         return refuse(error.status, error.sentence)
+
+    @app.exception_handler(VideoError)
+    async def unreadable(request: Request, error: VideoError) -> Response:
+        return refuse(422, f"{Path(error.path).name}: {error.reason}")  # not where it lies
 
     @app.exception_handler(UnsceneError)
     async def wrong(request: Request, error: UnsceneError) -> Response:

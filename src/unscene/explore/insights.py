@@ -35,7 +35,7 @@ class Insights:
 
     def __init__(self, opening: Opening, folder: Path) -> None:
         self.opening, self.folder = opening, folder
-        self._lock = threading.Lock()
+        self._drawing, self._looking = threading.Lock(), threading.Lock()
 
     @cached_property
     def predicting(self) -> Predicting:
@@ -47,7 +47,7 @@ class Insights:
     def describe_map(self) -> dict[str, Any]:
         """The map of all windows in which something moves."""
         opened = self.opening.wait()
-        with self._lock:
+        with self._drawing:
             layout = self._layout
         windows, rows = opened.windows, layout.rows
         labels = opened.window_labels()
@@ -82,7 +82,7 @@ class Insights:
             raise Refusal(422, f"{start:g} to {end:g} s: ask for at most {LONGEST:g} s at once")
         opened = self.opening.wait()
         file, path = opened.footage.find(number), opened.footage.locate(number)
-        with self._lock:  # one at a time: each takes all cores
+        with self._looking:  # one at a time: each takes all cores
             found = find_look(opened.index.encoder, path, start, end, file.fps)
         _, rows, columns = found.values.shape
         return {

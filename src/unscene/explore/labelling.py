@@ -118,7 +118,10 @@ class Labelling:
         with self.lock:
             there = {(one.path, one.start, one.end): one for one in self.read()}
             checked = {(one.path, one.start, one.end): _check(one) for one in labels}
-            return self._do([Step(there.get(place), one) for place, one in checked.items()])
+            steps = [Step(there.get(place), one) for place, one in checked.items()]
+            new = [s for s in steps if s.before is None or replace(s.before, id="") != s.after]
+            written = iter(self._do(new)) if new else iter(())
+            return [next(written) if s in new or not s.before else s.before for s in steps]
 
     def replace(self, id: str, label: Label) -> Label:
         """Put a label in the place of another one."""

@@ -36,6 +36,8 @@ class OpenIndex:
         self.labelling = Labelling(index)
         self.predictions: Prediction = {}
         self._lock = threading.Lock()
+        # A condition in SQL first brings the column of labels up to date: one writer at a time.
+        self.selecting = threading.Lock()
         self._labels_of: tuple[int, list[str | None]] = -1, []
         self._positions = {file.path: position for position, file in enumerate(index.files)}
 
@@ -83,11 +85,10 @@ class OpenIndex:
         self, *, where: str | None, file: int | None, label: str | None, still: bool
     ) -> NDArray[np.bool_]:
         """Which windows fit all conditions: bool (N,); None: any."""
-        chosen = (
-            self.index.select(where)
-            if where and where.strip()
-            else np.ones(len(self.windows), bool)
-        )
+        chosen = np.ones(len(self.windows), bool)
+        if where is not None and where.strip():
+            with self.selecting:
+                chosen = self.index.select(where)
         if not still:
             chosen = chosen & ~self.index.still
         if file is not None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Annotated
 
 import numpy as np
@@ -55,9 +56,10 @@ class Searcher:
         Raises:
             Refusal: the query names nothing that is here, or the condition is wrong.
         """
-        index = self.opening.wait().index
+        opened = self.opening.wait()
+        index = opened.index
         try:
-            index.select(where)
+            opened.select(where=where, file=None, label=None, still=True)
         except UnsceneError as error:
             raise Refusal(400, str(error)) from error
         wanted, own = self.resolve(query)
@@ -65,7 +67,8 @@ class Searcher:
         began = time.perf_counter()
         # What was looked for is not an answer; a search by features does not know where it is.
         more = 0 if own is None else _OWN
-        found = index.search(wanted, unlike=unwanted, k=k + more, where=where, still=still)
+        with opened.selecting if where else nullcontext():
+            found = index.search(wanted, unlike=unwanted, k=k + more, where=where, still=still)
         found = [one for one in found if own is None or not _overlap(one, own)][:k]
         return found, 1000 * (time.perf_counter() - began)
 
