@@ -49,7 +49,7 @@ def test_from_labels_to_predictions(work: Path, capsys: pytest.CaptureFixture[st
     printed = run(capsys, "label index labels.csv")
     assert "labels: 4 in 3 files (down 2, right 2); 4 new of labels.csv\n" in printed
     assert "the classes are told apart with an F1 of 1.00 [" in printed
-    assert "a probability of 0.33, that of a moment that tells nothing: 100% of the" in printed
+    assert "a probability of 0.33, that of a moment that tells nothing: 100 % of the" in printed
     assert "\nlearned: labels.safetensors\n" in printed
     assert "\nname the rest: unscene predict index --labels labels.safetensors\n" in printed
     formats = ("csv", "label_studio", "elan", "boris", "webvtt")

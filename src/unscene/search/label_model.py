@@ -82,8 +82,12 @@ class Validation:
                 f"{named}. No class has labels in two files: label moments in a second one."
             )
         else:
-            called = "" if self.called is None else f", and {self.called:.0%} of all windows"
-            said.append(f"{named}: {self.found:.0%} of the held-out labels reach it{called}.")
+            called = (
+                "" if self.called is None else f", and {100 * self.called:.0f} % of all windows"
+            )
+            said.append(
+                f"{named}: {100 * self.found:.0f} % of the held-out labels reach it{called}."
+            )
         if not self.chosen:
             said.append(
                 "If too much is named, label some of it as 'other', or pass a higher --threshold "

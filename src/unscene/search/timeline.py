@@ -36,7 +36,7 @@ def draw_timelines(
 ) -> list[Path]:
     """Write timeline.png, and further pages where there are many videos.
 
-    Videos with intervals come first, then the others; those that fit on no page are counted.
+    Videos with intervals come first. Others fill the rest of the last page; those left are counted.
 
     Args:
         path: .png; the pages after the first have -2, -3 ... before the suffix.
@@ -52,13 +52,14 @@ def draw_timelines(
     colors = {name: COLORS[k % len(COLORS)] for k, name in enumerate(classes)}
     found = {one.path for one in (*intervals, *labels)}
     ordered = [file for file in files if file.path in found]
+    count = min(_PAGES, max(1, -(-len(ordered) // _ROWS)))
     ordered += [file for file in files if file.path not in found]
+    left = len(ordered) - count * _ROWS
     pages = []
-    for number in range(min(_PAGES, -(-len(ordered) // _ROWS))):
+    for number in range(count):
         page = path if not number else path.with_stem(f"{path.stem}-{number + 1}")
         shown = ordered[number * _ROWS : (number + 1) * _ROWS]
-        left = len(ordered) - _PAGES * _ROWS if number == _PAGES - 1 else 0
-        note = f"{left} more videos are not shown" if left > 0 else ""
+        note = f"{left} more videos are not shown" if left > 0 and number == count - 1 else ""
         _draw_page(page, shown, names, intervals, labels, colors, note)
         pages.append(page)
     return pages
@@ -106,7 +107,9 @@ def _draw_page(
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(_FAINT)
-    _draw_legend(figure, columns, margin, colors, note, labeled=bool(labels))
+    _draw_legend(
+        figure, columns, margin, colors, note, labeled=any(one.path in rows for one in labels)
+    )
     with write_atomically(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png")
 
