@@ -200,6 +200,17 @@ def test_a_fine_tuned_classifier_predicts_too(
         np.testing.assert_allclose(track.probabilities.sum(axis=1), 1, atol=1e-5)
 
 
+def test_labels_that_overlap_in_the_index_do_not_stop_new_ones(own: Paths) -> None:
+    """The page lets people label a moment inside of a longer one."""
+    index = Index.open(own[1])
+    path = str(own[0] / "right" / "a.mp4")
+    index.add_labels([Label(path, 0.0, 1.5, "right"), Label(path, 0.5, 1.0, "fast")])
+    other = str(own[0] / "down" / "c.mp4")
+    assert len(index.take_labels([Label(other, 0.0, 1.5, "down")])) == 1
+    with pytest.raises(UnsceneError, match=r"'slow' 0\.6 to 0\.8 of right/a\.mp4 overlaps 'fast'"):
+        index.take_labels([Label(path, 0.6, 0.8, "slow")])
+
+
 def test_labels_of_a_list_and_in_python(own: Paths) -> None:
     index = Index.open(own[1])
     path = str(own[0] / "right" / "a.mp4")

@@ -11,6 +11,7 @@ from unscene.cli import DATA, DEVICE, WORKERS
 from unscene.cli.index import INDEX
 from unscene.errors import UnsceneError, check_known
 from unscene.files import expand_home
+from unscene.search.formats import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from unscene.search.predict import Predictions
 
 HELP = "name stretches of videos by what was learned from labels"
-_FORMATS = ("csv", "label_studio", "elan", "boris", "webvtt")
 _SHOWN = 5  # reasons for which files were skipped
 _STEM = "predictions"
 
@@ -44,7 +44,7 @@ def flags(parser: ArgumentParser) -> None:
         action="append",
         type=str,
         metavar="NAME",
-        help=f"one of {', '.join(_FORMATS)}; may be repeated (default: csv)",
+        help=f"one of {', '.join(FORMATS)}; may be repeated (default: csv)",
     )
     parser.add_argument(
         "--threshold",
@@ -76,7 +76,7 @@ def flags(parser: ArgumentParser) -> None:
 
 def run(values: Namespace) -> None:
     formats = list(dict.fromkeys(values.format or ["csv"]))
-    check_known("format", formats, _FORMATS)
+    check_known("format", formats, FORMATS)
     out = expand_home(values.out)
     _check_out(out, overwrite=values.overwrite)
     predictions, labels = _predict(values)

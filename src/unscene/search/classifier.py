@@ -69,8 +69,26 @@ def fit_classifier(
         complete: files with labels are labeled completely: their other windows are counterexamples.
         seed: of the sample of the footage and of the folds.
 
+    Returns:
+        The classifier.
+
     Raises:
         UnsceneError: there is no label of a class, or nothing to tell it from.
+
+    >>> from unscene.search.predict_videos import VideoFile
+    >>> from unscene.search.store import About
+    >>> files = [VideoFile(f"/clips/{name}.mp4", f"{name}.mp4", 10.0, 25.0) for name in "ab"]
+    >>> start = np.tile(np.arange(10.0), 2)  # windows of 1 s; the first feature is high in 4 of 10
+    >>> vectors = np.column_stack([start < 4, start % 3]).astype(np.float32)
+    >>> windows = Windows(
+    ...     np.arange(20), np.repeat([0, 1], 10), start, start + 1, np.ones(20, np.float32), vectors
+    ... )
+    >>> labels = [Label(file.path, 0.0, 2.0, "wave") for file in files]
+    >>> model = fit_classifier(windows, files, labels, About("mine", "f1", 1.0, 1.0, 2, 0.02))
+    >>> model.classes, model.threshold
+    (('wave',), 0.5)
+    >>> (model.probabilities(vectors)[:10, 0] > 0.5).tolist() == (start[:10] < 4).tolist()
+    True
     """
     still = np.zeros(len(windows), bool) if still is None else still
     examples, moving = collect_examples(

@@ -18,6 +18,7 @@ from unscene.search.intervals import Footage, Interval, find_file, name_files
 from unscene.search.windows import Windows
 
 _SHOWN = 5  # problems of a file that are listed
+_INDEX = "the index"  # where a label stands that is known already
 _COVERED = 0.5  # of a window, or of a label
 _AFTER = 0.25  # seconds that a label may reach beyond the file: durations are rounded
 
@@ -149,7 +150,7 @@ def check_together(
     Raises:
         UnsceneError: two overlap and are of different classes.
     """
-    places = dict.fromkeys(known, "the index") | dict.fromkeys(new, source)
+    places = dict.fromkeys(known, _INDEX) | dict.fromkeys(new, source)
     if problems := find_conflicts([*known, *new], places, name_files(files)):
         raise UnsceneError(
             f"{source}: contradicts labels of the index, and nothing was changed:\n"
@@ -189,7 +190,7 @@ def find_conflicts(
 
     Args:
         labels: any.
-        places: where each stands, for the message.
+        places: where each stands, for the message. Two that stand in the index may overlap.
         names: of the files, by their paths.
     """
     problems = []
@@ -198,7 +199,8 @@ def find_conflicts(
         before = [other for other in current.get(one.path, []) if other.end > one.start + 1e-6]
         current[one.path] = [*before, one]
         for other in before:
-            if other.label != one.label:
+            both_known = places[one] == places[other] == _INDEX  # the page lets labels overlap
+            if other.label != one.label and not both_known:
                 problems.append(
                     f"{places[one]}: {one.label!r} {one.start:g} to {one.end:g} of "
                     f"{names.get(one.path, one.path)} overlaps {other.label!r} {other.start:g} to "

@@ -167,6 +167,9 @@ def predict_windows(
         still: (N,), windows in which nothing moves: no class, unless the model knows some.
         rules: None: those of the model.
         skipped: videos that could not be read, and why; passed on.
+
+    Returns:
+        Intervals and probabilities over time; `to_pandas()` makes a table of the intervals.
     """
     values = model.probabilities(windows.vectors)
     if still is not None and not model.still:
