@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from memory_index import MemoryIndex
 from starlette.testclient import TestClient
 
+from unscene.explore.answers import Refusal
 from unscene.explore.security import Access
 from unscene.explore.uploads import Uploads
 from unscene.explore.wall import ORDERS, Wall, spread_out
@@ -234,23 +237,29 @@ def test_an_upload_that_takes_too_long_is_killed(tmp_path: Path, videos: Path) -
     uploads.close()
 
 
-def test_the_decoding_process_has_limits(
-    tmp_path: Path, videos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With a limit of memory below what Python itself needs, it ends, and the server says so."""
+def test_the_decoding_process_has_limits() -> None:
     pytest.importorskip("resource")
-    import subprocess
-    import sys
-
     script = (
-        "import resource; from unscene.explore import upload_process as u;"
-        "u._limit(); print(*[resource.getrlimit(n)[0] for n in"
+        "import resource; from unscene.explore import upload_process as u; u.set_limits(u.MEMORY);"
+        "print(*[resource.getrlimit(n)[0] for n in"
         " (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_CORE)])"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ended.stdout.split() == [str(3 << 30), "120", "0"]
+
+
+def test_an_upload_that_needs_too_much_memory_is_refused(tmp_path: Path, videos: Path) -> None:
+    pytest.importorskip("resource")
+    uploads = Uploads(tmp_path, memory=120 << 20)
+    with (
+        (videos / "plays.mp4").open("rb") as file,
+        pytest.raises(Refusal, match=r"a\.mp4: .*too much memory") as refused,
+    ):
+        uploads.receive(file, "a.mp4")
+    assert refused.value.status == 422
+    assert list(tmp_path.iterdir()) == []
+    uploads.close()
 
 
 def test_old_uploads_go(tmp_path: Path, videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

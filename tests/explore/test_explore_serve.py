@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -154,3 +155,15 @@ def test_a_missing_extra_is_named(
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert main(["explore", str(tmp_path)]) == 1
     assert "pip install 'unscene[find]'" in capsys.readouterr().err
+
+
+def test_the_first_moments_do_not_wait_for_torch() -> None:
+    """It takes seconds to be imported; the server, the tables and the pictures need none of it."""
+    heavy = "torch", "sklearn", "scipy", "matplotlib", "lightning", "numba"
+    script = (
+        "import sys, unscene.explore.serve, unscene.search.index;"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"

@@ -1,4 +1,6 @@
-"""Decodes an upload in a process of its own: `python -m unscene.explore.upload_process IN OUT`.
+"""Decodes an upload in a process of its own.
+
+    python -m unscene.explore.upload_process IN OUT BYTES_OF_MEMORY
 
 What strangers send must not bring down the server, so the process has limits of memory, time and
 file size, and the server reads only the H.264 that this one writes. It prints one line of JSON:
@@ -23,9 +25,9 @@ _FORMATS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "ogg", "asf", "gi
 _NO_VIDEO = "is not a video file (MP4, MOV, WebM, MKV, AVI, MPEG, FLV, OGG, WMV or GIF)"
 
 
-def main(source: str, target: str) -> dict[str, object]:
+def main(source: str, target: str, memory: str) -> dict[str, object]:
     """Write the video of one file as H.264; what to print about it."""
-    _limit()
+    set_limits(int(memory))
     from unscene.errors import UnsceneError, VideoError
     from unscene.prepare.settings import TranscodeSettings
     from unscene.prepare.transcode import transcode
@@ -38,9 +40,8 @@ def main(source: str, target: str) -> dict[str, object]:
     except (OSError, ValueError):
         return {"error": _NO_VIDEO}
     try:
-        written = transcode(
-            source, Path(target), TranscodeSettings(short_side=_SHORT_SIDE), end=LONGEST
-        )
+        settings, at_once = TranscodeSettings(short_side=_SHORT_SIDE), {"movflags": "+faststart"}
+        written = transcode(source, Path(target), settings, end=LONGEST, muxer=at_once)
         info = probe(target)
     except VideoError as error:
         return {"error": error.reason}
@@ -51,13 +52,14 @@ def main(source: str, target: str) -> dict[str, object]:
     return {"duration": info.duration, "fps": info.fps, "frames": written.frames}
 
 
-def _limit() -> None:
+def set_limits(memory: int) -> None:
+    """Limit what this process may take: bytes of memory, seconds of the processor, files."""
     try:
         import resource
     except ImportError:  # Windows; the limit of time holds there, too
         return
     for name, most in (
-        ("RLIMIT_AS", MEMORY),
+        ("RLIMIT_AS", memory),
         ("RLIMIT_CPU", SECONDS),
         ("RLIMIT_FSIZE", _FILE),
         ("RLIMIT_CORE", 0),
@@ -67,4 +69,4 @@ def _limit() -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(*sys.argv[1:3])))
+    print(json.dumps(main(*sys.argv[1:4])))

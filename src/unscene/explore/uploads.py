@@ -54,13 +54,19 @@ class Uploads:
         folder: for their files.
         limit: bytes.
         seconds: until the decoding process is killed.
+        memory: bytes that the decoding process may take.
     """
 
     def __init__(
-        self, folder: Path, limit: int = 200 << 20, seconds: float = upload_process.SECONDS
+        self,
+        folder: Path,
+        limit: int = 200 << 20,
+        seconds: float = upload_process.SECONDS,
+        memory: int = upload_process.MEMORY,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.limit, self.seconds = folder, limit, seconds
+        self.folder, self.limit = folder, limit
+        self.seconds, self.memory = seconds, memory
         self._uploads: dict[str, Upload] = {}
         self._lock = threading.Lock()
         self._decoding = threading.BoundedSemaphore(_AT_ONCE)
@@ -146,7 +152,8 @@ class Uploads:
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         home = str(Path(upload_process.__file__).parents[2])  # where this very package lies
         paths = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
-        command = [sys.executable, "-m", upload_process.__name__, str(raw), str(made)]
+        command = [sys.executable, "-m", upload_process.__name__]
+        command += [str(raw), str(made), str(self.memory)]
         try:
             ended = subprocess.run(
                 command,
