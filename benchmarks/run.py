@@ -32,6 +32,8 @@ TOPICS = {
     "retrieval": CORES,
     "search": CORES,
     "audit": CORES,
+    "clustering": 1,
+    "export": 1,
     "gpu": CORES,
     "explore": CORES,
 }  # and its threads

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from networks import BUILT, built
 
+from foreign_parts import tiny
 from unscene.cli.main import main
 from unscene.encoders import EncoderSpec, VideoEncoder, create_encoder, known_encoders, load_encoder
 from unscene.encoders import export as exporting
@@ -110,6 +111,30 @@ def test_a_model_from_outside(suffix: str, tmp_path: Path) -> None:
     made = export_encoder(encoder, tmp_path / f"mine{suffix}")
     assert made.metadata["output"]["shape"] == ["batch", encoder.dim]
     assert made.metadata["spec"]["name"] == "mine"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "videomae",
+        *(pytest.param(k, marks=pytest.mark.slow) for k in ("timesformer", "vivit", "vjepa2")),
+    ],
+)
+def test_models_of_transformers(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    encoder = load_encoder(tiny(kind))
+    path = tmp_path / "model.onnx"
+    assert export_encoder(encoder, path).difference <= TOLERANCE
+    shape = (5, *read_exported(path)["input"]["shape"][1:])  # neither traced nor compared before
+    clip = torch.randn(shape, generator=torch.Generator().manual_seed(7))
+    with torch.no_grad():
+        torch.testing.assert_close(run_onnx(path, clip), encoder(clip), rtol=1e-3, atol=1e-4)
+
+
+def test_an_encoder_of_vectors_says_so(tmp_path: Path) -> None:
+    made = export_encoder(load_encoder("motion-vectors"), tmp_path / "a.pt2")
+    assert made.metadata["reads"] == "vectors"
+    assert "the codec's motion vectors" in made.metadata["input"]["text"]
 
 
 def test_a_model_that_cannot_be_traced(tmp_path: Path) -> None:

@@ -219,6 +219,8 @@ def _describe(encoder: VideoEncoder) -> dict[str, Any]:
             ),
         }
     else:
+        vectors = ", here it was read from the codec's motion vectors"
+        vectors = vectors if encoder.input == "vectors" else ""
         source = {
             "name": "flow",
             "shape": ["batch", *_flow_shape(encoder)],
@@ -228,7 +230,7 @@ def _describe(encoder: VideoEncoder) -> dict[str, Any]:
                 f"of a clip ({spec.frames} frames of the video at stride {spec.stride}, "
                 f"{spec.size} x {spec.size} pixels), with the camera's motion taken out, pointing "
                 "back, in units of half a frame, averaged over the cells of the grid; "
-                "unscene.encoders.flow_input.read_flow computes it"
+                "unscene.encoders.flow_input.read_flow computes it of pixels" + vectors
             ),
         }
     return {
