@@ -231,7 +231,7 @@ export function clearMark() {
   timeline.mark = null;
   timeline.draw();
   drawMark();
-  if (state.aim?.kind === "mark") aimAt({ kind: "moment", moment: subject });
+  if (state.aim?.kind === "mark") aimAt(null);
   return true;
 }
 
@@ -272,9 +272,16 @@ function edit(label, start, end) {
   editLabel(label, { start, end });
 }
 
+/** When nothing else is aimed at: the marked stretch, or the moment that is open. */
+function aimAtOpened() {
+  const { mark } = timeline;
+  aimAt(mark ? { kind: "mark", file: subject.file, ...mark } : { kind: "moment", moment: subject });
+}
+
 function drawAim() {
   if (!subject) return;
   const { aim } = state;
+  if (!aim && !subject.upload) return aimAtOpened();
   const picked = aim?.kind === "label" ? aim.label.id : aim?.kind === "prediction" ? aim.item : null;
   if (picked !== timeline.picked) {
     timeline.picked = picked;
