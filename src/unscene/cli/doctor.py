@@ -134,7 +134,7 @@ def _encoders() -> tuple[str, bool]:
     except ImportError as error:  # torch, which all encoders need
         return f"encoders that come with unscene: unknown ({error})", False
     lines = [
-        f"  {name:<12}{format_size((FOLDER / f'{name}.safetensors').stat().st_size)}; "
+        f"  {name:<16}{format_size((FOLDER / f'{name}.safetensors').stat().st_size)}; "
         f"`unscene doctor --card {name}` prints its model card"
         for name in known_shipped()
     ]

@@ -72,7 +72,7 @@ def describe_groups(clusters: Clusters) -> list[str]:
         chosen = " (the largest of the numbers that were tried)" if clusters.tried else ""
         lines.append(f"Silhouette {clusters.silhouette:.2f}{chosen}: {apart}.")
     for one in clusters.agreement:
-        agrees = one.information > one.chance_high
+        agrees = one.information > one.chance_high + 5e-3  # what is shown as more
         verdict = "above chance" if agrees else "no more than chance"
         lines.append(
             f"Agreement with the {one.names}: adjusted mutual information {one.information:.2f}, "
