@@ -99,7 +99,7 @@ def main() -> None:
             for kind in _METHODS:
                 value, low, high = correlate(kind, x, y)
                 print(f"  {kind} {value:.2f} [{low:.2f}, {high:.2f}]")
-                test = {"score": metric, "encoders": [" ".join(key) for key in both]}
+                named = {"encoders": [" ".join(key) for key in both]}
                 rows.append(
                     Row(
                         data,
@@ -112,7 +112,7 @@ def main() -> None:
                         len(both),
                         0,
                         0.0,
-                        test=test,
+                        config=named,
                     )
                 )
             append(out, rows)

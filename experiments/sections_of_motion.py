@@ -6,6 +6,7 @@ from sections import DESCRIBED, Section
 
 MOTION = "motion.jsonl.gz"
 DISTILLED = "distill.jsonl.gz"
+FIGURES = "figures.jsonl.gz"
 LADDER = "ladder.jsonl.gz"
 CAMERA = "moving_camera.jsonl.gz"
 CAMERA_LINES = ("hof", "hof-camera-in", "hof+mbh", "hof+mbh-camera-in")
@@ -61,6 +62,43 @@ SECTIONS_OF_MOTION: tuple[Section, ...] = (
         ("retrieval_r1", "probe_top1"),
         where={"note": "brightened, 400 steps"},
         against="moco",
+    ),
+    Section(
+        "Generated figures, the hard benchmark",
+        "16 motion programs (chance 0.062), correlation 0.9; 160 videos in new scenes, 400 "
+        "training videos, three seeds of the footage, two clips a video, raw features. `motion` "
+        "and `motion-vectors` are the encoders that come with the package, `distill` and `moco` "
+        "those of the section on distillation, which saw real footage only "
+        "(experiments/figures.py). `random` is untrained.",
+        (FIGURES,),
+        ("retrieval_r1", "retrieval_map", "probe_top1"),
+        where={"note": ""},
+    ),
+    Section(
+        "Generated figures, standardized features",
+        "As above; features less the mean of the gallery, divided by its deviation.",
+        (FIGURES,),
+        ("retrieval_r1", "retrieval_map"),
+        where={"note": "", "standardize": True},
+    ),
+    Section(
+        "Generated figures, differences from flow histograms",
+        "Of the same videos, in pairs. Raw features.",
+        (FIGURES,),
+        ("retrieval_r1", "probe_top1"),
+        where={"note": ""},
+        against="hof+mbh",
+    ),
+    Section(
+        "Generated figures, learned with labels",
+        "Histograms of flow over time of 3200 labeled videos, tested in new scenes, three seeds: "
+        "exact flow with the camera standing, and DIS flow that is read from the videos "
+        "(experiments/supervised_figures.py). `figures-relations`: two figures, four relations.",
+        ("supervised_figures.jsonl.gz",),
+        (
+            *("exact/logistic_top1", "exact/network_top1"),
+            *("dis/logistic_top1", "dis/network_top1"),
+        ),
     ),
     Section(
         "What each step of the generator of motion programs brings",

@@ -125,7 +125,8 @@ def _make_tables_across(section: Section, rows: list[dict[str, Any]]) -> list[Ta
     """A table for each test and metric. Its columns are the values of a setting."""
     by_value: dict[Any, list[dict[str, Any]]] = {}
     for row in rows:
-        by_value.setdefault(row["test"][section.across], []).append(row)
+        if section.across in row["test"]:  # rows of the audit have no correlation
+            by_value.setdefault(row["test"][section.across], []).append(row)
     found: dict[tuple[str, str], Table] = {}
     order = section.where.get(section.across)
     for value in order if isinstance(order, tuple) else sorted(by_value):
