@@ -178,7 +178,7 @@ def measure_precision(index: Index, footage: Footage, show: int) -> Score:
         right = [find_action(moment, footage.truth) == label for moment in found]
         hits.append(sum(right) / K)
         labels.append(label)
-        if number % max(1, len(footage.examples) // show) == 0 and show:
+        if show and number % max(1, len(footage.examples) // show) == 0:
             marks = "".join("+" if one else "." for one in right)
             print(f"  {label:<12}{path.name:<24}{marks}  nearest first; + shows the same action")
     return replace(score(np.array(hits), labels=labels), chance=chance_of(footage))

@@ -232,3 +232,22 @@ def test_approximate_search_of_a_large_index(
     for moment in found:
         if moment.windows in by_window:
             assert moment.similarity == pytest.approx(by_window[moment.windows], abs=1e-6)
+
+
+def test_what_all_windows_have_in_common_is_left_out() -> None:
+    from unscene.search.nearest import Nearest
+
+    rng = np.random.default_rng(0)
+    vectors = ([*rng.normal(size=(80, 6)), 30, 0, 0, 0, 0, 0]).astype(np.float32)
+    moving = np.arange(80) % 4 > 0
+    apart = vectors - vectors[moving].mean(0)
+    nearest = Nearest(vectors, moving)
+    query = nearest.average(vectors[[3]])
+    cosines = apart @ apart[3] / np.linalg.norm(apart, axis=1) / np.linalg.norm(apart[3])
+    np.testing.assert_allclose(nearest.similarities(query), cosines, atol=1e-5)
+    some = nearest.similarities(query, np.array([3, 7]))
+    np.testing.assert_allclose(some[[3, 7]], cosines[[3, 7]], atol=1e-5)
+    assert (np.delete(some, [3, 7]) == -1).all()
+    assert nearest.similarities(query).std() > 0.2
+    few = Nearest(vectors[:20])  # too few to know their mean
+    assert few.similarities(few.average(vectors[[3]])).min() > 0.95

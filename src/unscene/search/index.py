@@ -190,15 +190,16 @@ class Index(Labeling):
             UnsceneError: the query cannot be read, or the condition is wrong.
         """
         check_at_least(1, k=k)
-        direction = average_directions(self._vectors(query, start, end))
-        unwanted = [average_directions(self._vectors(one, None, None)) for one in unlike]
+        wanted = self._vectors(query, start, end)
+        direction = self._nearest.average(wanted)
+        unwanted = [self._nearest.average(self._vectors(one, None, None)) for one in unlike]
         allowed = self.select(where)
         if not still:
             allowed &= ~self.still
         self._hide_query(allowed, query, start, end)
         rows = None
         if self.about.recall and len(self) > nearest.EXACT:
-            rows = self._propose(direction, where, still, k)
+            rows = self._propose(average_directions(wanted), where, still, k)
             proposed = np.zeros_like(allowed)
             proposed[rows] = True
             allowed &= proposed
@@ -310,7 +311,7 @@ class Index(Labeling):
 
     @cached_property
     def _nearest(self) -> Nearest:
-        return Nearest(self.windows.vectors)
+        return Nearest(self.windows.vectors, ~self.still)
 
     @cached_property
     def _window_labels(self) -> dict[int, str]:
@@ -385,10 +386,12 @@ class Index(Labeling):
         """Measure the recall of approximate search: the share of the 20 nearest that it finds."""
         hits = []
         for row in nearest.choose_queries(len(self)).tolist():
-            direction = average_directions(self.windows.vectors[[row]])
-            exact = find_largest(self._nearest.similarities(direction), nearest.NEAREST)
-            found = self.store.search_approximate(direction, "", nearest.NEAREST)
-            hits.append(np.isin(self.windows.ids[exact], found).mean())
+            own = self.windows.vectors[[row]]
+            similarity = self._nearest.similarities(self._nearest.average(own))
+            exact = self.windows.ids[find_largest(similarity, nearest.NEAREST)]
+            count = _PROPOSED * nearest.NEAREST + _SPARE  # as a search of 20 moments proposes
+            found = self.store.search_approximate(average_directions(own), "", count)
+            hits.append(np.isin(exact, found).mean())
         return float(np.mean(hits))
 
     def _collect(

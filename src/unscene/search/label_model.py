@@ -90,8 +90,8 @@ class Validation:
             )
         if not self.chosen:
             said.append(
-                "If too much is named, label some of it as 'other', or pass a higher --threshold "
-                "to `unscene predict`."
+                "If too much is named, label some of it as 'other'; `unscene predict` also takes a "
+                "higher --threshold."
             )
         for name, file in self.one_file.items():
             said.append(

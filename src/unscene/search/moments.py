@@ -23,7 +23,8 @@ class Moment:
     Attributes:
         path: absolute.
         start, end: in seconds.
-        similarity: cosine of its best window with the query; None where there is no query.
+        similarity: cosine of its best window with the query, both less the mean of the index; None
+            where there is no query.
         motion: strength of its strongest window, see `motion.strength`.
         label: that somebody gave to its best window.
         windows: ids, the best one first.

@@ -14,6 +14,8 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
+_ENOUGH = 50  # windows of which a mean is taken
+_ROWS = 65536  # windows at once
 EXACT = 1_000_000  # windows up to which all are compared
 NEAREST, _QUERIES = 20, 100  # of the recall of approximate search
 
@@ -21,17 +23,33 @@ NEAREST, _QUERIES = 20, 100  # of the recall of approximate search
 class Nearest:
     """Vectors of N windows, ready to be compared.
 
+    The mean of the windows is taken from all vectors first, where there are enough to know it:
+    features of one kind of footage have most in common, so that raw cosines are all near 1. On ARID
+    that also finds a little more (experiments/LOG.md, 2026-11-29).
+
     Args:
         vectors: float32 (N, D). They are not copied.
+        moving: (N,), the windows of which the mean is taken; None: all.
     """
 
-    def __init__(self, vectors: NDArray[np.float32]) -> None:
+    def __init__(
+        self, vectors: NDArray[np.float32], moving: NDArray[np.bool_] | None = None
+    ) -> None:
         import torch
 
         with warnings.catch_warnings():  # LanceDB's memory is read-only, and so is our use of it
             warnings.simplefilter("ignore", UserWarning)
             self.vectors = torch.from_numpy(np.require(vectors, np.float32, ["C"]))
-        self.norms = self.vectors.norm(dim=1).clamp(min=1e-12)
+        weight = torch.ones(len(vectors)) if moving is None else torch.from_numpy(moving).float()
+        self.mean = torch.zeros(self.vectors.shape[1])
+        if weight.sum() >= _ENOUGH:
+            self.mean = torch.mv(self.vectors.T, weight / weight.sum())
+        parts = [(some - self.mean).norm(dim=1) for some in self.vectors.split(_ROWS)]
+        self.norms = torch.cat([*parts, torch.zeros(0)]).clamp(min=1e-12)
+
+    def average(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The mean direction of the windows of a query: (M, D) -> (D,) of length 1."""
+        return average_directions(vectors - self.mean.numpy())
 
     def similarities(
         self, direction: NDArray[np.float32], rows: NDArray[np.int64] | None = None
@@ -39,7 +57,7 @@ class Nearest:
         """Compute the cosine of vectors with a direction.
 
         Args:
-            direction: float32 (D,), of length 1.
+            direction: float32 (D,), of length 1, see `average`.
             rows: of the vectors to compare; None: all.
 
         Returns:
@@ -52,16 +70,18 @@ class Nearest:
         import torch
 
         query = torch.from_numpy(direction)
+        shift = self.mean @ query
         if rows is None:
-            return (torch.mv(self.vectors, query) / self.norms).numpy()
+            return ((torch.mv(self.vectors, query) - shift) / self.norms).numpy()
         found = np.full(len(self.vectors), -1, np.float32)
         some = torch.from_numpy(rows)
-        found[rows] = (torch.mv(self.vectors[some], query) / self.norms[some]).numpy()
+        own = torch.mv(self.vectors[some], query) - shift
+        found[rows] = (own / self.norms[some]).numpy()
         return found
 
 
 def average_directions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean direction of the windows of a query: (M, D) -> (D,) of length 1."""
+    """The mean direction of vectors: (M, D) -> (D,) of length 1."""
     import torch
     from torch.nn.functional import normalize
 

@@ -269,9 +269,9 @@ class Store:
             return query.to_arrow()["id"].to_numpy()
         except Exception as error:  # LanceDB has no class of its own for wrong conditions
             known = "file, start, end, motion, still, label, class"
-            reason = _first_line(error)
+            reason = _first_line(error).partition(" Valid fields are")[0]
             raise UnsceneError(
-                f"--where {where!r}: {reason}\nIt is a condition in SQL over {known}, such as "
+                f"condition {where!r}: {reason}\nIt is a condition in SQL over {known}, such as "
                 "\"label = 'run' AND motion > 0.1\""
             ) from error
 
