@@ -117,10 +117,10 @@ class MemoryIndex:
         self.kept += added
         return added
 
-    def replace_label(self, id: str, label: Label) -> Label:
+    def replace_labels(self, labels: Iterable[Label]) -> None:
         self._write()
-        self.kept = [replace(label, id=id) if one.id == id else one for one in self.kept]
-        return replace(label, id=id)
+        new = {one.id: one for one in labels}
+        self.kept = [new.get(one.id, one) for one in self.kept]
 
     def remove_labels(self, ids: Iterable[str]) -> None:
         self._write()

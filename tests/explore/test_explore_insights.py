@@ -51,7 +51,7 @@ def taught(index: MemoryIndex, serve: Serve) -> TestClient:
 def test_without_labels_there_is_nothing_to_learn(client: TestClient) -> None:
     answer = client.post("/api/train")
     assert answer.status_code == 422
-    assert "label some moments" in answer.json()["error"]
+    assert "press N and name what happens" in answer.json()["error"]
     assert client.get("/api/predictions?file=10").json() == {
         "intervals": [],
         "track": {"times": [], "classes": [], "probabilities": []},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -112,6 +113,47 @@ def test_the_same_stretch_has_one_label(client: TestClient, index: MemoryIndex) 
     assert names(index) == ["jump"]
 
 
+def test_many_are_relabelled_in_one_write(
+    client: TestClient, index: MemoryIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [JUMP | {"start": 0.1 * i, "end": 0.1 * i + 0.1} for i in range(20)]
+    first = client.post("/api/labels", json={"labels": many}).json()["labels"]
+    writes: list[int] = []
+    replace_labels = index.replace_labels
+
+    def counted(labels: Iterable[Label]) -> None:
+        given = list(labels)
+        writes.append(len(given))
+        replace_labels(given)
+
+    monkeypatch.setattr(index, "replace_labels", counted)
+    hops = [one | {"label": "hop"} for one in many[:18]]
+    added = JUMP | {"start": 2.5, "end": 3.0, "label": "hop"}
+    body = {"labels": [*hops, *many[18:], added]}
+    answer = client.post("/api/labels", json=body).json()["labels"]
+    assert writes == [18]
+    assert [one["id"] for one in answer[:20]] == [one["id"] for one in first]
+    assert [one["label"] for one in answer] == ["hop"] * 18 + ["jump"] * 2 + ["hop"]
+    client.post("/api/undo")
+    assert writes == [18, 18]
+    assert names(index) == ["jump"] * 20
+
+
+def test_a_label_that_moves_onto_another_replaces_it(
+    client: TestClient, index: MemoryIndex
+) -> None:
+    other = add(client, label="hop", start=2.0, end=2.5)
+    label = add(client)
+    moved = JUMP | {"start": other["start"], "end": other["end"]}
+    answer = client.put(f"/api/labels/{label['id']}", json=moved).json()["label"]
+    assert answer == moved | {"id": label["id"]}
+    assert names(index) == ["jump"]
+    client.post("/api/undo")
+    assert [(one.label, one.start) for one in index.labels()] == [("jump", 0.5), ("hop", 2.0)]
+    client.post("/api/redo")
+    assert [(one.label, one.start) for one in index.labels()] == [("jump", 2.0)]
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -173,6 +215,49 @@ def test_labels_of_another_process_are_noticed(client: TestClient, index: Memory
     assert client.get("/api/changes").json()["version"] == version + 1
     assert client.get("/api/changes").json()["version"] == version + 1
     assert len(client.get("/api/labels").json()["labels"]) == 2
+
+
+def test_labels_are_no_newer_than_their_version(
+    client: TestClient, index: MemoryIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody labels while the labels are read: the tab must look again."""
+    labelling = client.explorer.open.labelling  # type: ignore[attr-defined]
+    read = labelling.read
+
+    def read_slowly() -> list[Label]:
+        found: list[Label] = read()
+        labelling.touch()
+        return found
+
+    monkeypatch.setattr(labelling, "read", read_slowly)
+    for path in ("/api/labels", "/api/labels?file=10", "/api/index"):
+        version = client.get(path).json()["version"]
+        assert client.get("/api/changes").json()["version"] == version + 1, path
+
+
+def test_all_tabs_hear_of_a_label_that_was_found_gone(
+    client: TestClient, index: MemoryIndex
+) -> None:
+    label = add(client)
+    version = client.get("/api/labels").json()["version"]
+    index.remove_labels([label["id"]])
+    assert client.delete(f"/api/labels/{label['id']}").status_code == 404
+    assert client.get("/api/changes").json()["version"] == version + 1
+    assert client.get("/api/labels").json()["labels"] == []
+
+
+def test_training_speaks_to_who_sees_the_page(client: TestClient, index: MemoryIndex) -> None:
+    for label in (None, "none", "other"):  # counterexamples alone teach nothing
+        if label:
+            add(client, label=label)
+        answer = client.post("/api/train")
+        assert answer.status_code == 422
+        assert answer.json()["error"].startswith("label a few moments first: click one")
+    add(client, label="hop", start=1.0, end=2.0)
+    trained = client.post("/api/train")
+    assert trained.status_code == 200, trained.text
+    assert "press 0 (none of these), then train again" in trained.json()["sentence"]
+    assert "--" not in trained.json()["sentence"]
 
 
 def test_undo_of_what_another_process_removed(client: TestClient, index: MemoryIndex) -> None:

@@ -43,6 +43,17 @@ def test_a_window_has_the_label_that_covers_half_of_it_or_lies_half_in_it() -> N
     assert assign_labels(windows, files, labels).tolist() == [-1, 0, 0, 2, 1, -1]
 
 
+def test_a_correction_inside_a_longer_label_holds_where_it_was_made() -> None:
+    windows = windows_of((0, 0, 2), (0, 2, 4), (0, 4, 6))
+    longer = Label("/clips/a", 0.0, 6.0, "walk")
+    correction = Label("/clips/a", 2.0004, 3.9998, "jump")  # rounded
+    for labels in ([longer, correction], [correction, longer]):
+        found = [labels[i].label for i in assign_labels(windows, [File("/clips/a")], labels)]
+        assert found == ["walk", "jump", "walk"]
+    brief = [Label("/clips/a", 0.5, 0.5008, "blink")]  # less than what counts as the same
+    assert assign_labels(windows, [File("/clips/a")], brief).tolist() == [0, -1, -1]
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_three_labels_a_class_name_the_windows_of_other_files(seed: int) -> None:
     world = make_world(seed)
@@ -155,6 +166,7 @@ def test_counterexamples_lower_the_probability_of_what_is_like_them() -> None:
     assert "which cross-validation chose against the counterexamples" in model.sentences()[1]
     assert not plain.validation.chosen
     assert "label some of it as 'other'" in plain.sentences()[-1]
+    assert plain.sentences("Press 0.") == [*plain.sentences()[:-1], "Press 0."]
 
 
 def test_files_labeled_completely_give_counterexamples() -> None:

@@ -112,17 +112,32 @@ def test_conditions_are_exact(own: Paths) -> None:
     assert chosen.sum() >= 2
     assert (windows.file[chosen] == index.find_file("long.mp4")).all()
     assert Index.open(own[1]).select("label IS NOT NULL").sum() == chosen.sum()
-    index.replace_label(label.id, dataclasses.replace(label, label="down"))
+    index.replace_labels([dataclasses.replace(label, label="down")])
     assert not index.select("label = 'it''s right'").any()
     assert index.select("label = 'down'").sum() == chosen.sum()
     index.remove_labels([label.id])
     assert not index.select("label IS NOT NULL").any()
     with pytest.raises(UnsceneError, match="may have been removed"):
-        index.replace_label(label.id, label)
+        index.replace_labels([label])
     with pytest.raises(UnsceneError, match="No field named speed"):
         index.select("speed > 3")
     with pytest.raises(UnsceneError, match="It is a condition in SQL"):
         index.select("motion >")
+
+
+def test_labels_are_replaced_together_in_one_commit(own: Paths) -> None:
+    index = Index.open(own[1])
+    path = index.files[1].path
+    given = index.add_labels([Label(path, 0.1 * i, 0.1 * i + 0.1, "one") for i in range(5)])
+    version = index.store.db.open_table("labels").version
+    index.replace_labels([dataclasses.replace(one, label="two") for one in given[:4]])
+    assert index.store.db.open_table("labels").version == version + 1
+    assert [one.label for one in index.labels()] == ["two"] * 4 + ["one"]
+    assert {one.id for one in index.labels()} == {one.id for one in given}
+    unknown = dataclasses.replace(given[1], id="unknown")
+    with pytest.raises(UnsceneError, match="label unknown: is not in the index"):
+        index.replace_labels([dataclasses.replace(given[0], label="three"), unknown])
+    assert index.labels()[0].label == "two"  # all or none
 
 
 def test_labels_of_two_processes_are_not_lost(own: Paths) -> None:
@@ -238,7 +253,7 @@ def test_what_all_windows_have_in_common_is_left_out() -> None:
     from unscene.search.nearest import Nearest
 
     rng = np.random.default_rng(0)
-    vectors = ([*rng.normal(size=(80, 6)), 30, 0, 0, 0, 0, 0]).astype(np.float32)
+    vectors = (rng.normal(size=(80, 6)) + np.array([30, 0, 0, 0, 0, 0])).astype(np.float32)
     moving = np.arange(80) % 4 > 0
     apart = vectors - vectors[moving].mean(0)
     nearest = Nearest(vectors, moving)

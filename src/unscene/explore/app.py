@@ -109,6 +109,7 @@ def describe_index(explorer: Explorer) -> dict[str, Any]:
 
     opened = explorer.open
     about = opened.index.about
+    version = opened.labelling.version  # before the labels: who comes between is not overlooked
     counts = Counter(label.label for label in opened.labelling.read())
     colors = explorer.colors.choose(sorted(counts))
     files = [
@@ -132,7 +133,7 @@ def describe_index(explorer: Explorer) -> dict[str, Any]:
         "labels": [
             {"name": name, "count": counts[name], "color": color} for name, color in colors.items()
         ],
-        "version": opened.labelling.version,
+        "version": version,
         "formats": list(FORMATS),
         "upload_limit": explorer.access.upload_limit,
     }
@@ -245,19 +246,23 @@ def label_routes(explorer: Explorer) -> APIRouter:
         opened = explorer.open
         return Answer({"label": opened.describe_label(label), "version": opened.labelling.version})
 
-    def many(labels: list[Label]) -> Answer:
+    def many(labels: list[Label], version: int | None = None) -> Answer:
         opened = explorer.open
+        version = opened.labelling.version if version is None else version
         described = [opened.describe_label(label) for label in labels]
-        return Answer({"labels": described, "version": opened.labelling.version})
+        return Answer({"labels": described, "version": version})
 
     @router.get("")
     def read(file: int | None = None) -> Answer:
         opened = explorer.open
+        # Read first: a tab that holds an older version than its labels reads once too often, and
+        # one that holds a newer version would miss a label.
+        version = opened.labelling.version
         labels = opened.labelling.read()
         if file is not None:
             path = opened.footage.find(file).path
             labels = [label for label in labels if label.path == path]
-        return many(labels)
+        return many(labels, version)
 
     @router.post("")
     def add(body: LabelBody | LabelsBody) -> Answer:

@@ -28,7 +28,7 @@ class Labelled(Protocol):
 
     def labels(self) -> list[Label]: ...
     def add_labels(self, labels: Iterable[Label]) -> list[Label]: ...
-    def replace_label(self, id: str, label: Label) -> Label: ...
+    def replace_labels(self, labels: Iterable[Label]) -> None: ...
     def remove_labels(self, ids: Iterable[str]) -> None: ...
 
 
@@ -119,14 +119,24 @@ class Labelling:
             there = {(one.path, one.start, one.end): one for one in self.read()}
             checked = {(one.path, one.start, one.end): _check(one) for one in labels}
             steps = [Step(there.get(place), one) for place, one in checked.items()]
-            new = [s for s in steps if s.before is None or replace(s.before, id="") != s.after]
+            fresh = [s.before is None or replace(s.before, id="") != s.after for s in steps]
+            new = [step for step, is_new in zip(steps, fresh, strict=True) if is_new]
             written = iter(self._do(new)) if new else iter(())
-            return [next(written) if s in new or not s.before else s.before for s in steps]
+            return [
+                next(written) if is_new or step.before is None else step.before
+                for step, is_new in zip(steps, fresh, strict=True)
+            ]
 
     def replace(self, id: str, label: Label) -> Label:
-        """Put a label in the place of another one."""
+        """Put a label in the place of another one; it replaces labels of its very same stretch."""
         with self.lock:
-            return self._do([Step(self._find(id), _check(label))])[0]
+            new = _check(label)
+            covered = [
+                Step(one, None)
+                for one in self.read()
+                if one.id != id and (one.path, one.start, one.end) == (new.path, new.start, new.end)
+            ]
+            return self._do([Step(self._find(id), new), *covered])[0]
 
     def remove(self, ids: Sequence[str]) -> list[Label]:
         """Remove labels, in one step of undo."""
@@ -184,14 +194,22 @@ class Labelling:
 
     def _write(self, change: Change) -> Change:
         """Write a change; the same change, with the ids that the labels have afterwards."""
-        there = {one.id for one in self.index.labels()}
-        self._known = None
+        self.look_again()  # all tabs are told what another process did
+        there = {one.id for one in self.read()}
         if any(step.before is not None and step.before.id not in there for step in change):
             raise Refusal(404, _GONE)
         fresh = [
             replace(s.after, id="") for s in change if s.before is None and s.after is not None
         ]
         gone = [s.before.id for s in change if s.before is not None and s.after is None]
+        changed = [
+            replace(s.after, id=s.before.id)
+            for s in change
+            if s.before is not None and s.after is not None
+        ]
+        self._known = None
+        if changed:
+            _explain(lambda: self.index.replace_labels(changed))
         added = iter(_explain(lambda: self.index.add_labels(fresh)) if fresh else [])
         if gone:
             _explain(lambda: self.index.remove_labels(gone))
@@ -203,16 +221,10 @@ class Labelling:
                 if step.after is not None and step.after.id not in ("", after.id):
                     self._ids[step.after.id] = after.id
             elif before is not None and after is not None:
-                after = self._replace(before, after)
+                after = replace(after, id=before.id)
             done.append(Step(before, after))
         self.version += 1
         return done
-
-    def _replace(self, old: Label, new: Label) -> Label:
-        written = _explain(lambda: self.index.replace_label(old.id, new))
-        if written.id != old.id:
-            self._ids[old.id] = written.id
-        return written
 
 
 def _reverse(change: Change) -> Change:

@@ -13,6 +13,7 @@ from unscene.explore.answers import Refusal
 from unscene.explore.colors import NONE
 from unscene.explore.opened import Opening
 from unscene.search.classifier import fit_classifier
+from unscene.search.examples import BACKGROUND
 from unscene.search.intervals import Interval
 from unscene.search.label_model import LabelModel
 from unscene.search.labels import Label
@@ -20,6 +21,8 @@ from unscene.search.predict import Predictions, predict_windows
 from unscene.search.suggest import suggest_moments
 
 _COUNTEREXAMPLE = "background"  # how the classifier calls what is none of the classes
+_NO_LABELS = "label a few moments first: click one, then press N and name what happens"
+_TOO_MUCH = "If too much is named, pick some of it and press 0 (none of these), then train again."
 
 
 class Predicting:
@@ -41,6 +44,8 @@ class Predicting:
         index = opened.index
         with self._lock:
             labels = self._labels()
+            if {one.label for one in labels} <= {*BACKGROUND}:
+                raise Refusal(422, _NO_LABELS)
             try:
                 model = fit_classifier(
                     index.windows, index.files, labels, index.about, still=index.still
@@ -64,7 +69,7 @@ class Predicting:
             "f1": None if score is None else score.value,
             "interval": None if score is None else list(score.ci95),
             "chance": None if score is None else score.chance,
-            "sentence": " ".join(model.sentences()),
+            "sentence": " ".join(model.sentences(_TOO_MUCH)),
             "version": version,
         }
 

@@ -41,7 +41,7 @@ def main(source: str, target: str, memory: str) -> dict[str, object]:
         return {"error": _NO_VIDEO}
     try:
         settings, at_once = TranscodeSettings(short_side=_SHORT_SIDE), {"movflags": "+faststart"}
-        written = transcode(source, Path(target), settings, end=LONGEST, muxer=at_once)
+        transcode(source, Path(target), settings, end=LONGEST, muxer=at_once)
         info = probe(target)
     except VideoError as error:
         return {"error": error.reason}
@@ -49,7 +49,7 @@ def main(source: str, target: str, memory: str) -> dict[str, object]:
         return {"error": "cannot be stored: the disk for temporary files is full"}
     except MemoryError:
         return {"error": "needs too much memory; cut out a stretch, or make the picture smaller"}
-    return {"duration": info.duration, "fps": info.fps, "frames": written.frames}
+    return {"duration": info.duration, "fps": info.fps}
 
 
 def set_limits(memory: int) -> None:

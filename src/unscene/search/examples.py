@@ -157,7 +157,7 @@ def _find_classes(labels: Sequence[Label], seen: set[str]) -> tuple[str, ...]:
     if missing := sorted(set(classes) - seen):
         raise UnsceneError(
             f"{missing[0]}: no window of the index lies in a label of this class; label a longer "
-            "stretch of it, or index with a shorter --hop"
+            "stretch of it, or make the index again with a shorter hop (`unscene index --hop`)"
         )
     return classes
 

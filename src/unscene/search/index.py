@@ -264,18 +264,20 @@ class Index(Labeling):
             for one, kept in zip(given, stored, strict=True)
         ]
 
-    def replace_label(self, id: str, label: Label) -> Label:
-        """Replace the label of this id, and return it.
+    def replace_labels(self, labels: Iterable[Label]) -> None:
+        """Write labels in place of those that have their ids, all or none.
 
         Raises:
-            UnsceneError: there is none, or the index cannot be written.
+            UnsceneError: an id is unknown, a file is not in the index, or the index cannot be
+                written.
         """
-        if not any(one.id == id for one in self.store.labels()):
-            raise UnsceneError(f"label {id}: is not in the index; it may have been removed")
-        new = Label(label.path, label.start, label.end, label.label, id)
-        self.store.replace_label(self._store_label(new))
+        given = list(labels)
+        known = {one.id for one in self.store.labels()}
+        for one in given:
+            if one.id not in known:
+                raise UnsceneError(f"label {one.id}: is not in the index; it may have been removed")
+        self.store.replace_labels([self._store_label(one) for one in given])
         self._forget_labels()
-        return new
 
     def remove_labels(self, ids: Iterable[str]) -> None:
         """Remove labels by their ids; unknown ones are ignored."""

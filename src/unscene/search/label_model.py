@@ -28,6 +28,10 @@ Floats = NDArray[np.float64]
 FORMAT = 1
 _KEY = "unscene_label_model"
 _ROWS = 65536  # windows at once
+_TOO_MUCH = (  # what to do on the command line
+    "If too much is named, label some of it as 'other'; `unscene predict` also takes a higher "
+    "--threshold."
+)
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,8 @@ class Validation:
     chosen: bool = False
     one_file: dict[str, str] = field(default_factory=dict)
 
-    def sentences(self, threshold: float) -> list[str]:
-        """Say it in words."""
+    def sentences(self, threshold: float, too_much: str = _TOO_MUCH) -> list[str]:
+        """Say it in words; `too_much` is what to do if too many moments are named."""
         said = []
         if self.score is not None:
             low, high = self.score.ci95
@@ -89,10 +93,7 @@ class Validation:
                 f"{named}: {100 * self.found:.0f} % of the held-out labels reach it{called}."
             )
         if not self.chosen:
-            said.append(
-                "If too much is named, label some of it as 'other'; `unscene predict` also takes a "
-                "higher --threshold."
-            )
+            said.append(too_much)
         for name, file in self.one_file.items():
             said.append(
                 f"{name}: all labels are in one file ({file}), so no honest number exists for it; "
@@ -166,9 +167,9 @@ class LabelModel:
             )[:, :-1]
         return found
 
-    def sentences(self) -> list[str]:
-        """Say how far it can be trusted, in words."""
-        return self.validation.sentences(self.threshold)
+    def sentences(self, too_much: str = _TOO_MUCH) -> list[str]:
+        """Say how far it can be trusted, in words; `too_much`: what to do if too much is named."""
+        return self.validation.sentences(self.threshold, too_much)
 
     def check_encoder(self, encoder: str, fingerprint: str, place: str) -> None:
         """Raise UnsceneError unless features come from the encoder that it was taught with.

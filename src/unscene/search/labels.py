@@ -20,6 +20,7 @@ from unscene.search.windows import Windows
 _SHOWN = 5  # problems of a file that are listed
 _INDEX = "the index"  # where a label stands that is known already
 _COVERED = 0.5  # of a window, or of a label
+_TIE = 1e-3  # seconds of time shared that do not count: labels are rounded
 _AFTER = 0.25  # seconds that a label may reach beyond the file: durations are rounded
 
 
@@ -226,7 +227,8 @@ def assign_labels(
 
     A window has the label that covers at least half of it, or at least half of which lies in it: a
     short label counts in every window that shows most of it. Of several, the one that shares most
-    time with the window.
+    time with the window; if they share the same, the shortest: a correction inside a longer label
+    holds where it was made.
 
     Args:
         windows: N windows.
@@ -237,10 +239,11 @@ def assign_labels(
         int64 (N,), the position of the label in `labels`, -1 for none.
     """
     found = np.full(len(windows), -1, np.int64)
-    shared = np.zeros(len(windows))
+    shared = np.full(len(windows), -_TIE)
     numbers = {file.path: number for number, file in enumerate(files)}
     rows_of: dict[int, NDArray[np.int64]] = {}
-    for position, label in enumerate(labels):
+    shortest_first = sorted(enumerate(labels), key=lambda one: one[1].end - one[1].start)
+    for position, label in shortest_first:
         number = numbers.get(label.path)
         if number is None:
             continue
@@ -250,7 +253,7 @@ def assign_labels(
         start, end = windows.start[rows], windows.end[rows]
         overlap = np.minimum(end, label.end) - np.maximum(start, label.start)
         least = _COVERED * np.minimum(end - start, label.end - label.start)
-        take = rows[(overlap >= least - 1e-6) & (overlap > shared[rows])]
-        found[take] = position
-        shared[take] = overlap[(overlap >= least - 1e-6) & (overlap > shared[rows])]
+        better = (overlap >= least - 1e-6) & (overlap > shared[rows] + _TIE)
+        found[rows[better]] = position
+        shared[rows[better]] = overlap[better]
     return found

@@ -331,11 +331,16 @@ class Store:
                 self._join_fragments("labels")
         return given
 
-    def replace_label(self, label: StoredLabel) -> None:
-        """Write a label in place of the one with its id."""
-        values = asdict(label)
-        with self._explained("written"):
-            self._table("labels").update(where=f"id = '{values.pop('id')}'", values=values)
+    def replace_labels(self, labels: Iterable[StoredLabel]) -> None:
+        """Write labels in one commit in place of those with their ids; unknown ids are ignored."""
+        rows = [asdict(one) for one in labels]
+        if rows:
+            import pyarrow as pa
+
+            data = pa.Table.from_pylist(rows, schema=_schemas(1)["labels"])
+            with self._explained("written"):
+                merge = self._table("labels").merge_insert("id")
+                merge.when_matched_update_all().execute(data)
 
     def remove_labels(self, ids: Iterable[str]) -> None:
         """Remove labels in one commit; ids that are unknown are ignored."""
