@@ -210,6 +210,31 @@ def test_two_tabs_see_each_others_labels(open_tab: OpenTab) -> None:
     assert sorted(label["label"] for label in one.labels()) == ["here", "there"]
 
 
+def test_a_time_that_is_being_typed_outlives_the_labels_of_others(tab: Tab) -> None:
+    page = tab.page
+    tab.label_by_hand(0, "jump")
+    page.keyboard.press("p")
+    page.locator(".stretch.label").click()
+    [label] = tab.labels()
+    end = page.get_by_label("End, s")
+    end.fill("0.")
+    end.press("8")
+    other = {"file": label["file"], "start": 1.5, "end": 2.5, "label": "another"}
+    assert tab.ask("POST", "/api/labels", other)[0] == 200
+    expect(page.locator("#dock")).to_contain_text("another")
+    expect(end).to_be_focused()
+    expect(end).to_have_js_property("valueAsNumber", 0.8)
+    assert label in tab.labels()
+
+
+def test_of_labels_that_share_as_much_the_shorter_comes_first(tab: Tab) -> None:
+    moment = tab.ask("GET", "/api/moments?limit=1")[1]["moments"][0]
+    stretch = {name: moment[name] for name in ("file", "start", "end")}
+    labels = [stretch | {"start": 0, "end": 3, "label": "long"}, stretch | {"label": "short"}]
+    assert tab.ask("POST", "/api/labels", {"labels": labels})[0] == 200
+    expect(tab.page.locator(".card").first.locator(".chip").first).to_have_text("short")
+
+
 def test_a_filter_is_sql_and_says_what_is_wrong(tab: Tab) -> None:
     page = tab.page
     box = page.locator("#where")
@@ -225,6 +250,10 @@ def test_a_filter_is_sql_and_says_what_is_wrong(tab: Tab) -> None:
     titles = [one.get_attribute("title") or "" for one in page.locator(".card-main").all()]
     assert titles
     assert all(title.startswith("down/") for title in titles)
+    page.locator(".skip").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#wall")).to_be_focused()
+    expect(box).to_have_value("file like 'down/%'")
     box.fill("speed >")
     box.press("Enter")
     expect(page.locator("#where-error")).to_contain_text("speed")
@@ -368,16 +397,21 @@ def test_a_page_of_another_origin_reads_and_writes_nothing(tab: Tab, chromium: B
     assert tab.labels() == []
 
 
-def test_ten_thousand_moments_are_a_few_elements(tab: Tab) -> None:
-    page = tab.page
+def show_many(tab: Tab, total: int) -> None:
+    """Let the server have `total` moments from now on, all alike."""
     moment = tab.ask("GET", "/api/moments?limit=1")[1]["moments"][0]
 
     def many(route: Route) -> None:
         offset = int((re.search(r"offset=(\d+)", route.request.url) or ["", "0"])[1])
-        moments = [moment | {"id": offset + n} for n in range(60)]
-        route.fulfill(json={"total": 10_000, "moments": moments})
+        moments = [moment | {"id": n} for n in range(offset, min(offset + 60, total))]
+        route.fulfill(json={"total": total, "moments": moments})
 
-    page.route("**/api/moments*", many)
+    tab.page.route("**/api/moments*", many)
+
+
+def test_ten_thousand_moments_are_a_few_elements(tab: Tab) -> None:
+    page = tab.page
+    show_many(tab, 10_000)
     page.locator("#order").select_option("time")
     expect(page.locator("#status")).to_contain_text("10,000 moments")
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
@@ -389,11 +423,41 @@ def test_ten_thousand_moments_are_a_few_elements(tab: Tab) -> None:
     expect(page.locator('.card[aria-posinset="1"]')).to_be_in_viewport()
 
 
+def test_pages_that_no_longer_join_are_read_again(tab: Tab) -> None:
+    page = tab.page
+    show_many(tab, 100)
+    page.locator("#order").select_option("time")
+    expect(page.locator("#status")).to_contain_text("100 moments")
+    show_many(tab, 83)  # the others have got a label, and pass the filter no more
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator("#status")).to_contain_text("83 moments")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator('.card[aria-posinset="83"] .card-main')).to_be_visible()
+
+
 def test_a_server_that_is_gone_comes_back(tab: Tab) -> None:
     page = tab.page
-    page.route("**/api/**", lambda route: route.abort())
+    show_many(tab, 1000)
+    page.locator("#order").select_option("time")
+    expect(page.locator("#status")).to_contain_text("1,000 moments")
+    asked = []
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        route.abort()
+
+    page.route("**/api/**", refuse)
     expect(page.locator("#banner")).to_be_visible()
     expect(page.locator("#banner")).to_contain_text("unscene explore")
+    page.locator(".card-main").first.focus()
+    page.keyboard.press("n")
+    page.keyboard.type("jump")
+    page.keyboard.press("Enter")
+    expect(page.locator("#toast.wrong")).to_contain_text("Not saved")
+    asked.clear()
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    page.wait_for_timeout(700)
+    assert 0 < len(asked) < 15
     page.unroute("**/api/**")
     page.locator("#banner-retry").click()
     expect(page.locator("#banner")).not_to_be_visible()

@@ -7,8 +7,11 @@ import { emit, state } from "./state.js";
 const EVERY = 1500; // ms; the labels of another tab are here within two seconds
 let connected = true;
 let waiting;
+let looking = false;
 
 async function look() {
+  if (looking) return; // a second look would go on for ever beside this one
+  looking = true;
   clearTimeout(waiting);
   try {
     const answer = await getChanges(Math.max(0, state.version));
@@ -18,6 +21,7 @@ async function look() {
     // ServerGone: the banner is up. Any other answer says nothing about labels: look again.
     if (!(error instanceof ServerGone)) console.warn(error.message);
   }
+  looking = false;
   waiting = setTimeout(look, EVERY);
 }
 

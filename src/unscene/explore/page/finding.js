@@ -100,7 +100,12 @@ export async function run() {
 async function browse(signal) {
   const fields = { order: state.order, where: condition(), still: state.still || null };
   const { total, moments } = await api.getMoments({ ...fields, offset: 0, limit: FIRST }, signal);
-  const load = async (offset, limit) => (await api.getMoments({ ...fields, offset, limit })).moments;
+  const load = async (offset, limit) => {
+    const answer = await api.getMoments({ ...fields, offset, limit });
+    // Labels have changed what passes the filter: the pages no longer join, so begin again.
+    if (answer.total !== total && !signal.aborted) run();
+    return answer.moments;
+  };
   const orders = { spread: "variety first", motion: "most motion first", rare: "rarest first", time: "by file and time" };
   const said = total ? `${count(total, "moment")}, ${orders[state.order]}` : "";
   return { total, first: moments, load, said };
@@ -206,6 +211,7 @@ function pill(kind, subject, remove, title) {
 
 /** Search by a file from outside the index. */
 export async function findByClip(file) {
+  if (!state.index) return say("The index is still being opened: try again in a moment.");
   const limit = state.index.upload_limit;
   if (limit && file.size > limit) {
     const megabytes = Math.round(limit / 2 ** 20);

@@ -83,7 +83,7 @@ let last = Promise.resolve();
 function change(work) {
   last = last.then(() =>
     attempt(async () => {
-      const answer = await work();
+      const answer = await work().catch(notSaved);
       await refresh();
       return answer;
     }),
@@ -91,7 +91,12 @@ function change(work) {
   return last;
 }
 
-export const knowsClass = (name) => state.index.labels.some((label) => label.name === name);
+function notSaved(error) {
+  if (error instanceof api.ServerGone) {
+    say("Not saved: the server does not answer. Do it again when it is back.", "wrong");
+  }
+  throw error;
+}
 
 /** Give `name` to what is aimed at. */
 export async function assign(name, aim = state.aim) {
@@ -104,12 +109,15 @@ export async function assign(name, aim = state.aim) {
   if (aim.kind === "label") return editLabel(aim.label, { label: name });
   const stretches = stretchesOf(aim).map((one) => ({ ...one, label: name }));
   const what = describeAim(aim);
-  const answer = await change(() =>
+  const sent = change(() =>
     stretches.length === 1 ? api.addLabel(stretches[0]) : api.addLabels(stretches),
   );
+  const single = aim.kind === "moment";
+  if (single) emit("labeled", aim); // at once: the next key is meant for the next moment
+  const answer = await sent;
   if (answer) {
     say(`${nameOf(name)}: ${what}`);
-    emit("labeled", aim);
+    if (!single) emit("labeled", aim);
   }
   return answer;
 }

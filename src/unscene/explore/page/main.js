@@ -110,7 +110,9 @@ function command(event) {
     if (event.key === "Enter" && event.shiftKey) return () => findUnlike(wall.moment);
     if (event.key === " ") return () => player.open(wall.moment);
   } else if (event.key === " " && player.isOpen() && document.activeElement === document.body) return player.togglePlay;
-  return KEYS[event.key] ?? (event.shiftKey ? null : KEYS[event.key.toLowerCase()]) ?? null;
+  if (event.key.length > 1) return KEYS[event.key] ?? null;
+  // Caps Lock is no Shift.
+  return KEYS[event.shiftKey ? event.key.toUpperCase() : event.key.toLowerCase()] ?? null;
 }
 
 function listenToKeys() {
@@ -122,6 +124,14 @@ function listenToKeys() {
     if (!work) return undefined;
     event.preventDefault();
     return work();
+  });
+}
+
+/** A jump within the page would be a step of the history, which has no search and no filter. */
+function beginSkip() {
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    (state.view === "map" ? document.querySelector("canvas.map") : byId("wall")).focus();
   });
 }
 
@@ -159,6 +169,7 @@ async function start() {
 beginFinding(wall);
 beginAsking();
 beginTabs();
+beginSkip();
 player.beginPlayer();
 beginDock();
 beginMap();

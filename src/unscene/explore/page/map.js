@@ -44,7 +44,7 @@ function build() {
 
 export function beginMap() {
   build();
-  on("labels", () => points && regroup());
+  on("labels", () => state.view === "map" && regroup()); // else when it is opened
   on("selected", () => redraw());
 }
 

@@ -19,9 +19,13 @@ function classPicker(label, current, onpick) {
   return select;
 }
 
+let drawn = "null"; // what stands there
+let drawing = false;
+
 function timeInput(name, value, onchange) {
   const input = el("input", { type: "number", step: "0.1", min: "0", value: value.toFixed(2), "aria-label": name });
   input.addEventListener("change", () => {
+    if (drawing) return; // it goes away half typed
     const time = Number(input.value);
     if (input.value !== "" && Number.isFinite(time)) onchange(time);
   });
@@ -51,7 +55,19 @@ function ofPrediction(aim) {
 
 /** Draw what is picked, or nothing. */
 export function drawPicked(place, aim, now) {
+  const shown = aim?.kind === "label" ? aim.label : aim?.kind === "prediction" ? aim : null;
+  const what = JSON.stringify(shown && [shown, classNames()]);
+  if (what === drawn) return;
+  const { activeElement: focused } = document;
+  const typing = place.contains(focused) && focused.matches("input");
+  if (typing && shown && JSON.stringify(shown) === JSON.stringify(JSON.parse(drawn)?.[0])) return; // a new class can wait
+  drawn = what;
+  const fields = () => [...place.querySelectorAll("input, select, button")];
+  const at = fields().indexOf(focused);
   const rows = aim?.kind === "label" ? ofLabel(aim.label, now) : aim?.kind === "prediction" ? ofPrediction(aim) : [];
   place.hidden = !rows.length;
+  drawing = true;
   place.replaceChildren(...rows);
+  drawing = false;
+  fields()[at]?.focus({ preventScroll: true });
 }

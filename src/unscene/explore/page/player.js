@@ -95,7 +95,6 @@ export function open(moment) {
     video.muted = true; // moments are about motion, and a page must not shout
     screen.open(moment, moment.start, !calm());
     overlay.open(moment.upload ? null : moment.file, timeline.duration);
-    predictedFor = null;
   } else {
     screen.seek(moment.start);
     if (!calm()) screen.play();
@@ -103,6 +102,7 @@ export function open(moment) {
   setLoop(true);
   timeline.setTime(moment.start, false);
   drawLabels();
+  predictedFor = null; // the timeline has forgotten them
   loadPredictions();
   drawMark();
   aimAt(moment.upload ? null : { kind: "moment", moment });

@@ -54,14 +54,17 @@ export function takeLabels({ labels, version }) {
 }
 
 const shared = (a, b) => Math.min(a.end, b.end) - Math.max(a.start, b.start);
-/** Labels that cover at least half of a moment, or lie half in it; the one that shares most first. */
+/** Labels that cover at least half of a moment, or lie half in it; the one that shares most first, of two that share as much the shorter. */
 export function labelsOf(moment) {
   return (state.labelsByFile.get(moment.file) ?? [])
     .filter((label) => {
       const least = Math.min(moment.end - moment.start, label.end - label.start) / 2;
       return shared(label, moment) > 0 && shared(label, moment) >= least - 1e-6;
     })
-    .sort((a, b) => shared(b, moment) - shared(a, moment));
+    .sort((a, b) => {
+      const more = shared(b, moment) - shared(a, moment);
+      return Math.abs(more) > 1e-3 ? more : a.end - a.start - (b.end - b.start); // times are rounded
+    });
 }
 
 /** Overlapping stretches of one file become one: neighbors on the map share half their frames. */

@@ -33,7 +33,6 @@ export class Wall {
     this.pages = new Set();
     this.cards = new Map();
     this.active = 0;
-    this.source = null;
     this.container.replaceChildren();
   }
 
@@ -122,7 +121,7 @@ export class Wall {
   }
 
   async #fetch(page) {
-    if (!this.load || this.pages.has(page)) return;
+    if (!this.load || this.pages.has(page)) return undefined;
     this.pages.add(page);
     const { load, pages, items } = this;
     try {
@@ -130,9 +129,10 @@ export class Wall {
       moments.forEach((moment, index) => (items[page * PAGE + index] = moment));
     } catch (error) {
       pages.delete(page);
-      this.failed(error);
+      return this.failed(error); // drawing again would ask again at once
     }
     if (items === this.items) this.#draw();
+    return undefined;
   }
 
   /** Labels or the selection have changed. */
