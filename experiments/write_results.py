@@ -29,9 +29,9 @@ This page is generated from the rows in `experiments/rows/` by `experiments/writ
 number is typed. What was tried, and what did not work, is in the lab notebook,
 [experiments/LOG.md](../experiments/LOG.md).
 
-All encoders are r3d-narrow, trained on two CPU cores for the same number of steps, without labels
-unless the text says otherwise. `random` is the untrained encoder; it is in every table for which it
-was evaluated.
+Unless the text says otherwise, encoders are r3d-narrow, trained on two CPU cores for the same
+number of steps, without labels. `random` is the untrained encoder; it is in every table for which
+it was evaluated.
 
 **How to read the title of a table.** It names the footage, the split and the label. "Moving scenes"
 is generated footage (`unscene scenes`); its split `seen` holds new videos in the training scenes,

@@ -316,3 +316,105 @@ def test_a_query_without_pictures(index: Index, tmp_path: Path) -> None:
         out.mux(stream.encode())
     with pytest.raises(UnsceneError, match="no video stream"):
         index.search(path)
+
+
+def test_folders_of_one_name_and_lists_do_not_remove_each_other(
+    own: Paths, reindex: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    footage, place = own
+    other = tmp_path / "elsewhere" / "footage"
+    other.mkdir(parents=True)
+    media.write(other / "other.mp4", media.pan(40))
+    monkeypatch.chdir(footage.parent)
+    reindex("footage", place)
+    monkeypatch.chdir(other.parent)
+    assert reindex("footage", place).removed == 0
+    media.write(other / "more.mp4", media.pan(45))
+    reindex([other / "more.mp4"], place)
+    assert reindex([footage / "long.mp4"], place).removed == 0
+    names = {Path(file.path).name for file in Index.open(place).files}
+    assert {"a.mp4", "long.mp4", "other.mp4", "more.mp4"} <= names
+    (footage / "still.mp4").unlink()
+    assert reindex(footage, place).removed == 1, "the same folder by its whole path"
+
+
+def test_an_interrupt_while_writing_writes_nothing_twice(
+    tmp_path: Path, reindex: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    footage, place = tmp_path / "footage", tmp_path / "index"
+    footage.mkdir()
+    media.write(footage / "a.mp4", media.pan(90))
+    real, interrupted = Store.add_windows, []
+
+    def add(self: Store, *args: Any) -> None:
+        real(self, *args)
+        if not interrupted:
+            interrupted.append(True)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "add_windows", add)
+    with pytest.raises(KeyboardInterrupt):
+        reindex(footage, place, encoder="color")
+    reindex(footage, place)
+    windows = Index.open(place).windows
+    assert len(set(windows.ids.tolist())) == len(windows)
+    assert len(set(windows.start.tolist())) == len(windows) > 1
+
+
+def test_labels_follow_files_that_move(own: Paths, reindex: Callable[..., Any]) -> None:
+    """Into a folder of another class; and away, to come back under another name."""
+    footage, place = own
+    index = Index.open(place)
+    index.add_labels([Label(str(footage / "down" / "c.mp4"), 0.0, 1.0, "one")])
+    (footage / "down").rename(footage / "sinks")
+    done = reindex(footage, place)
+    assert (done.changed, done.removed) == (1, 0)
+    index = Index.open(place)
+    assert [Path(one.path).parent.name for one in index.labels()] == ["sinks"]
+    assert index.files[index.find_file("c.mp4")].label == "sinks"
+    away = footage.parent / "away.mp4"
+    (footage / "sinks" / "c.mp4").rename(away)
+    assert reindex(footage, place).removed == 1
+    away.rename(footage / "again.mp4")
+    reindex(footage, place)
+    assert [Path(one.path).name for one in Index.open(place).labels()] == ["again.mp4"]
+    footage.rename(footage.with_name("renamed"))
+    assert reindex(footage.with_name("renamed"), place).moved >= 4
+    (footage.with_name("renamed") / "still.mp4").unlink()
+    assert reindex(footage.with_name("renamed"), place).removed == 1
+
+
+def test_a_name_that_is_not_text_is_skipped(
+    indexed: Paths, tmp_path: Path, reindex: Callable[..., Any]
+) -> None:
+    footage = tmp_path / "footage"
+    footage.mkdir()
+    shutil.copy(indexed[0] / "right" / "a.mp4", footage / "a.mp4")
+    shutil.copy(indexed[0] / "right" / "b.mp4", os.fsencode(footage) + b"/caf\xe9.mp4")
+    done = reindex(footage, tmp_path / "index", encoder="color")
+    assert done.new == 1
+    assert [one.reason for one in done.skipped] == ["its name is not UTF-8; rename it"]
+
+
+def test_segments_are_in_order_of_time(own: Paths, reindex: Callable[..., Any]) -> None:
+    table = own[0] / "list.csv"
+    table.write_text("path,label,start,end\nlong.mp4,down,2.1,4\nlong.mp4,right,0,1.9\n")
+    reindex(table, own[1].with_name("parts"), encoder=ENCODER)
+    assert (np.diff(Index.open(own[1].with_name("parts")).windows.start) > 0).all()
+
+
+def test_an_encoder_that_moved(indexed: Paths, tmp_path: Path) -> None:
+    from unscene import create_encoder, save_encoder
+
+    save_encoder(create_encoder("r3d-narrow", width=8, stages=2), tmp_path / "run")
+    build.build_index(indexed[0] / "right", tmp_path / "index", encoder=tmp_path / "run")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    build.build_index(indexed[0] / "right", tmp_path / "index", encoder=tmp_path / "moved")
+    assert Index.open(tmp_path / "index").encoder.spec.name == "r3d-narrow"
+
+
+def test_an_index_that_was_killed_while_it_was_made(
+    indexed: Paths, tmp_path: Path, reindex: Callable[..., Any]
+) -> None:
+    (tmp_path / "index" / "about.lance" / "data").mkdir(parents=True)
+    assert reindex(indexed[0] / "right", tmp_path / "index", encoder="color").new == 2

@@ -253,7 +253,8 @@ def test_what_all_windows_have_in_common_is_left_out() -> None:
     from unscene.search.nearest import Nearest
 
     rng = np.random.default_rng(0)
-    vectors = (rng.normal(size=(80, 6)) + np.array([30, 0, 0, 0, 0, 0])).astype(np.float32)
+    vectors = rng.normal(size=(80, 6)).astype(np.float32)
+    vectors[:, 0] += 30
     moving = np.arange(80) % 4 > 0
     apart = vectors - vectors[moving].mean(0)
     nearest = Nearest(vectors, moving)

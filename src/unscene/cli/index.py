@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
@@ -77,10 +78,12 @@ def _summarize(done: Indexed) -> str:
         if (count := getattr(done, name))
     }
     lines = [
-        f"files: {', '.join(f'{count} {name}' for name, count in counts.items())}",
+        f"files: {', '.join(f'{count} {name}' for name, count in counts.items()) or 'none'}",
         f"windows: {done.windows} in {format_duration(done.seconds)}, "
         f"{done.about.length:.2f} s long, {done.about.hop:.2f} s apart ({done.about.encoder})",
     ]
+    if done.relabel:
+        lines.append(f"labels of changed files: of {done.relabel}; check that they still fit")
     if done.about.recall:
         lines.append(
             f"search is approximate from a million windows on: it finds {done.about.recall:.1%} of "
@@ -91,5 +94,5 @@ def _summarize(done: Indexed) -> str:
         lines += [f"  {one.path}: {one.reason}" for one in done.skipped[:_SHOWN]]
         if len(done.skipped) > _SHOWN:
             lines.append(f"  and {len(done.skipped) - _SHOWN} more")
-    lines.append(f"search it: unscene search {done.place} VIDEO --from 1 --to 3")
+    lines.append(f"search it: unscene search {shlex.quote(done.place)} VIDEO --from 1 --to 3")
     return "\n".join(lines)

@@ -133,9 +133,10 @@ def _write(
     from unscene.search.timeline import draw_timelines
 
     written: list[Path] = []
+    # Files of an earlier run with --overwrite would stand beside those of this one.
+    for old in out.glob(f"{_STEM}.*"):
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
     for name in formats:
-        # Files of an earlier run with --overwrite would stand beside those of this one.
-        shutil.rmtree(out / f"{_STEM}.{name}", ignore_errors=True)
         paths = write_intervals(name, predictions.intervals, out, _STEM, predictions.files)
         written += paths if len(paths) == 1 else [out / f"{_STEM}.{name}"] * bool(paths)
     for old in out.glob("timeline*.png"):

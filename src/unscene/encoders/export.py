@@ -150,6 +150,8 @@ def read_exported(path: str | Path) -> dict[str, Any]:
         UnsceneError: the file is missing or was not written by `export_encoder`.
     """
     path = Path(path)
+    if not path.is_file():
+        raise UnsceneError(f"{path}: does not exist; write it: unscene export ENCODER --out {path}")
     text = None
     try:
         if zipfile.is_zipfile(path):
@@ -287,7 +289,7 @@ def _write_onnx(program: torch.export.ExportedProgram, path: Path, metadata: str
     size = sum(one.numel() * one.element_size() for one in tensors)
     if size > _LARGEST:
         raise UnsceneError(
-            f"{path}: {size:,} bytes of weights do not fit into an ONNX file: pass --format torch"
+            f"{path}: {size:,} bytes of weights do not fit into an ONNX file: write --out NAME.pt2"
         )
     described = json.loads(metadata)
     made = torch.onnx.export(

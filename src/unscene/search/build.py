@@ -12,7 +12,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unscene.data.catalog import Catalog, Skipped, Video
-from unscene.data.listing import Data, check_videos, list_videos
+from unscene.data.listing import Data, check_videos, list_videos, locate
 from unscene.device import pick_device
 from unscene.encoders import VideoEncoder, resolve_encoder
 from unscene.encoders.resolving import locate_encoder
@@ -50,6 +50,7 @@ class Indexed:
         place: of the index.
         about: what it was made with.
         new, changed, moved, unchanged, removed: number of files.
+        relabel: number of changed files with labels, which may not be right any more.
         windows: that were embedded, now.
         skipped: files that could not be read, and why; those of earlier calls too.
         seconds: that it took.
@@ -62,6 +63,7 @@ class Indexed:
     moved: int = 0
     unchanged: int = 0
     removed: int = 0
+    relabel: int = 0
     windows: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     seconds: float = 0.0
@@ -107,6 +109,8 @@ def build_index(
     with _lock(store.place):
         about, network, plan = _agree(store, encoder, length, hop)
         listed = list_videos(data)
+        if isinstance(data, str | os.PathLike):  # "videos" of two folders are two sources
+            listed = replace(listed, source=locate(os.fspath(data)))
         done = Indexed(store.place, about)
         if listed.source not in about.sources:
             done.about = replace(about, sources=(*about.sources, listed.source))
@@ -118,7 +122,8 @@ def build_index(
             Skipped(file.path, file.reason) for file in store.files() if file.reason is not None
         ]
         if done.windows or done.removed or done.moved:
-            store.compact()
+            with suppress(UnsceneError):  # labels written meanwhile come first; later is as good
+                store.compact()
         if done.windows:
             done.about = _serve_large(store, done.about)
     if not any(file.windows for file in store.files()):
@@ -147,7 +152,9 @@ def _agree(
     known = store.about() if store.exists() else None
     if known is None:
         given = DEFAULT_ENCODER if encoder is None else encoder
-        text = locate_encoder(given) if isinstance(given, str) else repr(given)
+        text = repr(given)
+        if isinstance(given, str | os.PathLike):
+            text = locate_encoder(os.fspath(given))
         network = resolve_encoder(given).encoder
         plan = WindowPlan.of(network.spec, length, hop)
         print_of = fingerprint_encoder(network)
@@ -161,6 +168,8 @@ def _agree(
                 f"{store.place}: the {name} of its windows is {getattr(known, name):g} s; leave "
                 f"--{name} out, or make another index with --out"
             )
+    if isinstance(encoder, str | os.PathLike):  # its folder may have moved
+        known = replace(known, encoder=locate_encoder(os.fspath(encoder)))
     return known, network, WindowPlan.of(network.spec, known.length, known.hop)
 
 
@@ -178,31 +187,34 @@ def _compare(store: Store, listed: Catalog, done: Indexed) -> _Todo:
     lost = [file for file in files if file.path not in segments]
     missing = {(one.size, one.content): one for one in lost if not Path(one.path).exists()}
     next_id, _ = store.next_ids()
+    labeled = {label.file_id for label in store.labels()}
     todo: _Todo = []
     touched: list[IndexedFile] = []
     for path, videos in segments.items():
-        try:
-            file = _describe(path, videos, listed, known.get(path))
-        except OSError as error:
-            done.skipped.append(Skipped(path, error.strerror or str(error)))
+        file = _describe(path, videos, listed, known.get(path))
+        if isinstance(file, Skipped):
+            done.skipped.append(file)
             continue
         old = known.get(path) or missing.pop((file.size, file.content), None)
+        if old is not None and old.path != path:
+            lost.remove(old)
         if old is None:
             file, next_id = replace(file, id=next_id), next_id + 1
             done.new += 1
         elif (old.size, old.content, old.segments) == (file.size, file.content, file.segments):
-            file = replace(old, path=path, name=file.name, modified=file.modified)
-            if old.path != path:
+            file = replace(
+                old, path=path, name=file.name, source=file.source, modified=file.modified
+            )
+            if (old.path, old.name) != (file.path, file.name):
                 store.rename_file(file)
-                done.moved += 1
-                lost.remove(old)
-            elif old.done:
-                done.unchanged += 1
-                touched += [file] if file.modified != old.modified else []
+            done.moved += old.path != path
+            done.unchanged += old.path == path and old.done
+            touched += [file] if file.done and file != old else []
         else:
             file = replace(file, id=old.id)
             store.remove_windows([old.id])
             done.changed += 1
+            done.relabel += old.content != file.content and old.id in labeled
         if not file.done:
             todo.append((file, videos))
     store.put_files([*touched, *(file for file, _ in todo)])
@@ -212,14 +224,22 @@ def _compare(store: Store, listed: Catalog, done: Indexed) -> _Todo:
 
 def _describe(
     path: str, videos: Sequence[Video], listed: Catalog, old: IndexedFile | None
-) -> IndexedFile:
+) -> IndexedFile | Skipped:
     """The row of a file as it lies on the disk now, not read yet."""
-    stat = Path(path).stat()
-    same = old and (old.size, old.modified) == (stat.st_size, stat.st_mtime_ns)
-    content = old.content if old and same else fingerprint_file(path)
+    try:
+        stat = Path(path).stat()
+        same = old and (old.size, old.modified) == (stat.st_size, stat.st_mtime_ns)
+        content = old.content if old and same else fingerprint_file(path)
+    except OSError as error:
+        return Skipped(path, error.strerror or str(error))
+    name = _name(path, listed)
+    try:
+        f"{path}{name}{listed.source}".encode()
+    except UnicodeEncodeError:
+        return Skipped(path, "its name is not UTF-8; rename it")
     segments = tuple((video.start, video.end, video.label) for video in videos)
     return IndexedFile(
-        *(0, path, _name(path, listed), listed.source, stat.st_size, stat.st_mtime_ns, content),
+        *(0, path, name, listed.source, stat.st_size, stat.st_mtime_ns, content),
         segments=segments,
     )
 
@@ -228,9 +248,12 @@ def _remove(store: Store, lost: Sequence[IndexedFile], done: Indexed) -> None:
     """Remove the windows of files that are listed no more. The row of one with labels stays."""
     labeled = {label.file_id for label in store.labels()}
     lost = [file for file in lost if file.windows or file.id not in labeled]
+    if lost and lost[0].source.startswith("list of "):
+        # A list names some files, and nobody knows of what: those that exist stay.
+        lost = [file for file in lost if not Path(file.path).exists()]
     store.remove_windows([file.id for file in lost])
     store.put_files(
-        replace(file, windows=0, done=False, size=0, reason="is there no more")
+        replace(file, windows=0, done=False, reason="is there no more")
         for file in lost
         if file.id in labeled
     )
@@ -397,11 +420,14 @@ class _Writer:
 
     def flush(self) -> None:
         """Write what was collected: windows first, then the rows that count them."""
-        if self.vectors:
-            self.store.add_windows(self.columns, np.concatenate(self.vectors))
-            self.written += sum(map(len, self.vectors))
-        self.store.put_files(self.rows[one] for one in self.touched)
+        columns, vectors, touched = self.columns, self.vectors, self.touched
+        # Emptied first: after Ctrl-C or an error, nobody knows whether this was written, and what
+        # is written twice would stay. What no row counts is removed by the next call.
         self.columns, self.vectors, self.touched = {}, [], set()
+        if vectors:
+            self.store.add_windows(columns, np.concatenate(vectors))
+            self.written += sum(map(len, vectors))
+        self.store.put_files(self.rows[one] for one in touched)
         self.flushed = time.monotonic()
 
 

@@ -114,7 +114,9 @@ class Index(Labeling):
         found = exact or ends
         if len(found) != 1:
             why = "is in no file of" if not found else f"is the name of {len(found)} files of"
-            hint = "" if not found else "; name more of its path"
+            hint = "; name more of its path"
+            if not found:
+                hint = "; see the column file of `unscene search`, or index its folder"
             raise UnsceneError(f"{text}: {why} the index {self.store.place}{hint}")
         return found[0]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from unscene.search.labels import Label, check_together, find_new, read_labels
+from unscene.search.labels import Label, check_together, find_again, find_new, read_labels
 from unscene.search.store import About, IndexedFile, Store
 from unscene.search.windows import Windows
 
@@ -62,11 +62,11 @@ class Labeling:
             given = list(labels)
         known = self.labels()
         new = find_new(known, given)
-        kept = [one for one in known if not find_new(given, [one])] if replace else known
+        kept = find_again(known, given) if replace else known
         check_together(kept, new, self.files, source)
         added = self.add_labels(new) if new else []
         # Removed last, so that a killed process leaves too many labels, not too few.
-        self.remove_labels(one.id for one in known if one not in kept)
+        self.remove_labels({one.id for one in known} - {one.id for one in kept})
         return added
 
     def label(
@@ -102,10 +102,12 @@ class Labeling:
 
         if labels is not None:
             self.take_labels(labels, replace=replace)
+        # Labels of files that are there no more are kept, and teach nothing.
+        there = {file.path for file in self.files if file.windows}
         return fit_classifier(
             self.windows,
             self.files,
-            self.labels(),
+            [one for one in self.labels() if one.path in there],
             self.about,
             still=self.still,
             complete=complete,

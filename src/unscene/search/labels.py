@@ -133,6 +133,12 @@ def find_new(known: Iterable[Label], given: Iterable[Label]) -> list[Label]:
     return [one for key, one in new.items() if key not in have]
 
 
+def find_again(known: Iterable[Label], given: Iterable[Label]) -> list[Label]:
+    """Find which known labels are given again, to the millisecond."""
+    have = {_key(one) for one in given}
+    return [one for one in known if _key(one) in have]
+
+
 def _key(label: Label) -> tuple[str, int, int, str]:
     return label.path, round(1000 * label.start), round(1000 * label.end), label.label
 
@@ -170,7 +176,7 @@ def _list_problems(problems: Sequence[str]) -> str:
 def _explain_times(one: Interval, duration: float) -> str | None:
     """What is wrong with the times or the name of an interval."""
     if not one.label.strip():
-        return "label is empty; name the class"
+        return "label is empty; name the class, or remove the line"
     if one.end <= one.start:
         return (
             f"end {one.end:g} is not after start {one.start:g}; give the label a length, "

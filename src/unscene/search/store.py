@@ -139,7 +139,7 @@ class Store:
 
     def exists(self) -> bool:
         """Whether there is an index; raises UnsceneError if a newer version of unscene made it."""
-        if "://" not in self.place and not Path(self.place, "about.lance").is_dir():
+        if not is_index(self.place):
             return False
         with self._explained("opened"):
             if "about" not in self.db.list_tables().tables:
@@ -207,9 +207,9 @@ class Store:
 
     def rename_file(self, file: IndexedFile) -> None:
         """Write the row of a file that moved, and its name in its windows."""
-        self.put_files([file])
         with self._explained("written"):
             self._table("windows").update(where=f"file_id = {file.id}", values={"file": file.name})
+        self.put_files([file])  # last: until then, the next process renames it again
 
     def next_ids(self) -> tuple[int, int]:
         """Return the next free ids of a file and of a window."""
@@ -250,7 +250,7 @@ class Store:
         position = {file.id: number for number, file in enumerate(files)}
         file = np.array([position.get(i, -1) for i in column["file_id"].tolist()], np.int64)
         counts = np.array([one.windows for one in files] + [0], np.int64)  # of position -1: none
-        order = np.lexsort((column["number"], file))
+        order = np.lexsort((column["number"], column["start"], file))
         order = order[(column["number"] < counts[file])[order]]
         rows: Any = order
         if len(order) == len(table) and (np.diff(order) == 1).all():
@@ -404,7 +404,9 @@ def check_fingerprint(about: About, encoder: VideoEncoder, place: str) -> None:
 def is_index(place: str | os.PathLike[str]) -> bool:
     """Whether there is an index, told without LanceDB; an address always counts as one."""
     text = locate_index(place)
-    return "://" in text or Path(text, "about.lance").is_dir()
+    # A table that was begun and never written has no version; its process was killed.
+    versions = Path(text, "about.lance", "_versions")
+    return "://" in text or any(versions.glob("*.manifest"))
 
 
 def locate_index(place: str | os.PathLike[str]) -> str:

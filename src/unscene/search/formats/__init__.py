@@ -89,7 +89,9 @@ def _place_files(files: Sequence[Footage], out: Path, suffix: str) -> list[tuple
     places = []
     for path, name in name_files(files).items():
         outside = Path(name).is_absolute() or ".." in Path(name).parts
-        places.append(out / (Path(path).name if outside else name))
+        # Two sources may have files of one name: then their whole paths tell them apart.
+        whole = Path(path).relative_to(Path(path).anchor)
+        places.append(out / (whole if outside else name))
     plain = [place.with_suffix(suffix) for place in places]
     return [
         (file, short if plain.count(short) == 1 else place.with_name(place.name + suffix))
