@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 
 import media
@@ -34,22 +33,11 @@ def make_footage(root: Path) -> Path:
             frames = media.pan(50, (48, 64), step)[5 if number == 2 else 0 :][:45]
             place = root / name / f"{name}{number}.mp4"
             place.parent.mkdir(parents=True, exist_ok=True)
-            shown = _over_scene(frames, seed=min(number, 1))
+            shown = media.over_scene(frames, seed=min(number, 1))
             media.write(place, shown, rate=15, options={"g": "15"})
-    scene = _over_scene(media.pan(1, (48, 64)), seed=9)
+    scene = media.over_scene(media.pan(1, (48, 64)), seed=9)
     media.write(root / "still.mp4", scene * 30, rate=15)
     return root
-
-
-def _over_scene(frames: list[np.ndarray], seed: int) -> list[np.ndarray]:
-    """Show moving frames in the middle of a scene that stands still, or it would be the camera."""
-    scene = media.texture(96, 128, seed=seed)
-    shown = []
-    for frame in frames:
-        picture = scene.copy()
-        picture[24:72, 32:96] = frame
-        shown.append(picture)
-    return shown
 
 
 @contextmanager

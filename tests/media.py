@@ -42,6 +42,18 @@ def pan(
     ]
 
 
+def over_scene(frames: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
+    """Show moving frames in the middle of a scene that stands still, or it would be the camera."""
+    height, width = frames[0].shape
+    scene = texture(2 * height, 2 * width, seed=seed)
+    shown = []
+    for frame in frames:
+        picture = scene.copy()
+        picture[height // 2 : height // 2 + height, width // 2 : width // 2 + width] = frame
+        shown.append(picture)
+    return shown
+
+
 def drift(frames: int, size: tuple[int, int] = (32, 64)) -> Iterator[np.ndarray]:
     """Luma frames of a texture that goes round and round, no two alike; cheap for long videos."""
     scene = texture(*size)

@@ -66,6 +66,15 @@ def describe_unknown(kind: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}"
 
 
+def first_line(error: BaseException) -> str:
+    r"""What an error says, in its first line; its class if it says nothing.
+
+    >>> first_line(ValueError("no such table\nat line 3")), first_line(KeyError())
+    ('no such table', 'KeyError')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def find_nearest(name: str, known: Iterable[str]) -> str | None:
     """Find the most similar known name, ignoring case; None if there is none.
 

@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from types import ModuleType
+from typing import Any
 
 from unscene.errors import UnsceneError
 
@@ -52,3 +53,11 @@ def import_extra(module: str, extra: str, purpose: str) -> ModuleType:
         raise UnsceneError(
             f"{purpose} needs {module} ({error}): pip install 'unscene[{extra}]'"
         ) from error
+
+
+def import_pandas() -> Any:
+    """Import pandas, which no command needs. Raises UnsceneError if it is not installed."""
+    try:
+        return importlib.import_module("pandas")
+    except ImportError as error:
+        raise UnsceneError("to_pandas needs pandas: pip install pandas") from error

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 import media
 
@@ -26,17 +23,6 @@ def make_footage(root: Path) -> Path:
         "long.mp4": [*right, *down],
     }.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        media.write(root / name, _over_scene(frames))
+        media.write(root / name, media.over_scene(frames, seed=3))
     (root / "bad.mp4").write_bytes(b"buy milk\n" * 200)
     return root
-
-
-def _over_scene(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Show moving frames in the middle of a scene that stands still, or it would be the camera."""
-    scene = media.texture(128, 192, seed=3)
-    shown = []
-    for frame in frames:
-        picture = scene.copy()
-        picture[32:96, 48:144] = frame
-        shown.append(picture)
-    return shown

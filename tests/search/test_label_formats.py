@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from window_worlds import File
 
 from unscene.errors import UnsceneError
 from unscene.search.formats import FORMATS, read_intervals, write_intervals
 from unscene.search.intervals import Interval, find_file, format_time, parse_time
 from unscene.search.labels import Label
-
-
-@dataclass(frozen=True)
-class File:
-    path: str
-    duration: float = 60.0
-    fps: float = 25.0
-
-    @property
-    def name(self) -> str:
-        return self.path.removeprefix("/clips/")
-
 
 FILES = [
     File("/clips/day 1/a&b.mp4"),

@@ -118,6 +118,17 @@ class Catalog:
         videos = tuple(video for video, reason in reasons if not reason)
         return replace(self, videos=videos, skipped=self.skipped + skipped)
 
+    def name_of(self, path: str) -> str:
+        """The path of a file relative to the folder of this catalog, if it lies there.
+
+        >>> Catalog("/", ()).name_of("/Run/a.mp4")
+        'Run/a.mp4'
+        """
+        root = Path(self.root or self.source).absolute()  # as paths are
+        root = root if root.is_dir() else root.parent
+        inside = Path(path).is_relative_to(root)
+        return Path(path).relative_to(root).as_posix() if inside else path
+
     def fingerprint(self) -> str:
         """Hash names, sizes, labels and segments into 16 hex digits, which change with the data."""
         root = Path(self.root or self.source)

@@ -23,7 +23,7 @@ from typing import Any
 from unscene.encoders.base import VideoEncoder
 from unscene.encoders.shipped import known_shipped, read_card
 from unscene.encoders.weights import check_can_be_saved, read_encoder, save_encoder
-from unscene.errors import UnsceneError
+from unscene.errors import UnsceneError, first_line
 from unscene.files import expand_home, write_text
 from unscene.imports import import_extra
 
@@ -106,7 +106,7 @@ def push_to_hub(
         return str(adapter(encoder, card).push_to_hub(repo, **options))
     except (OSError, ValueError) as error:
         raise UnsceneError(
-            f"{repo}: not uploaded ({_first_line(error)}); log in with `hf auth login`, and name a "
+            f"{repo}: not uploaded ({first_line(error)}); log in with `hf auth login`, and name a "
             "repository of yours as USER/NAME"
         ) from error
 
@@ -134,7 +134,7 @@ def from_pretrained(name: str | PathLike[str], **options: Any) -> VideoEncoder:
         return make_adapter().from_pretrained(fspath(name), **options).encoder
     except (OSError, ValueError, LookupError) as error:
         raise UnsceneError(
-            f"{fspath(name)}: {_first_line(error)}; name a folder that exists, or an encoder of "
+            f"{fspath(name)}: {first_line(error)}; name a folder that exists, or an encoder of "
             "unscene on the Hub as USER/NAME"
         ) from error
 
@@ -206,7 +206,3 @@ def _download(name: str, **how: Any) -> Path:
     library = import_extra("huggingface_hub", "hub", _PURPOSE)
     paths = [Path(library.hf_hub_download(name, file, **how)) for file in _FILES]
     return paths[0].parent
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -28,7 +28,7 @@ from unscene.encoders.foreign import ForeignEncoder
 from unscene.encoders.hooks import module_of
 from unscene.encoders.registry import create_encoder, known_encoders
 from unscene.encoders.transformers_models import is_transformers
-from unscene.errors import UnsceneError
+from unscene.errors import UnsceneError, first_line
 
 _RESETS = ("reset_parameters", "_reset_parameters")  # the second: nn.MultiheadAttention
 _NEW_NORM = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}
@@ -62,7 +62,7 @@ def make_untrained_twin(encoder: VideoEncoder, seed: int = 0) -> VideoEncoder:
         twin = copy.deepcopy(encoder).cpu().eval()
     except Exception as error:  # whatever a foreign module raises
         raise UnsceneError(
-            f"{_cannot(encoder)} it cannot be copied ({_first_line(error)})"
+            f"{_cannot(encoder)} it cannot be copied ({first_line(error)})"
         ) from error
     twin.spec = replace(encoder.spec, trained_on={})
     # Generators of other devices draw nothing here.
@@ -166,7 +166,3 @@ def _shuffle(values: Tensor) -> Tensor:
 
 def _cannot(encoder: VideoEncoder) -> str:
     return f"{encoder.spec.name}: no untrained network of the same architecture can be made:"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Any, TypeGuard, cast
 
 import numpy as np
@@ -25,6 +24,7 @@ from unscene.device import pick_device
 from unscene.encoders import VideoEncoder, resolve_encoder
 from unscene.errors import UnsceneError, check_at_least
 from unscene.evaluate.features import Features, extract
+from unscene.imports import import_pandas
 from unscene.progress import count_progress
 from unscene.video.clip import Clip, ClipBatch
 from unscene.views.augment import make_view
@@ -74,10 +74,7 @@ class Embeddings:
         Raises:
             UnsceneError: pandas is not installed.
         """
-        try:
-            pandas: Any = import_module("pandas")
-        except ImportError as error:
-            raise UnsceneError("to_pandas needs pandas: pip install pandas") from error
+        pandas = import_pandas()
         values = pandas.DataFrame(self.values)
         about = [
             {"path": v.path, "label": v.label, "start": v.start, "end": v.end, **v.columns}

@@ -58,17 +58,16 @@ class Searcher:
         """
         opened = self.opening.wait()
         index = opened.index
-        try:
-            opened.select(where=where, file=None, label=None, still=True)
-        except UnsceneError as error:
-            raise Refusal(400, str(error)) from error
         wanted, own = self.resolve(query)
         unwanted = [self.resolve(one)[0] for one in unlike]
         began = time.perf_counter()
         # What was looked for is not an answer; a search by features does not know where it is.
         more = 0 if own is None else _OWN
-        with opened.selecting if where else nullcontext():
-            found = index.search(wanted, unlike=unwanted, k=k + more, where=where, still=still)
+        try:
+            with opened.selecting if where else nullcontext():
+                found = index.search(wanted, unlike=unwanted, k=k + more, where=where, still=still)
+        except UnsceneError as error:  # features of this index fit, so it is the condition
+            raise Refusal(400, str(error)) from error
         found = [one for one in found if own is None or not _overlap(one, own)][:k]
         return found, 1000 * (time.perf_counter() - began)
 

@@ -6,8 +6,9 @@
 Two per cent: a person far away in the picture of a fixed camera is not drowned by what stands
 still, and single pixels that are wrong are ignored. The unit is heights of the frame per second, so
 the number does not depend on resolution and frame rate. A tea ceremony has 0.002 to 0.017, somebody
-who drinks far away in a large picture 0.003; footage in which nothing moves has less, unless its
-noise is strong: uncompressed noise of 2 gray levels reaches 0.01.
+who drinks far away in a large picture 0.003. Footage in which nothing moves has less, unless it is
+noisy: a still picture with noise of 2 gray levels has 0.01 on average, and a dark one 0.1
+(experiments/LOG.md, 2026-11-29).
 """
 
 from __future__ import annotations

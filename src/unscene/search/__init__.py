@@ -8,6 +8,5 @@
 
 import os
 
-os.environ.setdefault(
-    "LANCEDB_LOG", "error"
-)  # read when LanceDB is imported: it warns of usual things
+# Read when LanceDB is imported, which otherwise warns of every new table.
+os.environ.setdefault("LANCEDB_LOG", "error")

@@ -118,15 +118,16 @@ def build_index(
         store.remove_unfinished(store.files())
         todo = _compare(store, listed, done)
         _embed(store, todo, network, plan, done, progress, batch_size, workers, device)
+        files = store.files()
         done.skipped += [
-            Skipped(file.path, file.reason) for file in store.files() if file.reason is not None
+            Skipped(file.path, file.reason) for file in files if file.reason is not None
         ]
         if done.windows or done.removed or done.moved:
             with suppress(UnsceneError):  # labels written meanwhile come first; later is as good
                 store.compact()
         if done.windows:
             done.about = _serve_large(store, done.about)
-    if not any(file.windows for file in store.files()):
+    if not any(file.windows for file in files):
         reasons = "; ".join(f"{one.path}: {one.reason}" for one in done.skipped[:3])
         raise UnsceneError(f"{listed.source}: no video can be used. {reasons}")
     done.seconds = time.monotonic() - begun
@@ -135,9 +136,9 @@ def build_index(
 
 def _serve_large(store: Store, about: About) -> About:
     """Prepare approximate search of an index that is too large for an exact one."""
-    index = Index(store)
-    if len(index) <= nearest.EXACT:
+    if store.count_windows() <= nearest.EXACT:
         return about
+    index = Index(store)
     if not about.recall:
         store.make_approximate()
     about = replace(about, recall=max(index.measure_recall(), 1e-3))
@@ -218,7 +219,7 @@ def _compare(store: Store, listed: Catalog, done: Indexed) -> _Todo:
         if not file.done:
             todo.append((file, videos))
     store.put_files([*touched, *(file for file, _ in todo)])
-    _remove(store, [file for file in lost if file.source == listed.source], done)
+    _remove(store, [file for file in lost if file.source == listed.source], labeled, done)
     return todo
 
 
@@ -232,7 +233,7 @@ def _describe(
         content = old.content if old and same else fingerprint_file(path)
     except OSError as error:
         return Skipped(path, error.strerror or str(error))
-    name = _name(path, listed)
+    name = listed.name_of(path)
     try:
         f"{path}{name}{listed.source}".encode()
     except UnicodeEncodeError:
@@ -244,9 +245,8 @@ def _describe(
     )
 
 
-def _remove(store: Store, lost: Sequence[IndexedFile], done: Indexed) -> None:
+def _remove(store: Store, lost: Sequence[IndexedFile], labeled: set[int], done: Indexed) -> None:
     """Remove the windows of files that are listed no more. The row of one with labels stays."""
-    labeled = {label.file_id for label in store.labels()}
     lost = [file for file in lost if file.windows or file.id not in labeled]
     if lost and lost[0].source.startswith("list of "):
         # A list names some files, and nobody knows of what: those that exist stay.
@@ -259,13 +259,6 @@ def _remove(store: Store, lost: Sequence[IndexedFile], done: Indexed) -> None:
     )
     store.remove_files([file.id for file in lost if file.id not in labeled])
     done.removed = len(lost)
-
-
-def _name(path: str, listed: Catalog) -> str:
-    """How tables call a file: relative to what was indexed."""
-    root = Path(listed.root or listed.source).absolute()  # as paths are
-    root = root if root.is_dir() else root.parent
-    return os.path.relpath(path, root) if Path(path).is_relative_to(root) else path
 
 
 def fingerprint_file(path: str) -> str:
@@ -314,7 +307,7 @@ def _plan_reading(todo: _Todo, plan: WindowPlan) -> tuple[list[Video], list[_Rea
         for video in found:
             videos.append(video)
             readings.append(_Reading(rows[file.id], before, last=video is found[-1]))
-            before += len(plan.starts(video.duration))
+            before += plan.count(video.duration)
     return videos, readings, rows
 
 
@@ -335,7 +328,7 @@ def _embed(
     """Read and embed what is to be read, and write it a few windows at a time."""
     videos, readings, rows = _plan_reading(todo, plan)
     first = [max(0, one.file.windows - one.before) for one in readings]
-    counts = [len(plan.starts(video.duration)) for video in videos]
+    counts = [plan.count(video.duration) for video in videos]
     first = [min(number, count) for number, count in zip(first, counts, strict=True)]
     for reading, number, count in zip(readings, first, counts, strict=True):
         if number == count and reading.last:  # killed between its last windows and its row
@@ -374,8 +367,7 @@ class _Writer:
     def add(self, video: Video, reading: _Reading, part: Embedded, plan: WindowPlan) -> None:
         """Take windows of one segment; write if there are enough."""
         row, count = self.rows[reading.file.id], len(part.number)
-        starts = np.array(plan.starts(video.duration))[part.number]
-        ends = np.minimum(starts + plan.length, video.duration)
+        starts, ends = plan.spans(part.number, video.duration)
         values: dict[str, Any] = {
             "id": range(self.next_id, self.next_id + count),
             "file_id": [row.id] * count,

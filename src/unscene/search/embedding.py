@@ -124,7 +124,7 @@ def _by_video(
             share @ vectors[own],
             share @ strength[own].astype(np.float32),
             tuple(dict.fromkeys(f.reason for f in batch.failures if f.path == video.path)),
-            last=end == len(plan.starts(video.duration)),
+            last=end == plan.count(video.duration),
         )
 
 
@@ -163,7 +163,7 @@ class _WindowBatches(Sampler[list[tuple[int, int]]]):
         self.batches: list[list[tuple[int, int]]] = []
         for index, video in enumerate(videos):
             clips = len(plan.clip_starts(_fps(video)))
-            for window in range(first[index], len(plan.starts(video.duration))):
+            for window in range(first[index], plan.count(video.duration)):
                 if not self.batches or len(self.batches[-1]) + clips > batch_size:
                     self.batches.append([])
                 self.batches[-1] += [(window * clips + clip, index) for clip in range(clips)]

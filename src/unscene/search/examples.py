@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unscene.errors import UnsceneError
 from unscene.search.intervals import Footage
 from unscene.search.label_model import soft_max
-from unscene.search.labels import Label, assign_labels
+from unscene.search.labels import Label, assign_labels, find_touching
 from unscene.search.windows import Windows
 
 Floats = NDArray[np.float64]
@@ -107,7 +107,7 @@ def collect_examples(
     named = np.flatnonzero(labeled)
     whole = np.unique(windows.file[labeled]) if complete else np.array([], np.int64)
     others = usable & ~np.isin(windows.file, whole)
-    free = usable & ~labeled & ~_touch_labels(windows, files, labels)
+    free = usable & ~labeled & ~find_touching(windows, files, labels)
     against, sample = (_draw(rows, rng) for rows in (free & ~others, others))
     if (
         len(classes) == 1
@@ -166,18 +166,6 @@ def _draw(rows: NDArray[np.bool_], rng: np.random.Generator) -> Integers:
     """Positions of some of the rows, in order."""
     every = np.flatnonzero(rows)
     return np.sort(rng.choice(every, min(_SAMPLE, len(every)), replace=False))
-
-
-def _touch_labels(
-    windows: Windows, files: Sequence[Footage], labels: Sequence[Label]
-) -> NDArray[np.bool_]:
-    """Which windows share some time with a label: bool (N,). What lies half in one is neither."""
-    found = np.zeros(len(windows), bool)
-    numbers = {file.path: number for number, file in enumerate(files)}
-    for label in labels:
-        rows = np.flatnonzero(windows.file == numbers.get(label.path, -1))
-        found[rows] |= (windows.start[rows] < label.end) & (windows.end[rows] > label.start)
-    return found
 
 
 def _standardize(

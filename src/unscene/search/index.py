@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -110,8 +109,9 @@ class Index(Labeling):
         text = os.fspath(path)
         absolute = str(expand_home(text).absolute())
         exact = [i for i, one in enumerate(self.files) if text == one.name or absolute == one.path]
-        ends = [i for i, one in enumerate(self.files) if f"/{one.path}".endswith(f"/{text}")]
-        found = exact or ends
+        found = exact or [
+            i for i, one in enumerate(self.files) if f"/{one.path}".endswith(f"/{text}")
+        ]
         if len(found) != 1:
             why = "is in no file of" if not found else f"is the name of {len(found)} files of"
             hint = "; name more of its path"
@@ -287,12 +287,6 @@ class Index(Labeling):
         self._forget_labels()
 
     @cached_property
-    def root(self) -> str:
-        """The folder that holds all files of the index."""
-        folders = [str(Path(file.path).parent) for file in self.files]
-        return os.path.commonpath(folders) if folders else os.sep
-
-    @cached_property
     def _positions(self) -> dict[str, list[int]]:
         """Positions of files by their real paths, with links resolved."""
         found: dict[str, list[int]] = {}
@@ -408,9 +402,7 @@ class Index(Labeling):
     ) -> list[Moment]:
         """The best moments among the windows that are allowed, by `order`."""
         rows = np.flatnonzero(allowed)
-        count = (
-            _PROPOSED * k + _SPARE
-        )  # windows that are looked at; more, if too few moments come of them
+        count = _PROPOSED * k + _SPARE  # more, if too few moments come of them
         while True:
             best = rows[find_largest(order[rows], count)]
             w = self.windows

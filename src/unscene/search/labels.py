@@ -263,3 +263,15 @@ def assign_labels(
         found[rows[better]] = position
         shared[rows[better]] = overlap[better]
     return found
+
+
+def find_touching(
+    windows: Windows, files: Sequence[Footage], labels: Sequence[Label]
+) -> NDArray[np.bool_]:
+    """Which windows share some time with a label: bool (N,). What lies half in one is neither."""
+    found = np.zeros(len(windows), bool)
+    numbers = {file.path: number for number, file in enumerate(files)}
+    for label in labels:
+        rows = np.flatnonzero(windows.file == numbers.get(label.path, -1))
+        found[rows] |= (windows.start[rows] < label.end) & (windows.end[rows] > label.start)
+    return found

@@ -18,13 +18,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unscene.errors import UnsceneError
+from unscene.imports import import_pandas
 from unscene.search.intervals import Footage, Interval
 from unscene.search.label_model import LabelModel
 from unscene.search.windows import Windows
@@ -90,9 +90,30 @@ class Rules:
         gap: float | None = None,
     ) -> Rules:
         """The rules of a model; None: its own threshold, and half a window for times."""
-        high = model.threshold if threshold is None else threshold
-        below = model.low * high / model.threshold if low is None else low
-        half = model.length / 2
+        own = model.threshold, model.low
+        return cls.choose(own, model.length, threshold=threshold, low=low, least=least, gap=gap)
+
+    @classmethod
+    def choose(
+        cls,
+        own: tuple[float, float],
+        length: float,
+        *,
+        threshold: float | None,
+        low: float | None,
+        least: float | None,
+        gap: float | None,
+    ) -> Rules:
+        """Rules with their own threshold and its low one, and half a window, where None is given.
+
+        Args:
+            own: threshold and low; another threshold lowers or raises the low one with it.
+            length: of a window, in seconds.
+            threshold, low, least, gap: see `Rules`.
+        """
+        high = own[0] if threshold is None else threshold
+        below = own[1] * high / own[0] if low is None else low
+        half = length / 2
         return cls(high, below, half if least is None else least, half if gap is None else gap)
 
 
@@ -134,10 +155,7 @@ class Predictions:
         Raises:
             UnsceneError: pandas is not installed.
         """
-        try:
-            pandas: Any = import_module("pandas")
-        except ImportError as error:
-            raise UnsceneError("to_pandas needs pandas: pip install pandas") from error
+        pandas = import_pandas()
         columns = list(Interval("", 0, 0, "").record())
         return pandas.DataFrame(self.records(), columns=columns)
 

@@ -101,10 +101,9 @@ def make_rules(
     """The rules of a model; None: its own threshold, and half of a window of `length` seconds."""
     if isinstance(model, LabelModel):
         return Rules.of(model, threshold=threshold, low=low, least=least, gap=gap)
-    high = _THRESHOLD if threshold is None else threshold
-    below = _LOW * high / _THRESHOLD if low is None else low
-    half = length / 2
-    return Rules(high, below, half if least is None else least, half if gap is None else gap)
+    return Rules.choose(
+        (_THRESHOLD, _LOW), length, threshold=threshold, low=low, least=least, gap=gap
+    )
 
 
 def predict_videos(
@@ -185,9 +184,9 @@ def embed_videos(
         UnsceneError: no window can be read.
     """
     videos = sorted(catalog.videos, key=lambda video: (video.path, video.start))
-    paths = list(dict.fromkeys(video.path for video in videos))
-    files = _describe_files(paths, videos, catalog)
-    total = sum(len(plan.starts(video.duration)) for video in videos)
+    files = _describe_files(videos, catalog)
+    numbers = {file.path: number for number, file in enumerate(files)}
+    total = sum(plan.count(video.duration) for video in videos)
     columns: list[tuple[int, Any, Any, Any, Any]] = []
     skipped = [(one.path, one.reason) for one in catalog.skipped]
     done = 0
@@ -200,10 +199,8 @@ def embed_videos(
         device=pick_device(reading.device),
     ):
         video = videos[part.video]
-        starts = np.array(plan.starts(video.duration))[part.number]
-        ends = video.start + np.minimum(starts + plan.length, video.duration)
-        number = paths.index(video.path)
-        columns.append((number, video.start + starts, ends, part.motion, part.vectors))
+        starts, ends = (video.start + one for one in plan.spans(part.number, video.duration))
+        columns.append((numbers[video.path], starts, ends, part.motion, part.vectors))
         skipped += [(video.path, reason) for reason in part.reasons]
         done += len(part.number)
         if reading.progress is not None:
@@ -219,19 +216,12 @@ def embed_videos(
     )
 
 
-def _describe_files(
-    paths: Sequence[str], videos: Sequence[Video], catalog: Catalog
-) -> list[VideoFile]:
-    root = Path(catalog.root or catalog.source).absolute()
-    root = root if root.is_dir() else root.parent
-    infos = {video.path: video.info for video in videos}
+def _describe_files(videos: Sequence[Video], catalog: Catalog) -> list[VideoFile]:
+    """The files of videos, each once, in the order of these."""
     files = []
-    for path in paths:
-        info = infos[path]
+    for path, info in {video.path: video.info for video in videos}.items():
         assert info is not None, "the catalog is not checked"
-        inside = Path(path).is_relative_to(root)
-        name = Path(path).relative_to(root).as_posix() if inside else path
-        files.append(VideoFile(path, name, info.duration, info.fps))
+        files.append(VideoFile(path, catalog.name_of(path), info.duration, info.fps))
     return files
 
 

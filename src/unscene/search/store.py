@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unscene.errors import UnsceneError
+from unscene.errors import UnsceneError, first_line
 from unscene.files import expand_home, make_absolute
 from unscene.imports import import_extra
 from unscene.search.windows import Windows
@@ -241,6 +241,11 @@ class Store:
             for begin in range(0, len(extra), 10_000):
                 self._table("windows").delete(f"id IN ({_listed(extra[begin : begin + 10_000])})")
 
+    def count_windows(self) -> int:
+        """Count the windows without reading them, those included that do not count yet."""
+        with self._explained("read"):
+            return int(self._table("windows").count_rows())
+
     def windows(self, files: Sequence[IndexedFile]) -> Windows:
         """Read the windows that count, ordered by file and start."""
         table = self._select("windows", list(_COLUMNS)).combine_chunks()
@@ -269,7 +274,7 @@ class Store:
             return query.to_arrow()["id"].to_numpy()
         except Exception as error:  # LanceDB has no class of its own for wrong conditions
             known = "file, start, end, motion, still, label, class"
-            reason = _first_line(error).partition(" Valid fields are")[0]
+            reason = first_line(error).partition(" Valid fields are")[0]
             raise UnsceneError(
                 f"condition {where!r}: {reason}\nIt is a condition in SQL over {known}, such as "
                 "\"label = 'run' AND motion > 0.1\""
@@ -377,7 +382,7 @@ class Store:
         try:
             yield
         except (OSError, RuntimeError, ValueError) as error:
-            reason = _first_line(error)
+            reason = first_line(error)
             full = "no space left" in reason.lower()
             remedy = (
                 "free some space and go on: nothing that was written is lost"
@@ -437,7 +442,3 @@ def _schemas(dim: int) -> dict[str, Any]:
 
 def _listed(ids: Iterable[int]) -> str:
     return ", ".join(str(int(one)) for one in ids)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from unscene.search.intervals import Footage
 from unscene.search.label_model import LabelModel
-from unscene.search.labels import Label, assign_labels, count_labels
+from unscene.search.labels import Label, assign_labels, count_labels, find_touching
 from unscene.search.windows import Windows
 
 Floats = NDArray[np.float64]
@@ -168,12 +168,7 @@ def _collect(
     rng = np.random.default_rng(seed)
     moving = np.ones(len(windows), bool) if still is None else ~still
     labeled = assign_labels(windows, files, labels) >= 0
-    free = moving & ~labeled
-    numbers = {file.path: number for number, file in enumerate(files)}
-    for label in labels:
-        rows = np.flatnonzero(windows.file == numbers.get(label.path, -1))
-        inside = (windows.start[rows] < label.end) & (windows.end[rows] > label.start)
-        free[rows[inside]] = False
+    free = moving & ~labeled & ~find_touching(windows, files, labels)
     rows = np.flatnonzero(free)
     if len(rows) > _POOL:
         rows = np.sort(rng.choice(rows, _POOL, replace=False))

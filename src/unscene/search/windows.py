@@ -109,12 +109,30 @@ class WindowPlan:
         >>> plan.starts(1.5), plan.starts(4.0), plan.starts(4.3)
         ([0.0], [0.0, 1.0, 2.0], [0.0, 1.0, 2.0, 2.3])
         """
+        return [self.start(number, duration) for number in range(self.count(duration))]
+
+    def count(self, duration: float) -> int:
+        """Number of windows of a video."""
+        room, steps = self._measure(duration)
+        # A shorter rest is not worth a window.
+        return steps + 1 + (room - steps * self.hop > self.hop / 4)
+
+    def start(self, number: int, duration: float) -> float:
+        """Start of a window of a video, by its number; the last one ends with the video."""
+        room, steps = self._measure(duration)
+        return number * self.hop if number <= steps else round(room, 6)
+
+    def spans(
+        self, numbers: NDArray[np.int64], duration: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Starts and ends of windows by their numbers, (N,) each; a video ends its last window."""
+        starts = np.array([self.start(number, duration) for number in numbers.tolist()], float)
+        return starts, np.minimum(starts + self.length, duration)
+
+    def _measure(self, duration: float) -> tuple[float, int]:
+        """Seconds from the first to the last start, and the whole hops in them."""
         room = max(0.0, duration - self.length)
-        steps = math.floor(room / self.hop + 1e-6)
-        starts = [number * self.hop for number in range(steps + 1)]
-        if room - starts[-1] > self.hop / 4:  # a shorter rest is not worth a window
-            starts.append(round(room, 6))
-        return starts
+        return room, math.floor(room / self.hop + 1e-6)
 
     def stride_at(self, fps: float) -> int:
         """Stride of a clip, in frames of a video of this rate."""
@@ -151,7 +169,7 @@ class WindowSampler:
     ) -> Request:
         within = self.plan.clip_starts(fps)
         window, clip = divmod(number, len(within))
-        at = self.plan.starts(duration)[window] + within[clip]
+        at = self.plan.start(window, duration) + within[clip]
         stride = self.plan.stride_at(fps)
         # Past the end a clip would go on at the start, and the jump would look like motion.
         last = duration - clip_duration(self.plan.frames, stride, fps) - 1 / fps
